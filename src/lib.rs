@@ -1,1 +1,28 @@
-//! x
+//! concurrency-lab: every way of guarding a read-decide-write against concurrency, each with its own SQL on a real
+//! PostgreSQL; a lab that races them, and a referee that says which ones are correct.
+//!
+//! # Layout, in reading order
+//!
+//! - [`domain`]: the rows and the pure rules
+//! - [`strategy`]: the approaches, one file each: start with [`strategy::naive`]
+//! - [`session`]: the seam through which every statement passes, and its probes
+//! - [`engine`]: an operation's way from a request to its end: tasks, retries, outcomes
+//! - [`database`]: schema, seeds, pool, and who may work on which row
+//! - [`http`]: routes, bodies, headers, limits
+//! - [`lab`]: load, referee, report
+//! - [`postgres`]: the private database
+//! - [`cli`]: the commands
+//! - [`error`]: the ends of an operation that did not succeed
+//! - [`config`]: every limit, with its reason
+
+pub mod cli;
+pub mod config;
+pub mod database;
+pub mod domain;
+pub mod engine;
+pub mod error;
+pub mod http;
+pub mod lab;
+pub mod postgres;
+pub mod session;
+pub mod strategy;

@@ -1,1 +1,7 @@
-fn main(){}
+//! The `concurrency-lab` program; see `concurrency-lab --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    concurrency_lab::cli::main()
+}

@@ -1,0 +1,3 @@
+module concurrency-lab/go-test
+
+go 1.19

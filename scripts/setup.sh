@@ -1,0 +1,266 @@
+#!/usr/bin/env bash
+# Installs what concurrency-lab needs and this machine lacks:
+#
+#     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
+#                              make, curl
+#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench
+#
+# On Debian and Ubuntu it installs, as root or with sudo, and touches apt only if something is missing. Elsewhere it
+# says what to install. Rust it never installs: that is rustup's job. It can be run again at any time.
+#
+# Exit codes: 0 all there, 2 usage, 3 something is missing that this script cannot or may not install.
+#
+# Written for bash 3.2 too, which is what macOS has.
+set -euo pipefail
+
+readonly min_postgres=13 min_go=1.19
+readonly exit_usage=2 exit_environment=3
+
+needs_for_run="cc make curl postgres"
+needs_for_test="go wrk pgbench"
+# ADD HERE what only the tests need (such as chromium): its name to needs_for_test, a function has_NAME below, a line
+# to describe and one to the table of packages.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+say() { printf 'setup: %s\n' "$*"; }
+
+stop() {
+  printf 'setup: %s\n' "$@" >&2
+  exit "$exit_environment"
+}
+
+# ---- what is here ----
+
+# at_least 1.19 1.21.3: is the second version, by major and minor, the first one or newer?
+at_least() {
+  local major=${1%%.*} minor=0
+  if [[ $1 == *.* ]]; then minor=${1#*.} minor=${minor%%.*}; fi
+  [[ $2 =~ ^([0-9]+)(\.([0-9]+))? ]] || return 1
+  local found_major=${BASH_REMATCH[1]} found_minor=${BASH_REMATCH[3]:-0}
+  ((found_major > major || (found_major == major && found_minor >= minor)))
+}
+
+# The folders where the programs of a PostgreSQL server may be: seldom on PATH.
+postgres_folders() {
+  pg_config --bindir 2>/dev/null || true
+  local found
+  if found=$(command -v postgres); then dirname "$found"; fi
+  printf '%s\n' /usr/lib/postgresql/*/bin /usr/libexec/postgresql* /usr/pgsql-*/bin \
+    /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+    /Applications/Postgres.app/Contents/Versions/*/bin
+}
+
+has_postgres() {
+  local folder
+  while read -r folder; do
+    if [[ -x $folder/postgres && -x $folder/initdb ]] &&
+      at_least "$min_postgres" "$("$folder/postgres" --version 2>/dev/null | sed 's/^[^0-9]*//')"; then
+      return 0
+    fi
+  done < <(postgres_folders)
+  return 1
+}
+
+# Not `command -v pgbench`: Debian's client package has a wrapper of that name that finds nothing to call.
+has_pgbench() {
+  local folder
+  while read -r folder; do
+    if [[ -x $folder/pgbench ]]; then return 0; fi
+  done < <(postgres_folders)
+  pgbench --version >/dev/null 2>&1
+}
+
+# A compiler without the headers and start files of the C library is there, and useless.
+has_cc() {
+  command -v cc >/dev/null || return 1
+  local folder status=0
+  folder=$(mktemp -d)
+  printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' >"$folder/try.c"
+  cc -o "$folder/try" "$folder/try.c" >/dev/null 2>&1 || status=1
+  rm -rf "$folder"
+  return "$status"
+}
+
+has_go() {
+  local version
+  version=$(GOTOOLCHAIN=local go version 2>/dev/null) || return 1
+  version=${version#go version go}
+  at_least "$min_go" "$version"
+}
+
+has_make() { command -v make >/dev/null; }
+has_curl() { command -v curl >/dev/null; }
+has_wrk() { command -v wrk >/dev/null; }
+
+missing_of() {
+  local need
+  for need in "$@"; do
+    "has_$need" || printf '%s ' "$need"
+  done
+}
+
+describe() {
+  case $1 in
+    cc) echo "a C compiler with the C library's headers (on macOS: xcode-select --install)" ;;
+    postgres) echo "PostgreSQL $min_postgres or newer, with its server programs (postgres, initdb)" ;;
+    pgbench) echo "pgbench (of PostgreSQL)" ;;
+    go) echo "Go $min_go or newer" ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# ---- what to install ----
+
+# packages MANAGER NEED...: the names of the packages, once each. In the table, a comma separates two packages.
+packages() {
+  local manager=$1 need
+  shift
+  for need in "$@"; do
+    # shellcheck disable=SC2034 # the columns are read by name, as ${!manager}
+    while read -r name apt dnf pacman brew apk; do
+      if [[ $name == "$need" ]]; then printf '%s\n' "${!manager}"; fi
+    done <<'TABLE'
+cc       gcc,libc6-dev         gcc                 gcc         -               gcc,musl-dev
+make     make                  make                make        make            make
+curl     curl,ca-certificates  curl                curl        curl            curl
+postgres postgresql            postgresql-server   postgresql  postgresql@17   postgresql
+pgbench  postgresql            postgresql-contrib  postgresql  postgresql@17   postgresql
+go       golang-go             golang              go          go              go
+wrk      wrk                   wrk                 wrk         wrk             wrk
+TABLE
+  done | tr ',' '\n' | sed '/^-$/d' | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+# ---- installing with apt ----
+
+as_root() {
+  if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+# sudo is of use if it needs no password, or if there is somebody to ask.
+can_be_root() {
+  ((EUID == 0)) || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; }
+}
+
+# Says nothing unless it fails; then apt's own words are what helps.
+apt() {
+  local log status=0
+  log=$(mktemp)
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=120 "$@" >"$log" 2>&1 || status=$?
+  if ((status != 0)); then cat "$log" >&2; fi
+  rm -f "$log"
+  if ((status != 0)); then stop "apt-get $* failed, see above"; fi
+}
+
+apt_install() {
+  apt install --no-install-recommends "$@"
+  say "installed $*"
+}
+
+# Debian's package makes a cluster "main" and starts it on port 5432. Nobody asked for a running server: the lab starts
+# its own. An administrator's own setting stays as it is.
+prevent_default_cluster() {
+  local folder=/etc/postgresql-common
+  local file=$folder/createcluster.conf
+  if grep -Eqs '^[[:space:]]*create_main_cluster' "$file" "$folder"/createcluster.d/*.conf; then return; fi
+  # Where it is read, a file of our own: a changed createcluster.conf makes upgrades of the package ask questions.
+  if grep -Eqs "^[[:space:]]*include_dir.*/createcluster\.d'?" "$file"; then
+    as_root mkdir -p "$folder/createcluster.d"
+    file=$folder/createcluster.d/concurrency-lab.conf
+  fi
+  printf '%s\n' '# Programs only: no cluster "main" when a PostgreSQL server package is installed.' \
+    'create_main_cluster = false' | as_root tee -a "$file" >/dev/null
+  say "set create_main_cluster = false in $file"
+}
+
+install_with_apt() {
+  local mode=$1 missing=$2 wanted
+  # shellcheck disable=SC2086 # a list of words
+  wanted=$(packages apt $missing)
+  if ! can_be_root; then
+    stop "missing: $missing" "installing $wanted needs root, and there is no sudo to be had. As root, run:" \
+      "    bash '$here/setup.sh' $mode"
+  fi
+  apt update
+  if [[ " $wanted " == *" postgresql "* ]]; then
+    # Its configuration must be there before the server's package asks for it.
+    apt_install postgresql-common
+    prevent_default_cluster
+  fi
+  # shellcheck disable=SC2086 # a list of words
+  apt_install $wanted
+}
+
+# ---- installing elsewhere: by hand ----
+
+advise() {
+  local missing=$1 need manager names command
+  for need in $missing; do
+    say "missing: $(describe "$need")" >&2
+  done
+  for manager in dnf pacman brew apk; do
+    command -v "$manager" >/dev/null || continue
+    case $manager in
+      dnf) command="sudo dnf install" ;;
+      pacman) command="sudo pacman -S --needed" ;;
+      brew) command="brew install" ;;
+      apk) command="sudo apk add" ;;
+    esac
+    # shellcheck disable=SC2086 # a list of words
+    names=$(packages "$manager" $missing)
+    if [[ -n $names ]]; then say "try: $command $names" >&2; fi
+  done
+  case " $missing " in *" wrk "*) say "if there is no package of wrk: https://github.com/wg/wrk" >&2 ;; esac
+  exit "$exit_environment"
+}
+
+# ---- Rust ----
+
+require_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/../Cargo.toml")
+  if ! found=$(cargo --version 2>/dev/null); then
+    stop "cargo is missing. Install Rust $wanted or newer with rustup (https://rustup.rs), as the user who builds;" \
+      "if that is done, open a new shell, or: . \"\$HOME/.cargo/env\""
+  fi
+  found=${found#cargo }
+  if ! at_least "$wanted" "$found"; then
+    stop "cargo is ${found%% *}, and Rust $wanted or newer is needed: rustup update stable" \
+      "(if it did not come from rustup: https://rustup.rs)"
+  fi
+}
+
+main() {
+  local mode=$* needs missing need
+  case $mode in
+    run) needs=$needs_for_run ;;
+    test) needs="$needs_for_run $needs_for_test" ;;
+    *)
+      echo "usage: ${0##*/} run|test" >&2
+      exit "$exit_usage"
+      ;;
+  esac
+
+  # shellcheck disable=SC2086 # a list of words
+  missing=$(missing_of $needs)
+  missing=${missing% }
+  if [[ -n $missing ]]; then
+    if ! command -v apt-get >/dev/null; then advise "$missing"; fi
+    install_with_apt "$mode" "$missing"
+    hash -r
+    # shellcheck disable=SC2086 # a list of words
+    missing=$(missing_of $missing)
+    if [[ -n $missing ]]; then
+      # Older releases of Debian and Ubuntu have older versions.
+      for need in $missing; do
+        say "this release does not offer $(describe "$need")" >&2
+      done
+      stop "newer versions: https://www.postgresql.org/download/ and https://go.dev/dl/"
+    fi
+  fi
+  require_rust
+  say "everything for '$mode' is there"
+}
+
+main "$@"

@@ -1,0 +1,122 @@
+//! The command line: every option is an environment variable as well, and `.env` is read.
+
+mod options;
+mod psql;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tracing_subscriber::EnvFilter;
+
+use crate::database::DatabaseError;
+use crate::postgres::PostgresError;
+
+/// Race every way of guarding a read-decide-write on a real PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve every approach over HTTP, on a private PostgreSQL or on yours.
+    Serve(serve::ServeArgs),
+    /// Race the approaches over HTTP and judge them by what they answered.
+    Run(run::RunArgs),
+    /// Open psql on the database that serve uses, to look at `pg_locks` while it runs.
+    Psql(psql::PsqlArgs),
+}
+
+/// Why a command ended without doing what it was asked to. The variants are the exit codes.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// 1: a safe approach broke.
+    #[error("{0}")]
+    ClaimFailed(String),
+    /// 2: the command cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// 3: no database, target down, port taken.
+    #[error("{0}")]
+    Environment(String),
+}
+
+impl CliError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::ClaimFailed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Environment(_) => 3,
+        })
+    }
+}
+
+impl From<PostgresError> for CliError {
+    fn from(error: PostgresError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
+impl From<DatabaseError> for CliError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Url(_) => Self::Usage(error.to_string()),
+            other => Self::Environment(other.to_string()),
+        }
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match dotenvy::dotenv() {
+        Ok(_) => {}
+        Err(error) if error.not_found() => {}
+        Err(error) => return finish(Err(CliError::Usage(format!(".env: {error}")))),
+    }
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let filter = EnvFilter::try_from_env("LAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    finish(execute(cli.command, matches.subcommand().map(|(_, matches)| matches)))
+}
+
+fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliError> {
+    if let Command::Psql(arguments) = command {
+        return psql::psql(&arguments);
+    }
+    raise_open_files_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Environment(format!("cannot start the runtime: {error}")))?;
+    match command {
+        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
+        Command::Run(arguments) => runtime.block_on(run::run(arguments, matches)),
+        Command::Psql(_) => Ok(()),
+    }
+}
+
+fn finish(result: Result<(), CliError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("concurrency-lab: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one: each connection is an open file, and soft limits are often 1024.
+fn raise_open_files_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

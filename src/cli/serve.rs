@@ -1,0 +1,224 @@
+//! `concurrency-lab serve`.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use nix::sys::resource::{Resource, getrlimit};
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
+use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
+use crate::database::seed::Seed;
+use crate::database::{Database, Seeded};
+use crate::engine::Engine;
+use crate::http::{App, listener, router};
+use crate::postgres::{self, Cluster, Status};
+use crate::strategy::Approach;
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, env = "LAB_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    database: DatabaseArgs,
+
+    #[command(flatten)]
+    data_dir: DataDirArgs,
+
+    /// Keep the private database only as long as standard input is open: for the server that `run` starts.
+    #[arg(long, hide = true, conflicts_with_all = ["database_url", "data_dir"])]
+    temporary: bool,
+
+    /// The data that an empty database starts from, and that a bare /reset goes back to.
+    #[arg(long, env = "LAB_SEED", default_value = "withdrawal", value_parser = seed_parser())]
+    seed: Seed,
+
+    /// Replace all data by the seed's before serving.
+    #[arg(long, env = "LAB_RESET")]
+    reset: bool,
+
+    /// The approach of the routes at the root.
+    #[arg(long, env = "LAB_ROOT_APPROACH", default_value = "atomic-returning", value_parser = approach)]
+    root_approach: Approach,
+
+    /// A host name, beside IP addresses and localhost, under which changes are accepted; may be repeated.
+    #[arg(long = "allow-host", env = "LAB_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
+    allow_host: Vec<String>,
+
+    /// Honour the experiment headers (Lab-Trace, Lab-Think-Time) although not bound to loopback.
+    #[arg(long, env = "LAB_HEADERS")]
+    lab_headers: bool,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// A database to serve from: our own process, or somebody's URL.
+enum Source {
+    Private(Cluster),
+    Given(PgConnectOptions),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What cannot be used: the address, the database, PostgreSQL's programs.
+pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
+    let mut limits = arguments.limits.limits()?;
+    limits.client_connections = client_connections(&limits)?;
+    // First the address: it fails at once, and leaves nothing behind.
+    let listener = listener::bind(arguments.listen)
+        .map_err(|error| CliError::Environment(format!("cannot listen on {}: {error}", arguments.listen)))?;
+    let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
+
+    let source = open(&arguments, &limits).await?;
+    let served = serve_from(&source, &arguments, limits, listener, address).await;
+    if let Source::Private(cluster) = source {
+        cluster.stop().await?;
+    }
+    served
+}
+
+async fn serve_from(
+    source: &Source,
+    arguments: &ServeArgs,
+    limits: Limits,
+    listener: tokio::net::TcpListener,
+    address: SocketAddr,
+) -> Result<(), CliError> {
+    let options = match source {
+        Source::Private(cluster) => cluster.connect_options(),
+        Source::Given(options) => options.clone(),
+    };
+    let (database, seeded) = Database::prepare(options, &limits, arguments.seed, arguments.reset).await?;
+    warn_about_seed(seeded, arguments.seed);
+    let engine = Engine::new(database, limits);
+    let app = Arc::new(App {
+        engine: engine.clone(),
+        seed: arguments.seed,
+        root_approach: arguments.root_approach,
+        allowed_hosts: arguments.allow_host.clone(),
+        lab_headers: arguments.lab_headers || address.ip().is_loopback(),
+    });
+    announce(source, address)?;
+
+    let mut failed = None;
+    listener::serve(listener, router(app), &limits, async {
+        failed = tokio::select! {
+            () = interrupted() => None,
+            () = parent_gone(arguments.temporary) => None,
+            reason = database_failed(source) => Some(reason),
+        };
+    })
+    .await;
+    tracing::info!("draining");
+    if tokio::time::timeout(limits.drain, engine.drain()).await.is_err() {
+        tracing::warn!("some operations did not finish within {} s", limits.drain.as_secs());
+    }
+    failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL is gone: {reason}"))))
+}
+
+async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<Source, CliError> {
+    if let Some(url) = &arguments.database.database_url {
+        return Ok(Source::Given(Database::parse_url(url)?));
+    }
+    let pool_size = u32::try_from(limits.pool_size).unwrap_or(u32::MAX);
+    let max_connections = pool_size.saturating_add(SPARE_DATABASE_CONNECTIONS);
+    if arguments.temporary {
+        let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), max_connections).await?;
+        return Ok(Source::Private(cluster));
+    }
+    let options = postgres::Options {
+        data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(postgres::default_data_dir),
+        bin_dir: arguments.database.postgres_bin.clone(),
+        max_connections,
+    };
+    Ok(Source::Private(Cluster::start(&options).await?))
+}
+
+/// One line that says where, also read by a parent process that asked for port 0.
+fn announce(source: &Source, address: SocketAddr) -> Result<(), CliError> {
+    let database = match source {
+        Source::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
+        Source::Given(options) => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{address} ({database})")
+        .and_then(|()| out.flush())
+        .map_err(|error| CliError::Environment(format!("cannot write to standard output: {error}")))
+}
+
+fn warn_about_seed(seeded: Seeded, wanted: Seed) {
+    let Seeded::Differently(found) = seeded else { return };
+    let found = found.map_or("another version's seed".to_owned(), |seed| format!("--seed {seed}"));
+    eprintln!(
+        "concurrency-lab: warning: the data came from {found}, not from --seed {wanted}; they were kept. \
+         `serve --reset --seed {wanted}` or POST /reset replaces them."
+    );
+}
+
+/// Connections that the limit of open files leaves room for.
+fn client_connections(limits: &Limits) -> Result<usize, CliError> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| CliError::Environment(error.to_string()))?;
+    let kept = SPARE_FILE_DESCRIPTORS + limits.pool_size as u64;
+    let room = usize::try_from(soft.saturating_sub(kept)).unwrap_or(usize::MAX);
+    if room == 0 {
+        return Err(CliError::Environment(format!(
+            "the limit of {soft} open files leaves none for clients; raise `ulimit -n`"
+        )));
+    }
+    Ok(room.min(limits.client_connections))
+}
+
+async fn interrupted() {
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot listen for signals");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+}
+
+/// Resolves when standard input ends: whoever started this server for itself is gone, however it went.
+async fn parent_gone(watched: bool) {
+    let mut byte = [0];
+    while watched && tokio::io::stdin().read(&mut byte).await.is_ok_and(|read| read > 0) {}
+    if !watched {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves when the private PostgreSQL cannot be kept alive.
+fn database_failed(source: &Source) -> impl Future<Output = String> + use<> {
+    let status = match source {
+        Source::Private(cluster) => Some(cluster.status()),
+        Source::Given(_) => None,
+    };
+    async move {
+        if let Some(mut status) = status
+            && let Ok(failed) = status.wait_for(|status| matches!(status, Status::Failed(_))).await
+            && let Status::Failed(reason) = &*failed
+        {
+            return reason.clone();
+        }
+        std::future::pending().await
+    }
+}

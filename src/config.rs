@@ -1,0 +1,100 @@
+//! Every limit of the server, with its reason. Nothing waits, queues or retries without one.
+//!
+//! The defaults admit 10000 requests at once on one row, on every approach, on a machine that commits no more
+//! than a few hundred times a second: each wait is as long as 10000 such commits may take.
+
+use std::time::Duration;
+
+/// Limits of a serving process.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Database connections. Cold rows are fastest with 16 to 32 on two cores; a hot row is kept from filling
+    /// them by `row_sessions`.
+    pub pool_size: usize,
+    /// Sessions that may work on one row at once; the others wait in the server, in order. Waiting in PostgreSQL
+    /// costs more: each commit hands the row's lock over to one of all its waiters, and the connections that wait
+    /// are missing elsewhere. At least 2, or no race could happen and every approach would look right.
+    pub row_sessions: usize,
+    /// Requests that may wait for a row or a connection; the next one is turned away with 503.
+    pub queue: usize,
+    /// How long a request may wait for its row and its connection.
+    pub queue_wait: Duration,
+    /// How long a new connection to the database may take to open.
+    pub connect_timeout: Duration,
+    /// When the server answers 504 although the operation's task still runs. Longer than `queue_wait` and a
+    /// retry deadline together, so that a truthful 503 comes first.
+    pub request_timeout: Duration,
+    /// `statement_timeout` of every connection.
+    pub statement_timeout: Duration,
+    /// `lock_timeout` of every connection: shorter than the statement's, so that the reason is named.
+    pub lock_timeout: Duration,
+    /// `idle_in_transaction_session_timeout`: longer than the longest think time.
+    pub idle_in_transaction_timeout: Duration,
+    /// How an attempt that lost a race is repeated.
+    pub retry: RetryPolicy,
+    /// How long a client may take to send the head of a request, and keep a connection without one.
+    pub header_read_timeout: Duration,
+    /// How long a client may take to send the body of a request.
+    pub body_read_timeout: Duration,
+    /// Largest body, in bytes; the largest valid one has about 100.
+    pub body_bytes: usize,
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub drain: Duration,
+    /// Client connections at once; further ones wait in the kernel's accept queue.
+    pub client_connections: usize,
+}
+
+/// Bounds of the retry loop.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Time from the first attempt to the last one.
+    pub deadline: Duration,
+    /// A net below the deadline: attempts that fail instantly must not spin.
+    pub attempts: u32,
+    /// The first backoff is a random time up to this; each further one up to twice the one before …
+    pub backoff_base: Duration,
+    /// … and never more than this.
+    pub backoff_cap: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pool_size: 32,
+            row_sessions: 4,
+            queue: 20_000,
+            queue_wait: Duration::from_secs(45),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(75),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(8),
+            idle_in_transaction_timeout: Duration::from_secs(15),
+            retry: RetryPolicy::default(),
+            header_read_timeout: Duration::from_secs(30),
+            body_read_timeout: Duration::from_secs(10),
+            body_bytes: 16 * 1024,
+            drain: Duration::from_secs(10),
+            client_connections: 16_384,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(10),
+            attempts: 1_000,
+            backoff_base: Duration::from_micros(500),
+            backoff_cap: Duration::from_millis(20),
+        }
+    }
+}
+
+/// Longest pause that `Lab-Think-Time` may ask for.
+pub const THINK_TIME_MAX: Duration = Duration::from_millis(1_000);
+
+/// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`.
+pub const SPARE_DATABASE_CONNECTIONS: u32 = 20;
+
+/// File descriptors kept for everything but client connections: database, listener, log, runtime.
+pub const SPARE_FILE_DESCRIPTORS: u64 = 256;

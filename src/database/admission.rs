@@ -1,0 +1,223 @@
+//! Who may work on a row: at most `row_sessions` sessions at once, the others wait here, first come, first served.
+//!
+//! A hot row is worked on by one transaction at a time whatever the pool's size, for its lock is held until the
+//! COMMIT is on disk. Sessions that wait for it *inside* PostgreSQL cost a connection each and make every hand-over
+//! of the lock dearer; waiting here costs a queue entry. A few sessions are let through all the same: the next one
+//! has its statement sent and waiting when the lock comes free, and a race remains possible (with one session per
+//! row, `naive` would look right).
+//!
+//! Rows are entered in order and before the connection is taken, so nobody waits in a circle. This is one server's
+//! own queue: it is a matter of cost, and no approach may rely on it to be correct.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::domain::Row;
+
+/// Shards of the map of rows, so that requests for different rows do not contend for one mutex.
+const SHARDS: usize = 64;
+
+type Shard = Mutex<HashMap<Row, Arc<Semaphore>>>;
+
+/// The places at all rows that somebody works on or waits for.
+#[derive(Debug)]
+pub struct Admission {
+    shards: Vec<Shard>,
+    hasher: RandomState,
+    per_row: usize,
+    waiting: AtomicUsize,
+    queue: usize,
+    wait: Duration,
+}
+
+/// Why nobody was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// As many requests as may wait are waiting.
+    QueueFull,
+    /// The wait ended before a place came free.
+    WaitedTooLong,
+}
+
+/// Places at rows, given back when dropped.
+#[derive(Debug)]
+pub struct Places {
+    #[expect(dead_code, reason = "held for their Drop")]
+    held: Vec<Place>,
+}
+
+impl Admission {
+    /// Places for `per_row` sessions a row; `queue` requests may wait, each for `wait`.
+    #[must_use]
+    pub fn new(per_row: usize, queue: usize, wait: Duration) -> Arc<Self> {
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Arc::new(Self { shards, hasher: RandomState::new(), per_row, waiting: AtomicUsize::new(0), queue, wait })
+    }
+
+    /// Takes a place at each of the rows, in the order of the rows.
+    ///
+    /// # Errors
+    /// [`Refused`]; places taken so far are given back.
+    pub async fn enter(self: &Arc<Self>, rows: &[Row]) -> Result<Places, Refused> {
+        let mut ordered = rows.to_vec();
+        ordered.sort_unstable();
+        ordered.dedup();
+        let mut held = Vec::with_capacity(ordered.len());
+        for row in ordered {
+            held.push(self.enter_one(row).await?);
+        }
+        Ok(Places { held })
+    }
+
+    /// Requests that wait for a row now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    async fn enter_one(self: &Arc<Self>, row: Row) -> Result<Place, Refused> {
+        let semaphore =
+            Arc::clone(self.shard(row).entry(row).or_insert_with(|| Arc::new(Semaphore::new(self.per_row))));
+        let mut place = Place { admission: Arc::clone(self), row, semaphore: Some(semaphore), admitted: false };
+        place.admitted = place.try_enter() || place.wait().await?;
+        Ok(place)
+    }
+
+    fn shard(&self, row: Row) -> MutexGuard<'_, HashMap<Row, Arc<Semaphore>>> {
+        let index = usize::try_from(self.hasher.hash_one(row) % SHARDS as u64).unwrap_or(0);
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One place at one row: waited for, then held. The row is forgotten when its last place goes.
+#[derive(Debug)]
+struct Place {
+    admission: Arc<Admission>,
+    row: Row,
+    /// None only while being dropped.
+    semaphore: Option<Arc<Semaphore>>,
+    admitted: bool,
+}
+
+impl Place {
+    fn try_enter(&self) -> bool {
+        self.semaphore
+            .as_ref()
+            .and_then(|semaphore| semaphore.try_acquire().ok())
+            .map(SemaphorePermit::forget)
+            .is_some()
+    }
+
+    async fn wait(&self) -> Result<bool, Refused> {
+        let Some(semaphore) = &self.semaphore else { return Ok(false) };
+        let waiting = Waiting::count_in(&self.admission.waiting);
+        if waiting.before_me >= self.admission.queue {
+            return Err(Refused::QueueFull);
+        }
+        match tokio::time::timeout(self.admission.wait, semaphore.acquire()).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(true)
+            }
+            Ok(Err(_)) | Err(_) => Err(Refused::WaitedTooLong),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // References come and go under the shard's mutex only, so the count is exact and no row is left behind.
+        let mut shard = self.admission.shard(self.row);
+        if let Some(semaphore) = self.semaphore.take()
+            && self.admitted
+        {
+            semaphore.add_permits(1);
+        }
+        if let Entry::Occupied(entry) = shard.entry(self.row)
+            && Arc::strong_count(entry.get()) == 1
+        {
+            entry.remove();
+        }
+    }
+}
+
+/// Counts a waiter for as long as it waits, however the wait ends.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before_me: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn count_in(count: &'a AtomicUsize) -> Self {
+        Self { count, before_me: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: Row = Row::User(1);
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn rows(admission: &Admission) -> usize {
+        admission.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_as_allowed_enter_and_the_next_waits_its_turn() {
+        let admission = Admission::new(2, 10, LONG);
+        let first = admission.enter(&[ROW]).await.unwrap();
+        let _second = admission.enter(&[ROW, ROW]).await.unwrap();
+        let third = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { admission.enter(&[ROW]).await.map(drop) }
+        });
+        while admission.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(admission.enter(&[Row::User(2)]).await.is_ok(), "another row is free");
+        drop(first);
+        assert_eq!(third.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_and_a_long_wait_are_told_apart() {
+        let admission = Admission::new(1, 1, LONG);
+        let _held = admission.enter(&[ROW]).await.unwrap();
+        let waiter = {
+            let admission = Arc::clone(&admission);
+            tokio::spawn(async move { admission.enter(&[ROW]).await.map(drop) })
+        };
+        while admission.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(admission.enter(&[ROW]).await.map(drop), Err(Refused::QueueFull));
+        assert_eq!(waiter.await.unwrap(), Err(Refused::WaitedTooLong));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_row_is_remembered_after_its_last_place_went() {
+        let admission = Admission::new(1, 10, LONG);
+        let held = admission.enter(&[Row::User(2), ROW]).await.unwrap();
+        assert_eq!(rows(&admission), 2);
+        let abandoned = tokio::time::timeout(Duration::from_secs(1), admission.enter(&[ROW])).await;
+        assert!(abandoned.is_err(), "the wait was dropped half-way");
+        assert_eq!(admission.waiting(), 0);
+        drop(held);
+        assert_eq!(rows(&admission), 0);
+        assert!(admission.enter(&[ROW]).await.is_ok());
+    }
+}

@@ -1,0 +1,215 @@
+//! The database: a schema of our own on a PostgreSQL that may be somebody else's, its pool, and its seeds.
+
+pub mod admission;
+pub mod pool;
+pub mod seed;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::config::Limits;
+use crate::error::Error;
+use crate::session::sqlstate::classify;
+
+use admission::Admission;
+use pool::Pool;
+use seed::Seed;
+
+/// The schema that holds everything of ours.
+pub const SCHEMA: &str = "concurrency_lab";
+
+/// The comment by which we know a schema as ours.
+const MARK: &str = "concurrency-lab: made and migrated by the program of this name; it may be dropped whole";
+
+/// The oldest server the SQL is written for, as `server_version_num` has it.
+const OLDEST_SERVER: i32 = 130_000;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The URL does not parse. It is not shown: it may hold a password.
+    #[error("--database-url (DATABASE_URL) is not a PostgreSQL URL: {0}")]
+    Url(#[source] sqlx::Error),
+    /// Nobody answers, or not to us.
+    #[error("cannot connect to the database: {0}")]
+    Connect(#[source] sqlx::Error),
+    /// The server is too old.
+    #[error("the database is PostgreSQL {0}; version 13 or newer is needed")]
+    TooOld(String),
+    /// A schema of our name that we did not make.
+    #[error(
+        "the database already has a schema \"{SCHEMA}\" that concurrency-lab did not make; nothing was changed. \
+         Use another database, or rename that schema"
+    )]
+    ForeignSchema,
+    /// A schema of ours, but of another version of this program.
+    #[error("the schema \"{SCHEMA}\" does not fit this version of concurrency-lab: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement of the set-up failed.
+    #[error("cannot prepare the database: {0}")]
+    Prepare(#[from] sqlx::Error),
+    /// The pool cannot be built.
+    #[error("cannot build the connection pool: {0}")]
+    Pool(#[from] deadpool::managed::BuildError),
+}
+
+/// A database that is migrated and ready. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: Pool,
+    admission: Arc<Admission>,
+    options: PgConnectOptions,
+}
+
+/// What was found and done when a database was made ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeded {
+    /// It was empty (or a reset was asked for) and has been seeded.
+    Now,
+    /// It held data of this seed.
+    Before,
+    /// It holds data of another seed, whose name is unknown to this version if `None`.
+    Differently(Option<Seed>),
+}
+
+impl Database {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Url`].
+    pub fn parse_url(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+        PgConnectOptions::from_str(url).map_err(DatabaseError::Url)
+    }
+
+    /// Connects, creates our schema or recognises it, migrates, seeds an empty database (or any, with `reset`).
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    pub async fn prepare(
+        options: PgConnectOptions,
+        limits: &Limits,
+        seed: Seed,
+        reset: bool,
+    ) -> Result<(Self, Seeded), DatabaseError> {
+        let settings = [
+            ("search_path", SCHEMA.to_owned()),
+            ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
+            ("lock_timeout", limits.lock_timeout.as_millis().to_string()),
+            ("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout.as_millis().to_string()),
+        ];
+        let setup_options =
+            options.application_name("concurrency-lab").options([settings[0].clone()]).disable_statement_logging();
+        let mut connection = tokio::time::timeout(limits.connect_timeout, PgConnection::connect_with(&setup_options))
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+            .map_err(DatabaseError::Connect)?;
+        claim_schema(&mut connection).await?;
+        MIGRATIONS.run(&mut connection).await?;
+        let seeded = seed_if_empty(&mut connection, seed, reset).await?;
+        connection.close().await?;
+
+        let options = setup_options.options(settings[1..].iter().cloned());
+        let pool = Pool::new(options.clone(), limits)?;
+        let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
+        Ok((Self { pool, admission, options }, seeded))
+    }
+
+    /// The connections that serve requests.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Who may work on which row.
+    #[must_use]
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Replaces all data by a seed's, in one transaction on a connection of its own, so that a busy pool cannot
+    /// keep it waiting.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`] when nothing was changed, [`Error::OutcomeUnknown`] when the answer of COMMIT was lost.
+    pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
+        let undecided = |error| classify(&error, false);
+        let mut connection = PgConnection::connect_with(&self.options).await.map_err(undecided)?;
+        let mut transaction = connection.begin().await.map_err(undecided)?;
+        replace_data(&mut transaction, seed).await.map_err(undecided)?;
+        transaction.commit().await.map_err(|error| classify(&error, true))?;
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "the reset is done, but its connection did not close cleanly");
+        }
+        Ok(())
+    }
+
+    /// Whether the database answers, asked on a connection of the question's own.
+    ///
+    /// # Errors
+    /// As PostgreSQL says.
+    pub async fn check(&self) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        connection.ping().await?;
+        connection.close().await
+    }
+}
+
+/// Creates our schema, or makes sure that it is ours. The advisory lock lets two servers start at once.
+async fn claim_schema(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    let (number, version): (i32, String) =
+        sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
+            .fetch_one(&mut *connection)
+            .await?;
+    if number < OLDEST_SERVER {
+        return Err(DatabaseError::TooOld(version));
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))").bind(MARK).execute(&mut *transaction).await?;
+    let comment: Option<Option<String>> =
+        sqlx::query_scalar("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = $1")
+            .bind(SCHEMA)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    match comment {
+        Some(comment) if comment.as_deref() == Some(MARK) => {}
+        Some(_) => return Err(DatabaseError::ForeignSchema),
+        None => {
+            let create = format!("create schema {SCHEMA}; comment on schema {SCHEMA} is '{MARK}'");
+            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create))).await?;
+        }
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Seeds what was never seeded (or everything, with `reset`). The table's lock makes one of two servers the seeder.
+async fn seed_if_empty(connection: &mut PgConnection, seed: Seed, reset: bool) -> Result<Seeded, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    transaction.execute("lock table seeded in exclusive mode").await?;
+    let found: Option<String> = sqlx::query_scalar("select seed from seeded").fetch_optional(&mut *transaction).await?;
+    let seeded = match found {
+        Some(found) if !reset => match Seed::from_str(&found) {
+            Ok(found) if found == seed => Seeded::Before,
+            other => Seeded::Differently(other.ok()),
+        },
+        _ => {
+            replace_data(&mut transaction, seed).await?;
+            Seeded::Now
+        }
+    };
+    transaction.commit().await?;
+    Ok(seeded)
+}
+
+/// Replaces all data; the caller's transaction makes it all or nothing.
+async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
+    connection.execute("truncate users, seeded").await?;
+    connection.execute(sqlx::raw_sql(seed.sql())).await?;
+    let name: &str = seed.into();
+    sqlx::query("insert into seeded (seed) values ($1)").bind(name).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The pool of database connections: deadpool's slots around sqlx's connections.
+//!
+//! sqlx's own pool sends a ping on every release, whatever its options, and its `begin()` may hand a connection
+//! with an open transaction to the next user when it is cancelled (0.9.0). Here a connection that is handed
+//! back is simply put on a stack; [`crate::session::Session`] hands back no other than a clean one. `make bench`
+//! compares the two.
+//!
+//! A connection that has rested is pinged before it is used again, and when one is found dead, all that are as old are
+//! dropped: after a restart of the database, requests do not fail one by one on each of the pool's corpses.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+use crate::config::Limits;
+use crate::error::Error;
+
+/// An idle connection is pinged before use when it has rested for longer: long enough that a busy pool never pings.
+const REST_BEFORE_PING: Duration = Duration::from_secs(1);
+
+/// How long a ping may take before its connection is given up.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A bounded set of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    slots: managed::Pool<Opener>,
+}
+
+/// A connection on loan; dropping it puts it back.
+#[derive(Debug)]
+pub struct Lease {
+    slot: Object<Opener>,
+}
+
+/// How many connections there are, and how many requests wait for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Open, in use or not.
+    pub open: usize,
+    /// Open and not in use.
+    pub idle: usize,
+    /// Requests waiting.
+    pub waiting: usize,
+}
+
+impl Pool {
+    /// A pool that opens its connections as they are needed, at most `limits.pool_size`.
+    ///
+    /// # Errors
+    /// A configuration that deadpool does not take.
+    pub fn new(options: PgConnectOptions, limits: &Limits) -> Result<Self, managed::BuildError> {
+        let slots = managed::Pool::builder(Opener { options, generation: AtomicU64::new(0) })
+            .max_size(limits.pool_size)
+            // The connection used last has the warmest caches, here and in its backend.
+            .queue_mode(QueueMode::Lifo)
+            .wait_timeout(Some(limits.queue_wait))
+            .create_timeout(Some(limits.connect_timeout))
+            .recycle_timeout(Some(PING_TIMEOUT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()?;
+        Ok(Self { slots })
+    }
+
+    /// Takes a connection, waiting for one if need be.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`]: none came free in time, or none could be opened.
+    pub async fn lease(&self) -> Result<Lease, Error> {
+        match self.slots.get().await {
+            Ok(slot) => Ok(Lease { slot }),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                Err(Error::NotDone("Waited too long for a connection".into()))
+            }
+            Err(PoolError::Closed) => Err(Error::NotDone("Server is stopping".into())),
+            Err(error) => Err(Error::NotDone(format!("Database unavailable: {error}").into())),
+        }
+    }
+
+    /// The pool's figures now.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let status = self.slots.status();
+        PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
+    }
+
+    /// Closes the idle connections and lends no more.
+    pub fn close(&self) {
+        self.slots.close();
+    }
+}
+
+impl Lease {
+    /// The connection itself.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.slot.connection
+    }
+
+    /// Closes the connection instead of putting it back, because its state is not known; idle ones of its age are no
+    /// longer trusted either. The server rolls back what it had open.
+    pub fn discard(self) {
+        let generation = self.slot.generation;
+        if let Some(pool) = Object::pool(&self.slot) {
+            // One failure ends one generation, however many of its connections report it.
+            let _ = pool.manager().generation.compare_exchange(
+                generation,
+                generation + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+        }
+        drop(Object::take(self.slot));
+    }
+}
+
+#[derive(Debug)]
+struct Opener {
+    options: PgConnectOptions,
+    /// Connections of an older generation are pinged before they are used again.
+    generation: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Opened {
+    connection: PgConnection,
+    generation: u64,
+}
+
+impl managed::Manager for Opener {
+    type Type = Opened;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<Opened, sqlx::Error> {
+        let generation = self.generation.load(Ordering::Relaxed);
+        let connection = PgConnection::connect_with(&self.options).await?;
+        Ok(Opened { connection, generation })
+    }
+
+    async fn recycle(&self, opened: &mut Opened, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        let generation = self.generation.load(Ordering::Relaxed);
+        // "Last used" is when it was last lent.
+        if opened.generation != generation || metrics.last_used() > REST_BEFORE_PING {
+            opened.connection.ping().await.map_err(RecycleError::Backend)?;
+            opened.generation = generation;
+        }
+        Ok(())
+    }
+}

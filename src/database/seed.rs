@@ -1,0 +1,28 @@
+//! Seeds: one idempotent SQL file a scenario, under `seeds/`.
+
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
+
+/// What the data start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Display, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Seed {
+    /// User 1 with 10000.
+    #[default]
+    Withdrawal,
+    /// Users 1 to 3 with 1000 each.
+    Mixed,
+    /// Users 1 to 1000 with 10^12 each.
+    Bench,
+}
+
+impl Seed {
+    /// The SQL that inserts the rows; it may run again without harm.
+    #[must_use]
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Withdrawal => include_str!("../../seeds/withdrawal.sql"),
+            Self::Mixed => include_str!("../../seeds/mixed.sql"),
+            Self::Bench => include_str!("../../seeds/bench.sql"),
+        }
+    }
+}

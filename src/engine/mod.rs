@@ -1,0 +1,213 @@
+//! The engine: takes an operation from a request to its end, whatever becomes of the request.
+//!
+//! Each operation runs in a task of its own. A client that hangs up drops its request's future, and nothing else:
+//! the task goes on to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
+//! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
+
+pub mod retry;
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config::Limits;
+use crate::database::Database;
+use crate::database::seed::Seed;
+use crate::domain::{Account, BalanceChange, Row};
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::probe::{Span, ThinkTime, Trace};
+use crate::strategy::{Approach, Strategy};
+
+use retry::Retries;
+
+/// Runs operations. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    database: Database,
+    limits: Limits,
+    tasks: TaskTracker,
+}
+
+/// What a client wants to see or feel of its operation's statements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Experiment {
+    /// Record the statements.
+    pub trace: bool,
+    /// Pause before each statement that writes.
+    pub think_time: Option<Duration>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone)]
+pub struct Outcome<T> {
+    /// What came of it.
+    pub result: Result<T, Error>,
+    /// Attempts made, the last one included; 0 if it never started.
+    pub attempts: u32,
+    /// Its statements, if they were to be traced.
+    pub trace: Vec<Span>,
+}
+
+impl Engine {
+    /// An engine on this database.
+    #[must_use]
+    pub fn new(database: Database, limits: Limits) -> Self {
+        Self { database, limits, tasks: TaskTracker::new() }
+    }
+
+    /// The database it works on.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Changes a balance.
+    pub async fn change_balance(
+        &self,
+        id: Uuid,
+        approach: Approach,
+        change: BalanceChange,
+        experiment: Experiment,
+    ) -> Outcome<Account> {
+        self.run(id, approach, change, experiment).await
+    }
+
+    /// Reads a balance.
+    pub async fn read_balance(
+        &self,
+        id: Uuid,
+        approach: Approach,
+        user: i64,
+        experiment: Experiment,
+    ) -> Outcome<Account> {
+        self.run(id, approach, BalanceRead { user }, experiment).await
+    }
+
+    /// Replaces all data by a seed's.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`] when it certainly was not done, else [`Error::OutcomeUnknown`].
+    pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
+        let database = self.database.clone();
+        let task = self.tasks.spawn(async move { database.reset(seed).await });
+        match tokio::time::timeout(self.limits.request_timeout, task).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => Err(Error::Bug(format!("a reset panicked: {panic}").into())),
+            Err(_elapsed) => Err(Error::OutcomeUnknown("the reset is still running".into())),
+        }
+    }
+
+    /// Waits until every operation has ended, then closes the pool. No new one must be started.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.database.pool().close();
+    }
+
+    async fn run<O: Operation>(
+        &self,
+        id: Uuid,
+        approach: Approach,
+        operation: O,
+        experiment: Experiment,
+    ) -> Outcome<O::Done> {
+        let mut session = Session::new(id, self.database.clone(), operation.rows());
+        let trace = attach_probes(&mut session, experiment);
+        let retries = Retries::new(self.limits.retry);
+        let task = self.tasks.spawn(attempt_until_settled(session, retries, approach.strategy(), operation));
+        let (result, attempts) = match tokio::time::timeout(self.limits.request_timeout, task).await {
+            Ok(Ok(settled)) => settled,
+            Ok(Err(panic)) => {
+                tracing::error!(session = %id, %panic, "an operation panicked");
+                (Err(Error::Bug("an operation panicked".into())), 0)
+            }
+            Err(_elapsed) => (Err(Error::OutcomeUnknown("the request timed out while its task runs on".into())), 0),
+        };
+        Outcome { result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
+    }
+}
+
+/// The repeatable attempt of one operation.
+#[async_trait]
+trait Operation: Send + 'static {
+    type Done: Send + 'static;
+
+    /// The rows it contends for.
+    fn rows(&self) -> Vec<Row>;
+
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, Error>;
+}
+
+#[async_trait]
+impl Operation for BalanceChange {
+    type Done = Account;
+
+    fn rows(&self) -> Vec<Row> {
+        vec![Row::User(self.user)]
+    }
+
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
+        strategy.change_balance(session, *self).await
+    }
+}
+
+struct BalanceRead {
+    user: i64,
+}
+
+#[async_trait]
+impl Operation for BalanceRead {
+    type Done = Account;
+
+    /// None: a reader waits for nobody's row.
+    fn rows(&self) -> Vec<Row> {
+        Vec::new()
+    }
+
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
+        strategy.read_balance(session, self.user).await
+    }
+}
+
+async fn attempt_until_settled<O: Operation>(
+    mut session: Session,
+    mut retries: Retries,
+    strategy: &'static dyn Strategy,
+    operation: O,
+) -> (Result<O::Done, Error>, u32) {
+    loop {
+        retries.attempt();
+        let lost = match operation.attempt(strategy, &mut session).await {
+            Err(Error::Conflict(race)) => race,
+            Ok(done) => return (Ok(done), retries.attempts()),
+            Err(error) => {
+                session.end_attempt().await;
+                return (Err(error), retries.attempts());
+            }
+        };
+        session.end_attempt().await;
+        match retries.backoff(Instant::now()) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return (Err(Error::NotDone(lost)), retries.attempts()),
+        }
+    }
+}
+
+fn attach_probes(session: &mut Session, experiment: Experiment) -> Option<Trace> {
+    if let Some(pause) = experiment.think_time {
+        session.attach(ThinkTime(pause));
+    }
+    let logged = tracing::enabled!(target: "concurrency_lab::session", tracing::Level::DEBUG);
+    let trace = (experiment.trace || logged).then(Trace::default)?;
+    session.attach(trace.clone());
+    experiment.trace.then_some(trace)
+}

@@ -1,0 +1,84 @@
+//! One policy for repeating an attempt that lost a race: exponential backoff with full jitter, under a deadline.
+//!
+//! Full jitter (a uniformly random pause up to the bound) spreads the losers of one round over the next, where equal
+//! pauses would make them collide again. Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture
+//! Blog, 2015.
+
+use std::time::{Duration, Instant};
+
+use crate::config::RetryPolicy;
+
+/// The retries of one operation.
+#[derive(Debug)]
+pub struct Retries {
+    policy: RetryPolicy,
+    started: Option<Instant>,
+    attempts: u32,
+}
+
+impl Retries {
+    /// No attempt made yet.
+    #[must_use]
+    pub fn new(policy: RetryPolicy) -> Self {
+        Self { policy, started: None, attempts: 0 }
+    }
+
+    /// Counts an attempt.
+    pub fn attempt(&mut self) {
+        self.attempts += 1;
+    }
+
+    /// Attempts so far.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How long to pause before the next attempt, or `None` if there must be none. The deadline runs from the first
+    /// attempt that lost: a wait in the queue before it does not count.
+    pub fn backoff(&mut self, now: Instant) -> Option<Duration> {
+        let elapsed = now - *self.started.get_or_insert(now);
+        if self.attempts >= self.policy.attempts || elapsed >= self.policy.deadline {
+            return None;
+        }
+        let doublings = self.attempts.saturating_sub(1).min(16);
+        let bound = self.policy.backoff_base.saturating_mul(1 << doublings).min(self.policy.backoff_cap);
+        Some(bound.mul_f64(fastrand::f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        deadline: Duration::from_secs(10),
+        attempts: 5,
+        backoff_base: Duration::from_millis(1),
+        backoff_cap: Duration::from_millis(3),
+    };
+
+    #[test]
+    fn the_bound_doubles_up_to_the_cap_and_attempts_are_limited() {
+        let now = Instant::now();
+        let mut retries = Retries::new(POLICY);
+        for bound_ms in [1, 2, 3, 3] {
+            retries.attempt();
+            let pause = retries.backoff(now).expect("within the limits");
+            assert!(pause <= Duration::from_millis(bound_ms), "{pause:?} after attempt {}", retries.attempts());
+        }
+        retries.attempt();
+        assert_eq!(retries.backoff(now), None);
+    }
+
+    #[test]
+    fn the_deadline_runs_from_the_first_lost_attempt() {
+        let now = Instant::now();
+        let mut retries = Retries::new(POLICY);
+        retries.attempt();
+        assert!(retries.backoff(now).is_some());
+        retries.attempt();
+        assert!(retries.backoff(now + Duration::from_millis(9_999)).is_some());
+        assert_eq!(retries.backoff(now + Duration::from_secs(10)), None);
+    }
+}

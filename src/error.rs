@@ -1,0 +1,48 @@
+//! One error for everything that can happen to an operation.
+//!
+//! The variants are what a client must be able to tell apart: the state refused ([`Refusal`]), the attempt lost
+//! a race and may be repeated, the change was *certainly not* made, or nobody knows. SQLSTATE becomes an
+//! [`Error`] in one place ([`crate::session::sqlstate`]), an [`Error`] becomes HTTP in one place
+//! ([`crate::http`]).
+
+use std::borrow::Cow;
+
+/// Why the state refuses a change. Nothing was changed; the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such user.
+    #[error("User not found")]
+    UserNotFound,
+    /// `If-Match` named another version than the row has.
+    #[error("Version does not match")]
+    VersionMismatch,
+    /// The balance would fall below 0.
+    #[error("Insufficient funds")]
+    InsufficientFunds,
+    /// The balance would not fit into a bigint.
+    #[error("Balance out of range")]
+    BalanceOutOfRange,
+}
+
+/// The end of an operation that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The state refuses the change.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The attempt lost a race and changed nothing; the engine repeats it. The text names the race.
+    #[error("{0}")]
+    Conflict(Cow<'static, str>),
+    /// The change was certainly not made: contention, a limit, a timeout before it, no database.
+    #[error("{0}")]
+    NotDone(Cow<'static, str>),
+    /// The change may have been made: its answer was lost. Only a later read can tell.
+    #[error("Outcome unknown")]
+    OutcomeUnknown(Cow<'static, str>),
+    /// This approach cannot do this at all; the text says why.
+    #[error("{0}")]
+    Unsupported(Cow<'static, str>),
+    /// A fault of ours: SQL that does not fit the schema, an answer that cannot be.
+    #[error("Internal error")]
+    Bug(Cow<'static, str>),
+}

@@ -1,0 +1,168 @@
+//! The one place where an outcome becomes HTTP: status, exact body, headers.
+//!
+//! Bodies have no field beyond the contract's, so that counting equal bodies means something.
+
+use std::any::Any;
+use std::fmt::Write as _;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::domain::Account;
+use crate::engine::Outcome;
+use crate::error::{Error, Refusal};
+use crate::session::probe::Span;
+
+/// Attempts that the operation took, also when it was refused or given up.
+pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
+
+/// The new version of each changed row: `users/1=12`.
+pub const LAB_VERSIONS: HeaderName = HeaderName::from_static("lab-versions");
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// When a client may try again after a 503, in seconds.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// A body of the contract, as JSON.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let Ok(bytes) = serde_json::to_vec(body) else {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, Bytes::from_static(br#"{"error":"Internal error"}"#));
+    };
+    plain(status, bytes.into())
+}
+
+fn plain(status: StatusCode, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `{"error":"…"}`.
+pub fn error(status: StatusCode, message: &str) -> Response<Body> {
+    #[derive(Serialize)]
+    struct ErrorBody<'a> {
+        error: &'a str,
+    }
+    json(status, &ErrorBody { error: message })
+}
+
+/// The status of an error.
+#[must_use]
+pub fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::Refused(Refusal::UserNotFound) => StatusCode::NOT_FOUND,
+        Error::Refused(Refusal::VersionMismatch) => StatusCode::PRECONDITION_FAILED,
+        Error::Refused(Refusal::InsufficientFunds | Refusal::BalanceOutOfRange) => StatusCode::CONFLICT,
+        Error::Conflict(_) | Error::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
+        Error::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+        Error::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An error of an operation; logged here, once, if it is anything but an answer.
+pub fn failure(failure: &Error) -> Response<Body> {
+    match failure {
+        Error::Bug(reason) => tracing::error!(%reason, "internal error"),
+        Error::OutcomeUnknown(reason) => tracing::warn!(%reason, "outcome unknown"),
+        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%reason, "not done"),
+        Error::Refused(_) | Error::Unsupported(_) => {}
+    }
+    let mut response = error(status(failure), &failure.to_string());
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+    }
+    response
+}
+
+/// The answer to an operation on one user's balance; `changed` if it was to change it.
+pub fn account(
+    outcome: &Outcome<Account>,
+    body: impl FnOnce(&Account) -> Response<Body>,
+    changed_user: Option<i64>,
+) -> Response<Body> {
+    let mut response = match &outcome.result {
+        Ok(account) => {
+            let mut response = body(account);
+            let headers = response.headers_mut();
+            insert(headers, header::ETAG, format_args!("\"{}\"", account.version));
+            if let Some(user) = changed_user {
+                insert(headers, LAB_VERSIONS, format_args!("users/{user}={}", account.version));
+            }
+            response
+        }
+        Err(error) => failure(error),
+    };
+    response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(outcome.attempts));
+    if !outcome.trace.is_empty() {
+        insert(response.headers_mut(), SERVER_TIMING, format_args!("{}", server_timing(&outcome.trace)));
+    }
+    response
+}
+
+/// The answer to input that never became an operation.
+pub fn rejection(status: StatusCode, message: &str) -> Response<Body> {
+    let mut response = error(status, message);
+    response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(0));
+    response
+}
+
+/// The answer when a handler panicked: a fault of ours.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is CatchPanicLayer's")]
+pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
+    error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+}
+
+fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt::Arguments<'_>) {
+    // Longer than any of ours but a trace: one allocation instead of several.
+    let mut text = String::with_capacity(48);
+    if text.write_fmt(value).is_ok()
+        && let Ok(value) = HeaderValue::try_from(text)
+    {
+        headers.insert(name, value);
+    }
+}
+
+/// A trace as `Server-Timing` (W3C): a metric a statement, in order, durations in ms. The wait for the row and the
+/// connection is a metric of its own before the statement that had to wait.
+fn server_timing(trace: &[Span]) -> String {
+    let mut metrics = Vec::with_capacity(trace.len() * 2);
+    for span in trace {
+        if !span.waited.is_zero() {
+            metrics.push(format!("wait;dur={:.3};desc=\"row and connection\"", span.waited.as_secs_f64() * 1e3));
+        }
+        let sql = span.statement.sql.split_whitespace().collect::<Vec<_>>().join(" ").replace('"', "'");
+        metrics.push(format!("{};dur={:.3};desc=\"{sql}\"", span.statement.name, span.took.as_secs_f64() * 1e3));
+    }
+    metrics.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_status_and_only_what_was_not_done_may_be_tried_again() {
+        let table = [
+            (Error::Refused(Refusal::UserNotFound), 404, false),
+            (Error::Refused(Refusal::VersionMismatch), 412, false),
+            (Error::Refused(Refusal::InsufficientFunds), 409, false),
+            (Error::Refused(Refusal::BalanceOutOfRange), 409, false),
+            (Error::Conflict("lost".into()), 503, true),
+            (Error::NotDone("full".into()), 503, true),
+            (Error::OutcomeUnknown("lost answer".into()), 504, false),
+            (Error::Unsupported("cannot".into()), 501, false),
+            (Error::Bug("oops".into()), 500, false),
+        ];
+        for (error, status, retry) in table {
+            let response = failure(&error);
+            assert_eq!(response.status(), status, "{error:?}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! From the bytes of a request to valid input, or an error that names the field, the value and what is allowed.
+//!
+//! The fast path is serde into the exact type. Only when that fails is the body read a second time, as plain JSON, to
+//! find out what to tell the client.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::answer;
+use crate::config::Limits;
+
+/// Longest value that an error message quotes, in characters.
+const QUOTE_MAX: usize = 40;
+
+/// A numeric field of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    name: &'static str,
+    min: i64,
+}
+
+/// The body of the balance routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BalanceBody {
+    /// Whose balance.
+    pub user_id: i64,
+    /// How much.
+    pub amount: i64,
+}
+
+const USER_ID: Field = Field { name: "userId", min: 1 };
+
+/// Which amounts a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amounts {
+    /// Any, 0 too (`PATCH`).
+    Any,
+    /// 1 and more (`deposit`, `withdraw`).
+    Positive,
+}
+
+impl Amounts {
+    const fn field(self) -> Field {
+        Field { name: "amount", min: if matches!(self, Self::Any) { i64::MIN } else { 1 } }
+    }
+}
+
+/// Reads a JSON body of the balance routes.
+///
+/// # Errors
+/// The answer to give: 400 malformed, 413 too large, 415 not JSON, 422 invalid, 408 too slow.
+pub async fn balance(
+    headers: &HeaderMap,
+    body: Body,
+    amounts: Amounts,
+    limits: &Limits,
+) -> Result<BalanceBody, Response> {
+    require_json(headers)?;
+    let bytes = collect(body, limits).await?;
+    parse(&bytes, amounts).map_err(|(status, message)| answer::rejection(status, &message))
+}
+
+/// Reads the whole body, within bounds.
+///
+/// # Errors
+/// The answer to give: 413, 408, or 400 when the connection broke off.
+pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Response> {
+    let collected = Limited::new(body, limits.body_bytes).collect();
+    match tokio::time::timeout(limits.body_read_timeout, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::rejection(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("body: longer than the {} bytes that are allowed", limits.body_bytes),
+        )),
+        Ok(Err(error)) => Err(answer::rejection(StatusCode::BAD_REQUEST, &format!("body: could not be read: {error}"))),
+        Err(_elapsed) => Err(answer::rejection(
+            StatusCode::REQUEST_TIMEOUT,
+            &format!("body: not complete within {} s", limits.body_read_timeout.as_secs()),
+        )),
+    }
+}
+
+/// Whether the content type says JSON.
+///
+/// # Errors
+/// The 415 to answer.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Response> {
+    let found = headers.get(header::CONTENT_TYPE);
+    if found.is_some_and(|value| is_json(value.as_bytes())) {
+        return Ok(());
+    }
+    let found = found.map_or("none".to_owned(), |value| format!("{value:?}"));
+    Err(answer::rejection(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        &format!("Content-Type: expected application/json, found {found}"),
+    ))
+}
+
+fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/json")
+}
+
+fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, (StatusCode, String)> {
+    let fields = [USER_ID, amounts.field()];
+    match serde_json::from_slice::<BalanceBody>(bytes) {
+        Ok(body) if body.user_id >= fields[0].min && body.amount >= fields[1].min => Ok(body),
+        Ok(_) => Err(explain(bytes, &fields, None)),
+        Err(error) => Err(explain(bytes, &fields, Some(&error))),
+    }
+}
+
+/// What is wrong with a body, in the order in which a person would look: JSON at all, an object, each field, others.
+fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) -> (StatusCode, String) {
+    let names = fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+    let value: Value = match serde_json::from_slice(bytes) {
+        Ok(value) => value,
+        Err(_) if bytes.is_empty() => {
+            return (StatusCode::BAD_REQUEST, format!("body: empty; expected a JSON object with {names}"));
+        }
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}")),
+    };
+    let invalid = |message| (StatusCode::UNPROCESSABLE_ENTITY, message);
+    let Value::Object(object) = &value else {
+        return invalid(format!("body: expected a JSON object with {names}, found {}", quote(&value)));
+    };
+    for field in fields {
+        let Field { name, min } = *field;
+        let expected = format!("expected a whole number from {min} to {}", i64::MAX);
+        match object.get(name) {
+            None => return invalid(format!("{name}: missing; {expected}")),
+            Some(value) if value.as_i64().is_none_or(|number| number < min) => {
+                return invalid(format!("{name}: {expected}, found {}", quote(value)));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(unknown) = object.keys().find(|key| fields.iter().all(|field| field.name != key.as_str())) {
+        let unknown: String = unknown.chars().take(QUOTE_MAX).collect();
+        return invalid(format!("{unknown}: unknown field; allowed are {names}"));
+    }
+    // Nothing wrong with each field by itself: a field that is there twice.
+    invalid(error.map_or_else(|| "body: invalid".to_owned(), |error| format!("body: {error}")))
+}
+
+fn quote(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= QUOTE_MAX {
+        return text;
+    }
+    text.chars().take(QUOTE_MAX).chain(['…']).collect()
+}
+
+/// A user's id in a path or a query.
+///
+/// # Errors
+/// The 422 to answer.
+pub fn user_id(text: &str) -> Result<i64, Response> {
+    match text.parse::<i64>() {
+        // "+1" and "01" parse, but are no way to write an id.
+        Ok(id) if id >= USER_ID.min && text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first)) => {
+            Ok(id)
+        }
+        _ => Err(answer::rejection(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("userId: expected a whole number from 1 to {}, found {}", i64::MAX, quote(&Value::from(text))),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bad_bodies_are_told_what_is_wrong() {
+        let table: &[(&str, Amounts, u16, &str)] = &[
+            ("", Amounts::Any, 400, "body: empty"),
+            ("{", Amounts::Any, 400, "body: not valid JSON"),
+            (r#"{"userId":1,"amount":-2}x"#, Amounts::Any, 400, "body: not valid JSON: trailing characters"),
+            ("[1,2]", Amounts::Any, 422, "body: expected a JSON object with userId, amount, found [1,2]"),
+            ("{}", Amounts::Any, 422, "userId: missing; expected a whole number from 1"),
+            (r#"{"userId":1}"#, Amounts::Any, 422, "amount: missing"),
+            (r#"{"amount":1}"#, Amounts::Any, 422, "userId: missing"),
+            (
+                r#"{"userId":0,"amount":1}"#,
+                Amounts::Any,
+                422,
+                "userId: expected a whole number from 1 to 9223372036854775807, found 0",
+            ),
+            (r#"{"userId":-1,"amount":1}"#, Amounts::Any, 422, "found -1"),
+            (
+                r#"{"userId":"1","amount":1}"#,
+                Amounts::Any,
+                422,
+                r#"userId: expected a whole number from 1 to 9223372036854775807, found "1""#,
+            ),
+            (r#"{"userId":1,"amount":"2"}"#, Amounts::Any, 422, r#"found "2""#),
+            (r#"{"userId":1,"amount":2.5}"#, Amounts::Any, 422, "found 2.5"),
+            (r#"{"userId":1,"amount":2.0}"#, Amounts::Any, 422, "found 2.0"),
+            (r#"{"userId":1,"amount":9223372036854775808}"#, Amounts::Any, 422, "found 9223372036854775808"),
+            (r#"{"userId":1,"amount":1e30}"#, Amounts::Any, 422, "found 1e+30"),
+            (r#"{"userId":1,"amount":null}"#, Amounts::Any, 422, "found null"),
+            (
+                r#"{"userId":1,"amount":1,"currency":"EUR"}"#,
+                Amounts::Any,
+                422,
+                "currency: unknown field; allowed are userId, amount",
+            ),
+            (r#"{"userId":1,"userId":2,"amount":1}"#, Amounts::Any, 422, "body: duplicate field `userId`"),
+            (r#"{"userId":1,"amount":0}"#, Amounts::Positive, 422, "amount: expected a whole number from 1"),
+            (r#"{"userId":1,"amount":-2}"#, Amounts::Positive, 422, "found -2"),
+        ];
+        for (body, amounts, status, message) in table {
+            let (found_status, found) = parse(body.as_bytes(), *amounts).expect_err(body);
+            assert_eq!(found_status, *status, "{body}: {found}");
+            assert!(found.contains(message), "{body}: {found}");
+        }
+    }
+
+    #[test]
+    fn good_bodies_are_taken_at_the_edges() {
+        for (body, amounts, user_id, amount) in [
+            (r#"{"userId":1,"amount":0}"#, Amounts::Any, 1, 0),
+            (r#" {"amount":-9223372036854775808, "userId":9223372036854775807} "#, Amounts::Any, i64::MAX, i64::MIN),
+            (r#"{"userId":1,"amount":1}"#, Amounts::Positive, 1, 1),
+        ] {
+            assert_eq!(parse(body.as_bytes(), amounts).unwrap(), BalanceBody { user_id, amount }, "{body}");
+        }
+    }
+
+    #[test]
+    fn ids_in_paths_are_whole_numbers_from_1() {
+        for good in ["1", "9223372036854775807"] {
+            assert_eq!(user_id(good).unwrap().to_string(), good);
+        }
+        for bad in ["0", "-1", "+1", "01", "1.0", "x", "", "9223372036854775808"] {
+            assert_eq!(user_id(bad).unwrap_err().status(), 422, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Err((status, message)) = parse(&bytes, Amounts::Any) {
+                prop_assert!(status.is_client_error() && !message.is_empty());
+            }
+        }
+
+        #[test]
+        fn every_valid_body_is_taken(user_id in 1..=i64::MAX, amount in any::<i64>()) {
+            let body = format!(r#"{{"userId":{user_id},"amount":{amount}}}"#);
+            prop_assert_eq!(parse(body.as_bytes(), Amounts::Any).unwrap(), BalanceBody { user_id, amount });
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What there is: the approaches with their claims, one approach with its SQL, and whether the server is well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use strum::IntoEnumIterator;
+
+use super::{App, Desk, answer};
+use crate::session::statement::Statement;
+use crate::strategy::{Approach, Claims};
+
+/// How long `/readyz` waits for the database.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Serialize)]
+struct Entry {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    idea: &'static str,
+    claims: Claims,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sql: Option<&'static [Statement]>,
+}
+
+impl Entry {
+    fn of(approach: Approach) -> Self {
+        let card = approach.card();
+        let name = approach.name();
+        Self {
+            name,
+            aliases: card.aliases,
+            idea: card.idea,
+            claims: card.claims,
+            url: format!("/approach/{name}"),
+            sql: None,
+        }
+    }
+}
+
+/// The names of all approaches.
+pub fn names() -> Vec<&'static str> {
+    Approach::iter().map(Approach::name).collect()
+}
+
+/// `GET /approaches`.
+pub async fn approaches() -> Response {
+    #[derive(Serialize)]
+    struct Catalogue {
+        approaches: Vec<Entry>,
+    }
+    answer::json(StatusCode::OK, &Catalogue { approaches: Approach::iter().map(Entry::of).collect() })
+}
+
+/// `GET /approach/{approach}`: its entry, with the SQL.
+pub async fn approach(State(desk): State<Desk>) -> Response {
+    let entry = Entry { sql: Some(desk.approach.card().statements), ..Entry::of(desk.approach) };
+    answer::json(StatusCode::OK, &entry)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// `GET /healthz`: the process answers.
+pub async fn healthz() -> Response {
+    answer::json(StatusCode::OK, &Health { status: "ok" })
+}
+
+/// `GET /readyz`: the database answers too.
+pub async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let reason = match tokio::time::timeout(READY_TIMEOUT, app.engine.database().check()).await {
+        Ok(Ok(())) => return answer::json(StatusCode::OK, &Health { status: "ready" }),
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => format!("no answer within {} s", READY_TIMEOUT.as_secs()),
+    };
+    answer::failure(&crate::error::Error::NotDone(format!("Database unavailable: {reason}").into()))
+}

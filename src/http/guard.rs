@@ -1,0 +1,129 @@
+//! What every request passes: it gets an id, and if it changes something, its Origin and Host are looked at.
+//!
+//! The lab listens where a browser can reach it. A page that somebody visits may send requests to it (cross-site
+//! request forgery), or let its own name resolve to 127.0.0.1 and read the answers too (DNS rebinding). So a request
+//! that changes something is refused when its Origin is not the Host it asks for, or when that Host is a name
+//! that nobody allowed. Command-line clients send no Origin and are not affected.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::{App, answer};
+
+/// Echoed if the client sent one, else the session's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id of a client's own that is echoed, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+
+/// The id of the request's session with the database.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionId(pub Uuid);
+
+/// The middleware around all routes.
+pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let session = Uuid::new_v4();
+    let sent = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX).cloned();
+    if let Some(request_id) = &sent {
+        tracing::debug!(%session, ?request_id, "the client's name for this session's request");
+    }
+    let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
+    let mut response = match refusal {
+        Some(reason) => answer::rejection(StatusCode::FORBIDDEN, &reason),
+        None => {
+            request.extensions_mut().insert(SessionId(session));
+            next.run(request).await
+        }
+    };
+    let id = sent.or_else(|| HeaderValue::from_str(session.hyphenated().encode_lower(&mut Uuid::encode_buffer())).ok());
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Why a request that changes something is refused, if it is.
+fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+    let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
+        Some(Ok(host)) => host,
+        Some(Err(_)) => return Some("Host: not readable".to_owned()),
+        None => return Some("Host: missing".to_owned()),
+    };
+    if !host_allowed(host, allowed) {
+        return Some(format!("Host: {host:?} is neither an IP address nor localhost nor named by --allow-host"));
+    }
+    let origin = headers.get(header::ORIGIN)?;
+    let own = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
+    match own {
+        Some(origin) if origin.eq_ignore_ascii_case(host) => None,
+        _ => Some(format!("Origin: {origin:?} is not this server's own ({host})")),
+    }
+}
+
+fn host_allowed(host: &str, allowed: &[String]) -> bool {
+    let name = without_port(host);
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    address.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed.iter().any(|allowed| name.eq_ignore_ascii_case(allowed))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_needs_a_host_that_is_ours_and_no_foreign_origin() {
+        let allowed = ["lab.example".to_owned()];
+        // Host, Origin, allowed
+        let table = [
+            (Some("127.0.0.1:3000"), None, true),
+            (Some("localhost:3000"), None, true),
+            (Some("LOCALHOST"), None, true),
+            (Some("[::1]:3000"), None, true),
+            (Some("[::1]"), None, true),
+            (Some("192.168.1.7"), None, true),
+            (Some("lab.example:80"), None, true),
+            (Some("evil.example"), None, false),
+            (Some("localhost.evil.example:3000"), None, false),
+            (Some("127.0.0.1.evil.example"), None, false),
+            (Some(""), None, false),
+            (None, None, false),
+            (Some("127.0.0.1:3000"), Some("http://127.0.0.1:3000"), true),
+            (Some("localhost:3000"), Some("http://LOCALHOST:3000"), true),
+            (Some("lab.example"), Some("https://lab.example"), true),
+            (Some("127.0.0.1:3000"), Some("http://127.0.0.1:4000"), false),
+            (Some("127.0.0.1:3000"), Some("http://localhost:3000"), false),
+            (Some("127.0.0.1:3000"), Some("http://evil.example"), false),
+            (Some("127.0.0.1:3000"), Some("null"), false),
+            (Some("evil.example"), Some("http://evil.example"), false),
+        ];
+        for (host, origin, expected) in table {
+            let mut headers = HeaderMap::new();
+            if let Some(host) = host {
+                headers.insert(header::HOST, HeaderValue::from_static(host));
+            }
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            let refused = refusal(&headers, &allowed);
+            assert_eq!(refused.is_none(), expected, "Host {host:?}, Origin {origin:?}: {refused:?}");
+        }
+    }
+}

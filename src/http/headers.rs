@@ -1,0 +1,116 @@
+//! Request headers that change what an operation does: `If-Match`, and the experiment headers.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+
+use super::answer;
+use crate::config::THINK_TIME_MAX;
+use crate::engine::Experiment;
+use crate::error::Error;
+use crate::strategy::Approach;
+
+/// Reads the experiment headers, where they are honoured.
+///
+/// # Errors
+/// The 422 to answer to a value that is not allowed.
+pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Response> {
+    if !honoured {
+        return Ok(Experiment::default());
+    }
+    let trace = match headers.get("lab-trace").map(|value| value.as_bytes()) {
+        None | Some(b"0") => false,
+        Some(b"1") => true,
+        Some(other) => return Err(invalid("Lab-Trace", "0 or 1", other)),
+    };
+    let think_time = match headers.get("lab-think-time").map(|value| value.as_bytes()) {
+        None => None,
+        Some(text) => Some(think_time(text).ok_or_else(|| {
+            invalid("Lab-Think-Time", &format!("whole milliseconds from 0 to {}", THINK_TIME_MAX.as_millis()), text)
+        })?),
+    };
+    Ok(Experiment { trace, think_time })
+}
+
+fn think_time(text: &[u8]) -> Option<Duration> {
+    let pause = Duration::from_millis(std::str::from_utf8(text).ok()?.parse().ok()?);
+    (pause <= THINK_TIME_MAX).then_some(pause)
+}
+
+/// Refuses headers that ask for a guarantee which the approach cannot give: ignoring them would be a broken promise.
+///
+/// # Errors
+/// 501 with the reason, or 422 to a malformed `If-Match`.
+pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Response> {
+    if headers.contains_key("idempotency-key") {
+        return Err(unsupported(format!(
+            "Idempotency-Key: {approach} does not store keys yet; the request was not carried out"
+        )));
+    }
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    if !approach.card().honours_if_match {
+        return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
+    }
+    // RFC 9110, 13.1.1: "*" is any version; a weak tag never matches.
+    let tag = value.as_bytes();
+    if tag == b"*" {
+        return Ok(None);
+    }
+    let version = tag
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""))
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .and_then(|digits| digits.parse().ok());
+    version.map(Some).ok_or_else(|| invalid("If-Match", "one quoted version, as ETag gave it, like \"12\"", tag))
+}
+
+fn unsupported(reason: String) -> Response {
+    let failure = Error::Unsupported(reason.into());
+    answer::rejection(answer::status(&failure), &failure.to_string())
+}
+
+fn invalid(name: &str, expected: &str, found: &[u8]) -> Response {
+    let found = String::from_utf8_lossy(&found[..found.len().min(40)]);
+    answer::rejection(StatusCode::UNPROCESSABLE_ENTITY, &format!("{name}: expected {expected}, found {found:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn with(name: &'static str, value: &'static str) -> HeaderMap {
+        [(axum::http::HeaderName::from_static(name), HeaderValue::from_static(value))].into_iter().collect()
+    }
+
+    #[test]
+    fn think_time_is_bounded_and_named_when_wrong() {
+        for (value, expected) in [
+            ("0", Some(0)),
+            ("5", Some(5)),
+            ("1000", Some(1000)),
+            ("1001", None),
+            ("-1", None),
+            ("5ms", None),
+            ("", None),
+        ] {
+            let read = experiment(&with("lab-think-time", value), true);
+            assert_eq!(read.ok().and_then(|e| e.think_time), expected.map(Duration::from_millis), "{value:?}");
+        }
+        assert_eq!(experiment(&with("lab-think-time", "nonsense"), false).ok(), Some(Experiment::default()));
+    }
+
+    #[test]
+    fn if_match_is_one_quoted_version_and_only_where_it_is_honoured() {
+        let optimistic = Approach::OptimisticVersion;
+        for (value, expected) in
+            [("\"12\"", Ok(Some(12))), ("*", Ok(None)), ("12", Err(422)), ("W/\"12\"", Err(422)), ("\"x\"", Err(422))]
+        {
+            let read = if_version(&with("if-match", value), optimistic).map_err(|response| response.status().as_u16());
+            assert_eq!(read, expected, "{value:?}");
+        }
+        assert_eq!(if_version(&with("if-match", "\"12\""), Approach::Naive).unwrap_err().status(), 501);
+        assert_eq!(if_version(&HeaderMap::new(), Approach::Naive).ok(), Some(None));
+    }
+}

@@ -1,0 +1,131 @@
+//! The HTTP face: routes, exact bodies, headers, and what protects them.
+//!
+//! Every approach has the same routes under `/approach/<name>` (and under each of its aliases), and one of them at the
+//! root as well, so that a client written for a plain `/balance, /deposit, /withdraw, /reset` service needs no more
+//! than another base URL.
+//!
+//! - [`balances`]: the routes that change and read balances
+//! - [`catalogue`]: what there is: `/approaches`, one approach, health
+//! - [`body`], [`headers`]: from bytes to valid input, or an error that names the field
+//! - [`answer`]: the one place where an outcome becomes HTTP
+//! - [`guard`]: request ids; who may change something
+//! - [`listener`]: connections, their limits, and the graceful end
+
+pub mod answer;
+mod balances;
+mod body;
+mod catalogue;
+mod guard;
+mod headers;
+pub mod listener;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use strum::IntoEnumIterator;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::database::seed::Seed;
+use crate::engine::Engine;
+use crate::strategy::Approach;
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct App {
+    /// Runs the operations.
+    pub engine: Engine,
+    /// The seed of a bare `/reset`.
+    pub seed: Seed,
+    /// The approach that the root's routes use.
+    pub root_approach: Approach,
+    /// Host names, beside IP addresses and localhost, under which changes are accepted.
+    pub allowed_hosts: Vec<String>,
+    /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`) are honoured.
+    pub lab_headers: bool,
+}
+
+/// The state of one approach's routes.
+#[derive(Debug, Clone)]
+struct Desk {
+    app: Arc<App>,
+    approach: Approach,
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new()
+        .route("/approaches", get(catalogue::approaches))
+        .route("/healthz", get(catalogue::healthz))
+        .route("/readyz", get(catalogue::readyz))
+        .route("/ceiling/balance", patch(balances::ceiling))
+        .route("/approach/{unknown}", axum::routing::any(unknown_approach))
+        .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
+        .with_state(Arc::clone(&app))
+        .merge(desk("", &Desk { app: Arc::clone(&app), approach: app.root_approach }));
+    for approach in Approach::iter() {
+        for name in std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied()) {
+            let prefix = format!("/approach/{name}");
+            let state = Desk { app: Arc::clone(&app), approach };
+            router = router
+                .merge(Router::new().route(&prefix, get(catalogue::approach)).with_state(state.clone()))
+                .merge(desk(&prefix, &state));
+        }
+    }
+    router
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(app, guard::guard))
+        .layer(CatchPanicLayer::custom(answer::panicked))
+}
+
+/// The routes of one approach.
+fn desk(prefix: &str, state: &Desk) -> Router {
+    Router::new()
+        .route(&format!("{prefix}/balance"), patch(balances::change).get(balances::read_by_query))
+        .route(&format!("{prefix}/balance/{{userId}}"), get(balances::read_by_path))
+        .route(&format!("{prefix}/deposit"), post(balances::deposit))
+        .route(&format!("{prefix}/withdraw"), post(balances::withdraw))
+        .route(&format!("{prefix}/reset"), post(balances::reset))
+        .with_state(state.clone())
+}
+
+async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
+    let name = uri.path().split('/').nth(2).unwrap_or_default();
+    match Approach::find(name) {
+        Some(approach) => no_such_route_under(approach, &uri),
+        None => answer::error(
+            StatusCode::NOT_FOUND,
+            &format!("approach: {name:?} is unknown; there are {}", catalogue::names().join(", ")),
+        ),
+    }
+}
+
+fn no_such_route_under(approach: Approach, uri: &Uri) -> Response {
+    answer::error(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "{} is not a route; {} has /balance, /balance/{{userId}}, /deposit, /withdraw and /reset",
+            uri.path(),
+            approach.name()
+        ),
+    )
+}
+
+async fn no_such_route(uri: Uri) -> Response {
+    answer::error(
+        StatusCode::NOT_FOUND,
+        &format!("{} is not a route; GET /approaches lists the approaches", uri.path()),
+    )
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    answer::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &format!("{method} is not allowed on {}; the Allow header names what is", uri.path()),
+    )
+}

@@ -1,0 +1,263 @@
+//! Who is raced: a server somewhere, or one of our own, started for the occasion in another process.
+//!
+//! Another process, because load and server would otherwise share one runtime, one allocator and one limit of open
+//! files, and the latencies would be those of neither.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use hyper::Method;
+use hyper::header::HeaderValue;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::client::{Answer, Client, ClientError};
+
+/// How long our own server may take to start: a new database, an old machine.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// How long our own server may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A server to send requests to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What it is called by, for the Host header.
+    pub host: HeaderValue,
+    /// What stands before the routes; empty for the root.
+    pub base: String,
+}
+
+/// Why a target cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Not a URL that can be raced.
+    #[error("--target: expected a URL like http://127.0.0.1:3000, found {url:?}: {reason}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It does not answer.
+    #[error("the target does not answer: {0}")]
+    Down(#[from] ClientError),
+    /// It answers something else.
+    #[error("the target's {path} answered {found}")]
+    Unexpected {
+        /// What was asked.
+        path: String,
+        /// Status and body.
+        found: String,
+    },
+    /// Our own server did not start.
+    #[error("cannot start a server: {0}")]
+    Start(String),
+}
+
+/// What a target says about one of its approaches.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// Its claim for each workload.
+    pub claims: Claims,
+}
+
+/// What is claimed, by workload; a workload that is not named is not supported.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Claims {
+    /// For changes of a balance.
+    #[serde(default)]
+    pub balance: ClaimFound,
+}
+
+/// A claim as a target states it, which may be newer than this program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimFound {
+    /// Correct under any interleaving.
+    Safe,
+    /// Correct as long as there is only one server.
+    SafeOnOneServer,
+    /// Known to be wrong.
+    Broken,
+    /// Not supported, or a claim that we do not know.
+    #[default]
+    #[serde(other)]
+    Unsupported,
+}
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`TargetError::Url`].
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        let invalid =
+            |reason: &dyn std::fmt::Display| TargetError::Url { url: text.to_owned(), reason: reason.to_string() };
+        let url = url::Url::parse(text).map_err(|error| invalid(&error))?;
+        if url.scheme() != "http" {
+            return Err(invalid(&"only http is raced"));
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+            return Err(invalid(&"a base URL has no user, query or fragment"));
+        }
+        let name = url.host_str().ok_or_else(|| invalid(&"it has no host"))?;
+        let port = url.port_or_known_default().unwrap_or(80);
+        let address = (name.trim_start_matches('[').trim_end_matches(']'), port)
+            .to_socket_addrs()
+            .map_err(|error| invalid(&error))?
+            .next()
+            .ok_or_else(|| invalid(&"its host has no address"))?;
+        let host = HeaderValue::from_str(&format!("{name}:{port}")).map_err(|error| invalid(&error))?;
+        Ok(Self { address, host, base: url.path().trim_end_matches('/').to_owned() })
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.address, self.host.clone())
+    }
+
+    /// Sends one request that must be answered with 200.
+    ///
+    /// # Errors
+    /// [`TargetError::Down`], [`TargetError::Unexpected`].
+    pub async fn ask(&self, method: Method, path: &str, body: &str) -> Result<Answer, TargetError> {
+        let path = format!("{}{path}", self.base);
+        let answer = self.client().send(method, &path, &Bytes::copy_from_slice(body.as_bytes())).await?;
+        if !answer.status.is_success() {
+            return Err(self.unexpected(path, &answer));
+        }
+        Ok(answer)
+    }
+
+    /// Sends one request that must be answered with 200 and this JSON.
+    ///
+    /// # Errors
+    /// As [`Target::ask`].
+    pub async fn read<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<(T, Answer), TargetError> {
+        let answer = self.ask(Method::GET, path, "").await?;
+        match serde_json::from_slice(&answer.body) {
+            Ok(value) => Ok((value, answer)),
+            Err(_) => Err(self.unexpected(format!("{}{path}", self.base), &answer)),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "it is the target's answer that is unexpected")]
+    fn unexpected(&self, path: String, answer: &Answer) -> TargetError {
+        let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+        TargetError::Unexpected { path, found: format!("{} {body}", answer.status) }
+    }
+
+    /// The approaches it offers.
+    ///
+    /// # Errors
+    /// As [`Target::ask`].
+    pub async fn approaches(&self) -> Result<Vec<Entry>, TargetError> {
+        #[derive(Deserialize)]
+        struct Catalogue {
+            approaches: Vec<Entry>,
+        }
+        Ok(self.read::<Catalogue>("/approaches").await?.0.approaches)
+    }
+}
+
+/// A server of our own in another process.
+#[derive(Debug)]
+pub struct OwnServer {
+    child: Child,
+    /// Where it listens.
+    pub target: Target,
+}
+
+impl OwnServer {
+    /// Starts a server, and waits for the line in which it says where it listens.
+    ///
+    /// # Errors
+    /// [`TargetError::Start`]; what the server itself has to say goes to standard error.
+    pub async fn start(mut command: Command) -> Result<Self, TargetError> {
+        let failed = |error: &dyn std::fmt::Display| TargetError::Start(error.to_string());
+        let mut child = command
+            // It ends with our end of the pipe, however we go.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            // Ctrl-C is ours: we end the load first, then the server.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no standard output"))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = match tokio::time::timeout(START_TIMEOUT, lines.next_line()).await {
+            Ok(Ok(Some(line))) => line,
+            Ok(Ok(None)) => return Err(failed(&"it ended before it listened")),
+            Ok(Err(error)) => return Err(failed(&error)),
+            Err(_elapsed) => return Err(failed(&format!("not ready within {} s", START_TIMEOUT.as_secs()))),
+        };
+        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = url.ok_or_else(|| failed(&format!("it said {line:?}")))?;
+        Ok(Self { target: Target::parse(url)?, child })
+    }
+
+    /// Stops it, and waits until it and its database are gone.
+    ///
+    /// # Errors
+    /// [`TargetError::Start`] if it cannot be stopped.
+    pub async fn stop(mut self) -> Result<(), TargetError> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid {
+            // It may have ended by itself; then waiting for it says so.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        match tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(TargetError::Start(format!("the server ended with {status}"))),
+            Ok(Err(error)) => Err(TargetError::Start(error.to_string())),
+            Err(_elapsed) => {
+                Err(TargetError::Start(format!("the server did not stop within {} s", STOP_TIMEOUT.as_secs())))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_are_read_and_others_told_what_is_wrong() {
+        let target = Target::parse("http://127.0.0.1:3000/").unwrap();
+        assert_eq!((target.address.to_string(), target.base.as_str()), ("127.0.0.1:3000".to_owned(), ""));
+        assert_eq!(Target::parse("http://[::1]:3000/lab/").unwrap().base, "/lab");
+        for bad in [
+            "127.0.0.1:3000",
+            "https://127.0.0.1",
+            "http://127.0.0.1:3000/?x=1",
+            "http://user@127.0.0.1",
+            "http://",
+            "nonsense",
+        ] {
+            assert!(matches!(Target::parse(bad), Err(TargetError::Url { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn claims_that_we_do_not_know_count_as_unsupported() {
+        let read = |json: &str| serde_json::from_str::<Claims>(json).unwrap().balance;
+        assert_eq!(read(r#"{"balance":"safe","transfer":"broken"}"#), ClaimFound::Safe);
+        assert_eq!(read(r#"{"balance":"safe-on-one-server"}"#), ClaimFound::SafeOnOneServer);
+        assert_eq!(read(r#"{"balance":"blessed"}"#), ClaimFound::Unsupported);
+        assert_eq!(read("{}"), ClaimFound::Unsupported);
+    }
+}

@@ -1,0 +1,233 @@
+//! A client's conversation with the database: the one seam through which every statement of a strategy passes.
+//!
+//! A session takes its place at the row and its connection when its first statement needs them, and gives the
+//! connection back when it has no more use for it: at its end, and while it pauses or backs off outside a
+//! transaction. It knows whether a transaction is open, so it knows what a lost answer means
+//! ([`sqlstate`]). Probes attached to it ([`probe`]) see and delay its statements; the strategy never knows.
+//!
+//! A session may be dropped at any moment: a connection with a statement or a transaction under way is then
+//! closed, not returned, and the server rolls back.
+
+pub mod probe;
+pub mod sqlstate;
+pub mod statement;
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::{Executor, FromRow, Postgres};
+use uuid::Uuid;
+
+use crate::database::admission::Places;
+use crate::database::pool::Lease;
+use crate::database::{Database, admission};
+use crate::domain::Row;
+use crate::error::Error;
+
+use probe::{Completed, Probe};
+use statement::{COMMIT, Effect, Isolation, Parameters, ROLLBACK, Statement};
+
+/// One client's conversation with the database. See the [module](self).
+pub struct Session {
+    id: Uuid,
+    database: Database,
+    rows: Vec<Row>,
+    probes: Vec<Box<dyn Probe>>,
+    places: Option<Places>,
+    lease: Option<Lease>,
+    in_transaction: bool,
+    /// A statement was sent and its answer has not been read to the end.
+    in_flight: bool,
+}
+
+impl Session {
+    /// A session about these rows; it takes nothing yet.
+    #[must_use]
+    pub fn new(id: Uuid, database: Database, rows: Vec<Row>) -> Self {
+        Self {
+            id,
+            database,
+            rows,
+            probes: Vec::new(),
+            places: None,
+            lease: None,
+            in_transaction: false,
+            in_flight: false,
+        }
+    }
+
+    /// The id that stands on the session's log lines.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Attaches a probe; several may be attached.
+    pub fn attach(&mut self, probe: impl Probe + 'static) {
+        self.probes.push(Box::new(probe));
+    }
+
+    /// Begins a transaction at a named level.
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`].
+    pub async fn begin(&mut self, isolation: Isolation) -> Result<(), Error> {
+        self.control(isolation.begin()).await?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Commits the transaction. A lost answer is [`Error::OutcomeUnknown`].
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`].
+    pub async fn commit(&mut self) -> Result<(), Error> {
+        // PostgreSQL answers a COMMIT with an error or not at all; either way the transaction is over.
+        let committed = self.control(&COMMIT).await;
+        self.in_transaction = false;
+        committed
+    }
+
+    /// Runs a statement that returns at most one row.
+    ///
+    /// # Errors
+    /// Whatever [`sqlstate::classify`] makes of the database's answer; [`Error::NotDone`] when no place at the
+    /// row or no connection was to be had in time.
+    pub async fn fetch_optional<T>(
+        &mut self,
+        statement: &'static Statement,
+        values: impl Parameters,
+    ) -> Result<Option<T>, Error>
+    where
+        T: for<'r> FromRow<'r, PgRow>,
+    {
+        let row = self.send(statement, values).await?;
+        row.as_ref()
+            .map(T::from_row)
+            .transpose()
+            .map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+    }
+
+    /// Runs a statement whose rows, if it returns any, do not matter.
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`].
+    pub async fn execute(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<(), Error> {
+        self.send(statement, values).await.map(drop)
+    }
+
+    /// Ends an attempt that failed: rolls back what is open and gives the connection back, but keeps the place at the
+    /// row, so that a repeated attempt does not queue behind everybody who came later.
+    pub async fn end_attempt(&mut self) {
+        if self.in_transaction && self.lease.is_some() && !self.in_flight {
+            // If ROLLBACK fails, the connection is discarded and the server rolls back by itself.
+            let _ = self.control(&ROLLBACK).await;
+        }
+        self.in_transaction = false;
+        self.release_connection();
+    }
+
+    async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
+        self.run(statement, async |connection: &mut PgConnection| {
+            connection.execute(sqlx::raw_sql(statement.sql)).await.map(|_| None)
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn send(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<Option<PgRow>, Error> {
+        let arguments: PgArguments =
+            values.encode().map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))?;
+        self.run(statement, async |connection: &mut PgConnection| {
+            connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
+        })
+        .await
+    }
+
+    /// Sends one statement: the only way from a strategy to PostgreSQL.
+    async fn run(
+        &mut self,
+        statement: &'static Statement,
+        exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<Option<PgRow>, sqlx::Error>,
+    ) -> Result<Option<PgRow>, Error> {
+        let observed = !self.probes.is_empty();
+        if observed {
+            self.pause_before(statement).await;
+        }
+        let asked = observed.then(Instant::now);
+        let decisive = match statement.effect {
+            Effect::Writes => !self.in_transaction,
+            Effect::Controls => *statement == COMMIT,
+            Effect::Reads => false,
+        };
+        self.take_connection().await?;
+        let Some(lease) = self.lease.as_mut() else {
+            return Err(Error::Bug("no connection after one was taken".into()));
+        };
+        let sent = observed.then(Instant::now);
+        self.in_flight = true;
+        let result = exchange(lease.connection()).await;
+        self.in_flight = false;
+        if let (Some(asked), Some(sent)) = (asked, sent) {
+            let completed = Completed {
+                session: self.id,
+                statement,
+                waited: sent - asked,
+                took: sent.elapsed(),
+                outcome: result.as_ref().map(|row| u64::from(row.is_some())),
+            };
+            self.probes.iter_mut().for_each(|probe| probe.completed(&completed));
+        }
+        result.map_err(|error| {
+            if !sqlstate::connection_survives(&error) {
+                tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
+                self.discard_connection();
+            }
+            sqlstate::classify(&error, decisive)
+        })
+    }
+
+    async fn pause_before(&mut self, statement: &'static Statement) {
+        let pause: Duration = self.probes.iter_mut().filter_map(|probe| probe.pause_before(statement)).sum();
+        if pause.is_zero() {
+            return;
+        }
+        if !self.in_transaction {
+            self.release_connection();
+        }
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn take_connection(&mut self) -> Result<(), Error> {
+        if self.lease.is_some() {
+            return Ok(());
+        }
+        if self.places.is_none() {
+            self.places = Some(self.database.admission().enter(&self.rows).await.map_err(|refused| match refused {
+                admission::Refused::QueueFull => Error::NotDone("Too many requests waiting".into()),
+                admission::Refused::WaitedTooLong => Error::NotDone("Waited too long for the row".into()),
+            })?);
+        }
+        self.lease = Some(self.database.pool().lease().await?);
+        Ok(())
+    }
+
+    fn release_connection(&mut self) {
+        self.lease = None;
+    }
+
+    fn discard_connection(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.discard();
+        }
+        self.in_transaction = false;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.in_transaction || self.in_flight {
+            self.discard_connection();
+        }
+    }
+}

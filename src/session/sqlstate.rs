@@ -1,0 +1,115 @@
+//! What a database error means for the operation: the one place where SQLSTATE becomes an [`Error`].
+//!
+//! Two things decide: what the server said, and whether the statement was *decisive*, that is, whether its
+//! success alone makes the change durable (COMMIT, or a writing statement outside a transaction).
+//!
+//! | SQLSTATE | meaning here |
+//! |---|---|
+//! | 40001 `serialization_failure`, 40P01 `deadlock_detected` | the attempt lost a race and was rolled back: repeat it whole |
+//! | 22003 `numeric_value_out_of_range` | an outcome: the balance does not fit |
+//! | 55P03 `lock_not_available` (`lock_timeout`) | not done |
+//! | 57014 `query_canceled` (`statement_timeout`) | not done |
+//! | class 25 with severity FATAL (`idle_in_transaction_session_timeout`), class 53 (no room), 57P03 (starting up), 25006 (read-only standby) | not done |
+//! | any FATAL or PANIC, a lost connection, an answer that cannot be read | unknown if the statement was decisive, else not done |
+//! | everything else with severity ERROR | a fault of ours |
+//!
+//! An ERROR is a promise that the statement was rolled back. A FATAL is not: a backend that is told to die
+//! while it commits may have committed. Source: the manual's chapters on error codes (appendix A) and on the
+//! frontend/backend protocol, and "Serialization Failure Handling" (mvcc-serialization-failure-handling).
+
+use std::borrow::Cow;
+
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::error::{Error, Refusal};
+
+/// Turns a failed statement into the end of its operation (or of this attempt at it).
+#[must_use]
+pub fn classify(error: &sqlx::Error, decisive: bool) -> Error {
+    match error {
+        sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+            Some(answer) => classify_answer(answer.code(), answer.severity(), answer.message(), decisive),
+            None => lost(error.to_string(), decisive),
+        },
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            lost(error.to_string(), decisive)
+        }
+        other => Error::Bug(other.to_string().into()),
+    }
+}
+
+fn classify_answer(code: &str, severity: PgSeverity, message: &str, decisive: bool) -> Error {
+    let fatal = matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
+    match code {
+        "40001" => Error::Conflict(Cow::Borrowed("Serialization failure")),
+        "40P01" => Error::Conflict(Cow::Borrowed("Deadlock")),
+        "22003" => Error::Refused(Refusal::BalanceOutOfRange),
+        "55P03" => Error::NotDone(Cow::Borrowed("Lock timeout")),
+        "57014" => Error::NotDone(Cow::Borrowed("Statement timeout")),
+        "57P03" | "25006" => Error::NotDone(format!("Database unavailable: {message}").into()),
+        _ if code.starts_with("53") => Error::NotDone(format!("Database has no room: {message}").into()),
+        _ if fatal => lost(format!("{code} {message}"), decisive),
+        _ => Error::Bug(format!("{code} {message}").into()),
+    }
+}
+
+/// The connection is gone, and with it the answer.
+fn lost(reason: String, decisive: bool) -> Error {
+    if decisive {
+        Error::OutcomeUnknown(reason.into())
+    } else {
+        Error::NotDone(format!("Database connection lost: {reason}").into())
+    }
+}
+
+/// Whether the connection can be used again after this error. Only an ERROR leaves it in a known state.
+#[must_use]
+pub fn connection_survives(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else {
+        return matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_));
+    };
+    database.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.severity() == PgSeverity::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_answer_is_unknown_only_where_it_decided() {
+        let lost = sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+        assert!(matches!(classify(&lost, true), Error::OutcomeUnknown(_)));
+        assert!(matches!(classify(&lost, false), Error::NotDone(_)));
+        assert!(!connection_survives(&lost));
+    }
+
+    #[test]
+    fn each_sqlstate_means_what_the_table_says() {
+        let conflict = |error: &Error| matches!(error, Error::Conflict(_));
+        let not_done = |error: &Error| matches!(error, Error::NotDone(_));
+        let unknown = |error: &Error| matches!(error, Error::OutcomeUnknown(_));
+        let bug = |error: &Error| matches!(error, Error::Bug(_));
+        let refused = |error: &Error| matches!(error, Error::Refused(Refusal::BalanceOutOfRange));
+        type Check<'a> = &'a dyn Fn(&Error) -> bool;
+        // SQLSTATE, severity, after a decisive statement, after another one
+        let table: &[(&str, PgSeverity, Check<'_>, Check<'_>)] = &[
+            ("40001", PgSeverity::Error, &conflict, &conflict),
+            ("40P01", PgSeverity::Error, &conflict, &conflict),
+            ("22003", PgSeverity::Error, &refused, &refused),
+            ("55P03", PgSeverity::Error, &not_done, &not_done),
+            ("57014", PgSeverity::Error, &not_done, &not_done),
+            ("53300", PgSeverity::Fatal, &not_done, &not_done),
+            ("57P03", PgSeverity::Fatal, &not_done, &not_done),
+            ("57P01", PgSeverity::Fatal, &unknown, &not_done),
+            ("57P02", PgSeverity::Fatal, &unknown, &not_done),
+            ("25P03", PgSeverity::Fatal, &unknown, &not_done),
+            ("XX000", PgSeverity::Panic, &unknown, &not_done),
+            ("42P01", PgSeverity::Error, &bug, &bug),
+            ("XX000", PgSeverity::Error, &bug, &bug),
+        ];
+        for (code, severity, decisive, other) in table {
+            assert!(decisive(&classify_answer(code, *severity, "", true)), "{code} on a decisive statement");
+            assert!(other(&classify_answer(code, *severity, "", false)), "{code} on another statement");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A statement as an exhibit: its name, its SQL, and what it does to the data.
+
+use serde::Serialize;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments, Encode, Postgres, Type};
+
+/// What a statement does to the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Reads, and may lock what it reads.
+    Reads,
+    /// Changes rows. Outside a transaction it commits by itself, so losing its answer loses its outcome.
+    Writes,
+    /// Begins or ends a transaction.
+    Controls,
+}
+
+/// One SQL statement that a strategy sends: the const in its file, the line in a trace, the unit of an interleaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Statement {
+    /// A short name that is unique within its strategy; also the metric name in `Server-Timing`.
+    pub name: &'static str,
+    /// The text sent, in PostgreSQL's dialect with `$1` … parameters.
+    pub sql: &'static str,
+    /// What it does to the data.
+    pub effect: Effect,
+}
+
+impl Statement {
+    /// A statement that reads (and perhaps locks).
+    #[must_use]
+    pub const fn reads(name: &'static str, sql: &'static str) -> Self {
+        Self { name, sql, effect: Effect::Reads }
+    }
+
+    /// A statement that changes rows.
+    #[must_use]
+    pub const fn writes(name: &'static str, sql: &'static str) -> Self {
+        Self { name, sql, effect: Effect::Writes }
+    }
+
+    const fn controls(name: &'static str, sql: &'static str) -> Self {
+        Self { name, sql, effect: Effect::Controls }
+    }
+}
+
+/// Ends a transaction and makes its changes durable. Its lost answer is an unknown outcome.
+pub const COMMIT: Statement = Statement::controls("commit", "commit");
+
+/// Ends a transaction and forgets its changes.
+pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
+
+/// The isolation level of a transaction, always named: engines and operators differ in their default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it began.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// The statement that begins a transaction at this level.
+    #[must_use]
+    pub const fn begin(self) -> &'static Statement {
+        const READ_COMMITTED: Statement = Statement::controls("begin", "begin isolation level read committed");
+        match self {
+            Self::ReadCommitted => &READ_COMMITTED,
+        }
+    }
+}
+
+/// The values of a statement's parameters: a tuple, `$1` first.
+pub trait Parameters {
+    /// Encodes the values in order.
+    ///
+    /// # Errors
+    /// A value that cannot be encoded.
+    fn encode(self) -> Result<PgArguments, BoxDynError>;
+}
+
+macro_rules! tuple_parameters {
+    ($($value:ident),+) => {
+        impl<$($value),+> Parameters for ($($value,)+)
+        where
+            $($value: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send),+
+        {
+            #[allow(non_snake_case, reason = "the tuple's types name its values")]
+            fn encode(self) -> Result<PgArguments, BoxDynError> {
+                let ($($value,)+) = self;
+                let mut arguments = PgArguments::default();
+                $(arguments.add($value)?;)+
+                Ok(arguments)
+            }
+        }
+    };
+}
+
+tuple_parameters!(A);
+tuple_parameters!(A, B);
+tuple_parameters!(A, B, C);
