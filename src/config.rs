@@ -91,10 +91,11 @@ impl Default for RetryPolicy {
 }
 
 /// Longest pause that `Lab-Think-Time` may ask for.
-pub const THINK_TIME_MAX: Duration = Duration::from_millis(1_000);
+pub const THINK_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`.
-pub const SPARE_DATABASE_CONNECTIONS: u32 = 20;
+/// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`, a
+/// pgbench of 32 clients beside the server.
+pub const SPARE_DATABASE_CONNECTIONS: u32 = 60;
 
 /// File descriptors kept for everything but client connections: database, listener, log, runtime.
 pub const SPARE_FILE_DESCRIPTORS: u64 = 256;

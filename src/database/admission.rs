@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     const ROW: Row = Row::User(1);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn rows(admission: &Admission) -> usize {
         admission.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()

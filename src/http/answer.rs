@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use serde::Serialize;
 
 use crate::domain::Account;
@@ -41,6 +42,7 @@ fn plain(status: StatusCode, bytes: Bytes) -> Response<Body> {
 }
 
 /// `{"error":"…"}`.
+#[must_use]
 pub fn error(status: StatusCode, message: &str) -> Response<Body> {
     #[derive(Serialize)]
     struct ErrorBody<'a> {
@@ -103,11 +105,33 @@ pub fn account(
     response
 }
 
-/// The answer to input that never became an operation.
-pub fn rejection(status: StatusCode, message: &str) -> Response<Body> {
-    let mut response = error(status, message);
-    response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(0));
-    response
+/// Input that never became an operation: it could not be read, or asks for what is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// What to answer.
+    pub status: StatusCode,
+    /// What is wrong: the field, the value, and what is allowed.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A rejection with this status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// A value that is not allowed.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response<Body> {
+        let mut response = error(self.status, &self.message);
+        response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(0));
+        response
+    }
 }
 
 /// The answer when a handler panicked: a fault of ours.

@@ -12,6 +12,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
+use super::answer::Rejection;
 use super::body::{self, Amounts, BalanceBody};
 use super::guard::SessionId;
 use super::{App, Desk, answer, headers};
@@ -31,26 +32,39 @@ struct UserBalance {
 }
 
 /// `PATCH /balance`: `{"userId":1,"amount":-2}` → `{"balance":9998}`.
-pub async fn change(State(desk): State<Desk>, id: Extension<SessionId>, headers: HeaderMap, body: Body) -> Response {
+pub async fn change(
+    State(desk): State<Desk>,
+    id: Extension<SessionId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Rejection> {
     desk.change(*id, &headers, body, Amounts::Any, Some).await
 }
 
 /// `POST /deposit`: an amount from 1.
-pub async fn deposit(State(desk): State<Desk>, id: Extension<SessionId>, headers: HeaderMap, body: Body) -> Response {
+pub async fn deposit(
+    State(desk): State<Desk>,
+    id: Extension<SessionId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Rejection> {
     desk.change(*id, &headers, body, Amounts::Positive, Some).await
 }
 
 /// `POST /withdraw`: an amount from 1.
-pub async fn withdraw(State(desk): State<Desk>, id: Extension<SessionId>, headers: HeaderMap, body: Body) -> Response {
+pub async fn withdraw(
+    State(desk): State<Desk>,
+    id: Extension<SessionId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Rejection> {
     desk.change(*id, &headers, body, Amounts::Positive, i64::checked_neg).await
 }
 
 /// `PATCH /ceiling/balance`: everything that HTTP costs and nothing else; the limit of what any approach can reach here.
-pub async fn ceiling(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
-    match body::balance(&headers, body, Amounts::Any, app.engine.limits()).await {
-        Ok(_) => answer::json(StatusCode::OK, &Balance { balance: 10_000 }),
-        Err(rejection) => rejection,
-    }
+pub async fn ceiling(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Rejection> {
+    body::balance(&headers, body, Amounts::Any, app.engine.limits()).await?;
+    Ok(answer::json(StatusCode::OK, &Balance { balance: 10_000 }))
 }
 
 /// `GET /balance/{userId}`.
@@ -59,7 +73,7 @@ pub async fn read_by_path(
     id: Extension<SessionId>,
     headers: HeaderMap,
     Path(user): Path<String>,
-) -> Response {
+) -> Result<Response, Rejection> {
     desk.read(*id, &headers, &user).await
 }
 
@@ -76,14 +90,11 @@ pub async fn read_by_query(
     id: Extension<SessionId>,
     headers: HeaderMap,
     query: Result<Query<UserQuery>, QueryRejection>,
-) -> Response {
+) -> Result<Response, Rejection> {
     match query {
         Ok(Query(UserQuery { user_id: Some(user) })) => desk.read(*id, &headers, &user).await,
-        Ok(_) => answer::rejection(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "userId: missing; as in /balance?userId=1 or /balance/1",
-        ),
-        Err(error) => answer::rejection(StatusCode::UNPROCESSABLE_ENTITY, &format!("query: {}", error.body_text())),
+        Ok(_) => Err(Rejection::invalid("userId: missing; as in /balance?userId=1 or /balance/1")),
+        Err(error) => Err(Rejection::invalid(format!("query: {}", error.body_text()))),
     }
 }
 
@@ -95,41 +106,28 @@ impl Desk {
         body: Body,
         amounts: Amounts,
         signed: impl FnOnce(i64) -> Option<i64>,
-    ) -> Response {
+    ) -> Result<Response, Rejection> {
         let engine = &self.app.engine;
-        let BalanceBody { user_id, amount } = match body::balance(headers, body, amounts, engine.limits()).await {
-            Ok(body) => body,
-            Err(rejection) => return rejection,
-        };
-        let input = headers::experiment(headers, self.app.lab_headers)
-            .and_then(|experiment| Ok((experiment, headers::if_version(headers, self.approach)?)));
-        let (experiment, if_version) = match input {
-            Ok(input) => input,
-            Err(rejection) => return rejection,
-        };
+        let BalanceBody { user_id, amount } = body::balance(headers, body, amounts, engine.limits()).await?;
+        let experiment = headers::experiment(headers, self.app.lab_headers)?;
+        let if_version = headers::if_version(headers, self.approach)?;
         // A positive amount always has its negative; the bound of `amounts` keeps the exception out.
-        let Some(amount) = signed(amount) else {
-            return answer::rejection(StatusCode::UNPROCESSABLE_ENTITY, "amount: out of range");
-        };
+        let amount = signed(amount).ok_or_else(|| Rejection::invalid("amount: out of range"))?;
         let change = BalanceChange { user: user_id, amount, if_version };
         let outcome = engine.change_balance(id.0, self.approach, change, experiment).await;
         let body =
             |account: &crate::domain::Account| answer::json(StatusCode::OK, &Balance { balance: account.balance });
-        answer::account(&outcome, body, Some(user_id))
+        Ok(answer::account(&outcome, body, Some(user_id)))
     }
 
-    async fn read(&self, id: SessionId, headers: &HeaderMap, user: &str) -> Response {
-        let input =
-            body::user_id(user).and_then(|user| Ok((user, headers::experiment(headers, self.app.lab_headers)?)));
-        let (user_id, experiment) = match input {
-            Ok(input) => input,
-            Err(rejection) => return rejection,
-        };
+    async fn read(&self, id: SessionId, headers: &HeaderMap, user: &str) -> Result<Response, Rejection> {
+        let user_id = body::user_id(user)?;
+        let experiment = headers::experiment(headers, self.app.lab_headers)?;
         let outcome = self.app.engine.read_balance(id.0, self.approach, user_id, experiment).await;
         let body = |account: &crate::domain::Account| {
             answer::json(StatusCode::OK, &UserBalance { user_id, balance: account.balance })
         };
-        answer::account(&outcome, body, None)
+        Ok(answer::account(&outcome, body, None))
     }
 }
 
@@ -140,20 +138,14 @@ struct ResetBody {
 }
 
 /// `POST /reset`: no body, an empty one, `{"seed":"mixed"}` or `?seed=mixed` → `{"seed":"mixed"}`.
-pub async fn reset(State(desk): State<Desk>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+pub async fn reset(State(desk): State<Desk>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Rejection> {
     let app = &desk.app;
-    let bytes = match body::collect(body, app.engine.limits()).await {
-        Ok(bytes) => bytes,
-        Err(rejection) => return rejection,
-    };
-    let seed = match chosen_seed(&uri, &headers, &bytes) {
-        Ok(seed) => seed.unwrap_or(app.seed),
-        Err(rejection) => return *rejection,
-    };
-    match app.engine.reset(seed).await {
+    let bytes = body::collect(body, app.engine.limits()).await?;
+    let seed = chosen_seed(&uri, &headers, &bytes)?.unwrap_or(app.seed);
+    Ok(match app.engine.reset(seed).await {
         Ok(()) => answer::json(StatusCode::OK, &ResetDone { seed: seed.into() }),
         Err(error) => answer::failure(&error),
-    }
+    })
 }
 
 #[derive(Serialize)]
@@ -161,29 +153,26 @@ struct ResetDone {
     seed: &'static str,
 }
 
-fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Box<Response>> {
-    let invalid = |message: &str| Box::new(answer::rejection(StatusCode::UNPROCESSABLE_ENTITY, message));
-    let Query(query) =
-        Query::<ResetBody>::try_from_uri(uri).map_err(|error| invalid(&format!("query: {}", error.body_text())))?;
+fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Rejection> {
+    let Query(query) = Query::<ResetBody>::try_from_uri(uri)
+        .map_err(|error| Rejection::invalid(format!("query: {}", error.body_text())))?;
     let in_body = if body.trim_ascii().is_empty() {
         None
     } else {
-        body::require_json(headers).map_err(Box::new)?;
+        body::require_json(headers)?;
         let body: ResetBody = serde_json::from_slice(body).map_err(|error| {
             let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            Box::new(answer::rejection(status, &format!("body: expected nothing or {{\"seed\":\"…\"}}: {error}")))
+            Rejection::new(status, format!("body: expected nothing or {{\"seed\":\"…\"}}: {error}"))
         })?;
         body.seed
     };
     let name = match (query.seed, in_body) {
         (Some(query), Some(body)) if query != body => {
-            return Err(invalid(&format!("seed: the query says {query:?}, the body {body:?}; give one")));
+            return Err(Rejection::invalid(format!("seed: the query says {query:?}, the body {body:?}; give one")));
         }
         (query, body) => query.or(body),
     };
-    name.map(|name| {
-        Seed::from_str(&name)
-            .map_err(|_| invalid(&format!("seed: expected one of {}, found {name:?}", Seed::VARIANTS.join(", "))))
-    })
-    .transpose()
+    let unknown =
+        |name: &str| Rejection::invalid(format!("seed: expected one of {}, found {name:?}", Seed::VARIANTS.join(", ")));
+    name.map(|name| Seed::from_str(&name).map_err(|_| unknown(&name))).transpose()
 }

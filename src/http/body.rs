@@ -5,12 +5,11 @@
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer;
+use super::answer::Rejection;
 use crate::config::Limits;
 
 /// Longest value that an error message quotes, in characters.
@@ -59,28 +58,28 @@ pub async fn balance(
     body: Body,
     amounts: Amounts,
     limits: &Limits,
-) -> Result<BalanceBody, Response> {
+) -> Result<BalanceBody, Rejection> {
     require_json(headers)?;
     let bytes = collect(body, limits).await?;
-    parse(&bytes, amounts).map_err(|(status, message)| answer::rejection(status, &message))
+    parse(&bytes, amounts)
 }
 
 /// Reads the whole body, within bounds.
 ///
 /// # Errors
 /// The answer to give: 413, 408, or 400 when the connection broke off.
-pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Response> {
+pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Rejection> {
     let collected = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_read_timeout, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(answer::rejection(
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Rejection::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("body: longer than the {} bytes that are allowed", limits.body_bytes),
+            format!("body: longer than the {} bytes that are allowed", limits.body_bytes),
         )),
-        Ok(Err(error)) => Err(answer::rejection(StatusCode::BAD_REQUEST, &format!("body: could not be read: {error}"))),
-        Err(_elapsed) => Err(answer::rejection(
+        Ok(Err(error)) => Err(Rejection::new(StatusCode::BAD_REQUEST, format!("body: could not be read: {error}"))),
+        Err(_elapsed) => Err(Rejection::new(
             StatusCode::REQUEST_TIMEOUT,
-            &format!("body: not complete within {} s", limits.body_read_timeout.as_secs()),
+            format!("body: not complete within {} s", limits.body_read_timeout.as_secs()),
         )),
     }
 }
@@ -89,15 +88,15 @@ pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Response> {
 ///
 /// # Errors
 /// The 415 to answer.
-pub fn require_json(headers: &HeaderMap) -> Result<(), Response> {
+pub fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
     let found = headers.get(header::CONTENT_TYPE);
     if found.is_some_and(|value| is_json(value.as_bytes())) {
         return Ok(());
     }
     let found = found.map_or("none".to_owned(), |value| format!("{value:?}"));
-    Err(answer::rejection(
+    Err(Rejection::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        &format!("Content-Type: expected application/json, found {found}"),
+        format!("Content-Type: expected application/json, found {found}"),
     ))
 }
 
@@ -106,7 +105,7 @@ fn is_json(content_type: &[u8]) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
-fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, (StatusCode, String)> {
+fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, Rejection> {
     let fields = [USER_ID, amounts.field()];
     match serde_json::from_slice::<BalanceBody>(bytes) {
         Ok(body) if body.user_id >= fields[0].min && body.amount >= fields[1].min => Ok(body),
@@ -116,36 +115,38 @@ fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, (StatusCode, Str
 }
 
 /// What is wrong with a body, in the order in which a person would look: JSON at all, an object, each field, others.
-fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) -> (StatusCode, String) {
+fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) -> Rejection {
     let names = fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
         Err(_) if bytes.is_empty() => {
-            return (StatusCode::BAD_REQUEST, format!("body: empty; expected a JSON object with {names}"));
+            return Rejection::new(
+                StatusCode::BAD_REQUEST,
+                format!("body: empty; expected a JSON object with {names}"),
+            );
         }
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}")),
+        Err(error) => return Rejection::new(StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}")),
     };
-    let invalid = |message| (StatusCode::UNPROCESSABLE_ENTITY, message);
     let Value::Object(object) = &value else {
-        return invalid(format!("body: expected a JSON object with {names}, found {}", quote(&value)));
+        return Rejection::invalid(format!("body: expected a JSON object with {names}, found {}", quote(&value)));
     };
     for field in fields {
         let Field { name, min } = *field;
         let expected = format!("expected a whole number from {min} to {}", i64::MAX);
         match object.get(name) {
-            None => return invalid(format!("{name}: missing; {expected}")),
+            None => return Rejection::invalid(format!("{name}: missing; {expected}")),
             Some(value) if value.as_i64().is_none_or(|number| number < min) => {
-                return invalid(format!("{name}: {expected}, found {}", quote(value)));
+                return Rejection::invalid(format!("{name}: {expected}, found {}", quote(value)));
             }
             Some(_) => {}
         }
     }
     if let Some(unknown) = object.keys().find(|key| fields.iter().all(|field| field.name != key.as_str())) {
         let unknown: String = unknown.chars().take(QUOTE_MAX).collect();
-        return invalid(format!("{unknown}: unknown field; allowed are {names}"));
+        return Rejection::invalid(format!("{unknown}: unknown field; allowed are {names}"));
     }
     // Nothing wrong with each field by itself: a field that is there twice.
-    invalid(error.map_or_else(|| "body: invalid".to_owned(), |error| format!("body: {error}")))
+    Rejection::invalid(error.map_or_else(|| "body: invalid".to_owned(), |error| format!("body: {error}")))
 }
 
 fn quote(value: &Value) -> String {
@@ -160,16 +161,17 @@ fn quote(value: &Value) -> String {
 ///
 /// # Errors
 /// The 422 to answer.
-pub fn user_id(text: &str) -> Result<i64, Response> {
+pub fn user_id(text: &str) -> Result<i64, Rejection> {
     match text.parse::<i64>() {
         // "+1" and "01" parse, but are no way to write an id.
         Ok(id) if id >= USER_ID.min && text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first)) => {
             Ok(id)
         }
-        _ => Err(answer::rejection(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &format!("userId: expected a whole number from 1 to {}, found {}", i64::MAX, quote(&Value::from(text))),
-        )),
+        _ => Err(Rejection::invalid(format!(
+            "userId: expected a whole number from 1 to {}, found {}",
+            i64::MAX,
+            quote(&Value::from(text))
+        ))),
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
             (r#"{"userId":1,"amount":-2}"#, Amounts::Positive, 422, "found -2"),
         ];
         for (body, amounts, status, message) in table {
-            let (found_status, found) = parse(body.as_bytes(), *amounts).expect_err(body);
+            let Rejection { status: found_status, message: found } = parse(body.as_bytes(), *amounts).expect_err(body);
             assert_eq!(found_status, *status, "{body}: {found}");
             assert!(found.contains(message), "{body}: {found}");
         }
@@ -241,14 +243,14 @@ mod tests {
             assert_eq!(user_id(good).unwrap().to_string(), good);
         }
         for bad in ["0", "-1", "+1", "01", "1.0", "x", "", "9223372036854775808"] {
-            assert_eq!(user_id(bad).unwrap_err().status(), 422, "{bad}");
+            assert_eq!(user_id(bad).unwrap_err().status, 422, "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Err((status, message)) = parse(&bytes, Amounts::Any) {
+            if let Err(Rejection { status, message }) = parse(&bytes, Amounts::Any) {
                 prop_assert!(status.is_client_error() && !message.is_empty());
             }
         }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
-use super::{App, answer};
+use super::App;
+use super::answer::Rejection;
 
 /// Echoed if the client sent one, else the session's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,12 +35,11 @@ pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next
         tracing::debug!(%session, ?request_id, "the client's name for this session's request");
     }
     let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
-    let mut response = match refusal {
-        Some(reason) => answer::rejection(StatusCode::FORBIDDEN, &reason),
-        None => {
-            request.extensions_mut().insert(SessionId(session));
-            next.run(request).await
-        }
+    let mut response = if let Some(reason) = refusal {
+        Rejection::new(StatusCode::FORBIDDEN, reason).into_response()
+    } else {
+        request.extensions_mut().insert(SessionId(session));
+        next.run(request).await
     };
     let id = sent.or_else(|| HeaderValue::from_str(session.hyphenated().encode_lower(&mut Uuid::encode_buffer())).ok());
     if let Some(id) = id {

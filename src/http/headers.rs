@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 
-use super::answer;
+use super::answer::{self, Rejection};
 use crate::config::THINK_TIME_MAX;
 use crate::engine::Experiment;
 use crate::error::Error;
@@ -15,16 +14,16 @@ use crate::strategy::Approach;
 ///
 /// # Errors
 /// The 422 to answer to a value that is not allowed.
-pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Response> {
+pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Rejection> {
     if !honoured {
         return Ok(Experiment::default());
     }
-    let trace = match headers.get("lab-trace").map(|value| value.as_bytes()) {
+    let trace = match headers.get("lab-trace").map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"0") => false,
         Some(b"1") => true,
         Some(other) => return Err(invalid("Lab-Trace", "0 or 1", other)),
     };
-    let think_time = match headers.get("lab-think-time").map(|value| value.as_bytes()) {
+    let think_time = match headers.get("lab-think-time").map(axum::http::HeaderValue::as_bytes) {
         None => None,
         Some(text) => Some(think_time(text).ok_or_else(|| {
             invalid("Lab-Think-Time", &format!("whole milliseconds from 0 to {}", THINK_TIME_MAX.as_millis()), text)
@@ -42,7 +41,7 @@ fn think_time(text: &[u8]) -> Option<Duration> {
 ///
 /// # Errors
 /// 501 with the reason, or 422 to a malformed `If-Match`.
-pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Response> {
+pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Rejection> {
     if headers.contains_key("idempotency-key") {
         return Err(unsupported(format!(
             "Idempotency-Key: {approach} does not store keys yet; the request was not carried out"
@@ -65,14 +64,14 @@ pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>
     version.map(Some).ok_or_else(|| invalid("If-Match", "one quoted version, as ETag gave it, like \"12\"", tag))
 }
 
-fn unsupported(reason: String) -> Response {
+fn unsupported(reason: String) -> Rejection {
     let failure = Error::Unsupported(reason.into());
-    answer::rejection(answer::status(&failure), &failure.to_string())
+    Rejection::new(answer::status(&failure), failure.to_string())
 }
 
-fn invalid(name: &str, expected: &str, found: &[u8]) -> Response {
+fn invalid(name: &str, expected: &str, found: &[u8]) -> Rejection {
     let found = String::from_utf8_lossy(&found[..found.len().min(40)]);
-    answer::rejection(StatusCode::UNPROCESSABLE_ENTITY, &format!("{name}: expected {expected}, found {found:?}"))
+    Rejection::invalid(format!("{name}: expected {expected}, found {found:?}"))
 }
 
 #[cfg(test)]
@@ -107,10 +106,10 @@ mod tests {
         for (value, expected) in
             [("\"12\"", Ok(Some(12))), ("*", Ok(None)), ("12", Err(422)), ("W/\"12\"", Err(422)), ("\"x\"", Err(422))]
         {
-            let read = if_version(&with("if-match", value), optimistic).map_err(|response| response.status().as_u16());
+            let read = if_version(&with("if-match", value), optimistic).map_err(|rejection| rejection.status.as_u16());
             assert_eq!(read, expected, "{value:?}");
         }
-        assert_eq!(if_version(&with("if-match", "\"12\""), Approach::Naive).unwrap_err().status(), 501);
+        assert_eq!(if_version(&with("if-match", "\"12\""), Approach::Naive).unwrap_err().status, 501);
         assert_eq!(if_version(&HeaderMap::new(), Approach::Naive).ok(), Some(None));
     }
 }
