@@ -1,0 +1,115 @@
+//! Our schema in somebody's database: made, recognised, refused, migrated and seeded with care.
+
+use concurrency_lab::config::Limits;
+use concurrency_lab::database::seed::Seed;
+use concurrency_lab::database::{Database, DatabaseError, Seeded};
+use concurrency_lab::strategy::{Approach, READ_BALANCE};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
+use strum::IntoEnumIterator;
+
+use crate::common::{Lab, cluster, new_database};
+
+async fn prepare(options: &PgConnectOptions, seed: Seed, reset: bool) -> Result<Seeded, DatabaseError> {
+    Database::prepare(options.clone(), &Limits::default(), seed, reset).await.map(|(_, seeded)| seeded)
+}
+
+#[tokio::test]
+async fn an_empty_database_is_seeded_once_and_data_are_kept_until_a_reset() {
+    let cluster = cluster().await;
+    let options = new_database(&cluster).await;
+    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), Seeded::Now);
+    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), Seeded::Before);
+    assert_eq!(prepare(&options, Seed::Bench, false).await.expect("prepared"), Seeded::Differently(Some(Seed::Mixed)));
+    assert_eq!(prepare(&options, Seed::Bench, true).await.expect("prepared"), Seeded::Now);
+    assert_eq!(prepare(&options, Seed::Bench, false).await.expect("prepared"), Seeded::Before);
+}
+
+#[tokio::test]
+async fn two_servers_that_start_at_once_on_an_empty_database_both_succeed() {
+    let cluster = cluster().await;
+    for _ in 0..5 {
+        let options = new_database(&cluster).await;
+        let (first, second) =
+            tokio::join!(prepare(&options, Seed::Mixed, false), prepare(&options, Seed::Mixed, false));
+        let mut seeded = [first.expect("the first"), second.expect("the second")];
+        seeded.sort_by_key(|seeded| *seeded != Seeded::Now);
+        assert_eq!(seeded, [Seeded::Now, Seeded::Before]);
+    }
+}
+
+#[tokio::test]
+async fn a_schema_of_our_name_that_we_did_not_make_is_refused_and_untouched() {
+    let cluster = cluster().await;
+    let options = new_database(&cluster).await;
+    let mut owner = options.connect().await.expect("a connection");
+    owner
+        .execute(
+            "create schema concurrency_lab create table users (id int); insert into concurrency_lab.users values (7)",
+        )
+        .await
+        .expect("somebody's schema");
+    let refused = prepare(&options, Seed::Mixed, true).await.expect_err("refused");
+    assert!(matches!(refused, DatabaseError::ForeignSchema), "{refused}");
+    let users: Vec<i32> =
+        sqlx::query_scalar("select id from concurrency_lab.users").fetch_all(&mut owner).await.expect("their table");
+    assert_eq!(users, [7]);
+    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'concurrency_lab'")
+        .fetch_one(&mut owner)
+        .await
+        .expect("a count");
+    assert_eq!(tables, 1);
+}
+
+#[tokio::test]
+async fn a_schema_of_another_version_is_refused_and_untouched() {
+    let lab = Lab::start().await;
+    let mut connection = lab.connection().await;
+    connection.execute("update _sqlx_migrations set checksum = 'x'").await.expect("a changed migration");
+    let refused = prepare(&lab.options, Seed::Withdrawal, true).await.expect_err("refused");
+    assert!(matches!(refused, DatabaseError::Migrate(_)), "{refused}");
+    assert!(refused.to_string().contains("does not fit this version"), "{refused}");
+}
+
+#[tokio::test]
+async fn nothing_of_ours_is_outside_our_schema() {
+    let lab = Lab::start().await;
+    let mut connection = lab.connection().await;
+    let elsewhere = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+                     where n.nspname not in ('pg_catalog', 'information_schema', 'concurrency_lab', 'pg_toast')";
+    let elsewhere: i64 = sqlx::query_scalar(elsewhere).fetch_one(&mut connection).await.expect("a count");
+    assert_eq!(elsewhere, 0);
+}
+
+#[tokio::test]
+async fn every_statement_of_every_strategy_is_valid_sql_for_the_migrated_schema() {
+    let lab = Lab::start().await;
+    let mut connection = lab.connection().await;
+    for approach in Approach::iter() {
+        let mut names: Vec<_> = approach.card().statements.iter().map(|statement| statement.name).collect();
+        for statement in approach.card().statements.iter().chain([&READ_BALANCE]) {
+            let prepared = (&mut connection).prepare(statement.sql.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{approach} {}: {:?}", statement.name, prepared.err());
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), approach.card().statements.len(), "{approach}: names are unique");
+    }
+}
+
+#[tokio::test]
+async fn seeds_may_run_again_without_harm() {
+    use strum::VariantNames;
+    let lab = Lab::start().await;
+    let mut connection = lab.connection().await;
+    for name in Seed::VARIANTS {
+        let seed: Seed = name.parse().expect("a seed");
+        let content = "select coalesce(string_agg(users::text, ';' order by id), '') from users";
+        lab.post("/reset", &format!(r#"{{"seed":"{name}"}}"#)).await;
+        let once: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(seed.sql()))).await.expect("the seed again");
+        let twice: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
+        assert_eq!(once, twice, "{name}");
+        assert!(!once.is_empty(), "{name}");
+    }
+}

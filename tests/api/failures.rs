@@ -1,0 +1,195 @@
+//! What was certainly not done is a 503, what may have been done a 504, and neither is ever confused with the other.
+
+use std::time::Duration;
+
+use concurrency_lab::config::Limits;
+use concurrency_lab::strategy::Approach;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
+use strum::IntoEnumIterator;
+
+use crate::common::{Answer, Lab, Setup, eventually};
+
+const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
+
+/// A transaction of somebody else's that holds the row of user 1.
+async fn hold_row(lab: &Lab) -> PgConnection {
+    let mut holder = lab.connection().await;
+    holder.execute("begin; select from users where id = 1 for update").await.expect("the row");
+    holder
+}
+
+async fn waiting_for_locks(lab: &Lab) -> i64 {
+    let mut connection = lab.connection().await;
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    sqlx::query_scalar(waiting).fetch_one(&mut connection).await.expect("a count")
+}
+
+fn spawn_change(lab: &Lab, approach: Approach) -> tokio::task::JoinHandle<Answer> {
+    tokio::spawn(Answer::of(lab.change(approach, WITHDRAW)))
+}
+
+#[tokio::test]
+async fn a_lock_timeout_is_503_with_retry_after_and_changes_nothing() {
+    let limits = Limits { lock_timeout: Duration::from_millis(200), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    for approach in Approach::iter() {
+        let answer = lab.patch(approach, WITHDRAW).await;
+        answer.expect(503, r#"{"error":"Lock timeout"}"#);
+        assert_eq!(answer.header("retry-after"), Some("1"), "{approach}");
+        assert_eq!(answer.header("lab-attempts"), Some("1"), "{approach}");
+    }
+    let reset = lab.post("/reset", "").await;
+    reset.expect(503, r#"{"error":"Lock timeout"}"#);
+    holder.close().await.expect("a clean end");
+    assert_eq!(lab.account(1).await.version, 1);
+    lab.patch(Approach::Pessimistic, WITHDRAW).await.expect(200, r#"{"balance":9998}"#);
+}
+
+#[tokio::test]
+async fn a_statement_timeout_is_503_and_changes_nothing() {
+    let limits = Limits { statement_timeout: Duration::from_millis(200), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    for approach in Approach::iter() {
+        lab.patch(approach, WITHDRAW).await.expect(503, r#"{"error":"Statement timeout"}"#);
+    }
+    holder.close().await.expect("a clean end");
+    assert_eq!(lab.account(1).await.version, 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_turns_away_and_a_long_wait_gives_up() {
+    let limits = Limits { row_sessions: 2, queue: 1, queue_wait: Duration::from_millis(500), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    let mut working = Vec::new();
+    for _ in 0..2 {
+        working.push(spawn_change(&lab, Approach::Pessimistic));
+    }
+    eventually("two sessions wait for the row in PostgreSQL", async || waiting_for_locks(&lab).await == 2).await;
+    let waiting = spawn_change(&lab, Approach::Pessimistic);
+    eventually("one request waits in the server", async || lab.engine.database().admission().waiting() == 1).await;
+    let turned_away = lab.patch(Approach::Naive, WITHDRAW).await;
+    turned_away.expect(503, r#"{"error":"Too many requests waiting"}"#);
+    waiting.await.expect("an answer").expect(503, r#"{"error":"Waited too long for the row"}"#);
+    holder.close().await.expect("a clean end");
+    for answer in working {
+        assert_eq!(answer.await.expect("an answer").status, 200);
+    }
+    assert_eq!(lab.account(1).await.version, 3, "exactly the two that were told so");
+}
+
+#[tokio::test]
+async fn no_connection_in_time_is_503() {
+    let limits = Limits { pool_size: 1, queue_wait: Duration::from_millis(300), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    let working = spawn_change(&lab, Approach::Pessimistic);
+    eventually("the only connection waits for the row", async || waiting_for_locks(&lab).await == 1).await;
+    lab.get("/balance/1").await.expect(503, r#"{"error":"Waited too long for a connection"}"#);
+    holder.close().await.expect("a clean end");
+    assert_eq!(working.await.expect("an answer").status, 200);
+}
+
+/// Terminates the backend that waits for the row, so that its answer never comes.
+async fn terminate_waiting(lab: &Lab) {
+    let mut connection = lab.connection().await;
+    let terminate = "select pg_terminate_backend(pid) from pg_stat_activity \
+                     where datname = current_database() and wait_event_type = 'Lock'";
+    let terminated: bool = sqlx::query_scalar(terminate).fetch_one(&mut connection).await.expect("one who waits");
+    assert!(terminated);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_only_where_the_statement_decided() {
+    // Which statement waits for the row: one that decides by itself, or one inside a transaction.
+    let table = [
+        (Approach::Naive, 504),
+        (Approach::AtomicReturning, 504),
+        (Approach::OptimisticVersion, 504),
+        (Approach::Pessimistic, 503),
+        (Approach::AdvisoryLock, 503),
+    ];
+    assert_eq!(table.len(), Approach::iter().count(), "every approach");
+    let lab = Lab::start().await;
+    for (approach, status) in table {
+        let holder = hold_row(&lab).await;
+        let change = spawn_change(&lab, approach);
+        eventually("the change waits for the row", async || waiting_for_locks(&lab).await == 1).await;
+        terminate_waiting(&lab).await;
+        let answer = change.await.expect("an answer");
+        assert_eq!(answer.status.as_u16(), status, "{approach}: {}", answer.body);
+        if status == 504 {
+            answer.expect(504, r#"{"error":"Outcome unknown"}"#);
+            assert_eq!(answer.header("retry-after"), None, "repeating it might do it twice");
+        }
+        holder.close().await.expect("a clean end");
+        let next = lab.patch(approach, r#"{"userId":1,"amount":0}"#).await;
+        assert_eq!(next.status, 200, "{approach}: the pool is whole: {}", next.body);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_times_out_is_504_and_its_operation_still_ends_whole() {
+    let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    lab.patch(Approach::Pessimistic, WITHDRAW).await.expect(504, r#"{"error":"Outcome unknown"}"#);
+    holder.close().await.expect("a clean end");
+    eventually("the operation commits", async || lab.account(1).await.balance == 9998).await;
+    assert_eq!(lab.account(1).await.version, 2);
+}
+
+#[tokio::test]
+async fn optimistic_gives_up_with_503_when_it_loses_until_its_deadline() {
+    let retry =
+        concurrency_lab::config::RetryPolicy { deadline: Duration::from_millis(200), ..Limits::default().retry };
+    let lab = Lab::with(Setup { limits: Limits { retry, ..Limits::default() }, ..Setup::default() }).await;
+    // A rival that raises the version between each read and write: the think time leaves it room.
+    let mut rival = lab.connection().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let racing = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            while !stop.is_cancelled() {
+                rival.execute("update users set version = version + 1 where id = 1").await.expect("an update");
+            }
+        }
+    });
+    let answer = Answer::of(lab.change(Approach::OptimisticVersion, WITHDRAW).header("lab-think-time", "20")).await;
+    stop.cancel();
+    racing.await.expect("the rival ends");
+    answer.expect(503, r#"{"error":"Too much contention: the version changed each time"}"#);
+    let attempts: u32 = answer.header("lab-attempts").expect("attempts").parse().expect("a number");
+    assert!(attempts > 1, "it tried again {attempts} times");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(lab.account(1).await.balance, 10_000);
+}
+
+#[tokio::test]
+async fn after_all_connections_died_at_most_one_request_notices() {
+    let lab = Lab::start().await;
+    let holder = hold_row(&lab).await;
+    let working: Vec<_> = (0..4).map(|_| spawn_change(&lab, Approach::Pessimistic)).collect();
+    eventually("four connections are open", async || waiting_for_locks(&lab).await == 4).await;
+    holder.close().await.expect("a clean end");
+    for answer in working {
+        assert_eq!(answer.await.expect("an answer").status, 200);
+    }
+    assert!(lab.engine.database().pool().status().open >= 4);
+    let mut connection = lab.connection().await;
+    let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                     where datname = current_database() and pid <> pg_backend_pid()";
+    let terminated: i64 = sqlx::query_scalar(terminate).fetch_one(&mut connection).await.expect("a count");
+    assert!(terminated >= 4);
+    let mut failed = 0;
+    for _ in 0..8 {
+        let answer = lab.patch(Approach::Pessimistic, WITHDRAW).await;
+        assert!(answer.status == 200 || answer.status == 503, "{}", answer.body);
+        failed += u32::from(answer.status == 503);
+    }
+    assert!(failed <= 1, "{failed} requests failed on dead connections");
+}

@@ -1,0 +1,81 @@
+//! Clients that hang up in the middle of a request leave nothing behind.
+
+use std::time::Duration;
+
+use concurrency_lab::config::Limits;
+use concurrency_lab::database::seed::Seed;
+use concurrency_lab::strategy::{Approach, Claim};
+use strum::IntoEnumIterator;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::common::{Lab, Setup, eventually};
+
+/// Requests an approach, and clients at the same time.
+const REQUESTS: usize = 2_000;
+const CLIENTS: usize = 32;
+
+/// Sends one request and hangs up: before it is complete, at once, or while it is being worked on.
+async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
+    let body = r#"{"userId":1,"amount":-2}"#;
+    let request = format!(
+        "PATCH /approach/{approach}/balance HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(lab).await.expect("a connection");
+    if patience < 0.05 {
+        stream.write_all(&request.as_bytes()[..request.len() - 5]).await.expect("half a request");
+    } else {
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        tokio::time::sleep(Duration::from_secs_f64(patience * 0.012)).await;
+    }
+    // An abrupt end, as of a client that was killed.
+    stream.set_zero_linger().expect("an abrupt end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_change() {
+    let limits = Limits { pool_size: 8, ..Limits::default() };
+    let lab = Lab::with(Setup { limits, seed: Seed::Bench, ..Setup::default() }).await;
+    for approach in Approach::iter() {
+        lab.post("/reset", "").await.expect(200, r#"{"seed":"bench"}"#);
+        let before = lab.account(1).await;
+        let mut clients = JoinSet::new();
+        for _ in 0..REQUESTS {
+            if clients.len() >= CLIENTS {
+                clients.join_next().await.expect("a client").expect("no panic");
+            }
+            clients.spawn(hang_up(lab.address, approach, fastrand::f64()));
+        }
+        clients.join_all().await;
+        nothing_is_left(&lab, approach).await;
+        let after = lab.account(1).await;
+        let changes = after.version - before.version;
+        assert!(changes > 0, "{approach}: some requests were carried out");
+        if approach.card().claims.balance == Claim::Safe {
+            assert_eq!(after.balance, before.balance - 2 * changes, "{approach}: each change is whole");
+        }
+        let next = lab.patch(approach, r#"{"userId":1,"amount":0}"#).await;
+        assert_eq!(next.status, 200, "{approach}: the pool still serves");
+    }
+}
+
+/// A request may still be on its way in when its client is gone, so this waits; what leaked would stay for ever.
+async fn nothing_is_left(lab: &Lab, approach: Approach) {
+    let mut connection = lab.connection().await;
+    let leftovers = "select (select count(*) from pg_stat_activity \
+                             where datname = current_database() and backend_type = 'client backend' \
+                               and pid <> pg_backend_pid() and xact_start is not null) \
+                          + (select count(*) from pg_locks join pg_stat_activity using (pid) \
+                             where datname = current_database() and backend_type = 'client backend' \
+                               and pid <> pg_backend_pid())";
+    eventually(&format!("{approach}: no open transaction, no held lock, a whole pool, no waiter"), async || {
+        let pool = lab.engine.database().pool().status();
+        let at_rest = pool.idle == pool.open && pool.waiting == 0 && lab.engine.database().admission().waiting() == 0;
+        let left: i64 = sqlx::query_scalar(leftovers).fetch_one(&mut connection).await.expect("a count");
+        at_rest && left == 0
+    })
+    .await;
+}

@@ -1,0 +1,130 @@
+//! Headers: what every answer carries, and what a request may ask for.
+
+use std::time::{Duration, Instant};
+
+use concurrency_lab::strategy::Approach;
+use reqwest::Method;
+use strum::IntoEnumIterator;
+use uuid::Uuid;
+
+use crate::common::{Answer, Lab, Setup};
+
+const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
+
+#[tokio::test]
+async fn answers_carry_version_attempts_and_request_id() {
+    let lab = Lab::start().await;
+    for (approach, version) in Approach::iter().zip(2..) {
+        let changed = lab.patch(approach, WITHDRAW).await;
+        assert_eq!(changed.header("etag"), Some(format!("\"{version}\"").as_str()), "{approach}");
+        assert_eq!(changed.header("lab-versions"), Some(format!("users/1={version}").as_str()), "{approach}");
+        assert_eq!(changed.header("lab-attempts"), Some("1"), "{approach}");
+        assert!(changed.header("x-request-id").is_some_and(|id| Uuid::parse_str(id).is_ok()), "{approach}");
+        let read = lab.get(&format!("/approach/{approach}/balance/1")).await;
+        assert_eq!(read.header("etag"), changed.header("etag"), "{approach}");
+        assert_eq!(read.header("lab-versions"), None, "{approach}: nothing was changed");
+    }
+    let named = Answer::of(lab.request(Method::GET, "/nonsense").header("x-request-id", "mine-1")).await;
+    assert_eq!(named.header("x-request-id"), Some("mine-1"));
+}
+
+#[tokio::test]
+async fn if_match_changes_exactly_that_version_or_nothing() {
+    let lab = Lab::start().await;
+    let change = async |tag: &str, body: &str| {
+        Answer::of(lab.change(Approach::OptimisticVersion, body).header("if-match", tag)).await
+    };
+    change("\"1\"", WITHDRAW).await.expect(200, r#"{"balance":9998}"#);
+    change("\"1\"", WITHDRAW).await.expect(412, r#"{"error":"Version does not match"}"#);
+    change("*", WITHDRAW).await.expect(200, r#"{"balance":9996}"#);
+    // Unknown comes before the version, the version before the money.
+    change("\"1\"", r#"{"userId":9,"amount":-2}"#).await.expect(404, r#"{"error":"User not found"}"#);
+    change("\"1\"", r#"{"userId":1,"amount":-99999}"#).await.expect(412, r#"{"error":"Version does not match"}"#);
+    change("\"3\"", r#"{"userId":1,"amount":-99999}"#).await.expect(409, r#"{"error":"Insufficient funds"}"#);
+    assert_eq!(change("3", WITHDRAW).await.status, 422);
+    assert_eq!(lab.account(1).await.version, 3);
+}
+
+#[tokio::test]
+async fn of_many_changes_to_one_version_exactly_one_is_made() {
+    let lab = Lab::start().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let request = lab.change(Approach::OptimisticVersion, WITHDRAW).header("if-match", "\"1\"");
+        tasks.spawn(async move { Answer::of(request).await });
+    }
+    let answers = tasks.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    assert!(answers.iter().all(|answer| answer.status == 200 || answer.status == 412));
+    assert!(answers.iter().all(|answer| answer.header("lab-attempts") == Some("1")), "nobody retried");
+    assert_eq!(lab.account(1).await.balance, 9998);
+}
+
+#[tokio::test]
+async fn a_guarantee_that_an_approach_cannot_give_is_refused_and_not_ignored() {
+    let lab = Lab::start().await;
+    for approach in Approach::iter().filter(|approach| *approach != Approach::OptimisticVersion) {
+        let answer = Answer::of(lab.change(approach, WITHDRAW).header("if-match", "\"1\"")).await;
+        assert_eq!(answer.status, 501, "{approach}");
+        assert!(answer.body.contains("optimistic-version"), "{}", answer.body);
+    }
+    for approach in Approach::iter() {
+        let key = Uuid::new_v4().to_string();
+        let answer = Answer::of(lab.change(approach, WITHDRAW).header("idempotency-key", key)).await;
+        assert_eq!(answer.status, 501, "{approach}");
+    }
+    assert_eq!(lab.account(1).await.version, 1);
+}
+
+#[tokio::test]
+async fn a_trace_tells_the_statements_of_every_approach_in_order() {
+    let lab = Lab::start().await;
+    let trace = async |approach: Approach| {
+        let answer = Answer::of(lab.change(approach, WITHDRAW).header("lab-trace", "1")).await;
+        assert_eq!(answer.status, 200);
+        let timing = answer.header("server-timing").expect("a trace").to_owned();
+        assert!(timing.starts_with("wait;dur="), "the wait for row and connection comes first: {timing}");
+        let names = timing.split(", ").filter_map(|metric| metric.split_once(";dur=").map(|(name, _)| name.to_owned()));
+        names.filter(|name| name != "wait").collect::<Vec<_>>()
+    };
+    assert_eq!(trace(Approach::Naive).await, ["read", "write"]);
+    assert_eq!(trace(Approach::AtomicReturning).await, ["change"]);
+    assert_eq!(trace(Approach::Pessimistic).await, ["begin", "lock", "write", "commit"]);
+    assert_eq!(trace(Approach::OptimisticVersion).await, ["read", "write"]);
+    assert_eq!(trace(Approach::AdvisoryLock).await, ["begin", "lock", "read", "write", "commit"]);
+    assert!(lab.patch(Approach::Naive, WITHDRAW).await.header("server-timing").is_none(), "only when asked for");
+}
+
+#[tokio::test]
+async fn a_refusal_inside_a_transaction_is_traced_to_its_rollback() {
+    let lab = Lab::start().await;
+    let request = lab.change(Approach::Pessimistic, r#"{"userId":1,"amount":-99999}"#).header("lab-trace", "1");
+    let answer = Answer::of(request).await;
+    answer.expect(409, r#"{"error":"Insufficient funds"}"#);
+    assert!(answer.header("server-timing").is_some_and(|timing| timing.contains("rollback;dur=")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn think_time_pauses_before_each_write() {
+    let lab = Lab::start().await;
+    for approach in Approach::iter() {
+        let started = Instant::now();
+        let answer = Answer::of(lab.change(approach, WITHDRAW).header("lab-think-time", "60")).await;
+        assert_eq!(answer.status, 200);
+        assert!(started.elapsed() >= Duration::from_millis(60), "{approach}: {:?}", started.elapsed());
+    }
+    let wrong = Answer::of(lab.change(Approach::Naive, WITHDRAW).header("lab-think-time", "1001")).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.body.contains("Lab-Think-Time: expected whole milliseconds from 0 to 1000"), "{}", wrong.body);
+    let wrong = Answer::of(lab.change(Approach::Naive, WITHDRAW).header("lab-trace", "yes")).await;
+    assert_eq!(wrong.status, 422);
+}
+
+#[tokio::test]
+async fn experiment_headers_are_ignored_where_they_are_not_honoured() {
+    let lab = Lab::with(Setup { lab_headers: false, ..Setup::default() }).await;
+    let request = lab.change(Approach::Naive, WITHDRAW).header("lab-trace", "1").header("lab-think-time", "nonsense");
+    let answer = Answer::of(request).await;
+    answer.expect(200, r#"{"balance":9998}"#);
+    assert_eq!(answer.header("server-timing"), None);
+}

@@ -1,0 +1,12 @@
+//! The server's behaviour over real HTTP, on a real PostgreSQL.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod database;
+mod failures;
+mod hang_up;
+mod headers;
+mod input;
+mod races;
+mod routes;

@@ -1,0 +1,228 @@
+//! The fixture of all tests: a real PostgreSQL that is shared by the tests that run at the same time, and for each test
+//! its own database on it and its own server on a free port. The last test to end stops the PostgreSQL and removes its
+//! files.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use concurrency_lab::config::Limits;
+use concurrency_lab::database::Database;
+use concurrency_lab::database::seed::Seed;
+use concurrency_lab::domain::Account;
+use concurrency_lab::engine::Engine;
+use concurrency_lab::http::{App, listener, router};
+use concurrency_lab::postgres::Cluster;
+use concurrency_lab::strategy::Approach;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Connections of the shared PostgreSQL: a few tests at once, each with a full pool and some of its own.
+const MAX_CONNECTIONS: u32 = 300;
+
+static SHARED: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
+
+/// The shared PostgreSQL.
+pub async fn cluster() -> Arc<Cluster> {
+    let mut shared = SHARED.lock().await;
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    let cluster = Cluster::start_temporary(None, MAX_CONNECTIONS).await.expect("a temporary PostgreSQL");
+    let cluster = Arc::new(cluster);
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}
+
+/// A new, empty database on it.
+pub async fn new_database(cluster: &Cluster) -> PgConnectOptions {
+    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = cluster.connect_options().connect().await.expect("a connection");
+    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.expect("a new database");
+    cluster.connect_options().database(&name)
+}
+
+/// What a test may want otherwise.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub limits: Limits,
+    pub seed: Seed,
+    pub root_approach: Approach,
+    pub lab_headers: bool,
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            seed: Seed::Withdrawal,
+            root_approach: Approach::AtomicReturning,
+            lab_headers: true,
+            allowed_hosts: Vec::new(),
+        }
+    }
+}
+
+/// A server of the test's own, in the test's process, on a database of its own.
+pub struct Lab {
+    pub address: SocketAddr,
+    pub http: Client,
+    pub engine: Engine,
+    pub options: PgConnectOptions,
+    stop: DropGuard,
+    _cluster: Arc<Cluster>,
+}
+
+impl Lab {
+    pub async fn start() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        let cluster = cluster().await;
+        let options = new_database(&cluster).await;
+        Self::on(cluster, options, setup).await
+    }
+
+    /// One more server on this lab's database.
+    pub async fn another(&self, setup: Setup) -> Self {
+        Self::on(Arc::clone(&self._cluster), self.options.clone(), setup).await
+    }
+
+    async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
+        let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
+        let (database, _) = prepared.expect("a prepared database");
+        let engine = Engine::new(database, setup.limits);
+        let app = App {
+            engine: engine.clone(),
+            seed: setup.seed,
+            root_approach: setup.root_approach,
+            allowed_hosts: setup.allowed_hosts,
+            lab_headers: setup.lab_headers,
+        };
+        let socket = listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = socket.local_addr().expect("its address");
+        let token = CancellationToken::new();
+        let stopped = token.clone().cancelled_owned();
+        tokio::spawn(async move { listener::serve(socket, router(Arc::new(app)), &setup.limits, stopped).await });
+        Self { address, http: Client::new(), engine, options, stop: token.drop_guard(), _cluster: cluster }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        Answer::of(self.json(Method::POST, path, body)).await
+    }
+
+    pub async fn patch(&self, approach: Approach, body: &str) -> Answer {
+        Answer::of(self.change(approach, body)).await
+    }
+
+    /// A change that can still be given headers.
+    pub fn change(&self, approach: Approach, body: &str) -> RequestBuilder {
+        self.json(Method::PATCH, &format!("/approach/{approach}/balance"), body)
+    }
+
+    pub fn json(&self, method: Method, path: &str, body: &str) -> RequestBuilder {
+        self.request(method, path).header("content-type", "application/json").body(body.to_owned())
+    }
+
+    /// A connection to the test's database that is not the server's.
+    pub async fn connection(&self) -> PgConnection {
+        self.options.clone().options([("search_path", "concurrency_lab")]).connect().await.expect("a connection")
+    }
+
+    /// The row as the database has it.
+    pub async fn account(&self, user: i64) -> Account {
+        let mut connection = self.connection().await;
+        let row = sqlx::query_as("select balance, version from users where id = $1").bind(user);
+        let account = row.fetch_one(&mut connection).await.expect("the user");
+        connection.close().await.expect("a clean end");
+        account
+    }
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        Self::read(request.send().await.expect("an answer")).await
+    }
+
+    async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.text().await.expect("a body") }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a readable header"))
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    #[track_caller]
+    pub fn expect(&self, status: u16, body: &str) {
+        assert_eq!((self.status.as_u16(), self.body.as_str()), (status, body));
+    }
+}
+
+/// Waits until a condition holds, for a bounded time.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The program under test.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_concurrency-lab"));
+    // What this machine's user has set must not reach the test.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LAB_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A directory that a PostgreSQL of another user can reach, removed at the end.
+pub fn directory() -> tempfile::TempDir {
+    let directory = tempfile::Builder::new().prefix("concurrency-lab-test-").tempdir().expect("a directory");
+    let anyone_may_enter = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+    std::fs::set_permissions(directory.path(), anyone_may_enter).expect("its mode");
+    directory
+}
+
+/// The top of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
