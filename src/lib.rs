@@ -1,1 +1,3 @@
-//! x
+//! concurrency-lab: every locking strategy on a real PostgreSQL.
+
+pub mod postgres;
