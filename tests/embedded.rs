@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
 /// Longer than any bound inside the module, so that its own errors are what a test sees.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 const POLL_EVERY: Duration = Duration::from_millis(10);
 
@@ -56,7 +56,7 @@ async fn ask(cluster: &Cluster, sql: &'static str) -> String {
 /// Leaves an acknowledged row; [`expect_row`] wants to see it again.
 async fn leave_row(cluster: &Cluster) {
     let mut connection = connect(cluster).await;
-    sqlx::raw_sql("create table kept (word text); insert into kept values ('acknowledged')")
+    sqlx::raw_sql("create table if not exists kept (word text); insert into kept values ('acknowledged')")
         .execute(&mut connection)
         .await
         .unwrap();
@@ -102,19 +102,24 @@ impl Drop for Guard {
     }
 }
 
+/// Makes a program run as the user that PostgreSQL runs as.
+fn as_owner<'a>(cluster: &Path, command: &'a mut Command) -> &'a mut Command {
+    let owner = cluster.metadata().unwrap();
+    if Uid::effective().is_root() {
+        command.uid(owner.uid()).gid(owner.gid());
+    }
+    command.current_dir("/")
+}
+
 /// A postmaster as a killed server leaves it: started by nobody that we know, and not told to end with anybody.
 fn orphan_postmaster(dir: &TempDir) -> Guard {
     let cluster = cluster_dir(dir);
     let socket_dir = dir.path().join("data/socket");
-    let owner = cluster.metadata().unwrap();
     let mut command = Command::new(find_program("postgres", None).unwrap());
     command.arg("-D").arg(&cluster).args(["-c", "listen_addresses=", "-c"]);
     command.arg(format!("unix_socket_directories={}", socket_dir.display()));
-    command.env_clear().current_dir("/").process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
-    if Uid::effective().is_root() {
-        command.uid(owner.uid()).gid(owner.gid());
-    }
-    let child = Guard(command.spawn().unwrap());
+    command.env_clear().process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = Guard(as_owner(&cluster, &mut command).spawn().unwrap());
     let number = child.0.id().to_string();
     wait_until("the orphan is ready", || {
         let text = fs::read_to_string(cluster.join("postmaster.pid")).unwrap_or_default();
@@ -300,16 +305,21 @@ async fn stale_postmaster_pid_files_do_not_stop_a_start() {
     leave_row(&cluster).await;
     cluster.stop().await.unwrap();
 
+    // What a killed PostgreSQL leaves: perhaps nothing in it, a number that nobody has, or one that a process of the same
+    // user got since, which is not to be harmed.
+    let mut stranger = Guard(as_owner(&cluster_dir(&dir), Command::new("sleep").arg("60")).spawn().unwrap());
     let file = cluster_dir(&dir).join("postmaster.pid");
+    let socket_dir = dir.path().join("data/socket");
     let data = cluster_dir(&dir).display().to_string();
-    let stale = |pid: u32| format!("{pid}\n{data}\n1\n5432\n/tmp\n\n0 0\nready   \n");
-    // Empty; a number nobody has; and one that a living process got since, which is not to be harmed.
-    for text in [String::new(), stale(999_999), stale(std::process::id())] {
+    let stale = |pid: u32| format!("{pid}\n{data}\n1\n5432\n{}\n\n0 0\nready   \n", socket_dir.display());
+    for text in [String::new(), stale(999_999), stale(stranger.0.id())] {
         fs::write(&file, &text).unwrap();
+        fs::write(socket_dir.join(".s.PGSQL.5432.lock"), &text).unwrap();
         let cluster = start(&dir).await;
         expect_row(&cluster).await;
         cluster.stop().await.unwrap();
     }
+    assert!(stranger.0.try_wait().unwrap().is_none());
 }
 
 /// The server in a process of its own, and its postmaster.

@@ -153,6 +153,7 @@ impl Server {
     pub(super) fn launch(&self, pause: &Pause) -> Result<Postmaster, PostgresError> {
         let cluster = self.data_dir.layout.cluster();
         processes::make_way(&cluster)?;
+        self.socket_dir.remove_stale_lock()?;
         let started = Instant::now();
         let log = self.data_dir.log();
         let mut postmaster = Postmaster::spawn(&mut self.command(&cluster)?, cluster, log)?;

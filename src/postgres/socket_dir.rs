@@ -47,6 +47,13 @@ impl SocketDir {
         &self.path
     }
 
+    /// To be called when nobody serves the cluster. PostgreSQL refuses to start over a socket whose lock file names a
+    /// living process, and the pid of a killed postmaster lives on: as a zombie, or given to somebody else. Here
+    /// nobody else has a socket.
+    pub(super) fn remove_stale_lock(&self) -> Result<(), PostgresError> {
+        remove_file(&self.path.join(format!(".s.PGSQL.{PORT}.lock")))
+    }
+
     /// Removes a directory that we made outside of the data directory.
     pub(super) fn clean_up(&self) -> Result<(), PostgresError> {
         let Some(note) = &self.note else { return Ok(()) };
