@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// Limits of a serving process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Database connections. Cold rows are fastest with 16 to 32 on two cores; a hot row is kept from filling
     /// them by `row_sessions`.
@@ -45,7 +45,7 @@ pub struct Limits {
 }
 
 /// Bounds of the retry loop.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Time from the first attempt to the last one.
     pub deadline: Duration,

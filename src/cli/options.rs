@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use strum::VariantNames;
 
-use super::CliError;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::seed::Seed;
 use crate::strategy::Approach;
@@ -37,36 +36,36 @@ pub struct DataDirArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LimitArgs {
     /// Database connections.
-    #[arg(long, env = "LAB_POOL_SIZE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub pool_size: Option<u32>,
+    #[arg(long, env = "LAB_POOL_SIZE", default_value = "32", value_name = "N", value_parser = count(1, 1_000))]
+    pub pool_size: u64,
 
     /// Sessions that may work on one row at once; the others wait in the server. As many as --pool-size: no limit.
-    #[arg(long, env = "LAB_ROW_SESSIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000))]
-    pub row_sessions: Option<u32>,
+    #[arg(long, env = "LAB_ROW_SESSIONS", default_value = "4", value_name = "N", value_parser = count(2, 1_000))]
+    pub row_sessions: u64,
 
     /// Requests that may wait for a row or a connection.
-    #[arg(long, env = "LAB_QUEUE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub queue: Option<u32>,
+    #[arg(long, env = "LAB_QUEUE", default_value = "20000", value_name = "N", value_parser = count(1, 1_000_000))]
+    pub queue: u64,
 
     /// How long a request may wait for its row and its connection.
-    #[arg(long, env = "LAB_QUEUE_WAIT", value_name = "TIME")]
-    pub queue_wait: Option<humantime::Duration>,
+    #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "45s", value_name = "TIME", value_parser = time)]
+    pub queue_wait: Duration,
 
     /// When a request is answered 504 although its operation still runs.
-    #[arg(long, env = "LAB_REQUEST_TIMEOUT", value_name = "TIME")]
-    pub request_timeout: Option<humantime::Duration>,
+    #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "75s", value_name = "TIME", value_parser = time)]
+    pub request_timeout: Duration,
 
     /// PostgreSQL's `statement_timeout`.
-    #[arg(long, env = "LAB_STATEMENT_TIMEOUT", value_name = "TIME")]
-    pub statement_timeout: Option<humantime::Duration>,
+    #[arg(long, env = "LAB_STATEMENT_TIMEOUT", default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub statement_timeout: Duration,
 
     /// PostgreSQL's `lock_timeout`.
-    #[arg(long, env = "LAB_LOCK_TIMEOUT", value_name = "TIME")]
-    pub lock_timeout: Option<humantime::Duration>,
+    #[arg(long, env = "LAB_LOCK_TIMEOUT", default_value = "8s", value_name = "TIME", value_parser = time)]
+    pub lock_timeout: Duration,
 
     /// How long an operation that loses races is repeated.
-    #[arg(long, env = "LAB_RETRY_DEADLINE", value_name = "TIME")]
-    pub retry_deadline: Option<humantime::Duration>,
+    #[arg(long, env = "LAB_RETRY_DEADLINE", default_value = "10s", value_name = "TIME", value_parser = time)]
+    pub retry_deadline: Duration,
 }
 
 impl LimitArgs {
@@ -82,48 +81,51 @@ impl LimitArgs {
         "retry_deadline",
     ];
 
-    /// The defaults, with what was given instead.
-    ///
-    /// # Errors
-    /// A time of 0, which would not mean "no limit" but "at once".
-    pub fn limits(&self) -> Result<Limits, CliError> {
+    /// The limits as given, and the others as they are by default.
+    pub fn limits(&self) -> Limits {
+        // Its bounds were checked when it was parsed.
+        let count = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
         let default = Limits::default();
-        let time = |name: &str, given: Option<humantime::Duration>, default: Duration| match given.map(Duration::from) {
-            Some(given) if given < Duration::from_millis(1) || given > Duration::from_hours(24) => {
-                Err(CliError::Usage(format!("--{name}: expected a time from 1ms to 24h, found {given:?}")))
-            }
-            given => Ok(given.unwrap_or(default)),
-        };
-        let count = |given: Option<u32>, default: usize| given.map_or(default, |given| given as usize);
-        let pool_size = count(self.pool_size, default.pool_size);
-        Ok(Limits {
-            pool_size,
-            row_sessions: count(self.row_sessions, default.row_sessions),
-            queue: count(self.queue, default.queue),
-            queue_wait: time("queue-wait", self.queue_wait, default.queue_wait)?,
-            request_timeout: time("request-timeout", self.request_timeout, default.request_timeout)?,
-            statement_timeout: time("statement-timeout", self.statement_timeout, default.statement_timeout)?,
-            lock_timeout: time("lock-timeout", self.lock_timeout, default.lock_timeout)?,
-            retry: RetryPolicy {
-                deadline: time("retry-deadline", self.retry_deadline, default.retry.deadline)?,
-                ..default.retry
-            },
+        Limits {
+            pool_size: count(self.pool_size),
+            row_sessions: count(self.row_sessions),
+            queue: count(self.queue),
+            queue_wait: self.queue_wait,
+            request_timeout: self.request_timeout,
+            statement_timeout: self.statement_timeout,
+            lock_timeout: self.lock_timeout,
+            retry: RetryPolicy { deadline: self.retry_deadline, ..default.retry },
             ..default
-        })
+        }
     }
 
-    /// The options as given, for a server of one's own in another process.
+    /// The options, for a server of one's own in another process.
     pub fn to_arguments(&self) -> Vec<String> {
-        let numbers = [("pool-size", self.pool_size), ("row-sessions", self.row_sessions), ("queue", self.queue)];
-        let times = [
-            ("queue-wait", self.queue_wait),
-            ("request-timeout", self.request_timeout),
-            ("statement-timeout", self.statement_timeout),
-            ("lock-timeout", self.lock_timeout),
-            ("retry-deadline", self.retry_deadline),
+        let time = |time: Duration| humantime::format_duration(time).to_string();
+        let values = [
+            self.pool_size.to_string(),
+            self.row_sessions.to_string(),
+            self.queue.to_string(),
+            time(self.queue_wait),
+            time(self.request_timeout),
+            time(self.statement_timeout),
+            time(self.lock_timeout),
+            time(self.retry_deadline),
         ];
-        let numbers = numbers.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
-        numbers.chain(times.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?)))).collect()
+        Self::IDS.iter().zip(values).map(|(id, value)| format!("--{}={value}", id.replace('_', "-"))).collect()
+    }
+}
+
+fn count(min: u64, max: u64) -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(min..=max)
+}
+
+/// Parses a time such as `5s`. Not 0: for PostgreSQL that would mean "no limit", and for us "at once".
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if (Duration::from_millis(1)..=Duration::from_hours(24)).contains(&time) => Ok(time),
+        Ok(_) => Err("expected a time from 1ms to 24h".to_owned()),
+        Err(error) => Err(format!("expected a time such as 500ms or 10s: {error}")),
     }
 }
 
@@ -138,4 +140,31 @@ pub fn seed_parser() -> impl TypedValueParser<Value = Seed> {
 /// The message for the user.
 pub fn approach(name: &str) -> Result<Approach, String> {
     Approach::find(name).ok_or_else(|| format!("there are {}", Approach::VARIANTS.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct OnlyLimits {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    #[test]
+    fn the_options_default_to_the_limits_defaults() {
+        let given = OnlyLimits::parse_from(["test"]).limits;
+        assert_eq!(given.limits(), Limits::default());
+    }
+
+    #[test]
+    fn options_passed_on_to_another_process_come_out_the_same() {
+        let given =
+            OnlyLimits::parse_from(["test", "--pool-size=7", "--queue-wait=1500ms", "--lock-timeout=90s"]).limits;
+        let passed_on = std::iter::once("test".to_owned()).chain(given.to_arguments());
+        assert_eq!(OnlyLimits::parse_from(passed_on).limits.limits(), given.limits());
+    }
 }

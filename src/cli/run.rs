@@ -103,7 +103,6 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
 }
 
 fn check(arguments: &RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
-    arguments.limits.limits()?;
     let think_time = arguments.think_time.map(Duration::from);
     if think_time.is_some_and(|pause| pause > THINK_TIME_MAX || pause.subsec_nanos() % 1_000_000 != 0) {
         return Err(CliError::Usage(format!(

@@ -73,7 +73,7 @@ enum Source {
 /// # Errors
 /// What cannot be used: the address, the database, PostgreSQL's programs.
 pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
-    let mut limits = arguments.limits.limits()?;
+    let mut limits = arguments.limits.limits();
     limits.client_connections = client_connections(&limits)?;
     // First the address: it fails at once, and leaves nothing behind.
     let listener = listener::bind(arguments.listen)

@@ -160,7 +160,7 @@ fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Se
         None
     } else {
         body::require_json(headers)?;
-        let body: ResetBody = serde_json::from_slice(body).map_err(|error| {
+        let body: ResetBody = body::from_object(body).map_err(|error| {
             let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
             Rejection::new(status, format!("body: expected nothing or {{\"seed\":\"…\"}}: {error}"))
         })?;

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answer::Rejection;
@@ -107,10 +108,21 @@ fn is_json(content_type: &[u8]) -> bool {
 
 fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, Rejection> {
     let fields = [USER_ID, amounts.field()];
-    match serde_json::from_slice::<BalanceBody>(bytes) {
+    match from_object::<BalanceBody>(bytes) {
         Ok(body) if body.user_id >= fields[0].min && body.amount >= fields[1].min => Ok(body),
         Ok(_) => Err(explain(bytes, &fields, None)),
         Err(error) => Err(explain(bytes, &fields, Some(&error))),
+    }
+}
+
+/// Reads an object. serde would take an array of the fields' values as well.
+///
+/// # Errors
+/// As serde says.
+pub fn from_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err(serde::de::Error::custom("expected a JSON object, found an array")),
+        _ => serde_json::from_slice(bytes),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Closed-loop load: so many clients, each with one request in flight, until all requests are sent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,13 +41,17 @@ pub struct Plan {
     pub think_time: Option<Duration>,
 }
 
+/// How often each status with each body was answered. Requests without an answer are counted by their error, with
+/// status 0.
+pub type Answers = BTreeMap<(u16, Bytes), u64>;
+
 /// What was heard.
 #[derive(Debug, Clone)]
 pub struct Load {
     /// One entry a request, in no particular order.
     pub heard: Vec<Heard>,
-    /// How often each status with each body was answered. Requests without an answer are counted by their error.
-    pub answers: HashMap<(u16, Bytes), u64>,
+    /// How often each answer was given.
+    pub answers: Answers,
     /// Latencies of answered requests, in µs.
     pub latency_us: Histogram<u64>,
     /// Attempts that the target reported, over all requests.
@@ -62,7 +66,7 @@ impl Load {
     fn new() -> Result<Self, LoadError> {
         Ok(Self {
             heard: Vec::new(),
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             latency_us: Histogram::new_with_max(LATENCY_MAX_US, 3).map_err(|_| LoadError::Histogram)?,
             attempts: 0,
             with_attempts: 0,

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
 use super::load::Load;
 use super::referee::Judgement;
@@ -66,11 +65,14 @@ pub struct Row {
     pub load: Load,
 }
 
+/// One rule, under the headings: more would outweigh a row a line.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
 /// The table of a run.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+    table.load_style(STYLE).set_header([
         "verdict",
         "approach",
         "accepted",

@@ -1,9 +1,9 @@
 //! `responses.log`: what was answered, counted. A balance that came twice is a lost update, seen with the naked eye.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use axum::body::Bytes;
+use super::load::Answers;
 
 /// Bodies listed for an approach; further ones are counted. Even `naive` has rarely more.
 const BODIES_MAX: usize = 10_000;
@@ -13,7 +13,7 @@ const BODIES_MAX: usize = 10_000;
 ///
 /// # Errors
 /// As writing does.
-pub fn write(out: &mut impl Write, approach: &str, answers: &HashMap<(u16, Bytes), u64>) -> io::Result<()> {
+pub fn write(out: &mut impl Write, approach: &str, answers: &Answers) -> io::Result<()> {
     writeln!(out, "== {approach}")?;
     let mut by_status: BTreeMap<u16, u64> = BTreeMap::new();
     for ((status, _), count) in answers {
@@ -42,6 +42,8 @@ pub fn write(out: &mut impl Write, approach: &str, answers: &HashMap<(u16, Bytes
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+
     use super::*;
 
     #[test]

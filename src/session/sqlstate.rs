@@ -83,6 +83,8 @@ mod tests {
         assert!(!connection_survives(&lost));
     }
 
+    type Check<'a> = &'a dyn Fn(&Error) -> bool;
+
     #[test]
     fn each_sqlstate_means_what_the_table_says() {
         let conflict = |error: &Error| matches!(error, Error::Conflict(_));
@@ -90,7 +92,6 @@ mod tests {
         let unknown = |error: &Error| matches!(error, Error::OutcomeUnknown(_));
         let bug = |error: &Error| matches!(error, Error::Bug(_));
         let refused = |error: &Error| matches!(error, Error::Refused(Refusal::BalanceOutOfRange));
-        type Check<'a> = &'a dyn Fn(&Error) -> bool;
         // SQLSTATE, severity, after a decisive statement, after another one
         let table: &[(&str, PgSeverity, Check<'_>, Check<'_>)] = &[
             ("40001", PgSeverity::Error, &conflict, &conflict),

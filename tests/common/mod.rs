@@ -78,8 +78,8 @@ pub struct Lab {
     pub http: Client,
     pub engine: Engine,
     pub options: PgConnectOptions,
-    stop: DropGuard,
-    _cluster: Arc<Cluster>,
+    _stop: DropGuard,
+    cluster: Arc<Cluster>,
 }
 
 impl Lab {
@@ -95,7 +95,7 @@ impl Lab {
 
     /// One more server on this lab's database.
     pub async fn another(&self, setup: Setup) -> Self {
-        Self::on(Arc::clone(&self._cluster), self.options.clone(), setup).await
+        Self::on(Arc::clone(&self.cluster), self.options.clone(), setup).await
     }
 
     async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
@@ -114,7 +114,7 @@ impl Lab {
         let token = CancellationToken::new();
         let stopped = token.clone().cancelled_owned();
         tokio::spawn(async move { listener::serve(socket, router(Arc::new(app)), &setup.limits, stopped).await });
-        Self { address, http: Client::new(), engine, options, stop: token.drop_guard(), _cluster: cluster }
+        Self { address, http: Client::new(), engine, options, _stop: token.drop_guard(), cluster }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -1,2 +1,11 @@
-//! x
-fn main() {}
+//! The program as people run it: its commands, their output and exit codes, what survives being killed, and other
+//! people's clients.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod clients;
+mod durability;
+mod options;
+mod race;
+mod served;

@@ -1,0 +1,225 @@
+//! Our directory: what lies where, whose it is, and the password.
+//!
+//! ```text
+//! concurrency-lab.lock   held by the owner; marks the directory as ours
+//! cluster/               PostgreSQL's own data directory (0700)
+//! cluster.tmp/           one that is being made
+//! password               of the role in the cluster (0600)
+//! postgres.log, .log.1   what PostgreSQL says
+//! socket/                where clients connect (0700), unless the path is too long
+//! socket-dir             then: where the sockets are instead
+//! ```
+//!
+//! As root, the directory is root's and may be entered but not listed by others (0711), since PostgreSQL's user has to
+//! get to its cluster. For an ordinary user all of it is theirs alone (0700).
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+use uuid::Uuid;
+
+use super::account::{Account, wrong_owner};
+use super::error::{Context, PostgresError};
+use super::lock::{DirectoryLock, LOCK_FILE};
+use super::log_file::LogFile;
+
+/// What a freshly made file system contains: no reason to call a directory somebody else's.
+const LOST_AND_FOUND: &str = "lost+found";
+
+const ADVICE: &str =
+    "Name a directory that every user may enter with --data-dir (as root for example one under /var/lib)";
+
+/// Where the data are kept when nobody says otherwise: `/var/lib/concurrency-lab` for root (PostgreSQL's user cannot
+/// enter root's home), else `concurrency-lab` in the XDG data directory.
+#[must_use]
+pub fn default_data_dir() -> PathBuf {
+    let me = Uid::effective();
+    if me.is_root() {
+        return PathBuf::from("/var/lib/concurrency-lab");
+    }
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").or_else(|| User::from_uid(me).ok().flatten().map(|user| user.dir));
+    absolute("XDG_DATA_HOME")
+        .or_else(|| home().map(|home| home.join(".local/share")))
+        // A user without a home: one directory each, below what every system has.
+        .unwrap_or_else(|| env::temp_dir().join(format!("uid-{me}")))
+        .join("concurrency-lab")
+}
+
+/// The paths below a data directory. Nothing is touched and nobody need own it.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn cluster(&self) -> PathBuf {
+        self.root.join("cluster")
+    }
+
+    pub(super) fn unfinished_cluster(&self) -> PathBuf {
+        self.root.join("cluster.tmp")
+    }
+
+    pub(super) fn password(&self) -> PathBuf {
+        self.root.join("password")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.root.join("postgres.log")
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.root.join("socket")
+    }
+
+    pub(super) fn socket_elsewhere(&self) -> PathBuf {
+        self.root.join("socket-dir")
+    }
+
+    /// The password of the role, as `initdb` was told it.
+    pub(super) fn read_password(&self) -> Result<String, PostgresError> {
+        let path = self.password();
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("read the password in", &path),
+            Ok(_) | Err(_) => Err(PostgresError::NoPassword { path }),
+        }
+    }
+}
+
+/// A data directory that is ours, now.
+#[derive(Debug)]
+pub(super) struct DataDir {
+    pub(super) layout: Layout,
+    pub(super) account: Account,
+    _lock: DirectoryLock,
+}
+
+impl DataDir {
+    /// Makes the directory if there is none, and takes possession of it. Refuses, and then touches nothing, if it holds
+    /// something that is not ours.
+    pub(super) fn claim(path: &Path) -> Result<Self, PostgresError> {
+        create(path)?;
+        let root = fs::canonicalize(path).context("find the data directory", path)?;
+        check_name(&root)?;
+        let metadata = root.metadata().context("look at the data directory", &root)?;
+        if !metadata.is_dir() {
+            return Err(PostgresError::UnusablePath { path: root, reason: "it is not a directory" });
+        }
+        if metadata.uid() != Uid::effective().as_raw() {
+            return Err(wrong_owner(&root, &metadata));
+        }
+        check_ours(&root)?;
+        let lock = DirectoryLock::take(&root)?;
+        let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
+        set_mode(&root, mode)?;
+        let layout = Layout::new(root);
+        let account = Account::choose(&layout.cluster())?;
+        account.check_reach(layout.root(), ADVICE)?;
+        Ok(Self { layout, account, _lock: lock })
+    }
+
+    pub(super) fn log(&self) -> LogFile {
+        LogFile::new(self.layout.log())
+    }
+
+    /// A directory that belongs to PostgreSQL's user alone.
+    pub(super) fn private_dir(&self, path: &Path) -> Result<(), PostgresError> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).context("create", path),
+            Ok(()) | Err(_) => {}
+        }
+        set_mode(path, 0o700)?;
+        self.account.give(path)
+    }
+
+    /// A new random password, on disk before the cluster that will ask for it.
+    pub(super) fn write_password(&self) -> Result<(), PostgresError> {
+        let path = self.layout.password();
+        remove_file(&path)?;
+        // 244 random bits from a generator that is seeded by the operating system.
+        let password = format!("{}{}\n", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = file.and_then(|mut file| file.write_all(password.as_bytes()).and_then(|()| file.sync_all()));
+        written.context("write the password to", &path)?;
+        // initdb reads it as PostgreSQL's user.
+        self.account.give(&path)
+    }
+}
+
+/// Makes what was created, renamed or removed in a directory last.
+pub(super) fn sync_dir(path: &Path) -> Result<(), PostgresError> {
+    File::open(path).and_then(|dir| dir.sync_all()).context("sync", path)
+}
+
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<(), PostgresError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", path),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Removes a directory with all that is in it, if it is there.
+pub(super) fn remove_dir(path: &Path) -> Result<(), PostgresError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", path),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn create(path: &Path) -> Result<(), PostgresError> {
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).context("create", parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Another server was as quick as we: the lock decides.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).context("create the data directory", path)
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// postmaster.pid has one path a line.
+fn check_name(path: &Path) -> Result<(), PostgresError> {
+    if path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
+        let reason = "its name contains a control character";
+        return Err(PostgresError::UnusablePath { path: path.to_owned(), reason });
+    }
+    Ok(())
+}
+
+fn check_ours(path: &Path) -> Result<(), PostgresError> {
+    let mut foreign = false;
+    for entry in fs::read_dir(path).context("list the data directory", path)? {
+        let name = entry.context("list the data directory", path)?.file_name();
+        if name == LOCK_FILE {
+            return Ok(());
+        }
+        foreign |= name != OsStr::new(LOST_AND_FOUND);
+    }
+    if foreign { Err(PostgresError::NotOurs { path: path.to_owned() }) } else { Ok(()) }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).context("set the permissions of", path)
+}

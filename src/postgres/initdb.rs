@@ -1,0 +1,116 @@
+//! Making a cluster, all or nothing.
+//!
+//! `initdb` takes about a second, in which anything may happen. It works on `cluster.tmp`, and only what it finished is
+//! renamed to `cluster`: so there is a whole cluster, or none, and never half a one that later starts choke on.
+
+use std::fs;
+use std::io;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::USER;
+use super::command::private;
+use super::data_dir::{DataDir, remove_dir, sync_dir};
+use super::error::{Context, PostgresError};
+use super::processes;
+use super::server::Programs;
+use super::supervisor::Pause;
+
+/// About a second on a machine of today; the rest is for a slow disk that has to sync 900 files.
+const INITDB_LIMIT: Duration = Duration::from_mins(3);
+
+const POLL_EVERY: Duration = Duration::from_millis(5);
+
+/// Whether the files of a new cluster have to outlive a power failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    Yes,
+    /// Nobody will look at a temporary cluster after one. This concerns initdb alone: the server always syncs.
+    No,
+}
+
+/// Makes the cluster unless it exists.
+pub(super) fn ensure(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Result<(), PostgresError> {
+    let cluster = data_dir.layout.cluster();
+    let unfinished = data_dir.layout.unfinished_cluster();
+    if unfinished.exists() {
+        tracing::warn!(path = %unfinished.display(), "removing a cluster whose making was interrupted");
+        processes::evict(&unfinished)?;
+        remove_dir(&unfinished)?;
+    }
+    if cluster.exists() {
+        return Ok(());
+    }
+    let started = Instant::now();
+    data_dir.write_password()?;
+    data_dir.private_dir(&unfinished)?;
+    run(data_dir, programs, sync, pause)?;
+    fs::rename(&unfinished, &cluster).context("move the new cluster to", &cluster)?;
+    sync_dir(data_dir.layout.root())?;
+    tracing::info!(path = %cluster.display(), elapsed_ms = started.elapsed().as_millis(), "made a new cluster");
+    Ok(())
+}
+
+fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Result<(), PostgresError> {
+    let log = data_dir.log();
+    let log_start = log.len();
+    let program = programs.path("initdb");
+    // SIGKILL: an initdb that lives on would race with the next one. Its own child ends when its input does.
+    let mut command = private(&program, &data_dir.account, Signal::SIGKILL);
+    command
+        .arg("--pgdata")
+        .arg(data_dir.layout.unfinished_cluster())
+        .arg("--pwfile")
+        .arg(data_dir.layout.password())
+        .arg(format!("--username={USER}"))
+        .args(["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-instructions"])
+        .stdout(log.open()?)
+        .stderr(log.open()?);
+    if sync == Sync::No {
+        command.arg("--no-sync");
+    }
+    let mut child = command.spawn().context("run", &program)?;
+    let outcome = match wait(&mut child, pause).context("wait for", &program)? {
+        End::Itself(status) if status.success() => return Ok(()),
+        End::Itself(status) => Some(status.to_string()),
+        End::TooSlow => Some(format!("killed after {} s", INITDB_LIMIT.as_secs())),
+        End::Cancelled => None,
+    };
+    let detail = log.tail(log_start);
+    // The next start would do this, too; but an error should not leave a directory that looks like a cluster.
+    let unfinished = data_dir.layout.unfinished_cluster();
+    if let Err(error) = processes::evict(&unfinished).and_then(|()| remove_dir(&unfinished)) {
+        tracing::warn!(%error, "cannot remove the unfinished cluster");
+    }
+    Err(match outcome {
+        Some(outcome) => PostgresError::ProgramFailed { program: "initdb".to_owned(), outcome, detail },
+        None => PostgresError::Cancelled,
+    })
+}
+
+enum End {
+    Itself(ExitStatus),
+    TooSlow,
+    Cancelled,
+}
+
+fn wait(child: &mut Child, pause: &Pause) -> io::Result<End> {
+    let deadline = Instant::now() + INITDB_LIMIT;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(End::Itself(status));
+        }
+        let end = if pause.sleep(POLL_EVERY).is_err() {
+            End::Cancelled
+        } else if Instant::now() >= deadline {
+            End::TooSlow
+        } else {
+            continue;
+        };
+        child.kill()?;
+        child.wait()?;
+        return Ok(end);
+    }
+}

@@ -1,0 +1,188 @@
+//! Who uses a cluster, and seeing them off.
+//!
+//! A server that was killed with SIGKILL may leave a postmaster behind, and a postmaster that was killed leaves its
+//! backends. Every process of PostgreSQL has the cluster as its working directory, so the kernel can say who is there,
+//! whatever postmaster.pid claims. Only when nobody is may another PostgreSQL start: our flock keeps other owners
+//! out, so nobody new appears in the meantime.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::data_dir::remove_file;
+use super::error::{Context, PostgresError};
+use super::pid_file;
+
+/// A fast shutdown takes 25 ms, and longer with a large checkpoint to write; backends without their postmaster end when
+/// they next wait for anything.
+const SIGINT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// After SIGQUIT a postmaster gives its children 5 s before it kills them itself.
+const SIGQUIT_PATIENCE: Duration = Duration::from_secs(10);
+
+const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// Only /proc shows working directories. Elsewhere we know the postmaster alone.
+const SEES_ALL_PROCESSES: bool = cfg!(target_os = "linux");
+
+#[derive(Debug)]
+struct Process {
+    pid: Pid,
+    parent: Pid,
+    /// By its name. Somebody's shell may stand in the cluster too: it is not ours to end.
+    is_postgres: bool,
+}
+
+/// Ends what an earlier PostgreSQL left running on this cluster, and returns when all of it is gone.
+///
+/// SIGINT first: a postmaster stops in order, a backend whose postmaster died gives up its query and then notices. What
+/// stays gets SIGQUIT, which is what a postmaster itself sends after a crash: the process ends at once without writing
+/// anything more, and recovery does the rest. Never SIGKILL: if even that is no help, we do not start.
+pub(super) fn evict(cluster: &Path) -> Result<(), PostgresError> {
+    if signal_until_gone(cluster, Signal::SIGINT, SIGINT_PATIENCE)?.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(cluster = %cluster.display(), "an earlier PostgreSQL does not stop: sending SIGQUIT");
+    let left = signal_until_gone(cluster, Signal::SIGQUIT, SIGQUIT_PATIENCE)?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(PostgresError::Occupied { path: cluster.to_owned(), pids: left.iter().map(|pid| pid.as_raw()).collect() })
+}
+
+/// Ends what is left of an earlier PostgreSQL and removes its postmaster.pid. PostgreSQL itself would refuse to start
+/// over a file that is empty or whose pid some other process of the same user has got by now.
+pub(super) fn make_way(cluster: &Path) -> Result<(), PostgresError> {
+    evict(cluster)?;
+    let pid_file = cluster.join(pid_file::NAME);
+    let Ok(metadata) = pid_file.metadata() else { return Ok(()) };
+    // Where a process that we do not know stands in the cluster, PostgreSQL's own checks shall decide; and also where
+    // we cannot see all processes, for the file says which shared memory backends without a postmaster still use.
+    let worthless = SEES_ALL_PROCESSES || metadata.len() == 0;
+    if worthless && using(cluster).context("list the processes that use", cluster)?.is_empty() {
+        tracing::info!(path = %pid_file.display(), "removing the file that an earlier PostgreSQL left");
+        remove_file(&pid_file)?;
+    }
+    Ok(())
+}
+
+/// Whether this process is a PostgreSQL at work in this cluster, rather than a stranger who was given an old number.
+pub(super) fn serves(pid: Pid, cluster: &Path) -> bool {
+    using(cluster).is_ok_and(|all| all.iter().any(|process| process.pid == pid && process.is_postgres))
+}
+
+/// Sends the signal once to each process that nobody else here looks after, and returns those still there at the end.
+fn signal_until_gone(cluster: &Path, signal: Signal, patience: Duration) -> Result<Vec<Pid>, PostgresError> {
+    let deadline = Instant::now() + patience;
+    let mut signalled = HashSet::new();
+    loop {
+        let mut here = using(cluster).context("list the processes that use", cluster)?;
+        here.retain(|process| process.is_postgres);
+        if here.is_empty() || Instant::now() >= deadline {
+            return Ok(here.iter().map(|process| process.pid).collect());
+        }
+        let pids: HashSet<Pid> = here.iter().map(|process| process.pid).collect();
+        // A postmaster ends its children itself, in the right order.
+        for process in here.iter().filter(|process| !pids.contains(&process.parent)) {
+            if signalled.insert(process.pid) {
+                tracing::info!(pid = process.pid.as_raw(), %signal, "ending a process of an earlier PostgreSQL");
+                if let Err(error) = kill(process.pid, signal) {
+                    tracing::debug!(pid = process.pid.as_raw(), %error, "it is gone already");
+                }
+            }
+        }
+        thread::sleep(POLL_EVERY);
+    }
+}
+
+/// The processes that have the cluster as their working directory. A zombie has none any more.
+#[cfg(target_os = "linux")]
+fn using(cluster: &Path) -> io::Result<Vec<Process>> {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    let cluster = match identity(cluster) {
+        Ok(identity) => identity,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(error),
+    };
+    let mut found = vec![];
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // Unreadable: gone meanwhile, or another user's, and PostgreSQL runs as ours (or we are root).
+        if identity(&entry.path().join("cwd")).is_ok_and(|cwd| cwd == cluster) {
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            if let Some((name, parent)) = parse_stat(&stat) {
+                let (pid, parent) = (Pid::from_raw(pid), Pid::from_raw(parent));
+                found.push(Process { pid, parent, is_postgres: is_postgres(name) });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Name and parent from `/proc/<pid>/stat`: `pid (name) state parent …`, where the name may contain anything.
+#[cfg(target_os = "linux")]
+fn parse_stat(stat: &str) -> Option<(&str, i32)> {
+    let (_, rest) = stat.split_once('(')?;
+    let (name, rest) = rest.rsplit_once(')')?;
+    Some((name, rest.split_whitespace().nth(1)?.parse().ok()?))
+}
+
+/// Without /proc: the process that postmaster.pid names, if it is a PostgreSQL. Backends of a killed postmaster are not
+/// seen; PostgreSQL's own check of the shared memory segment, which postmaster.pid names, refuses to start beside them.
+#[cfg(not(target_os = "linux"))]
+fn using(cluster: &Path) -> io::Result<Vec<Process>> {
+    use std::process::Command;
+
+    let Some(pid) = pid_file::read(cluster).ok().and_then(|file| file.pid()) else { return Ok(vec![]) };
+    let mut ps = Command::new("ps");
+    ps.args(["-o", "ppid=,comm=", "-p"]).arg(pid.to_string());
+    let output = super::command::output_within(&mut ps, Duration::from_secs(5))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some((parent, name)) = text.trim().split_once(char::is_whitespace) else { return Ok(vec![]) };
+    let Ok(parent) = parent.parse() else { return Ok(vec![]) };
+    let name = Path::new(name.trim()).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok(vec![Process { pid, parent: Pid::from_raw(parent), is_postgres: is_postgres(name) }])
+}
+
+fn is_postgres(name: &str) -> bool {
+    name == "postgres" || name == "postmaster"
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_contain_anything() {
+        assert_eq!(parse_stat("12 (postgres) S 1 12 12 0"), Some(("postgres", 1)));
+        assert_eq!(parse_stat("12 (a) b (c)) R 77 1"), Some(("a) b (c)", 77)));
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn a_stranger_in_the_directory_is_seen_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut shell = std::process::Command::new("sleep").arg("60").current_dir(dir.path()).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(shell.id()).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        // Between fork and exec it still has our name and directory.
+        while !using(dir.path()).unwrap().iter().any(|process| process.pid == pid) {
+            assert!(Instant::now() < deadline, "the process in the directory was not seen");
+            thread::sleep(POLL_EVERY);
+        }
+        evict(dir.path()).unwrap();
+        assert!(!serves(pid, dir.path()));
+        assert!(shell.try_wait().unwrap().is_none(), "it must not be signalled");
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
+}

@@ -1,0 +1,145 @@
+//! `run`: the verdicts, the table, the log of answers, and the exit codes.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::routing::{get, patch, post};
+
+use crate::common::{directory, program};
+use crate::served::{Served, run_to_end};
+
+fn run(out: &Path, arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("run").args(arguments).arg("--out").arg(out);
+    command
+}
+
+/// The one folder that a run made, with its log.
+fn responses_log(out: &Path) -> String {
+    let folders: Vec<_> = std::fs::read_dir(out).expect("the runs").collect();
+    assert_eq!(folders.len(), 1, "one folder a run");
+    let folder = folders[0].as_ref().expect("a folder").path();
+    std::fs::read_to_string(folder.join("responses.log")).expect("the log of answers")
+}
+
+/// The cells of a table's row, found by the approach's name.
+fn row(output: &str, approach: &str) -> Vec<String> {
+    let row = output.lines().find(|line| line.split("  ").any(|cell| cell.trim() == approach));
+    let row = row.unwrap_or_else(|| panic!("no row for {approach} in\n{output}"));
+    row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+}
+
+/// The main job, with all requests in flight at once.
+#[test]
+fn the_main_job_proves_four_right_and_one_wrong_with_10000_clients_at_once() {
+    let directory = directory();
+    let out = directory.path().join("runs");
+    let (code, output, errors) = run_to_end(run(&out, &["withdrawal", "--concurrency=10000"]));
+    assert_eq!(code, Some(0), "{output}{errors}");
+    for approach in ["atomic-returning", "pessimistic", "optimistic-version", "advisory-lock"] {
+        let cells = row(&output, approach);
+        assert_eq!(cells[..7], ["correct", approach, "5000", "5000", "0", "0", "0"], "{output}");
+    }
+    let naive = row(&output, "naive");
+    assert_eq!(naive[0], "BROKEN", "{output}");
+    assert!(naive[6].parse::<u64>().expect("lost updates") > 0, "{output}");
+    let log = responses_log(&out);
+    assert_eq!(log.matches(r#"    5000 × {"error":"Insufficient funds"}"#).count(), 4, "{log}");
+    assert_eq!(log.matches("bodies that came once: 5000\n").count(), 4, "each balance came once");
+}
+
+#[tokio::test]
+async fn a_target_is_raced_as_it_is_and_its_think_time_widens_the_race() {
+    let directory = directory();
+    let server = Served::start(&directory.path().join("data"), &["--seed=mixed"]);
+    let out = directory.path().join("runs");
+    let arguments =
+        ["--target", &server.url, "--approach=naive,robust", "--requests=200", "--concurrency=8", "--think-time=5ms"];
+    let (code, output, errors) = run_to_end(run(&out, &arguments));
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(row(&output, "naive")[0], "BROKEN", "{output}");
+    assert_eq!(row(&output, "pessimistic")[..6], ["correct", "pessimistic", "200", "0", "0", "9600"], "{output}");
+    assert!(!output.contains("advisory-lock"), "only the chosen ones: {output}");
+}
+
+#[test]
+fn usage_errors_exit_2_and_say_what_is_allowed() {
+    let directory = directory();
+    let out = directory.path().join("runs");
+    let target = "--target=http://127.0.0.1:9";
+    for (arguments, message) in [
+        (&["nonsense"][..], "withdrawal"),
+        (&["--amount=1"], "--amount"),
+        (&["--requests=0"], "--requests"),
+        (&["--concurrency=x"], "--concurrency"),
+        (&["--think-time=2s"], "--think-time: expected whole milliseconds up to 1000 ms"),
+        (&["--row-sessions=1"], "--row-sessions"),
+        (&["--queue-wait=0s"], "expected a time from 1ms to 24h"),
+        (&["--target=ftp://x"], "--target: expected a URL like http://127.0.0.1:3000"),
+        (&[target, "--pool-size=4"], "--pool-size shapes a server of our own; it cannot go with --target"),
+        (&[target, "--postgres-bin=/x"], "--postgres-bin shapes a server of our own"),
+    ] {
+        let (code, _, errors) = run_to_end(run(&out, arguments));
+        assert_eq!(code, Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(message), "{arguments:?}: {errors}");
+    }
+    assert!(!out.exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn an_unknown_approach_exits_2_and_a_target_that_is_down_3() {
+    let directory = directory();
+    let out = directory.path().join("runs");
+    let (code, _, errors) = run_to_end(run(&out, &["--target=http://127.0.0.1:9"]));
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("127.0.0.1:9"), "{errors}");
+    let server = Served::start(&directory.path().join("data"), &[]);
+    let (code, _, errors) = run_to_end(run(&out, &["--target", &server.url, "--approach=nonsense"]));
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("naive") && errors.contains("advisory-lock"), "it names those there are: {errors}");
+}
+
+/// A service that claims to be safe and loses every second update.
+async fn liar() -> String {
+    let balance = Arc::new(AtomicI64::new(10_000));
+    let (change, read, reset) = (Arc::clone(&balance), Arc::clone(&balance), balance);
+    let answer = |balance: i64| ([("content-type", "application/json")], format!(r#"{{"balance":{balance}}}"#));
+    let router = Router::new()
+        .route(
+            "/approaches",
+            get(|| async { r#"{"approaches":[{"name":"liar","aliases":[],"claims":{"balance":"safe"}}]}"# }),
+        )
+        .route("/approach/liar/reset", post(async move || reset.store(10_000, Ordering::SeqCst)))
+        .route("/approach/liar/balance/1", get(async move || answer(read.load(Ordering::SeqCst))))
+        .route(
+            "/approach/liar/balance",
+            patch(async move || {
+                let seen = change.load(Ordering::SeqCst);
+                change.store(seen - i64::from(fastrand::bool()) * 2, Ordering::SeqCst);
+                answer(seen - 2)
+            }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let limits = concurrency_lab::config::Limits::default();
+    tokio::spawn(async move {
+        concurrency_lab::http::listener::serve(listener, router, &limits, std::future::pending()).await;
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_fails_exits_1_also_without_versions() {
+    let directory = directory();
+    let out = directory.path().join("runs");
+    let url = liar().await;
+    let (code, output, errors) = run_to_end(run(&out, &["--target", &url, "--requests=200", "--concurrency=4"]));
+    assert_eq!(code, Some(1), "{output}{errors}");
+    assert!(output.contains("CLAIM FAILED"), "{output}");
+    assert!(errors.contains("claimed safe, but broken: liar"), "{errors}");
+    let log = responses_log(&out);
+    assert!(log.contains(" × {\"balance\":"), "the repeated balances are listed: {log}");
+}
