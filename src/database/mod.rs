@@ -63,7 +63,7 @@ pub enum DatabaseError {
 pub struct Database {
     pool: Pool,
     admission: Arc<Admission>,
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
 }
 
 /// What was found and done when a database was made ready.
@@ -116,7 +116,7 @@ impl Database {
         let options = setup_options.options(settings[1..].iter().cloned());
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
-        Ok((Self { pool, admission, options }, seeded))
+        Ok((Self { pool, admission, options: Arc::new(options) }, seeded))
     }
 
     /// The connections that serve requests.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::config::Limits;
+use crate::config::{Limits, RetryPolicy};
 use crate::database::Database;
 use crate::database::seed::Seed;
 use crate::domain::{Account, BalanceChange, Row};
@@ -122,8 +122,7 @@ impl Engine {
     ) -> Outcome<O::Done> {
         let mut session = Session::new(id, self.database.clone(), operation.rows());
         let trace = attach_probes(&mut session, experiment);
-        let retries = Retries::new(self.limits.retry);
-        let task = self.tasks.spawn(attempt_until_settled(session, retries, approach.strategy(), operation));
+        let task = self.tasks.spawn(settle(session, self.limits.retry, approach.strategy(), operation));
         let (result, attempts) = match tokio::time::timeout(self.limits.request_timeout, task).await {
             Ok(Ok(settled)) => settled,
             Ok(Err(panic)) => {
@@ -176,6 +175,19 @@ impl Operation for BalanceRead {
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
         strategy.read_balance(session, self.user).await
     }
+}
+
+/// An operation's whole life. What may wait in a queue is small; the attempts' futures are allocated when they are due.
+async fn settle<O: Operation>(
+    mut session: Session,
+    policy: RetryPolicy,
+    strategy: &'static dyn Strategy,
+    operation: O,
+) -> (Result<O::Done, Error>, u32) {
+    if let Err(error) = session.enter().await {
+        return (Err(error), 0);
+    }
+    Box::pin(attempt_until_settled(session, Retries::new(policy), strategy, operation)).await
 }
 
 async fn attempt_until_settled<O: Operation>(

@@ -3,10 +3,9 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -17,7 +16,8 @@ use super::body::{self, Amounts, BalanceBody};
 use super::guard::SessionId;
 use super::{App, Desk, answer, headers};
 use crate::database::seed::Seed;
-use crate::domain::BalanceChange;
+use crate::domain::{Account, BalanceChange};
+use crate::engine::Experiment;
 
 #[derive(Serialize)]
 struct Balance {
@@ -32,49 +32,34 @@ struct UserBalance {
 }
 
 /// `PATCH /balance`: `{"userId":1,"amount":-2}` → `{"balance":9998}`.
-pub async fn change(
-    State(desk): State<Desk>,
-    id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Rejection> {
-    desk.change(*id, &headers, body, Amounts::Any, Some).await
+pub async fn change(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, Amounts::Any).await
 }
 
 /// `POST /deposit`: an amount from 1.
-pub async fn deposit(
-    State(desk): State<Desk>,
-    id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Rejection> {
-    desk.change(*id, &headers, body, Amounts::Positive, Some).await
+pub async fn deposit(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, Amounts::Deposit).await
 }
 
 /// `POST /withdraw`: an amount from 1.
-pub async fn withdraw(
-    State(desk): State<Desk>,
-    id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Rejection> {
-    desk.change(*id, &headers, body, Amounts::Positive, i64::checked_neg).await
+pub async fn withdraw(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, Amounts::Withdrawal).await
 }
 
 /// `PATCH /ceiling/balance`: everything that HTTP costs and nothing else; the limit of what any approach can reach here.
-pub async fn ceiling(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Rejection> {
-    body::balance(&headers, body, Amounts::Any, app.engine.limits()).await?;
+pub async fn ceiling(State(app): State<Arc<App>>, request: Request) -> Result<Response, Rejection> {
+    let (parts, body) = request.into_parts();
+    body::balance(&parts.headers, body, Amounts::Any, app.engine.limits()).await?;
     Ok(answer::json(StatusCode::OK, &Balance { balance: 10_000 }))
 }
 
 /// `GET /balance/{userId}`.
 pub async fn read_by_path(
     State(desk): State<Desk>,
-    id: Extension<SessionId>,
-    headers: HeaderMap,
     Path(user): Path<String>,
+    request: Request,
 ) -> Result<Response, Rejection> {
-    desk.read(*id, &headers, &user).await
+    desk.read(request, &user).await
 }
 
 /// The query of `GET /balance`.
@@ -87,46 +72,47 @@ pub struct UserQuery {
 /// `GET /balance?userId=1`.
 pub async fn read_by_query(
     State(desk): State<Desk>,
-    id: Extension<SessionId>,
-    headers: HeaderMap,
     query: Result<Query<UserQuery>, QueryRejection>,
+    request: Request,
 ) -> Result<Response, Rejection> {
     match query {
-        Ok(Query(UserQuery { user_id: Some(user) })) => desk.read(*id, &headers, &user).await,
+        Ok(Query(UserQuery { user_id: Some(user) })) => desk.read(request, &user).await,
         Ok(_) => Err(Rejection::invalid("userId: missing; as in /balance?userId=1 or /balance/1")),
         Err(error) => Err(Rejection::invalid(format!("query: {}", error.body_text()))),
     }
 }
 
 impl Desk {
-    async fn change(
-        &self,
-        id: SessionId,
-        headers: &HeaderMap,
-        body: Body,
-        amounts: Amounts,
-        signed: impl FnOnce(i64) -> Option<i64>,
-    ) -> Result<Response, Rejection> {
-        let engine = &self.app.engine;
-        let BalanceBody { user_id, amount } = body::balance(headers, body, amounts, engine.limits()).await?;
-        let experiment = headers::experiment(headers, self.app.lab_headers)?;
-        let if_version = headers::if_version(headers, self.approach)?;
-        // A positive amount always has its negative; the bound of `amounts` keeps the exception out.
-        let amount = signed(amount).ok_or_else(|| Rejection::invalid("amount: out of range"))?;
-        let change = BalanceChange { user: user_id, amount, if_version };
-        let outcome = engine.change_balance(id.0, self.approach, change, experiment).await;
-        let body =
-            |account: &crate::domain::Account| answer::json(StatusCode::OK, &Balance { balance: account.balance });
-        Ok(answer::account(&outcome, body, Some(user_id)))
+    async fn change(&self, request: Request, amounts: Amounts) -> Result<Response, Rejection> {
+        let (id, change, experiment) = self.read_change(request, amounts).await?;
+        let outcome = self.app.engine.change_balance(id.0, self.approach, change, experiment).await;
+        let body = |account: &Account| answer::json(StatusCode::OK, &Balance { balance: account.balance });
+        Ok(answer::account(&outcome, body, Some(change.user)))
     }
 
-    async fn read(&self, id: SessionId, headers: &HeaderMap, user: &str) -> Result<Response, Rejection> {
+    /// Takes from a request what it asks for, and lets go of it: its headers keep the connection's read buffer from
+    /// being used again, which is 8 KB for each request that waits.
+    async fn read_change(
+        &self,
+        request: Request,
+        amounts: Amounts,
+    ) -> Result<(SessionId, BalanceChange, Experiment), Rejection> {
+        let (parts, body) = request.into_parts();
+        let BalanceBody { user_id, amount } =
+            body::balance(&parts.headers, body, amounts, self.app.engine.limits()).await?;
+        let experiment = headers::experiment(&parts.headers, self.app.lab_headers)?;
+        let if_version = headers::if_version(&parts.headers, self.approach)?;
+        let change = BalanceChange { user: user_id, amount: amounts.signed(amount), if_version };
+        Ok((SessionId::of(&parts.extensions), change, experiment))
+    }
+
+    async fn read(&self, request: Request, user: &str) -> Result<Response, Rejection> {
         let user_id = body::user_id(user)?;
-        let experiment = headers::experiment(headers, self.app.lab_headers)?;
+        let experiment = headers::experiment(request.headers(), self.app.lab_headers)?;
+        let id = SessionId::of(request.extensions());
+        drop(request);
         let outcome = self.app.engine.read_balance(id.0, self.approach, user_id, experiment).await;
-        let body = |account: &crate::domain::Account| {
-            answer::json(StatusCode::OK, &UserBalance { user_id, balance: account.balance })
-        };
+        let body = |account: &Account| answer::json(StatusCode::OK, &UserBalance { user_id, balance: account.balance });
         Ok(answer::account(&outcome, body, None))
     }
 }
@@ -138,10 +124,11 @@ struct ResetBody {
 }
 
 /// `POST /reset`: no body, an empty one, `{"seed":"mixed"}` or `?seed=mixed` → `{"seed":"mixed"}`.
-pub async fn reset(State(desk): State<Desk>, uri: Uri, headers: HeaderMap, body: Body) -> Result<Response, Rejection> {
+pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
     let app = &desk.app;
+    let (parts, body) = request.into_parts();
     let bytes = body::collect(body, app.engine.limits()).await?;
-    let seed = chosen_seed(&uri, &headers, &bytes)?.unwrap_or(app.seed);
+    let seed = chosen_seed(&parts.uri, &parts.headers, &bytes)?.unwrap_or(app.seed);
     Ok(match app.engine.reset(seed).await {
         Ok(()) => answer::json(StatusCode::OK, &ResetDone { seed: seed.into() }),
         Err(error) => answer::failure(&error),

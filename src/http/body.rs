@@ -35,18 +35,29 @@ pub struct BalanceBody {
 
 const USER_ID: Field = Field { name: "userId", min: 1 };
 
-/// Which amounts a route takes.
+/// Which amounts a route takes, and what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amounts {
-    /// Any, 0 too (`PATCH`).
+    /// Any, 0 too: added as it is.
     Any,
-    /// 1 and more (`deposit`, `withdraw`).
-    Positive,
+    /// From 1: added.
+    Deposit,
+    /// From 1: taken away.
+    Withdrawal,
 }
 
 impl Amounts {
     const fn field(self) -> Field {
         Field { name: "amount", min: if matches!(self, Self::Any) { i64::MIN } else { 1 } }
+    }
+
+    /// What to add to the balance for an amount that is allowed.
+    pub fn signed(self, amount: i64) -> i64 {
+        match self {
+            Self::Any | Self::Deposit => amount,
+            // From 1, so its negative exists.
+            Self::Withdrawal => -amount,
+        }
     }
 }
 
@@ -228,8 +239,8 @@ mod tests {
                 "currency: unknown field; allowed are userId, amount",
             ),
             (r#"{"userId":1,"userId":2,"amount":1}"#, Amounts::Any, 422, "body: duplicate field `userId`"),
-            (r#"{"userId":1,"amount":0}"#, Amounts::Positive, 422, "amount: expected a whole number from 1"),
-            (r#"{"userId":1,"amount":-2}"#, Amounts::Positive, 422, "found -2"),
+            (r#"{"userId":1,"amount":0}"#, Amounts::Deposit, 422, "amount: expected a whole number from 1"),
+            (r#"{"userId":1,"amount":-2}"#, Amounts::Deposit, 422, "found -2"),
         ];
         for (body, amounts, status, message) in table {
             let Rejection { status: found_status, message: found } = parse(body.as_bytes(), *amounts).expect_err(body);
@@ -243,7 +254,7 @@ mod tests {
         for (body, amounts, user_id, amount) in [
             (r#"{"userId":1,"amount":0}"#, Amounts::Any, 1, 0),
             (r#" {"amount":-9223372036854775808, "userId":9223372036854775807} "#, Amounts::Any, i64::MAX, i64::MIN),
-            (r#"{"userId":1,"amount":1}"#, Amounts::Positive, 1, 1),
+            (r#"{"userId":1,"amount":1}"#, Amounts::Deposit, 1, 1),
         ] {
             assert_eq!(parse(body.as_bytes(), amounts).unwrap(), BalanceBody { user_id, amount }, "{body}");
         }

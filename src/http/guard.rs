@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
@@ -26,6 +26,14 @@ const REQUEST_ID_MAX: usize = 128;
 /// The id of the request's session with the database.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    /// The id that the [`guard`] gave to a request.
+    pub fn of(extensions: &Extensions) -> Self {
+        // Every route is behind the guard; a request that came by another way is still one of its own.
+        extensions.get().copied().unwrap_or_else(|| Self(Uuid::new_v4()))
+    }
+}
 
 /// The middleware around all routes.
 pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {

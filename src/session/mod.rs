@@ -1,8 +1,7 @@
 //! A client's conversation with the database: the one seam through which every statement of a strategy passes.
 //!
-//! A session takes its place at the row and its connection when its first statement needs them, and gives the
-//! connection back when it has no more use for it: at its end, and while it pauses or backs off outside a
-//! transaction. It knows whether a transaction is open, so it knows what a lost answer means
+//! A session enters the queue of its rows before the first attempt, takes a connection when a statement needs one, and
+//! gives it back when it has no more use for it: at its end, and while it pauses or backs off outside a transaction. It knows whether a transaction is open, so it knows what a lost answer means
 //! ([`sqlstate`]). Probes attached to it ([`probe`]) see and delay its statements; the strategy never knows.
 //!
 //! A session may be dropped at any moment: a connection with a statement or a transaction under way is then
@@ -34,6 +33,8 @@ pub struct Session {
     rows: Vec<Row>,
     probes: Vec<Box<dyn Probe>>,
     places: Option<Places>,
+    /// Not yet told to the probes.
+    waited_for_row: Duration,
     lease: Option<Lease>,
     in_transaction: bool,
     /// A statement was sent and its answer has not been read to the end.
@@ -50,6 +51,7 @@ impl Session {
             rows,
             probes: Vec::new(),
             places: None,
+            waited_for_row: Duration::ZERO,
             lease: None,
             in_transaction: false,
             in_flight: false,
@@ -65,6 +67,22 @@ impl Session {
     /// Attaches a probe; several may be attached.
     pub fn attach(&mut self, probe: impl Probe + 'static) {
         self.probes.push(Box::new(probe));
+    }
+
+    /// Takes the places at the session's rows, waiting for them if need be; the engine does so before the first
+    /// attempt, so that a request that waits in the queue is no more than an entry there.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`]: too many wait already, or the wait was too long.
+    pub async fn enter(&mut self) -> Result<(), Error> {
+        let asked = (!self.probes.is_empty()).then(Instant::now);
+        let places = self.database.admission().enter(&self.rows).await;
+        self.places = Some(places.map_err(|refused| match refused {
+            admission::Refused::QueueFull => Error::NotDone("Too many requests waiting".into()),
+            admission::Refused::WaitedTooLong => Error::NotDone("Waited too long for the row".into()),
+        })?);
+        self.waited_for_row = asked.map(|asked| asked.elapsed()).unwrap_or_default();
+        Ok(())
     }
 
     /// Begins a transaction at a named level.
@@ -172,7 +190,7 @@ impl Session {
             let completed = Completed {
                 session: self.id,
                 statement,
-                waited: sent - asked,
+                waited: sent - asked + std::mem::take(&mut self.waited_for_row),
                 took: sent.elapsed(),
                 outcome: result.as_ref().map(|row| u64::from(row.is_some())),
             };
@@ -201,12 +219,6 @@ impl Session {
     async fn take_connection(&mut self) -> Result<(), Error> {
         if self.lease.is_some() {
             return Ok(());
-        }
-        if self.places.is_none() {
-            self.places = Some(self.database.admission().enter(&self.rows).await.map_err(|refused| match refused {
-                admission::Refused::QueueFull => Error::NotDone("Too many requests waiting".into()),
-                admission::Refused::WaitedTooLong => Error::NotDone("Waited too long for the row".into()),
-            })?);
         }
         self.lease = Some(self.database.pool().lease().await?);
         Ok(())
