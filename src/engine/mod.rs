@@ -6,13 +6,15 @@
 
 pub mod retry;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::config::{Limits, RetryPolicy};
+use crate::config::Limits;
 use crate::database::Database;
 use crate::database::seed::Seed;
 use crate::domain::{Account, BalanceChange, Row};
@@ -122,15 +124,18 @@ impl Engine {
     ) -> Outcome<O::Done> {
         let mut session = Session::new(id, self.database.clone(), operation.rows());
         let trace = attach_probes(&mut session, experiment);
-        let task = self.tasks.spawn(settle(session, self.limits.retry, approach.strategy(), operation));
-        let (result, attempts) = match tokio::time::timeout(self.limits.request_timeout, task).await {
+        let attempts = Arc::new(AtomicU32::new(0));
+        let retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
+        let task = self.tasks.spawn(settle(session, retries, approach.strategy(), operation));
+        let result = match tokio::time::timeout(self.limits.request_timeout, task).await {
             Ok(Ok(settled)) => settled,
             Ok(Err(panic)) => {
                 tracing::error!(session = %id, %panic, "an operation panicked");
-                (Err(Error::Bug("an operation panicked".into())), 0)
+                Err(Error::Bug("an operation panicked".into()))
             }
-            Err(_elapsed) => (Err(Error::OutcomeUnknown("the request timed out while its task runs on".into())), 0),
+            Err(_elapsed) => Err(Error::OutcomeUnknown("the request timed out while its task runs on".into())),
         };
+        let attempts = attempts.load(Ordering::Relaxed);
         Outcome { result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
     }
 }
@@ -180,14 +185,12 @@ impl Operation for BalanceRead {
 /// An operation's whole life. What may wait in a queue is small; the attempts' futures are allocated when they are due.
 async fn settle<O: Operation>(
     mut session: Session,
-    policy: RetryPolicy,
+    retries: Retries,
     strategy: &'static dyn Strategy,
     operation: O,
-) -> (Result<O::Done, Error>, u32) {
-    if let Err(error) = session.enter().await {
-        return (Err(error), 0);
-    }
-    Box::pin(attempt_until_settled(session, Retries::new(policy), strategy, operation)).await
+) -> Result<O::Done, Error> {
+    session.enter().await?;
+    Box::pin(attempt_until_settled(session, retries, strategy, operation)).await
 }
 
 async fn attempt_until_settled<O: Operation>(
@@ -195,21 +198,19 @@ async fn attempt_until_settled<O: Operation>(
     mut retries: Retries,
     strategy: &'static dyn Strategy,
     operation: O,
-) -> (Result<O::Done, Error>, u32) {
+) -> Result<O::Done, Error> {
     loop {
         retries.attempt();
-        let lost = match operation.attempt(strategy, &mut session).await {
-            Err(Error::Conflict(race)) => race,
-            Ok(done) => return (Ok(done), retries.attempts()),
-            Err(error) => {
-                session.end_attempt().await;
-                return (Err(error), retries.attempts());
-            }
-        };
-        session.end_attempt().await;
-        match retries.backoff(Instant::now()) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return (Err(Error::NotDone(lost)), retries.attempts()),
+        let result = operation.attempt(strategy, &mut session).await;
+        if result.is_err() {
+            session.end_attempt().await;
+        }
+        match result {
+            Err(Error::Conflict(race)) => match retries.backoff(Instant::now()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Error::NotDone(race)),
+            },
+            settled => return settled,
         }
     }
 }

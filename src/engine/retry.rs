@@ -4,6 +4,8 @@
 //! pauses would make them collide again. Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture
 //! Blog, 2015.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::RetryPolicy;
@@ -13,35 +15,31 @@ use crate::config::RetryPolicy;
 pub struct Retries {
     policy: RetryPolicy,
     started: Option<Instant>,
-    attempts: u32,
+    /// Shared with whoever answers the request, also if it gives up waiting for the operation.
+    attempts: Arc<AtomicU32>,
 }
 
 impl Retries {
-    /// No attempt made yet.
+    /// No attempt made yet; `attempts` counts them.
     #[must_use]
-    pub fn new(policy: RetryPolicy) -> Self {
-        Self { policy, started: None, attempts: 0 }
+    pub fn new(policy: RetryPolicy, attempts: Arc<AtomicU32>) -> Self {
+        Self { policy, started: None, attempts }
     }
 
     /// Counts an attempt.
     pub fn attempt(&mut self) {
-        self.attempts += 1;
-    }
-
-    /// Attempts so far.
-    #[must_use]
-    pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.attempts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How long to pause before the next attempt, or `None` if there must be none. The deadline runs from the first
     /// attempt that lost: a wait in the queue before it does not count.
     pub fn backoff(&mut self, now: Instant) -> Option<Duration> {
         let elapsed = now - *self.started.get_or_insert(now);
-        if self.attempts >= self.policy.attempts || elapsed >= self.policy.deadline {
+        let attempts = self.attempts.load(Ordering::Relaxed);
+        if attempts >= self.policy.attempts || elapsed >= self.policy.deadline {
             return None;
         }
-        let doublings = self.attempts.saturating_sub(1).min(16);
+        let doublings = attempts.saturating_sub(1).min(16);
         let bound = self.policy.backoff_base.saturating_mul(1 << doublings).min(self.policy.backoff_cap);
         Some(bound.mul_f64(fastrand::f64()))
     }
@@ -61,11 +59,11 @@ mod tests {
     #[test]
     fn the_bound_doubles_up_to_the_cap_and_attempts_are_limited() {
         let now = Instant::now();
-        let mut retries = Retries::new(POLICY);
+        let mut retries = Retries::new(POLICY, Arc::default());
         for bound_ms in [1, 2, 3, 3] {
             retries.attempt();
             let pause = retries.backoff(now).expect("within the limits");
-            assert!(pause <= Duration::from_millis(bound_ms), "{pause:?} after attempt {}", retries.attempts());
+            assert!(pause <= Duration::from_millis(bound_ms), "{pause:?} under {bound_ms} ms");
         }
         retries.attempt();
         assert_eq!(retries.backoff(now), None);
@@ -74,7 +72,7 @@ mod tests {
     #[test]
     fn the_deadline_runs_from_the_first_lost_attempt() {
         let now = Instant::now();
-        let mut retries = Retries::new(POLICY);
+        let mut retries = Retries::new(POLICY, Arc::default());
         retries.attempt();
         assert!(retries.backoff(now).is_some());
         retries.attempt();

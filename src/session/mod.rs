@@ -172,7 +172,7 @@ impl Session {
         if observed {
             self.pause_before(statement).await;
         }
-        let asked = observed.then(Instant::now);
+        let asked = (observed && self.lease.is_none()).then(Instant::now);
         let decisive = match statement.effect {
             Effect::Writes => !self.in_transaction,
             Effect::Controls => *statement == COMMIT,
@@ -186,11 +186,11 @@ impl Session {
         self.in_flight = true;
         let result = exchange(lease.connection()).await;
         self.in_flight = false;
-        if let (Some(asked), Some(sent)) = (asked, sent) {
+        if let Some(sent) = sent {
             let completed = Completed {
                 session: self.id,
                 statement,
-                waited: sent - asked + std::mem::take(&mut self.waited_for_row),
+                waited: asked.map(|asked| sent - asked).unwrap_or_default() + std::mem::take(&mut self.waited_for_row),
                 took: sent.elapsed(),
                 outcome: result.as_ref().map(|row| u64::from(row.is_some())),
             };

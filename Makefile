@@ -1,0 +1,23 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+
+.PHONY: run test bench
+
+# Sets up what is missing, builds, serves on 127.0.0.1:3000, proves the approaches, keeps serving until Ctrl-C.
+run:
+	@scripts/setup.sh run
+	cargo build --release
+	@scripts/main_job.sh
+
+# Sets up what is missing (PostgreSQL, Go, wrk), then everything that must hold before a change lands.
+test:
+	@scripts/setup.sh test
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+	cargo test --locked --no-fail-fast
+	cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
+
+# Every approach side by side with the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
+bench:
+	@scripts/setup.sh test
+	cargo bench --bench side_by_side
