@@ -76,8 +76,9 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
     let mut limits = arguments.limits.limits();
     limits.client_connections = client_connections(&limits)?;
     // First the address: it fails at once, and leaves nothing behind.
-    let listener = listener::bind(arguments.listen)
-        .map_err(|error| CliError::Environment(format!("cannot listen on {}: {error}; --listen chooses another", arguments.listen)))?;
+    let listener = listener::bind(arguments.listen).map_err(|error| {
+        CliError::Environment(format!("cannot listen on {}: {error}; --listen chooses another", arguments.listen))
+    })?;
     let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
 
     let source = open(&arguments, &limits).await?;

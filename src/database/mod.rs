@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -63,7 +64,23 @@ pub enum DatabaseError {
 pub struct Database {
     pool: Pool,
     admission: Arc<Admission>,
-    options: Arc<PgConnectOptions>,
+    aside: Arc<Aside>,
+}
+
+/// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
+/// all that the server has.
+#[derive(Debug)]
+struct Aside {
+    options: PgConnectOptions,
+    /// One reset at a time: the next one would only wait for the same locks.
+    resets: Semaphore,
+    /// Answering "are you there?" to more than a few at once tells nobody more.
+    checks: Semaphore,
+}
+
+impl Aside {
+    const RESETS: usize = 1;
+    const CHECKS: usize = 2;
 }
 
 /// What was found and done when a database was made ready.
@@ -116,7 +133,8 @@ impl Database {
         let options = setup_options.options(settings[1..].iter().cloned());
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
-        Ok((Self { pool, admission, options: Arc::new(options) }, seeded))
+        let aside = Aside { options, resets: Semaphore::new(Aside::RESETS), checks: Semaphore::new(Aside::CHECKS) };
+        Ok((Self { pool, admission, aside: Arc::new(aside) }, seeded))
     }
 
     /// The connections that serve requests.
@@ -138,7 +156,8 @@ impl Database {
     /// [`Error::NotDone`] when nothing was changed, [`Error::OutcomeUnknown`] when the answer of COMMIT was lost.
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
         let undecided = |error| classify(&error, false);
-        let mut connection = PgConnection::connect_with(&self.options).await.map_err(undecided)?;
+        let _turn = self.aside.resets.acquire().await.map_err(|closed| Error::Bug(closed.to_string().into()))?;
+        let mut connection = PgConnection::connect_with(&self.aside.options).await.map_err(undecided)?;
         let mut transaction = connection.begin().await.map_err(undecided)?;
         replace_data(&mut transaction, seed).await.map_err(undecided)?;
         transaction.commit().await.map_err(|error| classify(&error, true))?;
@@ -153,7 +172,8 @@ impl Database {
     /// # Errors
     /// As PostgreSQL says.
     pub async fn check(&self) -> Result<(), sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let _turn = self.aside.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let mut connection = PgConnection::connect_with(&self.aside.options).await?;
         connection.ping().await?;
         connection.close().await
     }

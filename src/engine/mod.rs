@@ -133,7 +133,10 @@ impl Engine {
                 tracing::error!(session = %id, %panic, "an operation panicked");
                 Err(Error::Bug("an operation panicked".into()))
             }
-            Err(_elapsed) => Err(Error::OutcomeUnknown("the request timed out while its task runs on".into())),
+            Err(_elapsed) if O::CHANGES => {
+                Err(Error::OutcomeUnknown("the request timed out while its task runs on".into()))
+            }
+            Err(_elapsed) => Err(Error::NotDone("Waited too long for the database".into())),
         };
         let attempts = attempts.load(Ordering::Relaxed);
         Outcome { result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
@@ -145,6 +148,9 @@ impl Engine {
 trait Operation: Send + 'static {
     type Done: Send + 'static;
 
+    /// Whether it changes anything, so that its end can be unknown.
+    const CHANGES: bool;
+
     /// The rows it contends for.
     fn rows(&self) -> Vec<Row>;
 
@@ -154,6 +160,8 @@ trait Operation: Send + 'static {
 #[async_trait]
 impl Operation for BalanceChange {
     type Done = Account;
+
+    const CHANGES: bool = true;
 
     fn rows(&self) -> Vec<Row> {
         vec![Row::User(self.user)]
@@ -171,6 +179,8 @@ struct BalanceRead {
 #[async_trait]
 impl Operation for BalanceRead {
     type Done = Account;
+
+    const CHANGES: bool = false;
 
     /// None: a reader waits for nobody's row.
     fn rows(&self) -> Vec<Row> {

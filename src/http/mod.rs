@@ -28,6 +28,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use strum::IntoEnumIterator;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::database::seed::Seed;
@@ -76,11 +77,11 @@ pub fn router(app: Arc<App>) -> Router {
                 .merge(desk(&prefix, &state));
         }
     }
-    router
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(app, guard::guard))
-        .layer(CatchPanicLayer::custom(answer::panicked))
+    router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).layer(
+        ServiceBuilder::new()
+            .layer(CatchPanicLayer::custom(answer::panicked))
+            .layer(middleware::from_fn_with_state(app, guard::guard)),
+    )
 }
 
 /// The routes of one approach.
