@@ -3,6 +3,8 @@
 //! No clock, no I/O, no randomness: the strategies decide with these functions, and the referee judges with
 //! the same ones.
 
+use uuid::Uuid;
+
 use crate::error::Refusal;
 
 /// A user's balance at one version of the row.
@@ -11,6 +13,26 @@ pub struct Account {
     /// What the user owns, in whole units; never below 0.
     pub balance: i64,
     /// 1 as seeded, and 1 more with each change: it orders the writes of a row, also under a broken approach.
+    pub version: i64,
+}
+
+/// An event at one version of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Event {
+    /// Seats in all.
+    pub capacity: i64,
+    /// Seats taken, as the event's row counts them; the booking rows are the truth.
+    pub booked: i64,
+    /// 1 as seeded, and 1 more with each booking and each cancellation.
+    pub version: i64,
+}
+
+/// A counter at one version of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Counter {
+    /// Its value.
+    pub value: i64,
+    /// 1 as seeded, and 1 more with each increment.
     pub version: i64,
 }
 
@@ -25,11 +47,124 @@ pub struct BalanceChange {
     pub if_version: Option<i64>,
 }
 
+/// A wish to move money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// Who pays.
+    pub from: i64,
+    /// Who is paid; another one.
+    pub to: i64,
+    /// How much, from 1.
+    pub amount: i64,
+}
+
+impl Transfer {
+    /// Both users in the order of their ids: the one order in which everybody locks.
+    #[must_use]
+    pub fn in_order(&self) -> [i64; 2] {
+        [self.from.min(self.to), self.from.max(self.to)]
+    }
+
+    /// Accounts that are in the order of their ids, by who pays.
+    #[must_use]
+    pub fn in_direction(&self, [lower, higher]: [Account; 2]) -> Transferred {
+        if self.from <= self.to {
+            Transferred { from: lower, to: higher }
+        } else {
+            Transferred { from: higher, to: lower }
+        }
+    }
+}
+
+/// Both accounts after a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transferred {
+    /// The payer's.
+    pub from: Account,
+    /// The payee's.
+    pub to: Account,
+}
+
+/// A wish to book a seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Booking {
+    /// The event.
+    pub event: i64,
+    /// Who wants to go.
+    pub user: i64,
+}
+
+/// A seat that was booked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Booked {
+    /// The booking.
+    pub booking_id: Uuid,
+    /// Seats left for others.
+    pub seats_left: i64,
+    /// The event's new version.
+    pub version: i64,
+}
+
+/// A booking that was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Cancelled {
+    /// The event whose seat is free again.
+    pub event_id: i64,
+    /// The event's new version.
+    pub version: i64,
+}
+
+/// A wish to count one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Increment {
+    /// The counter.
+    pub counter: i64,
+    /// The version that the client saw (`If-Match`): that one, or nothing.
+    pub if_version: Option<i64>,
+}
+
 /// A row that operations contend for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Row {
+    /// A row of `events`.
+    Event(i64),
     /// A row of `users`.
     User(i64),
+    /// A row of `counters`.
+    Counter(i64),
+}
+
+/// Both balances after a transfer.
+///
+/// # Errors
+/// [`Refusal::InsufficientFunds`] of the payer before [`Refusal::BalanceOutOfRange`] of the payee.
+pub fn transferred_balances(payer: i64, payee: i64, amount: i64) -> Result<(i64, i64), Refusal> {
+    if payer < amount {
+        return Err(Refusal::InsufficientFunds);
+    }
+    Ok((payer - amount, changed_balance(payee, amount)?))
+}
+
+/// Seats taken after one more booking.
+///
+/// # Errors
+/// [`Refusal::AlreadyBooked`] before [`Refusal::SoldOut`].
+pub fn seats_taken(event: &Event, already_booked: bool) -> Result<i64, Refusal> {
+    if already_booked {
+        return Err(Refusal::AlreadyBooked);
+    }
+    if event.booked >= event.capacity {
+        return Err(Refusal::SoldOut);
+    }
+    Ok(event.booked + 1)
+}
+
+/// A counter's value after one more.
+///
+/// # Errors
+/// [`Refusal::CounterOutOfRange`].
+pub fn incremented(value: i64) -> Result<i64, Refusal> {
+    value.checked_add(1).ok_or(Refusal::CounterOutOfRange)
 }
 
 /// The balance after a change: never below 0, never beyond a bigint.
@@ -68,7 +203,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_transfer_refuses_the_payer_before_the_payee() {
+        let table = [
+            (5_000, 10_000, 5_000, Ok((0, 15_000))),
+            (5_000, 10_000, 7_500, Err(Refusal::InsufficientFunds)),
+            (0, i64::MAX, i64::MAX, Err(Refusal::InsufficientFunds)),
+            (i64::MAX, 1, i64::MAX, Err(Refusal::BalanceOutOfRange)),
+            (i64::MAX, 0, i64::MAX, Ok((0, i64::MAX))),
+        ];
+        for (payer, payee, amount, expected) in table {
+            assert_eq!(transferred_balances(payer, payee, amount), expected, "{payer} -> {payee}: {amount}");
+        }
+    }
+
+    #[test]
+    fn a_seat_is_refused_to_those_who_have_one_before_it_is_sold_out() {
+        let event = |booked| Event { capacity: 2, booked, version: 1 };
+        assert_eq!(seats_taken(&event(1), false), Ok(2));
+        assert_eq!(seats_taken(&event(2), false), Err(Refusal::SoldOut));
+        assert_eq!(seats_taken(&event(3), false), Err(Refusal::SoldOut), "an oversold event");
+        assert_eq!(seats_taken(&event(2), true), Err(Refusal::AlreadyBooked));
+    }
+
+    #[test]
+    fn a_counter_ends_at_the_edge_of_a_bigint() {
+        assert_eq!(incremented(1), Ok(2));
+        assert_eq!(incremented(i64::MAX), Err(Refusal::CounterOutOfRange));
+    }
+
     proptest! {
+        #[test]
+        fn a_transfer_conserves_money(payer in 0..=i64::MAX, payee in 0..=i64::MAX, amount in 1..=i64::MAX) {
+            if let Ok((from, to)) = transferred_balances(payer, payee, amount) {
+                prop_assert!(from >= 0 && to >= 0);
+                prop_assert_eq!(i128::from(from) + i128::from(to), i128::from(payer) + i128::from(payee));
+            }
+        }
+
         #[test]
         fn a_change_agrees_with_wide_arithmetic(balance in 0..=i64::MAX, amount in any::<i64>()) {
             let wide = i128::from(balance) + i128::from(amount);

@@ -13,15 +13,33 @@ pub enum Refusal {
     /// There is no such user.
     #[error("User not found")]
     UserNotFound,
+    /// There is no such event.
+    #[error("Event not found")]
+    EventNotFound,
+    /// There is no such booking.
+    #[error("Booking not found")]
+    BookingNotFound,
+    /// There is no such counter.
+    #[error("Counter not found")]
+    CounterNotFound,
     /// `If-Match` named another version than the row has.
     #[error("Version does not match")]
     VersionMismatch,
+    /// The user has a booking for this event.
+    #[error("Already booked")]
+    AlreadyBooked,
+    /// Every seat is taken.
+    #[error("Sold out")]
+    SoldOut,
     /// The balance would fall below 0.
     #[error("Insufficient funds")]
     InsufficientFunds,
     /// The balance would not fit into a bigint.
     #[error("Balance out of range")]
     BalanceOutOfRange,
+    /// The counter would not fit into a bigint.
+    #[error("Counter out of range")]
+    CounterOutOfRange,
 }
 
 /// The end of an operation that did not succeed.
@@ -33,6 +51,12 @@ pub enum Error {
     /// The attempt lost a race and changed nothing; the engine repeats it. The text names the race.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
+    /// A constraint of the database refused: an outcome, which only the strategy that asked for it can name.
+    #[error("Constraint {0}")]
+    Constraint(Cow<'static, str>),
+    /// A number that the database computed does not fit into a bigint; the engine says of what.
+    #[error("Out of range")]
+    OutOfRange,
     /// The change was certainly not made: contention, a limit, a timeout before it, no database.
     #[error("{0}")]
     NotDone(Cow<'static, str>),

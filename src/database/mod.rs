@@ -64,6 +64,7 @@ pub enum DatabaseError {
 pub struct Database {
     pool: Pool,
     admission: Arc<Admission>,
+    mutexes: Arc<Admission>,
     aside: Arc<Aside>,
 }
 
@@ -80,6 +81,8 @@ struct Aside {
 
 impl Aside {
     const RESETS: usize = 1;
+    /// How often a reset that lost a deadlock is tried; each costs `deadlock_timeout`, a second.
+    const RESET_ATTEMPTS: usize = 5;
     const CHECKS: usize = 2;
 }
 
@@ -133,8 +136,9 @@ impl Database {
         let options = setup_options.options(settings[1..].iter().cloned());
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
+        let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let aside = Aside { options, resets: Semaphore::new(Aside::RESETS), checks: Semaphore::new(Aside::CHECKS) };
-        Ok((Self { pool, admission, aside: Arc::new(aside) }, seeded))
+        Ok((Self { pool, admission, mutexes, aside: Arc::new(aside) }, seeded))
     }
 
     /// The connections that serve requests.
@@ -149,14 +153,31 @@ impl Database {
         &self.admission
     }
 
+    /// The keyed mutexes of this process: admission with one place a row.
+    #[must_use]
+    pub fn mutexes(&self) -> &Arc<Admission> {
+        &self.mutexes
+    }
+
     /// Replaces all data by a seed's, in one transaction on a connection of its own, so that a busy pool cannot
     /// keep it waiting.
     ///
     /// # Errors
     /// [`Error::NotDone`] when nothing was changed, [`Error::OutcomeUnknown`] when the answer of COMMIT was lost.
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
-        let undecided = |error| classify(&error, false);
         let _turn = self.aside.resets.acquire().await.map_err(|closed| Error::Bug(closed.to_string().into()))?;
+        for _ in 1..Aside::RESET_ATTEMPTS {
+            match self.try_reset(seed).await {
+                // It locks whole tables, and each approach reaches for them in its own order.
+                Err(Error::Conflict(_)) => {}
+                settled => return settled,
+            }
+        }
+        self.try_reset(seed).await
+    }
+
+    async fn try_reset(&self, seed: Seed) -> Result<(), Error> {
+        let undecided = |error| classify(&error, false);
         let mut connection = PgConnection::connect_with(&self.aside.options).await.map_err(undecided)?;
         let mut transaction = connection.begin().await.map_err(undecided)?;
         replace_data(&mut transaction, seed).await.map_err(undecided)?;
@@ -227,7 +248,7 @@ async fn seed_if_empty(connection: &mut PgConnection, seed: Seed, reset: bool) -
 
 /// Replaces all data; the caller's transaction makes it all or nothing.
 async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
-    connection.execute("truncate users, seeded").await?;
+    connection.execute("truncate users, events, bookings, counters, seeded").await?;
     connection.execute(sqlx::raw_sql(seed.sql())).await?;
     let name: &str = seed.into();
     sqlx::query("insert into seeded (seed) values ($1)").bind(name).execute(connection).await?;

@@ -4,25 +4,25 @@
 //! the task goes on to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
 //! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
 
+pub mod operation;
 pub mod retry;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Limits;
 use crate::database::Database;
 use crate::database::seed::Seed;
-use crate::domain::{Account, BalanceChange, Row};
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::probe::{Span, ThinkTime, Trace};
-use crate::strategy::{Approach, Strategy};
+use crate::strategy::{Approach, Claim, Strategy};
 
+use operation::Operation;
 use retry::Retries;
 
 /// Runs operations. Cheap to clone.
@@ -72,28 +72,6 @@ impl Engine {
         &self.limits
     }
 
-    /// Changes a balance.
-    pub async fn change_balance(
-        &self,
-        id: Uuid,
-        approach: Approach,
-        change: BalanceChange,
-        experiment: Experiment,
-    ) -> Outcome<Account> {
-        self.run(id, approach, change, experiment).await
-    }
-
-    /// Reads a balance.
-    pub async fn read_balance(
-        &self,
-        id: Uuid,
-        approach: Approach,
-        user: i64,
-        experiment: Experiment,
-    ) -> Outcome<Account> {
-        self.run(id, approach, BalanceRead { user }, experiment).await
-    }
-
     /// Replaces all data by a seed's.
     ///
     /// # Errors
@@ -115,13 +93,19 @@ impl Engine {
         self.database.pool().close();
     }
 
-    async fn run<O: Operation>(
+    /// Takes an operation to its end: in a task of its own, with its retries.
+    pub async fn run<O: Operation>(
         &self,
         id: Uuid,
         approach: Approach,
         operation: O,
         experiment: Experiment,
     ) -> Outcome<O::Done> {
+        let card = approach.card();
+        if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
+            let result = Err(Error::Unsupported(card.unsupported_because.into()));
+            return Outcome { result, attempts: 0, trace: Vec::new() };
+        }
         let mut session = Session::new(id, self.database.clone(), operation.rows());
         let trace = attach_probes(&mut session, experiment);
         let attempts = Arc::new(AtomicU32::new(0));
@@ -140,55 +124,6 @@ impl Engine {
         };
         let attempts = attempts.load(Ordering::Relaxed);
         Outcome { result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
-    }
-}
-
-/// The repeatable attempt of one operation.
-#[async_trait]
-trait Operation: Send + 'static {
-    type Done: Send + 'static;
-
-    /// Whether it changes anything, so that its end can be unknown.
-    const CHANGES: bool;
-
-    /// The rows it contends for.
-    fn rows(&self) -> Vec<Row>;
-
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, Error>;
-}
-
-#[async_trait]
-impl Operation for BalanceChange {
-    type Done = Account;
-
-    const CHANGES: bool = true;
-
-    fn rows(&self) -> Vec<Row> {
-        vec![Row::User(self.user)]
-    }
-
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
-        strategy.change_balance(session, *self).await
-    }
-}
-
-struct BalanceRead {
-    user: i64,
-}
-
-#[async_trait]
-impl Operation for BalanceRead {
-    type Done = Account;
-
-    const CHANGES: bool = false;
-
-    /// None: a reader waits for nobody's row.
-    fn rows(&self) -> Vec<Row> {
-        Vec::new()
-    }
-
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
-        strategy.read_balance(session, self.user).await
     }
 }
 
@@ -220,7 +155,7 @@ async fn attempt_until_settled<O: Operation>(
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(Error::NotDone(race)),
             },
-            settled => return settled,
+            settled => return settled.map_err(operation::outcome_of::<O>),
         }
     }
 }

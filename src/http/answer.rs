@@ -10,7 +10,6 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use crate::domain::Account;
 use crate::engine::Outcome;
 use crate::error::{Error, Refusal};
 use crate::session::probe::Span;
@@ -55,13 +54,22 @@ pub fn error(status: StatusCode, message: &str) -> Response<Body> {
 #[must_use]
 pub fn status(error: &Error) -> StatusCode {
     match error {
-        Error::Refused(Refusal::UserNotFound) => StatusCode::NOT_FOUND,
-        Error::Refused(Refusal::VersionMismatch) => StatusCode::PRECONDITION_FAILED,
-        Error::Refused(Refusal::InsufficientFunds | Refusal::BalanceOutOfRange) => StatusCode::CONFLICT,
+        Error::Refused(refusal) => match refusal {
+            Refusal::UserNotFound | Refusal::EventNotFound | Refusal::BookingNotFound | Refusal::CounterNotFound => {
+                StatusCode::NOT_FOUND
+            }
+            Refusal::VersionMismatch => StatusCode::PRECONDITION_FAILED,
+            Refusal::AlreadyBooked
+            | Refusal::SoldOut
+            | Refusal::InsufficientFunds
+            | Refusal::BalanceOutOfRange
+            | Refusal::CounterOutOfRange => StatusCode::CONFLICT,
+        },
         Error::Conflict(_) | Error::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-        Error::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        // The engine names the two that are not ours to answer; one that comes this far is a fault of ours as well.
+        Error::Bug(_) | Error::Constraint(_) | Error::OutOfRange => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -69,39 +77,45 @@ pub fn status(error: &Error) -> StatusCode {
 pub fn failure(failure: &Error) -> Response<Body> {
     match failure {
         Error::Bug(reason) => tracing::error!(%reason, "internal error"),
+        Error::Constraint(_) | Error::OutOfRange => tracing::error!(reason = %failure, "internal error"),
         Error::OutcomeUnknown(reason) => tracing::warn!(%reason, "outcome unknown"),
         Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%reason, "not done"),
         Error::Refused(_) | Error::Unsupported(_) => {}
     }
-    let mut response = error(status(failure), &failure.to_string());
+    let status = status(failure);
+    let mut response = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        error(status, "Internal error")
+    } else {
+        error(status, &failure.to_string())
+    };
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
     }
     response
 }
 
-/// The answer to an operation on one user's balance; `changed` if it was to change it.
-pub fn account(
-    outcome: &Outcome<Account>,
-    body: impl FnOnce(&Account) -> Response<Body>,
-    changed_user: Option<i64>,
-) -> Response<Body> {
+/// The answer to an operation: `done` makes it of what was done.
+pub fn outcome<T>(outcome: &Outcome<T>, done: impl FnOnce(&T) -> Response<Body>) -> Response<Body> {
     let mut response = match &outcome.result {
-        Ok(account) => {
-            let mut response = body(account);
-            let headers = response.headers_mut();
-            insert(headers, header::ETAG, format_args!("\"{}\"", account.version));
-            if let Some(user) = changed_user {
-                insert(headers, LAB_VERSIONS, format_args!("users/{user}={}", account.version));
-            }
-            response
-        }
+        Ok(result) => done(result),
         Err(error) => failure(error),
     };
     response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(outcome.attempts));
     if !outcome.trace.is_empty() {
         insert(response.headers_mut(), SERVER_TIMING, format_args!("{}", server_timing(&outcome.trace)));
     }
+    response
+}
+
+/// With the version of the one row that was addressed, as `ETag`.
+pub fn with_etag(mut response: Response<Body>, version: i64) -> Response<Body> {
+    insert(response.headers_mut(), header::ETAG, format_args!("\"{version}\""));
+    response
+}
+
+/// With the new version of each changed row, as `Lab-Versions`.
+pub fn with_versions(mut response: Response<Body>, versions: std::fmt::Arguments<'_>) -> Response<Body> {
+    insert(response.headers_mut(), LAB_VERSIONS, versions);
     response
 }
 
@@ -174,7 +188,13 @@ mod tests {
     fn each_error_has_its_status_and_only_what_was_not_done_may_be_tried_again() {
         let table = [
             (Error::Refused(Refusal::UserNotFound), 404, false),
+            (Error::Refused(Refusal::EventNotFound), 404, false),
+            (Error::Refused(Refusal::BookingNotFound), 404, false),
+            (Error::Refused(Refusal::CounterNotFound), 404, false),
             (Error::Refused(Refusal::VersionMismatch), 412, false),
+            (Error::Refused(Refusal::AlreadyBooked), 409, false),
+            (Error::Refused(Refusal::SoldOut), 409, false),
+            (Error::Refused(Refusal::CounterOutOfRange), 409, false),
             (Error::Refused(Refusal::InsufficientFunds), 409, false),
             (Error::Refused(Refusal::BalanceOutOfRange), 409, false),
             (Error::Conflict("lost".into()), 503, true),
@@ -182,6 +202,8 @@ mod tests {
             (Error::OutcomeUnknown("lost answer".into()), 504, false),
             (Error::Unsupported("cannot".into()), 501, false),
             (Error::Bug("oops".into()), 500, false),
+            (Error::Constraint("unexplained".into()), 500, false),
+            (Error::OutOfRange, 500, false),
         ];
         for (error, status, retry) in table {
             let response = failure(&error);

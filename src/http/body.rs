@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::answer::Rejection;
 use crate::config::Limits;
@@ -23,6 +24,15 @@ pub struct Field {
     min: i64,
 }
 
+/// A body of whole numbers, each with its [`Field`].
+pub trait Numbers: DeserializeOwned {
+    /// An array of them.
+    type Values: AsRef<[i64]>;
+
+    /// The values in the order of the fields.
+    fn values(&self) -> Self::Values;
+}
+
 /// The body of the balance routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -33,7 +43,29 @@ pub struct BalanceBody {
     pub amount: i64,
 }
 
-const USER_ID: Field = Field { name: "userId", min: 1 };
+impl Numbers for BalanceBody {
+    type Values = [i64; 2];
+
+    fn values(&self) -> [i64; 2] {
+        [self.user_id, self.amount]
+    }
+}
+
+/// A user's id.
+pub const USER_ID: Field = Field::from_1("userId");
+
+/// An event's id.
+pub const EVENT_ID: Field = Field::from_1("eventId");
+
+/// A counter's id.
+pub const COUNTER_ID: Field = Field::from_1("counterId");
+
+impl Field {
+    /// A number from 1, as every id is.
+    pub const fn from_1(name: &'static str) -> Self {
+        Self { name, min: 1 }
+    }
+}
 
 /// Which amounts a route takes, and what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,19 +93,43 @@ impl Amounts {
     }
 }
 
-/// Reads a JSON body of the balance routes.
+impl BalanceBody {
+    /// Its fields, on a route that takes these amounts.
+    pub const fn fields(amounts: Amounts) -> [Field; 2] {
+        [USER_ID, amounts.field()]
+    }
+}
+
+/// Reads a JSON body of whole numbers.
 ///
 /// # Errors
 /// The answer to give: 400 malformed, 413 too large, 415 not JSON, 422 invalid, 408 too slow.
-pub async fn balance(
+pub async fn numbers<B: Numbers>(
     headers: &HeaderMap,
     body: Body,
-    amounts: Amounts,
+    fields: &[Field],
     limits: &Limits,
-) -> Result<BalanceBody, Rejection> {
+) -> Result<B, Rejection> {
     require_json(headers)?;
     let bytes = collect(body, limits).await?;
-    parse(&bytes, amounts)
+    parse(&bytes, fields)
+}
+
+/// Makes sure that there is nothing to read: no body, or an empty object from a client that always sends one.
+///
+/// # Errors
+/// The answer to give, as of [`numbers`].
+pub async fn nothing(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<(), Rejection> {
+    let bytes = collect(body, limits).await?;
+    if bytes.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    require_json(headers)?;
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(object)) if object.is_empty() => Ok(()),
+        Ok(value) => Err(Rejection::invalid(format!("body: expected nothing or {{}}, found {}", quote(&value)))),
+        Err(error) => Err(Rejection::new(StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}"))),
+    }
 }
 
 /// Reads the whole body, within bounds.
@@ -117,12 +173,11 @@ fn is_json(content_type: &[u8]) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
-fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, Rejection> {
-    let fields = [USER_ID, amounts.field()];
-    match from_object::<BalanceBody>(bytes) {
-        Ok(body) if body.user_id >= fields[0].min && body.amount >= fields[1].min => Ok(body),
-        Ok(_) => Err(explain(bytes, &fields, None)),
-        Err(error) => Err(explain(bytes, &fields, Some(&error))),
+fn parse<B: Numbers>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejection> {
+    match from_object::<B>(bytes) {
+        Ok(body) if body.values().as_ref().iter().zip(fields).all(|(value, field)| *value >= field.min) => Ok(body),
+        Ok(_) => Err(explain(bytes, fields, None)),
+        Err(error) => Err(explain(bytes, fields, Some(&error))),
     }
 }
 
@@ -180,28 +235,45 @@ fn quote(value: &Value) -> String {
     text.chars().take(QUOTE_MAX).chain(['…']).collect()
 }
 
-/// A user's id in a path or a query.
+/// An id in a path or a query.
 ///
 /// # Errors
 /// The 422 to answer.
-pub fn user_id(text: &str) -> Result<i64, Rejection> {
+pub fn id(Field { name, min }: Field, text: &str) -> Result<i64, Rejection> {
     match text.parse::<i64>() {
         // "+1" and "01" parse, but are no way to write an id.
-        Ok(id) if id >= USER_ID.min && text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first)) => {
-            Ok(id)
-        }
+        Ok(id) if id >= min && text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first)) => Ok(id),
         _ => Err(Rejection::invalid(format!(
-            "userId: expected a whole number from 1 to {}, found {}",
+            "{name}: expected a whole number from {min} to {}, found {}",
             i64::MAX,
             quote(&Value::from(text))
         ))),
     }
 }
 
+/// A booking's id in a path.
+///
+/// # Errors
+/// The 422 to answer.
+pub fn booking_id(text: &str) -> Result<Uuid, Rejection> {
+    text.parse().map_err(|_| {
+        Rejection::invalid(format!(
+            "bookingId: expected a UUID as POST /bookings gave it, found {}",
+            quote(&Value::from(text))
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::bookings::BookingBody;
+    use super::super::transfers::TransferBody;
     use super::*;
     use proptest::prelude::*;
+
+    fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, Rejection> {
+        super::parse(bytes, &BalanceBody::fields(amounts))
+    }
 
     #[test]
     fn bad_bodies_are_told_what_is_wrong() {
@@ -261,12 +333,29 @@ mod tests {
     }
 
     #[test]
+    fn the_bodies_of_transfers_and_bookings_are_told_what_is_wrong_as_well() {
+        let transfer = |body: &str| super::parse::<TransferBody>(body.as_bytes(), &TransferBody::FIELDS);
+        for (body, message) in [
+            (r#"{"to":2,"amount":1}"#, "from: missing; expected a whole number from 1"),
+            (r#"{"from":1,"to":0,"amount":1}"#, "to: expected a whole number from 1"),
+            (r#"{"from":1,"to":2,"amount":0}"#, "amount: expected a whole number from 1"),
+            (r#"{"from":1,"to":2,"amount":1,"note":2}"#, "note: unknown field; allowed are from, to, amount"),
+        ] {
+            assert!(transfer(body).unwrap_err().message.contains(message), "{body}");
+        }
+        assert_eq!(transfer(r#"{"from":1,"to":2,"amount":3}"#).unwrap(), TransferBody { from: 1, to: 2, amount: 3 });
+        let booking = |body: &str| super::parse::<BookingBody>(body.as_bytes(), &BookingBody::FIELDS);
+        assert!(booking(r#"{"userId":7}"#).unwrap_err().message.contains("eventId: missing"));
+        assert_eq!(booking(r#"{"eventId":1,"userId":7}"#).unwrap(), BookingBody { event_id: 1, user_id: 7 });
+    }
+
+    #[test]
     fn ids_in_paths_are_whole_numbers_from_1() {
         for good in ["1", "9223372036854775807"] {
-            assert_eq!(user_id(good).unwrap().to_string(), good);
+            assert_eq!(id(USER_ID, good).unwrap().to_string(), good);
         }
         for bad in ["0", "-1", "+1", "01", "1.0", "x", "", "9223372036854775808"] {
-            assert_eq!(user_id(bad).unwrap_err().status, 422, "{bad}");
+            assert_eq!(id(USER_ID, bad).unwrap_err().status, 422, "{bad}");
         }
     }
 

@@ -9,7 +9,8 @@ use axum::response::Response;
 use serde::Serialize;
 use strum::IntoEnumIterator;
 
-use super::{App, Desk, answer};
+use super::desk::Desk;
+use super::{App, answer};
 use crate::session::statement::Statement;
 use crate::strategy::{Approach, Claims};
 

@@ -42,11 +42,7 @@ fn think_time(text: &[u8]) -> Option<Duration> {
 /// # Errors
 /// 501 with the reason, or 422 to a malformed `If-Match`.
 pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Rejection> {
-    if headers.contains_key("idempotency-key") {
-        return Err(unsupported(format!(
-            "Idempotency-Key: {approach} does not store keys yet; the request was not carried out"
-        )));
-    }
+    no_key(headers, approach)?;
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     if !approach.card().honours_if_match {
         return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
@@ -62,6 +58,29 @@ pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>
         .and_then(|digits| std::str::from_utf8(digits).ok())
         .and_then(|digits| digits.parse().ok());
     version.map(Some).ok_or_else(|| invalid("If-Match", "one quoted version, as ETag gave it, like \"12\"", tag))
+}
+
+/// As [`if_version`], where no approach compares versions.
+///
+/// # Errors
+/// 501 with the reason.
+pub fn no_version(headers: &HeaderMap, approach: Approach) -> Result<(), Rejection> {
+    no_key(headers, approach)?;
+    if headers.contains_key(header::IF_MATCH) {
+        return Err(unsupported(
+            "If-Match: only where one row is addressed, a balance or a counter, on optimistic-version".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn no_key(headers: &HeaderMap, approach: Approach) -> Result<(), Rejection> {
+    if headers.contains_key("idempotency-key") {
+        return Err(unsupported(format!(
+            "Idempotency-Key: {approach} does not store keys yet; the request was not carried out"
+        )));
+    }
+    Ok(())
 }
 
 fn unsupported(reason: String) -> Rejection {

@@ -4,7 +4,7 @@
 //! root as well, so that a client written for a plain `/balance, /deposit, /withdraw, /reset` service needs no more
 //! than another base URL.
 //!
-//! - [`balances`]: the routes that change and read balances
+//! - [`desk`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
 //! - [`catalogue`]: what there is: `/approaches`, one approach, health
 //! - [`body`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
@@ -14,10 +14,15 @@
 pub mod answer;
 mod balances;
 mod body;
+mod bookings;
 mod catalogue;
+mod counters;
+mod desk;
 mod guard;
 mod headers;
 pub mod listener;
+mod reset;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -26,7 +31,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, patch, post};
+use axum::routing::{get, patch};
 use strum::IntoEnumIterator;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -34,6 +39,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::database::seed::Seed;
 use crate::engine::Engine;
 use crate::strategy::Approach;
+
+use desk::Desk;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -50,13 +57,6 @@ pub struct App {
     pub lab_headers: bool,
 }
 
-/// The state of one approach's routes.
-#[derive(Debug, Clone)]
-struct Desk {
-    app: Arc<App>,
-    approach: Approach,
-}
-
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
@@ -67,14 +67,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(&app))
-        .merge(desk("", &Desk { app: Arc::clone(&app), approach: app.root_approach }));
+        .merge(Desk { app: Arc::clone(&app), approach: app.root_approach }.routes(""));
     for approach in Approach::iter() {
         for name in std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied()) {
             let prefix = format!("/approach/{name}");
             let state = Desk { app: Arc::clone(&app), approach };
             router = router
                 .merge(Router::new().route(&prefix, get(catalogue::approach)).with_state(state.clone()))
-                .merge(desk(&prefix, &state));
+                .merge(state.routes(&prefix));
         }
     }
     router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).layer(
@@ -82,17 +82,6 @@ pub fn router(app: Arc<App>) -> Router {
             .layer(CatchPanicLayer::custom(answer::panicked))
             .layer(middleware::from_fn_with_state(app, guard::guard)),
     )
-}
-
-/// The routes of one approach.
-fn desk(prefix: &str, state: &Desk) -> Router {
-    Router::new()
-        .route(&format!("{prefix}/balance"), patch(balances::change).get(balances::read_by_query))
-        .route(&format!("{prefix}/balance/{{userId}}"), get(balances::read_by_path))
-        .route(&format!("{prefix}/deposit"), post(balances::deposit))
-        .route(&format!("{prefix}/withdraw"), post(balances::withdraw))
-        .route(&format!("{prefix}/reset"), post(balances::reset))
-        .with_state(state.clone())
 }
 
 async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
@@ -109,11 +98,7 @@ async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
 fn no_such_route_under(approach: Approach, uri: &Uri) -> Response {
     answer::error(
         StatusCode::NOT_FOUND,
-        &format!(
-            "{} is not a route; {} has /balance, /balance/{{userId}}, /deposit, /withdraw and /reset",
-            uri.path(),
-            approach.name()
-        ),
+        &format!("{} is not a route; {} has {}", uri.path(), approach.name(), desk::ROUTES),
     )
 }
 

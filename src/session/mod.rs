@@ -33,6 +33,7 @@ pub struct Session {
     rows: Vec<Row>,
     probes: Vec<Box<dyn Probe>>,
     places: Option<Places>,
+    mutexes: Option<Places>,
     /// Not yet told to the probes.
     waited_for_row: Duration,
     lease: Option<Lease>,
@@ -51,6 +52,7 @@ impl Session {
             rows,
             probes: Vec::new(),
             places: None,
+            mutexes: None,
             waited_for_row: Duration::ZERO,
             lease: None,
             in_transaction: false,
@@ -77,10 +79,7 @@ impl Session {
     pub async fn enter(&mut self) -> Result<(), Error> {
         let asked = (!self.probes.is_empty()).then(Instant::now);
         let places = self.database.admission().enter(&self.rows).await;
-        self.places = Some(places.map_err(|refused| match refused {
-            admission::Refused::QueueFull => Error::NotDone("Too many requests waiting".into()),
-            admission::Refused::WaitedTooLong => Error::NotDone("Waited too long for the row".into()),
-        })?);
+        self.places = Some(places.map_err(not_admitted)?);
         self.waited_for_row = asked.map(|asked| asked.elapsed()).unwrap_or_default();
         Ok(())
     }
@@ -126,6 +125,54 @@ impl Session {
             .map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
     }
 
+    /// Runs a statement that must return exactly one row.
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`]; no row is [`Error::Bug`].
+    pub async fn fetch_one<T>(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<T, Error>
+    where
+        T: for<'r> FromRow<'r, PgRow>,
+    {
+        let row = self.fetch_optional(statement, values).await?;
+        row.ok_or_else(|| Error::Bug(format!("{}: no row", statement.name).into()))
+    }
+
+    /// Runs a statement that returns a few rows.
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`].
+    pub async fn fetch_all<T>(
+        &mut self,
+        statement: &'static Statement,
+        values: impl Parameters,
+    ) -> Result<Vec<T>, Error>
+    where
+        T: for<'r> FromRow<'r, PgRow>,
+    {
+        let arguments = encode(statement, values)?;
+        let rows: Vec<PgRow> = self
+            .run(statement, async |connection: &mut PgConnection| {
+                connection.fetch_all(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
+            })
+            .await?;
+        let rows: Result<Vec<T>, sqlx::Error> = rows.iter().map(T::from_row).collect();
+        rows.map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+    }
+
+    /// Takes the keyed mutexes of these rows, in order, in this process only; they are held until the session ends.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`]: too many wait already, or the wait was too long.
+    pub async fn lock_in_process(&mut self, rows: &[Row]) -> Result<(), Error> {
+        // Whoever holds the mutex may need a connection: those who wait for it must not hold them all.
+        if !self.in_transaction {
+            self.release_connection();
+        }
+        let mutexes = self.database.mutexes().enter(rows).await;
+        self.mutexes = Some(mutexes.map_err(not_admitted)?);
+        Ok(())
+    }
+
     /// Runs a statement whose rows, if it returns any, do not matter.
     ///
     /// # Errors
@@ -143,6 +190,7 @@ impl Session {
         }
         self.in_transaction = false;
         self.release_connection();
+        self.mutexes = None;
     }
 
     async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
@@ -150,12 +198,11 @@ impl Session {
             connection.execute(sqlx::raw_sql(statement.sql)).await.map(|_| None)
         })
         .await
-        .map(drop)
+        .map(|_: Option<PgRow>| ())
     }
 
     async fn send(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<Option<PgRow>, Error> {
-        let arguments: PgArguments =
-            values.encode().map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))?;
+        let arguments = encode(statement, values)?;
         self.run(statement, async |connection: &mut PgConnection| {
             connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
         })
@@ -163,11 +210,11 @@ impl Session {
     }
 
     /// Sends one statement: the only way from a strategy to PostgreSQL.
-    async fn run(
+    async fn run<R: Rows>(
         &mut self,
         statement: &'static Statement,
-        exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<Option<PgRow>, sqlx::Error>,
-    ) -> Result<Option<PgRow>, Error> {
+        exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<R, sqlx::Error>,
+    ) -> Result<R, Error> {
         let observed = !self.probes.is_empty();
         if observed {
             self.pause_before(statement).await;
@@ -192,7 +239,7 @@ impl Session {
                 statement,
                 waited: asked.map(|asked| sent - asked).unwrap_or_default() + std::mem::take(&mut self.waited_for_row),
                 took: sent.elapsed(),
-                outcome: result.as_ref().map(|row| u64::from(row.is_some())),
+                outcome: result.as_ref().map(Rows::count),
             };
             self.probes.iter_mut().for_each(|probe| probe.completed(&completed));
         }
@@ -234,6 +281,34 @@ impl Session {
         }
         self.in_transaction = false;
     }
+}
+
+/// The rows of an answer, for probes.
+trait Rows {
+    fn count(&self) -> u64;
+}
+
+impl Rows for Option<PgRow> {
+    fn count(&self) -> u64 {
+        u64::from(self.is_some())
+    }
+}
+
+impl Rows for Vec<PgRow> {
+    fn count(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+fn encode(statement: &'static Statement, values: impl Parameters) -> Result<PgArguments, Error> {
+    values.encode().map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+}
+
+fn not_admitted(refused: admission::Refused) -> Error {
+    Error::NotDone(match refused {
+        admission::Refused::QueueFull => "Too many requests waiting".into(),
+        admission::Refused::WaitedTooLong => "Waited too long for the row".into(),
+    })
 }
 
 impl Drop for Session {

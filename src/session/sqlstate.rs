@@ -6,7 +6,8 @@
 //! | SQLSTATE | meaning here |
 //! |---|---|
 //! | 40001 `serialization_failure`, 40P01 `deadlock_detected` | the attempt lost a race and was rolled back: repeat it whole |
-//! | 22003 `numeric_value_out_of_range` | an outcome: the balance does not fit |
+//! | class 23 (`check_violation`, `unique_violation`, `foreign_key_violation` …) | an outcome, named by the constraint; the strategy says which refusal it is |
+//! | 22003 `numeric_value_out_of_range` | an outcome: the new value does not fit |
 //! | 55P03 `lock_not_available` (`lock_timeout`) | not done |
 //! | 57014 `query_canceled` (`statement_timeout`) | not done |
 //! | class 25 with severity FATAL (`idle_in_transaction_session_timeout`), class 53 (no room), 57P03 (starting up), 25006 (read-only standby) | not done |
@@ -21,14 +22,16 @@ use std::borrow::Cow;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 
 /// Turns a failed statement into the end of its operation (or of this attempt at it).
 #[must_use]
 pub fn classify(error: &sqlx::Error, decisive: bool) -> Error {
     match error {
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-            Some(answer) => classify_answer(answer.code(), answer.severity(), answer.message(), decisive),
+            Some(answer) => {
+                classify_answer(answer.code(), answer.severity(), answer.constraint(), answer.message(), decisive)
+            }
             None => lost(error.to_string(), decisive),
         },
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
@@ -38,12 +41,13 @@ pub fn classify(error: &sqlx::Error, decisive: bool) -> Error {
     }
 }
 
-fn classify_answer(code: &str, severity: PgSeverity, message: &str, decisive: bool) -> Error {
+fn classify_answer(code: &str, severity: PgSeverity, constraint: Option<&str>, message: &str, decisive: bool) -> Error {
     let fatal = matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
     match code {
         "40001" => Error::Conflict(Cow::Borrowed("Serialization failure")),
         "40P01" => Error::Conflict(Cow::Borrowed("Deadlock")),
-        "22003" => Error::Refused(Refusal::BalanceOutOfRange),
+        "22003" => Error::OutOfRange,
+        _ if code.starts_with("23") && !fatal => Error::Constraint(constraint.unwrap_or_default().to_owned().into()),
         "55P03" => Error::NotDone(Cow::Borrowed("Lock timeout")),
         "57014" => Error::NotDone(Cow::Borrowed("Statement timeout")),
         "57P03" | "25006" => Error::NotDone(format!("Database unavailable: {message}").into()),
@@ -88,15 +92,18 @@ mod tests {
     #[test]
     fn each_sqlstate_means_what_the_table_says() {
         let conflict = |error: &Error| matches!(error, Error::Conflict(_));
+        let constraint = |error: &Error| matches!(error, Error::Constraint(_));
         let not_done = |error: &Error| matches!(error, Error::NotDone(_));
         let unknown = |error: &Error| matches!(error, Error::OutcomeUnknown(_));
         let bug = |error: &Error| matches!(error, Error::Bug(_));
-        let refused = |error: &Error| matches!(error, Error::Refused(Refusal::BalanceOutOfRange));
+        let refused = |error: &Error| matches!(error, Error::OutOfRange);
         // SQLSTATE, severity, after a decisive statement, after another one
         let table: &[(&str, PgSeverity, Check<'_>, Check<'_>)] = &[
             ("40001", PgSeverity::Error, &conflict, &conflict),
             ("40P01", PgSeverity::Error, &conflict, &conflict),
             ("22003", PgSeverity::Error, &refused, &refused),
+            ("23514", PgSeverity::Error, &constraint, &constraint),
+            ("23505", PgSeverity::Error, &constraint, &constraint),
             ("55P03", PgSeverity::Error, &not_done, &not_done),
             ("57014", PgSeverity::Error, &not_done, &not_done),
             ("53300", PgSeverity::Fatal, &not_done, &not_done),
@@ -109,8 +116,8 @@ mod tests {
             ("XX000", PgSeverity::Error, &bug, &bug),
         ];
         for (code, severity, decisive, other) in table {
-            assert!(decisive(&classify_answer(code, *severity, "", true)), "{code} on a decisive statement");
-            assert!(other(&classify_answer(code, *severity, "", false)), "{code} on another statement");
+            assert!(decisive(&classify_answer(code, *severity, None, "", true)), "{code} on a decisive statement");
+            assert!(other(&classify_answer(code, *severity, None, "", false)), "{code} on another statement");
         }
     }
 }

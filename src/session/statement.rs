@@ -57,6 +57,10 @@ pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
 pub enum Isolation {
     /// Each statement sees what was committed before it began.
     ReadCommitted,
+    /// Every statement sees what was committed before the first one; the second writer of a row gets 40001.
+    RepeatableRead,
+    /// As if the transactions had run one after the other; what does not fit gets 40001, at COMMIT too.
+    Serializable,
 }
 
 impl Isolation {
@@ -64,8 +68,12 @@ impl Isolation {
     #[must_use]
     pub const fn begin(self) -> &'static Statement {
         const READ_COMMITTED: Statement = Statement::controls("begin", "begin isolation level read committed");
+        const REPEATABLE_READ: Statement = Statement::controls("begin", "begin isolation level repeatable read");
+        const SERIALIZABLE: Statement = Statement::controls("begin", "begin isolation level serializable");
         match self {
             Self::ReadCommitted => &READ_COMMITTED,
+            Self::RepeatableRead => &REPEATABLE_READ,
+            Self::Serializable => &SERIALIZABLE,
         }
     }
 }
@@ -99,3 +107,4 @@ macro_rules! tuple_parameters {
 tuple_parameters!(A);
 tuple_parameters!(A, B);
 tuple_parameters!(A, B, C);
+tuple_parameters!(A, B, C, D);

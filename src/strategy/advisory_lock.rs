@@ -20,14 +20,24 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, changed_balance};
+use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use uuid::Uuid;
 
-/// The `classid` of our locks on users: the letters "clab", so that other users of the database are unlikely to share it.
-const USERS: i32 = i32::from_be_bytes(*b"clab");
+/// The `classid` of our locks on users: the letters "clau", so that other users of the database are unlikely to share it.
+const USERS: i32 = i32::from_be_bytes(*b"clau");
+
+/// Of our locks on events.
+const EVENTS: i32 = i32::from_be_bytes(*b"clae");
+
+/// Of our locks on counters.
+const COUNTERS: i32 = i32::from_be_bytes(*b"clac");
 
 const LOCK: Statement = Statement::reads("lock", "select pg_advisory_xact_lock($1, $2)");
 
@@ -38,12 +48,40 @@ const WRITE: Statement = Statement::writes(
     "update users set balance = $2, version = version + 1 where id = $1 returning balance, version",
 );
 
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 where id = $1 \
+     returning $3::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+const READ_COUNTER: Statement = Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
+);
+
+const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
+
 static CARD: Card = Card {
     aliases: &[],
-    idea: "pg_advisory_xact_lock on the user's number, in its own statement; then read, decide, write.",
-    claims: Claims { balance: Claim::Safe },
+    idea: "pg_advisory_xact_lock on a number that names the row, in its own statement; then read, decide, write.",
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
     honours_if_match: false,
-    statements: &[LOCK, READ, WRITE],
+    statements: &[LOCK, READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER, READ_BOOKING],
 };
 
 /// The approach `advisory-lock`; see the [module](self).
@@ -64,10 +102,65 @@ impl Strategy for AdvisoryLock {
         session.commit().await?;
         Ok(changed)
     }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        session.begin(Isolation::ReadCommitted).await?;
+        // In the order of the keys, not of the ids: two ids may share a key, and locking it twice does no harm.
+        let mut keys = [object_id(transfer.from), object_id(transfer.to)];
+        keys.sort_unstable();
+        for key in keys {
+            session.execute(&LOCK, (USERS, key)).await?;
+        }
+        let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
+        let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
+        let mut written = Vec::with_capacity(2);
+        for user in transfer.in_order() {
+            let balance = if user == transfer.from { payer } else { payee };
+            written.push(session.fetch_optional(&WRITE, (user, balance)).await?.ok_or(Refusal::UserNotFound)?);
+        }
+        session.commit().await?;
+        Ok(transfer.in_direction([written[0], written[1]]))
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        session.begin(Isolation::ReadCommitted).await?;
+        session.execute(&LOCK, (EVENTS, object_id(event))).await?;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&seen, guest.known()?)?;
+        let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;
+        session.commit().await?;
+        Ok(booked)
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        session.begin(Isolation::ReadCommitted).await?;
+        session.execute(&LOCK, (COUNTERS, object_id(id))).await?;
+        let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        let value = incremented(seen.value)?;
+        let counted = session.fetch_optional(&WRITE_COUNTER, (id, value)).await?.ok_or(Refusal::CounterNotFound)?;
+        session.commit().await?;
+        Ok(counted)
+    }
+
+    /// Who cancels must ask for the same lock as those who book, or their absolute writes would undo the cancellation.
+    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+        session.begin(Isolation::ReadCommitted).await?;
+        let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
+        let (event,): (i64,) = found.ok_or(Refusal::BookingNotFound)?;
+        session.execute(&LOCK, (EVENTS, object_id(event))).await?;
+        let cancelled = session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?;
+        session.commit().await?;
+        Ok(cancelled)
+    }
 }
 
-/// The lower 32 bits of an id: users 2^32 apart share a lock, which makes them wait and nothing worse.
+/// The lower 32 bits of an id: ids 2^32 apart share a lock, which makes them wait and nothing worse.
 #[allow(clippy::cast_possible_truncation, reason = "a collision only over-serialises")]
-fn object_id(user: i64) -> i32 {
-    user as i32
+fn object_id(id: i64) -> i32 {
+    id as i32
 }

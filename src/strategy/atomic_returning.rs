@@ -20,11 +20,21 @@
 //! (`set balance = $2`) it would be naive again.
 //!
 //! The sum may exceed a bigint before the guard is asked (22003): the engine answers "Balance out of range".
+//!
+//! **Transfers** are one statement too, and the trap: an UPDATE of two rows locks them in whatever order it finds them, so
+//! opposite transfers deadlock. A first CTE locks both in the order of their ids, and the new values come from the rows
+//! that *it* returned: the target's own column is still the statement's old snapshot.
+//!
+//! **Bookings** cannot be guarded by `not exists (select … from bookings …)` in the same WHERE: a subquery is not evaluated
+//! again after a wait, and the same user is booked twice. Here the event's row is guarded by its own column, and a unique index
+//! refuses the second booking of a user.
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange};
+use super::{Card, Claim, Claims, Strategy, UserRow, payer_and_payee};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::Statement;
@@ -37,12 +47,52 @@ const CHANGE: Statement = Statement::writes(
 
 const EXISTS: Statement = Statement::reads("exists", "select balance, version from users where id = $1");
 
+const TRANSFER: Statement = Statement::writes(
+    "transfer",
+    "with locked as ( \
+         select id, balance, version from users where id in ($1, $2) order by id for update \
+     ), payer as ( \
+         select from locked where id = $1 and balance >= $3 and (select count(*) from locked) = 2 \
+     ) \
+     update users set balance = case users.id when $1 then locked.balance - $3 else locked.balance + $3 end, \
+                      version = locked.version + 1 \
+     from locked, payer where users.id = locked.id returning users.id, users.balance, users.version",
+);
+
+const BOOK: Statement = Statement::writes(
+    "book",
+    "with seat as ( \
+         update events set booked = booked + 1, version = version + 1 \
+         where id = $1 and booked < capacity returning capacity - booked as seats_left, version \
+     ), made as ( \
+         insert into bookings (event_id, user_id, by_constraint) select $1, $2, true from seat returning id \
+     ) \
+     select made.id as booking_id, seats_left, version from made, seat",
+);
+
+/// The unique index that refuses a user's second booking.
+const ONCE_A_USER: &str = "bookings_once_a_user";
+
+const INCREMENT: Statement = Statement::writes(
+    "increment",
+    "update counters set value = value + 1, version = version + 1 where id = $1 returning value, version",
+);
+
+const WHY_NOT: Statement = Statement::reads("why-not", "select id, balance, version from users where id in ($1, $2)");
+
+const WHY_NOT_BOOKED: Statement = Statement::reads(
+    "why-not-booked",
+    "select exists(select from events where id = $1) as event, exists(select from users where id = $2) as guest, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
 static CARD: Card = Card {
     aliases: &["self"],
-    idea: "One UPDATE checks, changes and tells: the guard in WHERE, a relative change, RETURNING for the answer.",
-    claims: Claims { balance: Claim::Safe },
+    idea: "One statement checks, changes and tells: the guard in WHERE, a relative change, RETURNING for the answer.",
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
     honours_if_match: false,
-    statements: &[CHANGE, EXISTS],
+    statements: &[CHANGE, EXISTS, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED, INCREMENT],
 };
 
 /// The approach `atomic-returning`; see the [module](self).
@@ -62,4 +112,52 @@ impl Strategy for AtomicReturning {
         let found: Option<Account> = session.fetch_optional(&EXISTS, (change.user,)).await?;
         Err(found.map_or(Refusal::UserNotFound, |_| Refusal::InsufficientFunds).into())
     }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        let Transfer { from, to, amount } = transfer;
+        let changed: Vec<UserRow> = session.fetch_all(&TRANSFER, (from, to, amount)).await?;
+        if changed.is_empty() {
+            return Err(why_not_transferred(session, transfer).await?.into());
+        }
+        Ok(payer_and_payee(&changed, &transfer)?)
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        match session.fetch_optional(&BOOK, (booking.event, booking.user)).await {
+            Ok(Some(booked)) => Ok(booked),
+            // The index has said it: by the time of a second look, the other booking may be cancelled.
+            Err(Error::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
+            // No seat, or a user who is not there: nothing was changed.
+            Ok(None) | Err(Error::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let counted = session.fetch_optional(&INCREMENT, (increment.counter,)).await?;
+        Ok(counted.ok_or(Refusal::CounterNotFound)?)
+    }
+}
+
+/// Why a statement that transfers changed nothing. If the rule would allow it by now, money arrived since: at the moment of
+/// the statement it was missing.
+async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Result<Refusal, Error> {
+    let rows: Vec<UserRow> = session.fetch_all(&WHY_NOT, (transfer.from, transfer.to)).await?;
+    let found = match payer_and_payee(&rows, &transfer) {
+        Ok(found) => found,
+        Err(unknown) => return Ok(unknown),
+    };
+    let decided = transferred_balances(found.from.balance, found.to.balance, transfer.amount);
+    Ok(decided.err().unwrap_or(Refusal::InsufficientFunds))
+}
+
+/// Why a statement that books changed nothing, in the order in which refusals are told.
+async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, Error> {
+    let (event, guest, booked): (bool, bool, bool) = session.fetch_one(&WHY_NOT_BOOKED, (event, user)).await?;
+    Ok(match (event, guest, booked) {
+        (false, _, _) => Refusal::EventNotFound,
+        (_, false, _) => Refusal::UserNotFound,
+        (_, _, true) => Refusal::AlreadyBooked,
+        (_, _, false) => Refusal::SoldOut,
+    })
 }

@@ -10,8 +10,11 @@
 use async_trait::async_trait;
 use serde::Serialize;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
+use uuid::Uuid;
 
-use crate::domain::{Account, BalanceChange};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::Statement;
@@ -22,8 +25,26 @@ use crate::session::statement::Statement;
 pub enum Claim {
     /// Correct under any interleaving, on any number of servers.
     Safe,
+    /// Correct as long as there is only one server.
+    SafeOnOneServer,
     /// Known to be wrong; the lab must be able to show it.
     Broken,
+    /// Not offered: 501, with the card's reason.
+    Unsupported,
+}
+
+/// What is contended for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Workload {
+    /// One user's balance.
+    Balance,
+    /// Two users' balances at once.
+    Transfer,
+    /// Seats of an event.
+    Booking,
+    /// A counter.
+    Counter,
 }
 
 /// An approach's promises, by workload.
@@ -31,6 +52,31 @@ pub enum Claim {
 pub struct Claims {
     /// Changes of one user's balance.
     pub balance: Claim,
+    /// Transfers between two users.
+    pub transfer: Claim,
+    /// Bookings of an event's seats.
+    pub booking: Claim,
+    /// Increments of a counter.
+    pub counter: Claim,
+}
+
+impl Claims {
+    /// The same promise for every workload.
+    #[must_use]
+    pub const fn all(claim: Claim) -> Self {
+        Self { balance: claim, transfer: claim, booking: claim, counter: claim }
+    }
+
+    /// The promise for a workload.
+    #[must_use]
+    pub const fn of(&self, workload: Workload) -> Claim {
+        match workload {
+            Workload::Balance => self.balance,
+            Workload::Transfer => self.transfer,
+            Workload::Booking => self.booking,
+            Workload::Counter => self.counter,
+        }
+    }
 }
 
 /// What is known about an approach without running it.
@@ -42,6 +88,8 @@ pub struct Card {
     pub idea: &'static str,
     /// The promises.
     pub claims: Claims,
+    /// Why it does not offer what its claims call unsupported; empty if it offers everything.
+    pub unsupported_because: &'static str,
     /// Whether `If-Match` is part of its protocol.
     pub honours_if_match: bool,
     /// Every statement it sends, beside `begin`, `commit` and `rollback`, in protocol order.
@@ -60,15 +108,139 @@ pub trait Strategy: Send + Sync {
     /// A refusal or an error may leave by `?` with a transaction open: the engine rolls it back.
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error>;
 
+    /// Moves money from one user to another, or refuses.
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error>;
+
+    /// Books a seat, or refuses.
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error>;
+
+    /// Counts one more.
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error>;
+
+    /// Cancels a booking. The same single statement for every approach: it locks the event's row first, as those that
+    /// book do, and takes one from the count that it then finds.
+    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+        Ok(session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?)
+    }
+
     /// Reads a balance. A single statement sees one committed version whatever the approach.
     async fn read_balance(&self, session: &mut Session, user: i64) -> Result<Account, Error> {
         Ok(session.fetch_optional(&READ_BALANCE, (user,)).await?.ok_or(Refusal::UserNotFound)?)
+    }
+
+    /// Reads a counter.
+    async fn read_counter(&self, session: &mut Session, counter: i64) -> Result<Counter, Error> {
+        Ok(session.fetch_optional(&READ_COUNTER, (counter,)).await?.ok_or(Refusal::CounterNotFound)?)
+    }
+
+    /// Reads an event with its bookings: one statement, so that count and rows are of one moment.
+    async fn read_event(&self, session: &mut Session, event: i64) -> Result<(Event, Vec<BookingRow>), Error> {
+        let rows: Vec<EventRow> = session.fetch_all(&READ_EVENT, (event,)).await?;
+        let first = rows.first().ok_or(Refusal::EventNotFound)?;
+        let event = Event { capacity: first.capacity, booked: first.booked, version: first.version };
+        Ok((event, rows.into_iter().filter_map(EventRow::booking).collect()))
     }
 }
 
 /// How every approach reads a balance for `GET`.
 pub const READ_BALANCE: Statement =
     Statement::reads("read-balance", "select balance, version from users where id = $1");
+
+/// How every approach reads a counter for `GET`.
+pub const READ_COUNTER: Statement =
+    Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+/// How every approach reads an event for `GET`: a row a booking, or one row without any.
+pub const READ_EVENT: Statement = Statement::reads(
+    "read-event",
+    "select e.capacity, e.booked, e.version, b.id as booking_id, b.user_id, \
+            to_char(b.booking_time at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as booking_time \
+     from events e left join bookings b on b.event_id = e.id where e.id = $1 order by b.booking_time, b.id",
+);
+
+/// How a booking is cancelled. `for no key update`, because FOR UPDATE would wait for those who have inserted a booking and
+/// not yet counted it (their foreign key holds the event FOR KEY SHARE), while they wait behind it: a deadlock.
+pub const CANCEL: Statement = Statement::writes(
+    "cancel",
+    "with event as ( \
+         select id, booked from events where id = (select event_id from bookings where id = $1) for no key update \
+     ), gone as ( \
+         delete from bookings where id = $1 and event_id = (select id from event) returning event_id \
+     ) \
+     update events set booked = greatest(event.booked - 1, 0), version = version + 1 \
+     from gone join event on event.id = gone.event_id where events.id = event.id \
+     returning events.id as event_id, events.version",
+);
+
+/// One booking of an event, as `GET /events/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BookingRow {
+    /// The booking.
+    pub booking_id: Uuid,
+    /// Whose it is.
+    pub user_id: i64,
+    /// When it was made, in UTC (RFC 3339).
+    pub booking_time: String,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct EventRow {
+    capacity: i64,
+    booked: i64,
+    version: i64,
+    booking_id: Option<Uuid>,
+    user_id: Option<i64>,
+    booking_time: Option<String>,
+}
+
+impl EventRow {
+    fn booking(self) -> Option<BookingRow> {
+        Some(BookingRow { booking_id: self.booking_id?, user_id: self.user_id?, booking_time: self.booking_time? })
+    }
+}
+
+/// A user's row, when several are read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct UserRow {
+    /// Whose.
+    pub id: i64,
+    /// The balance.
+    pub balance: i64,
+    /// Its version.
+    pub version: i64,
+}
+
+/// Payer and payee among the rows read for a transfer.
+///
+/// # Errors
+/// [`Refusal::UserNotFound`].
+pub fn payer_and_payee(rows: &[UserRow], transfer: &Transfer) -> Result<Transferred, Refusal> {
+    let find = |user| {
+        let row = rows.iter().find(|row| row.id == user).ok_or(Refusal::UserNotFound)?;
+        Ok(Account { balance: row.balance, version: row.version })
+    };
+    Ok(Transferred { from: find(transfer.from)?, to: find(transfer.to)? })
+}
+
+/// What a booking needs to know beside the event's own row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Guest {
+    /// The user exists.
+    pub exists: bool,
+    /// The user has a booking for this event.
+    pub booked: bool,
+}
+
+impl Guest {
+    /// Whether a user who exists has booked already.
+    ///
+    /// # Errors
+    /// [`Refusal::UserNotFound`].
+    pub fn known(self) -> Result<bool, Refusal> {
+        if self.exists { Ok(self.booked) } else { Err(Refusal::UserNotFound) }
+    }
+}
 
 impl Approach {
     /// Finds an approach by its name or one of its aliases.
@@ -118,8 +290,15 @@ macro_rules! approaches {
 
 approaches! {
     naive::Naive,
+    read_committed::ReadCommitted,
     atomic_returning::AtomicReturning,
+    check_constraint::CheckConstraint,
     pessimistic::Pessimistic,
     optimistic_version::OptimisticVersion,
     advisory_lock::AdvisoryLock,
+    repeatable_read::RepeatableRead,
+    serializable::Serializable,
+    stored_function::StoredFunction,
+    unique_constraint::UniqueConstraint,
+    in_process_mutex::InProcessMutex,
 }

@@ -24,14 +24,22 @@
 //! load test by luck; a think time widens the gap, and an enumeration of the interleavings needs no luck.
 //! The CHECK constraint on the table (balance ≥ 0) does not help: no written value is negative, there are just too
 //! few of them.
+//!
+//! **Transfers** make the classic mistake on top: two independent changes, the credit first. If the debit is refused, or
+//! the connection is cut in between, the credit stays: *money created*. **Bookings** look for a free seat and then insert:
+//! two clients see the same last seat free (*oversell*), and the same user twice not yet booked (*double booking*).
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, changed_balance};
+use super::{Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::Statement;
+use uuid::Uuid;
 
 const READ: Statement = Statement::reads("read", "select balance, version from users where id = $1");
 
@@ -40,12 +48,38 @@ const WRITE: Statement = Statement::writes(
     "update users set balance = $2, version = version + 1 where id = $1 returning balance, version",
 );
 
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 where id = $1 \
+     returning $3::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+const READ_COUNTER: Statement = Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
+);
+
 static CARD: Card = Card {
     aliases: &[],
-    idea: "Read the balance, decide in the application, write the new value: no transaction, no lock.",
-    claims: Claims { balance: Claim::Broken },
+    idea: "Read, decide in the application, write the new value: no transaction, no lock.",
+    claims: Claims::all(Claim::Broken),
+    unsupported_because: "",
     honours_if_match: false,
-    statements: &[READ, WRITE],
+    statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 
 /// The approach `naive`; see the [module](self).
@@ -61,6 +95,43 @@ impl Strategy for Naive {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
         // Whatever was committed since the read is overwritten here.
-        Ok(session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?)
+        let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
+        Ok(changed)
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        let Transfer { from, to, amount } = transfer;
+        // Looked at first, only so that unknown users are refused as everywhere.
+        let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let payee: Account = session.fetch_optional(&READ, (to,)).await?.ok_or(Refusal::UserNotFound)?;
+        // If there is no room for the credit, the refusal that comes first is told: here nothing has been changed.
+        let credited = changed_balance(payee.balance, amount).map_err(|out_of_range| {
+            transferred_balances(payer.balance, payee.balance, amount).err().unwrap_or(out_of_range)
+        })?;
+        let to = session.fetch_optional(&WRITE, (to, credited)).await?.ok_or(Refusal::UserNotFound)?;
+        // The money is there already. A refusal, or a cut, from here on leaves it: money created.
+        let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let debited = changed_balance(payer.balance, -amount)?;
+        let from = session.fetch_optional(&WRITE, (from, debited)).await?.ok_or(Refusal::UserNotFound)?;
+        Ok(Transferred { from, to })
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&seen, guest.known()?)?;
+        // Whoever else saw the same seat free inserts as well.
+        let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        let booked = session.fetch_optional(&WRITE_EVENT, (event, taken, id)).await?;
+        Ok(booked.ok_or(Refusal::EventNotFound)?)
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        let value = incremented(seen.value)?;
+        let counted = session.fetch_optional(&WRITE_COUNTER, (id, value)).await?.ok_or(Refusal::CounterNotFound)?;
+        Ok(counted)
     }
 }

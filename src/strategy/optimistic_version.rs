@@ -20,11 +20,15 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, changed_balance};
+use super::{Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
-use crate::session::statement::Statement;
+use crate::session::statement::{Isolation, Statement};
+use uuid::Uuid;
 
 const READ: Statement = Statement::reads("read", "select balance, version from users where id = $1");
 
@@ -34,12 +38,39 @@ const WRITE: Statement = Statement::writes(
      where id = $1 and version = $3 returning balance, version",
 );
 
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 \
+     where id = $1 and version = $3 returning capacity - booked, version",
+);
+
+const READ_COUNTER: Statement = Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 \
+     where id = $1 and version = $3 returning value, version",
+);
+
 static CARD: Card = Card {
     aliases: &[],
     idea: "Read with the version, write only where the version is still the same, start again where it is not.",
-    claims: Claims { balance: Claim::Safe },
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
     honours_if_match: true,
-    statements: &[READ, WRITE],
+    statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 
 /// The approach `optimistic-version`; see the [module](self).
@@ -58,10 +89,55 @@ impl Strategy for OptimisticVersion {
         }
         let balance = changed_balance(seen.balance, change.amount)?;
         let written = session.fetch_optional(&WRITE, (change.user, balance, seen.version)).await?;
-        match written {
-            Some(changed) => Ok(changed),
-            None if change.if_version.is_some() => Err(Refusal::VersionMismatch.into()),
-            None => Err(Error::Conflict("Too much contention: the version changed each time".into())),
-        }
+        written.ok_or_else(|| lost_race(change.if_version))
     }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
+        let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
+        // Two rows, so two compare-and-sets: both or none, in the order of their ids.
+        session.begin(Isolation::ReadCommitted).await?;
+        let mut written = Vec::with_capacity(2);
+        for user in transfer.in_order() {
+            let (balance, version) = if user == transfer.from { (payer, from.version) } else { (payee, to.version) };
+            let row = session.fetch_optional(&WRITE, (user, balance, version)).await?;
+            written.push(row.ok_or_else(|| lost_race(None))?);
+        }
+        session.commit().await?;
+        Ok(transfer.in_direction([written[0], written[1]]))
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        // After the event: whoever books in between raises the version that is compared below.
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&seen, guest.known()?)?;
+        session.begin(Isolation::ReadCommitted).await?;
+        let written = session.fetch_optional(&WRITE_EVENT, (event, taken, seen.version)).await?;
+        let (seats_left, version): (i64, i64) = written.ok_or_else(|| lost_race(None))?;
+        let (booking_id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        session.commit().await?;
+        Ok(Booked { booking_id, seats_left, version })
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        if increment.if_version.is_some_and(|wanted| wanted != seen.version) {
+            return Err(Refusal::VersionMismatch.into());
+        }
+        let value = incremented(seen.value)?;
+        let written = session.fetch_optional(&WRITE_COUNTER, (id, value, seen.version)).await?;
+        written.ok_or_else(|| lost_race(increment.if_version))
+    }
+}
+
+/// No row had the version that was seen. Who asked for exactly that version is told; everybody else tries again.
+fn lost_race(if_version: Option<i64>) -> Error {
+    if if_version.is_some() {
+        return Refusal::VersionMismatch.into();
+    }
+    Error::Conflict("Too much contention: the version changed each time".into())
 }

@@ -27,28 +27,69 @@
 //! **How it fails.** Loudly: by lock timeouts, and by deadlocks when two transactions lock several rows in opposite order.
 //! Lock rows in one order (by id). Left out once, in one place of the code, it silently protects nothing: a plain
 //! SELECT is not stopped by anybody's lock.
+//!
+//! **Bookings** lock the event, the parent row that everybody finds, and only then look whether the user has a seat: a
+//! booking that is not there yet cannot be locked.
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, changed_balance};
+use super::{Card, Claim, Claims, Guest, Strategy, UserRow, payer_and_payee};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use uuid::Uuid;
 
 const LOCK: Statement = Statement::reads("lock", "select balance, version from users where id = $1 for update");
+
+const LOCK_BOTH: Statement = Statement::reads(
+    "lock-both",
+    "select id, balance, version from users where id in ($1, $2) order by id for update",
+);
 
 const WRITE: Statement = Statement::writes(
     "write",
     "update users set balance = $2, version = version + 1 where id = $1 returning balance, version",
 );
 
+const LOCK_EVENT: Statement =
+    Statement::reads("lock-event", "select capacity, booked, version from events where id = $1 for update");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 where id = $1 \
+     returning $3::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+const LOCK_COUNTER: Statement =
+    Statement::reads("lock-counter", "select value, version from counters where id = $1 for update");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
+);
+
 static CARD: Card = Card {
     aliases: &["transaction-pessimistic-locking", "robust"],
     idea: "SELECT … FOR UPDATE locks the row as it is read; what was read stays true until COMMIT.",
-    claims: Claims { balance: Claim::Safe },
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
     honours_if_match: false,
-    statements: &[LOCK, WRITE],
+    statements: &[
+        LOCK, LOCK_BOTH, WRITE, LOCK_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, LOCK_COUNTER, WRITE_COUNTER,
+    ],
 };
 
 /// The approach `pessimistic`; see the [module](self).
@@ -67,5 +108,40 @@ impl Strategy for Pessimistic {
         let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
         session.commit().await?;
         Ok(changed)
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        let Transfer { from, to, amount } = transfer;
+        session.begin(Isolation::ReadCommitted).await?;
+        let rows: Vec<UserRow> = session.fetch_all(&LOCK_BOTH, (from, to)).await?;
+        let locked = payer_and_payee(&rows, &transfer)?;
+        let (payer, payee) = transferred_balances(locked.from.balance, locked.to.balance, amount)?;
+        let from = session.fetch_one(&WRITE, (from, payer)).await?;
+        let to = session.fetch_one(&WRITE, (to, payee)).await?;
+        session.commit().await?;
+        Ok(Transferred { from, to })
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        session.begin(Isolation::ReadCommitted).await?;
+        let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        // In a statement of its own, after the lock: its snapshot then has every booking that was made before.
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&locked, guest.known()?)?;
+        let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;
+        session.commit().await?;
+        Ok(booked)
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        session.begin(Isolation::ReadCommitted).await?;
+        let locked: Counter = session.fetch_optional(&LOCK_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        let value = incremented(locked.value)?;
+        let counted = session.fetch_optional(&WRITE_COUNTER, (id, value)).await?.ok_or(Refusal::CounterNotFound)?;
+        session.commit().await?;
+        Ok(counted)
     }
 }

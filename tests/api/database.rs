@@ -3,7 +3,7 @@
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::database::{Database, DatabaseError, Seeded};
-use concurrency_lab::strategy::{Approach, READ_BALANCE};
+use concurrency_lab::strategy::{Approach, CANCEL, READ_BALANCE, READ_COUNTER, READ_EVENT};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
 use strum::IntoEnumIterator;
@@ -87,7 +87,7 @@ async fn every_statement_of_every_strategy_is_valid_sql_for_the_migrated_schema(
     let mut connection = lab.connection().await;
     for approach in Approach::iter() {
         let mut names: Vec<_> = approach.card().statements.iter().map(|statement| statement.name).collect();
-        for statement in approach.card().statements.iter().chain([&READ_BALANCE]) {
+        for statement in approach.card().statements.iter().chain([&READ_BALANCE, &READ_COUNTER, &READ_EVENT, &CANCEL]) {
             let prepared = (&mut connection).prepare(statement.sql.into_sql_str()).await;
             assert!(prepared.is_ok(), "{approach} {}: {:?}", statement.name, prepared.err());
         }
@@ -104,7 +104,9 @@ async fn seeds_may_run_again_without_harm() {
     let mut connection = lab.connection().await;
     for name in Seed::VARIANTS {
         let seed: Seed = name.parse().expect("a seed");
-        let content = "select coalesce(string_agg(users::text, ';' order by id), '') from users";
+        let content = "select coalesce((select string_agg(users::text, ';' order by id) from users), '') \
+                           || coalesce((select string_agg(events::text, ';' order by id) from events), '') \
+                           || coalesce((select string_agg(counters::text, ';' order by id) from counters), '')";
         lab.post("/reset", &format!(r#"{{"seed":"{name}"}}"#)).await;
         let once: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
         connection.execute(sqlx::raw_sql(AssertSqlSafe(seed.sql()))).await.expect("the seed again");

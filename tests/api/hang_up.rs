@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Claim};
-use strum::IntoEnumIterator;
+use concurrency_lab::strategy::{Approach, Claim, Workload};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::common::{Lab, Setup, eventually};
+use crate::common::{Lab, Setup, eventually, offering};
 
 /// Requests an approach, and clients at the same time.
-const REQUESTS: usize = 2_000;
+const REQUESTS: usize = 1_000;
 const CLIENTS: usize = 32;
 
 /// Sends one request and hangs up: before it is complete, at once, or while it is being worked on.
@@ -39,7 +38,7 @@ async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
 async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_change() {
     let limits = Limits { pool_size: 8, ..Limits::default() };
     let lab = Lab::with(Setup { limits, seed: Seed::Bench, ..Setup::default() }).await;
-    for approach in Approach::iter() {
+    for approach in offering(Workload::Balance) {
         lab.post("/reset", "").await.expect(200, r#"{"seed":"bench"}"#);
         let before = lab.account(1).await;
         let mut clients = JoinSet::new();
@@ -54,7 +53,7 @@ async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_chan
         let after = lab.account(1).await;
         let changes = after.version - before.version;
         assert!(changes > 0, "{approach}: some requests were carried out");
-        if approach.card().claims.balance == Claim::Safe {
+        if approach.card().claims.balance != Claim::Broken {
             assert_eq!(after.balance, before.balance - 2 * changes, "{approach}: each change is whole");
         }
         let next = lab.patch(approach, r#"{"userId":1,"amount":0}"#).await;

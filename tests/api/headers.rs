@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use concurrency_lab::strategy::Approach;
+use concurrency_lab::strategy::{Approach, Workload};
 use reqwest::Method;
 use strum::IntoEnumIterator;
 use uuid::Uuid;
 
-use crate::common::{Answer, Lab, Setup};
+use crate::common::{Answer, Lab, Setup, offering};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 
 #[tokio::test]
 async fn answers_carry_version_attempts_and_request_id() {
     let lab = Lab::start().await;
-    for (approach, version) in Approach::iter().zip(2..) {
+    for (approach, version) in offering(Workload::Balance).zip(2..) {
         let changed = lab.patch(approach, WITHDRAW).await;
         assert_eq!(changed.header("etag"), Some(format!("\"{version}\"").as_str()), "{approach}");
         assert_eq!(changed.header("lab-versions"), Some(format!("users/1={version}").as_str()), "{approach}");
@@ -87,11 +87,23 @@ async fn a_trace_tells_the_statements_of_every_approach_in_order() {
         let names = timing.split(", ").filter_map(|metric| metric.split_once(";dur=").map(|(name, _)| name.to_owned()));
         names.filter(|name| name != "wait").collect::<Vec<_>>()
     };
-    assert_eq!(trace(Approach::Naive).await, ["read", "write"]);
-    assert_eq!(trace(Approach::AtomicReturning).await, ["change"]);
-    assert_eq!(trace(Approach::Pessimistic).await, ["begin", "lock", "write", "commit"]);
-    assert_eq!(trace(Approach::OptimisticVersion).await, ["read", "write"]);
-    assert_eq!(trace(Approach::AdvisoryLock).await, ["begin", "lock", "read", "write", "commit"]);
+    let table: &[(Approach, &[&str])] = &[
+        (Approach::Naive, &["read", "write"]),
+        (Approach::ReadCommitted, &["begin", "read", "write", "commit"]),
+        (Approach::AtomicReturning, &["change"]),
+        (Approach::CheckConstraint, &["change"]),
+        (Approach::Pessimistic, &["begin", "lock", "write", "commit"]),
+        (Approach::OptimisticVersion, &["read", "write"]),
+        (Approach::AdvisoryLock, &["begin", "lock", "read", "write", "commit"]),
+        (Approach::RepeatableRead, &["begin", "read", "write", "commit"]),
+        (Approach::Serializable, &["begin", "read", "write", "commit"]),
+        (Approach::StoredFunction, &["change"]),
+        (Approach::InProcessMutex, &["read", "write"]),
+    ];
+    for (approach, statements) in table {
+        assert_eq!(trace(*approach).await, *statements, "{approach}");
+    }
+    assert!(table.iter().map(|(approach, _)| *approach).eq(offering(Workload::Balance)), "every approach");
     assert!(lab.patch(Approach::Naive, WITHDRAW).await.header("server-timing").is_none(), "only when asked for");
 }
 
@@ -107,7 +119,7 @@ async fn a_refusal_inside_a_transaction_is_traced_to_its_rollback() {
 #[tokio::test]
 async fn think_time_pauses_before_each_write() {
     let lab = Lab::start().await;
-    for approach in Approach::iter() {
+    for approach in offering(Workload::Balance) {
         let started = Instant::now();
         let answer = Answer::of(lab.change(approach, WITHDRAW).header("lab-think-time", "60")).await;
         assert_eq!(answer.status, 200);

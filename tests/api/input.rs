@@ -111,7 +111,12 @@ async fn bad_resets_are_refused_and_keep_the_data() {
     let lab = Lab::start().await;
     lab.patch(Approach::Naive, r#"{"userId":1,"amount":-2}"#).await.expect(200, r#"{"balance":9998}"#);
     for (path, body, status, message) in [
-        ("/reset", r#"{"seed":"nonsense"}"#, 422, "seed: expected one of withdrawal, mixed, bench, found \"nonsense\""),
+        (
+            "/reset",
+            r#"{"seed":"nonsense"}"#,
+            422,
+            "seed: expected one of withdrawal, mixed, transfer, booking, counter, bench, found \"nonsense\"",
+        ),
         ("/reset?seed=nonsense", "", 422, "seed: expected one of"),
         ("/reset?speed=fast", "", 422, "unknown field `speed`"),
         ("/reset?seed=mixed", r#"{"seed":"bench"}"#, 422, "give one"),

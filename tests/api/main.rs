@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contention;
 mod database;
 mod failures;
 mod hang_up;
@@ -10,3 +11,4 @@ mod headers;
 mod input;
 mod races;
 mod routes;
+mod workloads;

@@ -8,12 +8,11 @@ use axum::body::Bytes;
 use concurrency_lab::config::Limits;
 use concurrency_lab::lab::load::{self, Plan};
 use concurrency_lab::lab::referee::{History, Judgement, State, judge};
-use concurrency_lab::strategy::{Approach, Claim};
+use concurrency_lab::strategy::{Approach, Claim, Workload};
 use hyper::header::HeaderValue;
 use reqwest::Method;
-use strum::IntoEnumIterator;
 
-use crate::common::{Lab, Setup};
+use crate::common::{Lab, Setup, claiming};
 
 const AMOUNT: i64 = -2;
 
@@ -47,18 +46,18 @@ impl Race {
 }
 
 fn safe() -> impl Iterator<Item = Approach> {
-    Approach::iter().filter(|approach| approach.card().claims.balance == Claim::Safe)
+    claiming(Workload::Balance, Claim::Safe)
 }
 
 fn broken() -> impl Iterator<Item = Approach> {
-    Approach::iter().filter(|approach| approach.card().claims.balance == Claim::Broken)
+    claiming(Workload::Balance, Claim::Broken)
 }
 
 /// The classic check.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_10000_withdrawals_of_2_from_10000_exactly_5000_succeed_on_every_safe_approach() {
     let lab = Lab::start().await;
-    for approach in safe() {
+    for approach in safe().chain(claiming(Workload::Balance, Claim::SafeOnOneServer)) {
         lab.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let race = Race { approach, requests: 10_000, concurrency: 256, think_time: None };
         let (judgement, load) = race.run(&[&lab]).await;

@@ -1,17 +1,17 @@
 //! Every documented route does what is documented.
 
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::Approach;
+use concurrency_lab::strategy::{Approach, Workload};
 use reqwest::Method;
 use serde_json::json;
 use strum::IntoEnumIterator;
 
-use crate::common::{Answer, Lab, Setup};
+use crate::common::{Answer, Lab, Setup, offering};
 
 #[tokio::test]
 async fn a_balance_is_changed_and_read_with_exact_bodies_on_every_approach() {
     let lab = Lab::start().await;
-    for approach in Approach::iter() {
+    for approach in offering(Workload::Balance) {
         let base = format!("/approach/{approach}");
         lab.post(&format!("{base}/reset"), "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         lab.patch(approach, r#"{"userId":1,"amount":-2}"#).await.expect(200, r#"{"balance":9998}"#);
@@ -27,7 +27,7 @@ async fn a_balance_is_changed_and_read_with_exact_bodies_on_every_approach() {
 #[tokio::test]
 async fn refusals_have_exact_bodies_and_change_nothing_on_every_approach() {
     let lab = Lab::start().await;
-    for approach in Approach::iter() {
+    for approach in offering(Workload::Balance) {
         let before = lab.account(1).await;
         let refused = lab.patch(approach, r#"{"userId":1,"amount":-10001}"#).await;
         refused.expect(409, r#"{"error":"Insufficient funds"}"#);

@@ -17,11 +17,12 @@ use concurrency_lab::domain::Account;
 use concurrency_lab::engine::Engine;
 use concurrency_lab::http::{App, listener, router};
 use concurrency_lab::postgres::Cluster;
-use concurrency_lab::strategy::Approach;
+use concurrency_lab::strategy::{Approach, Claim, Workload};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
+use strum::IntoEnumIterator;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -191,6 +192,16 @@ impl Answer {
     pub fn expect(&self, status: u16, body: &str) {
         assert_eq!((self.status.as_u16(), self.body.as_str()), (status, body));
     }
+}
+
+/// The approaches that offer a workload.
+pub fn offering(workload: Workload) -> impl Iterator<Item = Approach> {
+    Approach::iter().filter(move |approach| approach.card().claims.of(workload) != Claim::Unsupported)
+}
+
+/// The approaches with this claim for a workload.
+pub fn claiming(workload: Workload, claim: Claim) -> impl Iterator<Item = Approach> {
+    Approach::iter().filter(move |approach| approach.card().claims.of(workload) == claim)
 }
 
 /// Waits until a condition holds, for a bounded time.

@@ -4,6 +4,9 @@
 
 use std::process::Command;
 
+use concurrency_lab::strategy::{Approach, Claim};
+use strum::IntoEnumIterator;
+
 use crate::common::{directory, repository};
 use crate::served::{Served, run_to_end};
 
@@ -90,7 +93,10 @@ async fn the_go_tester_agrees_with_the_run() {
         test.args(["-url", &server.url, "-scenario", scenario, "-out"]).arg(&log);
         let (code, output, errors) = run_to_end(test);
         assert_eq!(code, Some(0), "{output}{errors}");
-        assert_eq!(output.matches(" SUCCESS  ").count(), 4, "the four safe ones: {output}");
+        let right = Approach::iter()
+            .filter(|approach| matches!(approach.card().claims.balance, Claim::Safe | Claim::SafeOnOneServer))
+            .count();
+        assert_eq!(output.matches(" SUCCESS  ").count(), right, "all but the broken ones: {output}");
         assert!(std::fs::read_to_string(log).expect("its log").contains("naive"));
     }
 }

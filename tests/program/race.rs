@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::routing::{get, patch, post};
+use concurrency_lab::strategy::{Approach, Claim, Workload};
 
-use crate::common::{directory, program};
+use crate::common::{claiming, directory, program};
 use crate::served::{Served, run_to_end};
 
 fn run(out: &Path, arguments: &[&str]) -> Command {
@@ -34,21 +35,26 @@ fn row(output: &str, approach: &str) -> Vec<String> {
 
 /// The main job, with all requests in flight at once.
 #[test]
-fn the_main_job_proves_four_right_and_one_wrong_with_10000_clients_at_once() {
+fn the_main_job_proves_the_safe_right_and_the_broken_wrong_with_10000_clients_at_once() {
     let directory = directory();
     let out = directory.path().join("runs");
     let (code, output, errors) = run_to_end(run(&out, &["withdrawal", "--concurrency=10000"]));
     assert_eq!(code, Some(0), "{output}{errors}");
-    for approach in ["atomic-returning", "pessimistic", "optimistic-version", "advisory-lock"] {
+    let right: Vec<_> = claiming(Workload::Balance, Claim::Safe)
+        .chain(claiming(Workload::Balance, Claim::SafeOnOneServer))
+        .map(Approach::name)
+        .collect();
+    assert_eq!(right.len(), 9, "{right:?}");
+    for approach in &right {
         let cells = row(&output, approach);
-        assert_eq!(cells[..7], ["correct", approach, "5000", "5000", "0", "0", "0"], "{output}");
+        assert_eq!(cells[..7], ["correct", *approach, "5000", "5000", "0", "0", "0"], "{output}");
     }
     let naive = row(&output, "naive");
     assert_eq!(naive[0], "BROKEN", "{output}");
     assert!(naive[6].parse::<u64>().expect("lost updates") > 0, "{output}");
     let log = responses_log(&out);
-    assert_eq!(log.matches(r#"    5000 × {"error":"Insufficient funds"}"#).count(), 4, "{log}");
-    assert_eq!(log.matches("bodies that came once: 5000\n").count(), 4, "each balance came once");
+    assert_eq!(log.matches(r#"    5000 × {"error":"Insufficient funds"}"#).count(), right.len(), "{log}");
+    assert_eq!(log.matches("bodies that came once: 5000\n").count(), right.len(), "each balance came once");
 }
 
 #[tokio::test]

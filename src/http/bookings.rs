@@ -1,0 +1,114 @@
+//! The routes of events and their seats: book one, give it back, look.
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::answer::Rejection;
+use super::body::{self, Field, Numbers};
+use super::desk::{Asked, Desk};
+use super::{answer, headers};
+use crate::domain::{Booked, Booking, Cancelled};
+use crate::engine::operation::{Cancellation, EventRead};
+use crate::strategy::BookingRow;
+
+/// The body of a booking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BookingBody {
+    /// The event.
+    pub event_id: i64,
+    /// Who wants to go.
+    pub user_id: i64,
+}
+
+impl BookingBody {
+    /// Its fields.
+    pub const FIELDS: [Field; 2] = [body::EVENT_ID, body::USER_ID];
+}
+
+impl Numbers for BookingBody {
+    type Values = [i64; 2];
+
+    fn values(&self) -> [i64; 2] {
+        [self.event_id, self.user_id]
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    booking_id: Uuid,
+    event_id: i64,
+    seats_left: i64,
+}
+
+/// `POST /bookings`: `{"eventId":1,"userId":7}` → 201 with the booking's id.
+pub async fn book(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+    let asked = desk.read_booking(request).await?;
+    let event_id = asked.operation.event;
+    let outcome = desk.carry_out(asked).await;
+    Ok(answer::outcome(&outcome, |&Booked { booking_id, seats_left, version }| {
+        let response = answer::json(StatusCode::CREATED, &Made { booking_id, event_id, seats_left });
+        answer::with_versions(response, format_args!("events/{event_id}={version}"))
+    }))
+}
+
+/// `DELETE /bookings/{id}` → 204; the seat is free again.
+pub async fn cancel(
+    State(desk): State<Desk>,
+    Path(booking): Path<String>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let asked = desk.read_cancellation(request, &booking).await?;
+    let outcome = desk.carry_out(asked).await;
+    Ok(answer::outcome(&outcome, |Cancelled { event_id, version }| {
+        answer::with_versions(StatusCode::NO_CONTENT.into_response(), format_args!("events/{event_id}={version}"))
+    }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventShown<'a> {
+    event_id: i64,
+    capacity: i64,
+    booked: i64,
+    is_booked: bool,
+    bookings: &'a [BookingRow],
+}
+
+/// `GET /events/{id}`: the event and its bookings; `isBooked` when no seat is left.
+pub async fn read_event(
+    State(desk): State<Desk>,
+    Path(event): Path<String>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let event_id = body::id(body::EVENT_ID, &event)?;
+    let asked = desk.asked(&request.into_parts().0, EventRead { event: event_id })?;
+    let outcome = desk.carry_out(asked).await;
+    Ok(answer::outcome(&outcome, |(event, bookings)| {
+        let (capacity, booked) = (event.capacity, event.booked);
+        let shown = EventShown { event_id, capacity, booked, is_booked: booked >= capacity, bookings };
+        answer::with_etag(answer::json(StatusCode::OK, &shown), event.version)
+    }))
+}
+
+impl Desk {
+    async fn read_booking(&self, request: Request) -> Result<Asked<Booking>, Rejection> {
+        let (parts, body) = request.into_parts();
+        let BookingBody { event_id, user_id } =
+            body::numbers(&parts.headers, body, &BookingBody::FIELDS, self.app.engine.limits()).await?;
+        headers::no_version(&parts.headers, self.approach)?;
+        self.asked(&parts, Booking { event: event_id, user: user_id })
+    }
+
+    async fn read_cancellation(&self, request: Request, booking: &str) -> Result<Asked<Cancellation>, Rejection> {
+        let (parts, body) = request.into_parts();
+        let booking = body::booking_id(booking)?;
+        body::nothing(&parts.headers, body, self.app.engine.limits()).await?;
+        headers::no_version(&parts.headers, self.approach)?;
+        self.asked(&parts, Cancellation { booking })
+    }
+}

@@ -1,0 +1,72 @@
+//! One approach's routes, and what they share: from a request to what it asks for, and from there to the engine.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::request::Parts;
+use axum::routing::{delete, get, patch, post};
+use uuid::Uuid;
+
+use super::answer::Rejection;
+use super::guard::SessionId;
+use super::{App, balances, bookings, counters, headers, reset, transfers};
+use crate::engine::operation::Operation;
+use crate::engine::{Experiment, Outcome};
+use crate::strategy::Approach;
+
+/// The routes of every approach, for people.
+pub const ROUTES: &str = "/balance, /balance/{userId}, /deposit, /withdraw, /transfer, /bookings, /bookings/{id}, \
+                          /events/{id}, /counters/{id}, /counters/{id}/increment and /reset";
+
+/// The state of one approach's routes.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// What all routes share.
+    pub app: Arc<App>,
+    /// Whose routes they are.
+    pub approach: Approach,
+}
+
+/// What a request asks for, without the request: its headers keep the connection's read buffer from being used again,
+/// which is 8 KB for each request that waits.
+#[derive(Debug)]
+pub struct Asked<O> {
+    id: Uuid,
+    /// What to do.
+    pub operation: O,
+    experiment: Experiment,
+}
+
+impl Desk {
+    /// All routes of the approach.
+    pub fn routes(&self, prefix: &str) -> Router {
+        let path = |path: &str| format!("{prefix}{path}");
+        Router::new()
+            .route(&path("/balance"), patch(balances::change).get(balances::read_by_query))
+            .route(&path("/balance/{userId}"), get(balances::read_by_path))
+            .route(&path("/deposit"), post(balances::deposit))
+            .route(&path("/withdraw"), post(balances::withdraw))
+            .route(&path("/transfer"), post(transfers::transfer))
+            .route(&path("/bookings"), post(bookings::book))
+            .route(&path("/bookings/{bookingId}"), delete(bookings::cancel))
+            .route(&path("/events/{eventId}"), get(bookings::read_event))
+            .route(&path("/counters/{counterId}"), get(counters::read))
+            .route(&path("/counters/{counterId}/increment"), post(counters::increment))
+            .route(&path("/reset"), post(reset::reset))
+            .with_state(self.clone())
+    }
+
+    /// What a request with these headers asks for.
+    ///
+    /// # Errors
+    /// The 422 to answer to a bad experiment header.
+    pub fn asked<O>(&self, parts: &Parts, operation: O) -> Result<Asked<O>, Rejection> {
+        let experiment = headers::experiment(&parts.headers, self.app.lab_headers)?;
+        Ok(Asked { id: SessionId::of(&parts.extensions).0, operation, experiment })
+    }
+
+    /// Does it.
+    pub async fn carry_out<O: Operation>(&self, Asked { id, operation, experiment }: Asked<O>) -> Outcome<O::Done> {
+        self.app.engine.run(id, self.approach, operation, experiment).await
+    }
+}

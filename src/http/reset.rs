@@ -1,0 +1,62 @@
+//! `POST /reset`: all data replaced by a seed's.
+
+use std::str::FromStr;
+
+use axum::body::Bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use strum::VariantNames;
+
+use super::answer::{self, Rejection};
+use super::body;
+use super::desk::Desk;
+use crate::database::seed::Seed;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetBody {
+    seed: Option<String>,
+}
+
+/// `POST /reset`: no body, an empty one, `{"seed":"mixed"}` or `?seed=mixed` → `{"seed":"mixed"}`.
+pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+    let app = &desk.app;
+    let (parts, body) = request.into_parts();
+    let bytes = body::collect(body, app.engine.limits()).await?;
+    let seed = chosen_seed(&parts.uri, &parts.headers, &bytes)?.unwrap_or(app.seed);
+    Ok(match app.engine.reset(seed).await {
+        Ok(()) => answer::json(StatusCode::OK, &ResetDone { seed: seed.into() }),
+        Err(error) => answer::failure(&error),
+    })
+}
+
+#[derive(Serialize)]
+struct ResetDone {
+    seed: &'static str,
+}
+
+fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Rejection> {
+    let Query(query) = Query::<ResetBody>::try_from_uri(uri)
+        .map_err(|error| Rejection::invalid(format!("query: {}", error.body_text())))?;
+    let in_body = if body.trim_ascii().is_empty() {
+        None
+    } else {
+        body::require_json(headers)?;
+        let body: ResetBody = body::from_object(body).map_err(|error| {
+            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            Rejection::new(status, format!("body: expected nothing or {{\"seed\":\"…\"}}: {error}"))
+        })?;
+        body.seed
+    };
+    let name = match (query.seed, in_body) {
+        (Some(query), Some(body)) if query != body => {
+            return Err(Rejection::invalid(format!("seed: the query says {query:?}, the body {body:?}; give one")));
+        }
+        (query, body) => query.or(body),
+    };
+    let unknown =
+        |name: &str| Rejection::invalid(format!("seed: expected one of {}, found {name:?}", Seed::VARIANTS.join(", ")));
+    name.map(|name| Seed::from_str(&name).map_err(|_| unknown(&name))).transpose()
+}

@@ -1,0 +1,131 @@
+//! # in-process-mutex: a lock that only this process knows
+//!
+//! **Idea.** There is one server, so a mutex a row in its memory is enough: lock, read, decide, write, unlock. No
+//! transaction, no lock in the database, the simplest code of all.
+//!
+//! **Guarantee.** Safe as long as *everybody* who writes goes through this one process. A second server (a rolling
+//! deployment, a second replica, a nightly job, an operator with psql) knows nothing of the mutex, and updates are lost as with
+//! [`super::naive`]. It is safe on the developer's machine and broken in production, which is the worst order.
+//!
+//! Nor is it atomic: the two writes of a transfer are two transactions. A server that dies between them leaves one of
+//! them done. All is read and decided before the first write, so at least a *refusal* changes nothing.
+//!
+//! **Cost.** No wait in the database at all, and the lock is handed over in memory. It is held across round trips, so a slow
+//! database makes a long queue; the queue is bounded, and so is the wait. Rows are locked in one order, or two transfers would
+//! wait for each other for ever: no database is there to find the deadlock.
+//!
+//! **How it fails.** Silently, on the day of the second server.
+
+use async_trait::async_trait;
+
+use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Row, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
+use crate::error::{Error, Refusal};
+use crate::session::Session;
+use crate::session::statement::Statement;
+use uuid::Uuid;
+
+const READ: Statement = Statement::reads("read", "select balance, version from users where id = $1");
+
+const WRITE: Statement = Statement::writes(
+    "write",
+    "update users set balance = $2, version = version + 1 where id = $1 returning balance, version",
+);
+
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 where id = $1 \
+     returning $3::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+const READ_COUNTER: Statement = Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
+);
+
+const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
+
+static CARD: Card = Card {
+    aliases: &[],
+    idea: "A mutex a row in this process's memory around read, decide, write: safe until there is a second server.",
+    claims: Claims::all(Claim::SafeOnOneServer),
+    unsupported_because: "",
+    honours_if_match: false,
+    statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER, READ_BOOKING],
+};
+
+/// The approach `in-process-mutex`; see the [module](self).
+pub struct InProcessMutex;
+
+#[async_trait]
+impl Strategy for InProcessMutex {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+        session.lock_in_process(&[Row::User(change.user)]).await?;
+        let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
+        let balance = changed_balance(seen.balance, change.amount)?;
+        let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
+        Ok(changed)
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        session.lock_in_process(&[Row::User(transfer.from), Row::User(transfer.to)]).await?;
+        let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
+        let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
+        let mut written = Vec::with_capacity(2);
+        for user in transfer.in_order() {
+            let balance = if user == transfer.from { payer } else { payee };
+            written.push(session.fetch_optional(&WRITE, (user, balance)).await?.ok_or(Refusal::UserNotFound)?);
+        }
+        Ok(transfer.in_direction([written[0], written[1]]))
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        session.lock_in_process(&[Row::Event(event)]).await?;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&seen, guest.known()?)?;
+        let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        let booked = session.fetch_optional(&WRITE_EVENT, (event, taken, id)).await?;
+        Ok(booked.ok_or(Refusal::EventNotFound)?)
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        session.lock_in_process(&[Row::Counter(id)]).await?;
+        let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        let value = incremented(seen.value)?;
+        let counted = session.fetch_optional(&WRITE_COUNTER, (id, value)).await?.ok_or(Refusal::CounterNotFound)?;
+        Ok(counted)
+    }
+
+    /// Who cancels must hold the same mutex as those who book, or their absolute writes would undo the cancellation.
+    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+        let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
+        let (event,): (i64,) = found.ok_or(Refusal::BookingNotFound)?;
+        session.lock_in_process(&[Row::Event(event)]).await?;
+        Ok(session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?)
+    }
+}

@@ -1,0 +1,136 @@
+//! # serializable: as if one after the other
+//!
+//! **Idea.** Write the transaction as if nobody else existed, and let the database make it true: SERIALIZABLE. What cannot be
+//! put into some serial order is rolled back with 40001 and starts again.
+//!
+//! **Guarantee.** The strongest there is, for any transaction, also those whose decisions rest on rows that they do not
+//! write (write skew) or that do not exist yet (phantoms). PostgreSQL does it with Serializable Snapshot Isolation: it
+//! lets everybody run on snapshots, tracks who read what others write, and breaks dangerous structures of such
+//! dependencies (Ports and Grittner, "Serializable Snapshot Isolation in PostgreSQL", VLDB 2012).
+//!
+//! Two things are easily forgotten. 40001 may come from *any* statement, COMMIT included, so what was read is not valid
+//! until COMMIT has succeeded: no answer before that. And everybody must play: one writer at a lower level voids the
+//! guarantee for all.
+//!
+//! **Cost.** Bookkeeping of reads (predicate locks), and aborts: more than strictly necessary, since the tracking is
+//! by page or by table when rows are many or a scan is sequential, as on tiny tables. On a hot row it is
+//! [`super::repeatable_read`] with more aborts.
+//!
+//! **How it fails.** By giving up (503) under contention; never by a wrong answer.
+
+use async_trait::async_trait;
+
+use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    incremented, seats_taken, transferred_balances,
+};
+use crate::error::{Error, Refusal};
+use crate::session::Session;
+use crate::session::statement::{Isolation, Statement};
+use uuid::Uuid;
+
+const READ: Statement = Statement::reads("read", "select balance, version from users where id = $1");
+
+const WRITE: Statement = Statement::writes(
+    "write",
+    "update users set balance = $2, version = version + 1 where id = $1 returning balance, version",
+);
+
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const INSERT_BOOKING: Statement =
+    Statement::writes("insert-booking", "insert into bookings (event_id, user_id) values ($1, $2) returning id");
+
+const WRITE_EVENT: Statement = Statement::writes(
+    "write-event",
+    "update events set booked = $2, version = version + 1 where id = $1 \
+     returning $3::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+const READ_COUNTER: Statement = Statement::reads("read-counter", "select value, version from counters where id = $1");
+
+const WRITE_COUNTER: Statement = Statement::writes(
+    "write-counter",
+    "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
+);
+
+static CARD: Card = Card {
+    aliases: &[],
+    idea: "Read, decide, write at SERIALIZABLE; what fits no serial order gets 40001, at COMMIT too, and starts again.",
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
+    honours_if_match: false,
+    statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
+};
+
+/// The approach `serializable`; see the [module](self).
+pub struct Serializable;
+
+#[async_trait]
+impl Strategy for Serializable {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+        session.begin(Isolation::Serializable).await?;
+        let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
+        let balance = changed_balance(seen.balance, change.amount)?;
+        let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
+        session.commit().await?;
+        Ok(changed)
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        session.begin(Isolation::Serializable).await?;
+        let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
+        let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
+        let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
+        // In the order of their ids: opposite transfers conflict, and seldom deadlock.
+        let mut written = Vec::with_capacity(2);
+        for user in transfer.in_order() {
+            let balance = if user == transfer.from { payer } else { payee };
+            written.push(session.fetch_optional(&WRITE, (user, balance)).await?.ok_or(Refusal::UserNotFound)?);
+        }
+        session.commit().await?;
+        Ok(transfer.in_direction([written[0], written[1]]))
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        session.begin(Isolation::Serializable).await?;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let taken = seats_taken(&seen, guest.known()?)?;
+        let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
+        let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;
+        session.commit().await?;
+        Ok(booked)
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        let id = increment.counter;
+        session.begin(Isolation::Serializable).await?;
+        let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
+        let value = incremented(seen.value)?;
+        let counted = session.fetch_optional(&WRITE_COUNTER, (id, value)).await?.ok_or(Refusal::CounterNotFound)?;
+        session.commit().await?;
+        Ok(counted)
+    }
+
+    /// At the same level as those who book: one writer below it voids the guarantee for all.
+    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+        session.begin(Isolation::Serializable).await?;
+        let cancelled = session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?;
+        session.commit().await?;
+        Ok(cancelled)
+    }
+}

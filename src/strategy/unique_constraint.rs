@@ -1,0 +1,121 @@
+//! # unique-constraint: claim it, and let the index decide
+//!
+//! **Idea.** A thing that exists once gets a row that can exist once. A seat is not "one less than before" but *this* seat:
+//! INSERT claims the lowest free one, a unique index over (event, seat) decides who was first, and who was not tries the
+//! next. Nothing is locked by hand, nothing is compared.
+//!
+//! **Guarantee.** Safe at any isolation level: a unique index is enforced across all transactions, also those that cannot see
+//! each other. An insert that meets the same key of an unfinished transaction waits for its end, and then succeeds or
+//! conflicts. A second index over (event, user) makes sure that a user books once.
+//!
+//! ON CONFLICT DO NOTHING turns the conflict into "no row" instead of an error that would abort the transaction. It does not
+//! say *which* index refused, so a look afterwards does.
+//!
+//! "Pure inserters don't deadlock" is a myth: two transactions that insert the same two keys in opposite order do. Here each
+//! inserts one row, and then takes the event's row, which everybody takes last.
+//!
+//! **Cost.** Free seats do not contend: n clients claim n seats side by side, until they come to count. The last
+//! seats are fought for: whoever waited in vain starts with the next one, at most capacity times.
+//!
+//! **How it fails.** It needs things that can be named one by one. Money cannot, and neither can a counter: not supported.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Card, Claim, Claims, Guest, Strategy};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred,
+};
+use crate::error::{Error, Refusal};
+use crate::session::Session;
+use crate::session::statement::{Isolation, Statement};
+
+const READ_EVENT: Statement = Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+
+const READ_GUEST: Statement = Statement::reads(
+    "read-guest",
+    "select exists(select from users where id = $2) as exists, \
+            exists(select from bookings where event_id = $1 and user_id = $2) as booked",
+);
+
+const CLAIM: Statement = Statement::writes(
+    "claim",
+    "insert into bookings (event_id, user_id, seat, by_constraint) \
+     select $1, $2, free.seat, true from generate_series(1, $3) as free (seat) \
+     where not exists (select from bookings where event_id = $1 and bookings.seat = free.seat) \
+     order by free.seat limit 1 on conflict do nothing returning id",
+);
+
+const SEATS_FREE: Statement =
+    Statement::reads("seats-free", "select count(seat) < $2 from bookings where event_id = $1");
+
+const COUNT: Statement = Statement::writes(
+    "count",
+    "update events set booked = booked + 1, version = version + 1 where id = $1 \
+     returning $2::uuid as booking_id, capacity - booked as seats_left, version",
+);
+
+static CARD: Card = Card {
+    aliases: &[],
+    idea: "INSERT claims the lowest free seat; a unique index decides who was first, the others try the next.",
+    claims: Claims {
+        balance: Claim::Unsupported,
+        transfer: Claim::Unsupported,
+        booking: Claim::Safe,
+        counter: Claim::Unsupported,
+    },
+    unsupported_because: "a unique constraint decides who gets a thing that exists once, such as a seat; a sum of money or a counter is none",
+    honours_if_match: false,
+    statements: &[READ_EVENT, READ_GUEST, CLAIM, SEATS_FREE, COUNT],
+};
+
+/// The approach `unique-constraint`; see the [module](self).
+pub struct UniqueConstraint;
+
+#[async_trait]
+impl Strategy for UniqueConstraint {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, Error> {
+        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    }
+
+    async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, Error> {
+        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        let Booking { event, user } = booking;
+        session.begin(Isolation::ReadCommitted).await?;
+        let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
+        // At most once a seat: each round finds a seat taken that was free before, or ends.
+        for _ in 0..=seen.capacity {
+            let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+            if guest.known()? {
+                return Err(Refusal::AlreadyBooked.into());
+            }
+            if let Some((id,)) = session.fetch_optional::<(Uuid,)>(&CLAIM, (event, user, seen.capacity)).await? {
+                let booked = match session.fetch_one(&COUNT, (event, id)).await {
+                    // events_not_oversold: others, who fill no `seat`, have the rest.
+                    Err(Error::Constraint(_)) => return Err(Refusal::SoldOut.into()),
+                    counted => counted?,
+                };
+                session.commit().await?;
+                return Ok(booked);
+            }
+            let (free,): (bool,) = session.fetch_one(&SEATS_FREE, (event, seen.capacity)).await?;
+            if !free {
+                // The user may have got one of the last seats by another request, which is then the reason.
+                let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+                return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
+            }
+        }
+        Err(Error::Conflict("Too much contention: each seat was taken by somebody else".into()))
+    }
+
+    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
+        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    }
+}
