@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 use reqwest::{Method, RequestBuilder};
@@ -15,7 +14,7 @@ use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use tokio::task::JoinSet;
 
-use crate::common::{Answer, Lab, Setup, claiming, eventually};
+use crate::common::{Answer, Lab, Setup, claiming, crowded, eventually};
 
 const CLIENTS: usize = 64;
 
@@ -231,8 +230,7 @@ async fn what_is_safe_on_one_server_is_broken_on_two() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn think_time_breaks_no_safe_workload() {
-    let limits = Limits { row_sessions: 32, ..Limits::default() };
-    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe(Workload::Transfer) {
         reset(&lab, Seed::Transfer).await;
         let answers = race(64, 16, transfers(&[&lab], approach, true)).await;

@@ -5,14 +5,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use concurrency_lab::config::Limits;
 use concurrency_lab::lab::load::{self, Plan};
 use concurrency_lab::lab::referee::{History, Judgement, State, judge};
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 use hyper::header::HeaderValue;
 use reqwest::Method;
 
-use crate::common::{Lab, Setup, claiming};
+use crate::common::{Lab, Setup, claiming, crowded};
 
 const AMOUNT: i64 = -2;
 
@@ -96,8 +95,7 @@ async fn two_servers_on_one_database_are_as_safe_as_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn think_time_and_no_limit_by_row_break_no_safe_approach() {
-    let limits = Limits { row_sessions: 32, ..Limits::default() };
-    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe() {
         lab.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let think_time = Some(Duration::from_millis(1));

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use concurrency_lab::config::Limits;
+use concurrency_lab::config::{Limits, RetryPolicy};
 use concurrency_lab::database::Database;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::domain::Account;
@@ -192,6 +192,13 @@ impl Answer {
     pub fn expect(&self, status: u16, body: &str) {
         assert_eq!((self.status.as_u16(), self.body.as_str()), (status, body));
     }
+}
+
+/// Limits that let everybody race at once, and lose as often as it takes: on a busy machine those that retry may need
+/// longer than they have by default.
+pub fn crowded() -> Limits {
+    let patient = RetryPolicy { deadline: Duration::from_mins(1), attempts: 100_000, ..RetryPolicy::default() };
+    Limits { row_sessions: 32, retry: patient, ..Limits::default() }
 }
 
 /// The approaches that offer a workload.
