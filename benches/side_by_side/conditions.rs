@@ -50,7 +50,7 @@ async fn postgres(stage: &Stage) -> Result<String, sqlx::Error> {
     for name in SETTINGS {
         let value: String =
             sqlx::query_scalar("select current_setting($1)").bind(name).fetch_one(&mut connection).await?;
-        text.push_str(&format!(", {name} {value}"));
+        text.extend([", ", name, " ", &value]);
     }
     connection.close().await?;
     Ok(text)

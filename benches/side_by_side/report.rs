@@ -157,10 +157,7 @@ fn wanted(results: &Results) -> Vec<Goal> {
 
 /// A broken approach is measured like the others and must not be taken for one of them.
 fn label(approach: Approach) -> String {
-    match approach.card().claims.balance {
-        Claim::Broken => format!("{approach} (broken)"),
-        _ => approach.to_string(),
-    }
+    if approach.card().claims.balance == Claim::Broken { format!("{approach} (broken)") } else { approach.to_string() }
 }
 
 fn ratio(ratio: Option<Spread>) -> String {
