@@ -3,6 +3,7 @@
 //! All servers are up all the time, each with its pool open, so that a point differs from the next one in nothing but
 //! who gets the load. An idle server costs nothing that could be seen beside a loaded one.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub struct Stage {
     pub pgbench: Pgbench,
     /// The pools in this process.
     pub pools: Pools,
-    servers: Vec<(Setup, OwnServer)>,
+    /// One for each [`Setup`].
+    servers: HashMap<Setup, OwnServer>,
     bare_axum: OwnServer,
     cluster: Cluster,
 }
@@ -45,9 +47,9 @@ impl Stage {
         let pgbench_program = find_pgbench()?;
         let cluster = Cluster::start_temporary(None, max_connections()).await.map_err(Failure::environment)?;
         let endpoint = postgres::running_endpoint(cluster.data_dir()).map_err(Failure::environment)?;
-        let mut servers = Vec::new();
+        let mut servers = HashMap::new();
         for setup in Setup::ALL {
-            servers.push((setup, OwnServer::start(server(setup, &endpoint)?).await.map_err(Failure::environment)?));
+            servers.insert(setup, OwnServer::start(server(setup, &endpoint)?).await.map_err(Failure::environment)?);
         }
         let bare_axum = OwnServer::start(bare_axum()?).await.map_err(Failure::environment)?;
         let options = cluster.connect_options().options([("search_path", SCHEMA)]);
@@ -66,8 +68,7 @@ impl Stage {
 
     /// Where a server listens.
     pub fn server(&self, setup: Setup) -> &Target {
-        let found = self.servers.iter().find(|(found, _)| *found == setup);
-        found.map_or(&self.bare_axum.target, |(_, server)| &server.target)
+        &self.servers[&setup].target
     }
 
     /// Where the default server listens.
@@ -104,7 +105,7 @@ impl Stage {
     pub async fn take_down(self) -> Result<(), Failure> {
         self.pools.close().await;
         self.pgbench.close().await;
-        for (_, server) in self.servers {
+        for server in self.servers.into_values() {
             server.stop().await.map_err(Failure::environment)?;
         }
         self.bare_axum.stop().await.map_err(Failure::environment)?;
