@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -35,9 +36,9 @@ struct UserBalance {
 pub async fn change(
     State(desk): State<Desk>,
     id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Rejection> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     desk.change(*id, &headers, body, Amounts::Any, Some).await
 }
 
@@ -45,9 +46,9 @@ pub async fn change(
 pub async fn deposit(
     State(desk): State<Desk>,
     id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Rejection> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     desk.change(*id, &headers, body, Amounts::Positive, Some).await
 }
 
@@ -55,14 +56,15 @@ pub async fn deposit(
 pub async fn withdraw(
     State(desk): State<Desk>,
     id: Extension<SessionId>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Rejection> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     desk.change(*id, &headers, body, Amounts::Positive, i64::checked_neg).await
 }
 
 /// `PATCH /ceiling/balance`: everything that HTTP costs and nothing else; the limit of what any approach can reach here.
-pub async fn ceiling(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Rejection> {
+pub async fn ceiling(State(app): State<Arc<App>>, request: Request) -> Result<Response, Rejection> {
+    let (Parts { headers, .. }, body) = request.into_parts();
     body::balance(&headers, body, Amounts::Any, app.engine.limits()).await?;
     Ok(answer::json(StatusCode::OK, &Balance { balance: 10_000 }))
 }

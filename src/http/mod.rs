@@ -22,12 +22,16 @@ pub mod listener;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, Request, StatusCode, Uri};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, patch, post};
+use hyper::body::Incoming;
+use std::convert::Infallible;
 use strum::IntoEnumIterator;
+use tower::{Service, ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::database::seed::Seed;
@@ -76,11 +80,21 @@ pub fn router(app: Arc<App>) -> Router {
                 .merge(desk(&prefix, &state));
         }
     }
-    router
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(app, guard::guard))
+    router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed)
+}
+
+/// The routes with what every request passes. Around the router and not `Router::layer`ed into it, which would box and
+/// clone the layers once more for each request.
+pub fn service(
+    app: Arc<App>,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+    ServiceBuilder::new()
+        .map_request(|request: Request<Incoming>| request.map(Body::new))
         .layer(CatchPanicLayer::custom(answer::panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
+        .service(router(app))
+        .map_response(|response: axum::http::Response<_>| response.map(Body::new))
 }
 
 /// The routes of one approach.
