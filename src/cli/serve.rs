@@ -17,7 +17,7 @@ use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
 use crate::database::seed::Seed;
 use crate::database::{Database, Seeded};
 use crate::engine::Engine;
-use crate::http::{App, listener, router};
+use crate::http::{App, Front, listener};
 use crate::postgres::{self, Cluster, Status};
 use crate::strategy::Approach;
 
@@ -113,7 +113,7 @@ async fn serve_from(
     announce(source, address)?;
 
     let mut failed = None;
-    listener::serve(listener, router(app), &limits, async {
+    listener::serve(listener, Front::new(app), &limits, async {
         failed = tokio::select! {
             () = interrupted() => None,
             () = parent_gone(arguments.temporary) => None,

@@ -1,10 +1,11 @@
 //! The engine: takes an operation from a request to its end, whatever becomes of the request.
 //!
-//! Each operation runs in a task of its own. A client that hangs up drops its request's future, and nothing else:
-//! the task goes on to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
+//! A client that hangs up drops its request's future, and nothing else: its operation goes on in a task of its own
+//! ([`unabandoned`]) to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
 //! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
 
 pub mod retry;
+pub mod unabandoned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,7 @@ use crate::session::probe::{Span, ThinkTime, Trace};
 use crate::strategy::{Approach, Strategy};
 
 use retry::Retries;
+use unabandoned::Unabandoned;
 
 /// Runs operations. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -100,10 +102,9 @@ impl Engine {
     /// [`Error::NotDone`] when it certainly was not done, else [`Error::OutcomeUnknown`].
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
         let database = self.database.clone();
-        let task = self.tasks.spawn(async move { database.reset(seed).await });
-        match tokio::time::timeout(self.limits.request_timeout, task).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(panic)) => Err(Error::Bug(format!("a reset panicked: {panic}").into())),
+        let reset = Unabandoned::new(&self.tasks, async move { database.reset(seed).await });
+        match tokio::time::timeout(self.limits.request_timeout, reset).await {
+            Ok(done) => done,
             Err(_elapsed) => Err(Error::OutcomeUnknown("the reset is still running".into())),
         }
     }
@@ -126,15 +127,11 @@ impl Engine {
         let trace = attach_probes(&mut session, experiment);
         let attempts = Arc::new(AtomicU32::new(0));
         let retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
-        let task = self.tasks.spawn(settle(session, retries, approach.strategy(), operation));
-        let result = match tokio::time::timeout(self.limits.request_timeout, task).await {
-            Ok(Ok(settled)) => settled,
-            Ok(Err(panic)) => {
-                tracing::error!(session = %id, %panic, "an operation panicked");
-                Err(Error::Bug("an operation panicked".into()))
-            }
+        let settled = Unabandoned::new(&self.tasks, settle(session, retries, approach.strategy(), operation));
+        let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
+            Ok(settled) => settled,
             Err(_elapsed) if O::CHANGES => {
-                Err(Error::OutcomeUnknown("the request timed out while its task runs on".into()))
+                Err(Error::OutcomeUnknown("the request timed out while its operation goes on".into()))
             }
             Err(_elapsed) => Err(Error::NotDone("Waited too long for the database".into())),
         };

@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use tower_http::catch_panic::ResponseForPanic;
 
 use crate::domain::Account;
 use crate::engine::Outcome;
@@ -135,11 +136,17 @@ impl IntoResponse for Rejection {
 }
 
 /// The answer when a handler panicked: a fault of ours.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is CatchPanicLayer's")]
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
-    error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+#[derive(Debug, Clone, Copy)]
+pub struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = text.unwrap_or("no message"), "a handler panicked");
+        error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+    }
 }
 
 fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt::Arguments<'_>) {

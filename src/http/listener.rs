@@ -1,5 +1,6 @@
 //! Client connections: accepted up to a bound, served with time limits, and ended gracefully.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +8,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Front;
 use crate::config::Limits;
 
 /// Connections that the kernel may hold for us until they are accepted; it caps this by `net.core.somaxconn`.
@@ -36,7 +37,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` resolves, then lets requests in flight finish, for as long as `limits.drain` allows.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, front: Front, limits: &Limits, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout);
     let connections = GracefulShutdown::new();
@@ -55,7 +56,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let front = front.clone();
+        let service = service_fn(move |request| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        });
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -15,7 +15,7 @@ use concurrency_lab::database::Database;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::domain::Account;
 use concurrency_lab::engine::Engine;
-use concurrency_lab::http::{App, listener, router};
+use concurrency_lab::http::{App, Front, listener};
 use concurrency_lab::postgres::Cluster;
 use concurrency_lab::strategy::Approach;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -113,7 +113,7 @@ impl Lab {
         let address = socket.local_addr().expect("its address");
         let token = CancellationToken::new();
         let stopped = token.clone().cancelled_owned();
-        tokio::spawn(async move { listener::serve(socket, router(Arc::new(app)), &setup.limits, stopped).await });
+        tokio::spawn(async move { listener::serve(socket, Front::new(Arc::new(app)), &setup.limits, stopped).await });
         Self { address, http: Client::new(), engine, options, _stop: token.drop_guard(), cluster }
     }
 

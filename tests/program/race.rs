@@ -124,10 +124,7 @@ async fn liar() -> String {
         );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let limits = concurrency_lab::config::Limits::default();
-    tokio::spawn(async move {
-        concurrency_lab::http::listener::serve(listener, router, &limits, std::future::pending()).await;
-    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
 
