@@ -65,7 +65,7 @@ impl Pools {
 async fn work_on_ours(pool: Pool, end: Instant) -> Result<u64, Failure> {
     let mut changes = 0;
     while Instant::now() < end {
-        let mut lease = pool.lease().await.map_err(Failure::environment)?;
+        let mut lease = pool.lease(Instant::now() + Duration::from_secs(30)).await.map_err(Failure::environment)?;
         change(lease.connection()).await?;
         changes += 1;
     }

@@ -102,7 +102,12 @@ impl Engine {
     /// [`Error::NotDone`] when it certainly was not done, else [`Error::OutcomeUnknown`].
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
         let database = self.database.clone();
-        let reset = Unabandoned::new(&self.tasks, async move { database.reset(seed).await });
+        let turn = database.turn_to_reset().await?;
+        let reset = Unabandoned::new(&self.tasks, async move {
+            let done = database.reset(seed).await;
+            drop(turn);
+            done
+        });
         match tokio::time::timeout(self.limits.request_timeout, reset).await {
             Ok(done) => done,
             Err(_elapsed) => Err(Error::OutcomeUnknown("the reset is still running".into())),

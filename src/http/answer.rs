@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use tower_http::catch_panic::ResponseForPanic;
 
+use super::guard::SessionId;
 use crate::domain::Account;
 use crate::engine::Outcome;
 use crate::error::{Error, Refusal};
@@ -23,6 +24,9 @@ pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
 pub const LAB_VERSIONS: HeaderName = HeaderName::from_static("lab-versions");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// About how long `Server-Timing` may get, in bytes: many clients and proxies take no more than 8 KB of headers.
+const SERVER_TIMING_MAX: usize = 4_096;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -67,11 +71,12 @@ pub fn status(error: &Error) -> StatusCode {
 }
 
 /// An error of an operation; logged here, once, if it is anything but an answer.
-pub fn failure(failure: &Error) -> Response<Body> {
+pub fn failure(session: SessionId, failure: &Error) -> Response<Body> {
+    let session = session.0;
     match failure {
-        Error::Bug(reason) => tracing::error!(%reason, "internal error"),
-        Error::OutcomeUnknown(reason) => tracing::warn!(%reason, "outcome unknown"),
-        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%reason, "not done"),
+        Error::Bug(reason) => tracing::error!(%session, %reason, "internal error"),
+        Error::OutcomeUnknown(reason) => tracing::warn!(%session, %reason, "outcome unknown"),
+        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%session, %reason, "not done"),
         Error::Refused(_) | Error::Unsupported(_) => {}
     }
     let mut response = error(status(failure), &failure.to_string());
@@ -83,6 +88,7 @@ pub fn failure(failure: &Error) -> Response<Body> {
 
 /// The answer to an operation on one user's balance; `changed` if it was to change it.
 pub fn account(
+    session: SessionId,
     outcome: &Outcome<Account>,
     body: impl FnOnce(&Account) -> Response<Body>,
     changed_user: Option<i64>,
@@ -97,7 +103,7 @@ pub fn account(
             }
             response
         }
-        Err(error) => failure(error),
+        Err(error) => failure(session, error),
     };
     response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(outcome.attempts));
     if !outcome.trace.is_empty() {
@@ -129,9 +135,7 @@ impl Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response<Body> {
-        let mut response = error(self.status, &self.message);
-        response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(0));
-        response
+        error(self.status, &self.message)
     }
 }
 
@@ -162,8 +166,12 @@ fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt
 /// A trace as `Server-Timing` (W3C): a metric a statement, in order, durations in ms. The wait for the row and the
 /// connection is a metric of its own before the statement that had to wait.
 fn server_timing(trace: &[Span]) -> String {
-    let mut metrics = Vec::with_capacity(trace.len() * 2);
+    let mut metrics: Vec<String> = Vec::with_capacity(trace.len() * 2);
     for span in trace {
+        if metrics.iter().map(String::len).sum::<usize>() > SERVER_TIMING_MAX {
+            metrics.push("more;desc=\"the rest is left out\"".to_owned());
+            break;
+        }
         if !span.waited.is_zero() {
             metrics.push(format!("wait;dur={:.3};desc=\"row and connection\"", span.waited.as_secs_f64() * 1e3));
         }
@@ -191,7 +199,7 @@ mod tests {
             (Error::Bug("oops".into()), 500, false),
         ];
         for (error, status, retry) in table {
-            let response = failure(&error);
+            let response = failure(SessionId(uuid::Uuid::nil()), &error);
             assert_eq!(response.status(), status, "{error:?}");
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{error:?}");
         }

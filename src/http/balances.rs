@@ -87,7 +87,7 @@ impl Desk {
         let (id, change, experiment) = self.read_change(request, amounts).await?;
         let outcome = self.app.engine.change_balance(id.0, self.approach, change, experiment).await;
         let body = |account: &Account| answer::json(StatusCode::OK, &Balance { balance: account.balance });
-        Ok(answer::account(&outcome, body, Some(change.user)))
+        Ok(answer::account(id, &outcome, body, Some(change.user)))
     }
 
     /// Takes from a request what it asks for, and lets go of it: its headers keep the connection's read buffer from
@@ -113,7 +113,7 @@ impl Desk {
         drop(request);
         let outcome = self.app.engine.read_balance(id.0, self.approach, user_id, experiment).await;
         let body = |account: &Account| answer::json(StatusCode::OK, &UserBalance { user_id, balance: account.balance });
-        Ok(answer::account(&outcome, body, None))
+        Ok(answer::account(id, &outcome, body, None))
     }
 }
 
@@ -127,11 +127,12 @@ struct ResetBody {
 pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
     let app = &desk.app;
     let (parts, body) = request.into_parts();
+    let id = SessionId::of(&parts.extensions);
     let bytes = body::collect(body, app.engine.limits()).await?;
     let seed = chosen_seed(&parts.uri, &parts.headers, &bytes)?.unwrap_or(app.seed);
     Ok(match app.engine.reset(seed).await {
         Ok(()) => answer::json(StatusCode::OK, &ResetDone { seed: seed.into() }),
-        Err(error) => answer::failure(&error),
+        Err(error) => answer::failure(id, &error),
     })
 }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use super::App;
-use super::answer::Rejection;
+use super::answer::{LAB_ATTEMPTS, Rejection};
 
 /// Echoed if the client sent one, else the session's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,9 +52,11 @@ pub fn admit<B>(app: &App, request: &mut Request<B>) -> Result<HeaderValue, Box<
     Ok(id)
 }
 
-/// Puts a request's id on its answer.
+/// Puts on an answer what every answer has: the request's id, and how often an operation was tried, if only 0 times.
 pub fn sign(response: &mut Response, id: HeaderValue) {
-    response.headers_mut().insert(REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.entry(LAB_ATTEMPTS).or_insert(HeaderValue::from_static("0"));
 }
 
 fn encoded(id: Uuid) -> HeaderValue {

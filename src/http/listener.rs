@@ -50,6 +50,8 @@ pub async fn serve(listener: TcpListener, front: Front, limits: &Limits, stop: i
         };
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
+            // Hung up before it was accepted: nobody's fault, and no reason to let others wait.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -72,14 +74,14 @@ pub async fn serve(listener: TcpListener, front: Front, limits: &Limits, stop: i
     drop(listener);
     let open = connections.count();
     if tokio::time::timeout(limits.drain, connections.shutdown()).await.is_err() {
-        tracing::warn!(open, "some requests did not finish within {} s", limits.drain.as_secs());
+        tracing::warn!(open_before = open, "some requests did not finish within {} s", limits.drain.as_secs());
     }
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are small and complete: nothing is gained by holding them back.
-    stream.set_nodelay(true)?;
+    // Answers are small and complete: nothing is gained by holding them back. It fails if the client is gone already.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }

@@ -10,3 +10,4 @@ mod headers;
 mod input;
 mod races;
 mod routes;
+mod swallowed;

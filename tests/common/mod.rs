@@ -98,7 +98,8 @@ impl Lab {
         Self::on(Arc::clone(&self.cluster), self.options.clone(), setup).await
     }
 
-    async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
+    /// A server on a database that the test has prepared.
+    pub async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
         let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
         let (database, _) = prepared.expect("a prepared database");
         let engine = Engine::new(database, setup.limits);
