@@ -1,7 +1,7 @@
 //! Every limit of the server, with its reason. Nothing waits, queues or retries without one.
 //!
-//! The defaults admit 10000 requests at once on one row, on every approach, on a machine that commits no more
-//! than a few hundred times a second: each wait is as long as 10000 such commits may take.
+//! The defaults admit 10000 requests at once on one row, on every approach, also on a machine whose disk makes no more than
+//! a hundred commits a second durable: a wait may be as long as 10000 such commits take.
 
 use std::time::Duration;
 
@@ -66,9 +66,9 @@ impl Default for Limits {
             pool_size: 32,
             row_sessions: 4,
             queue: 20_000,
-            queue_wait: Duration::from_secs(45),
+            queue_wait: Duration::from_mins(2),
             connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(75),
+            request_timeout: Duration::from_mins(3),
             statement_timeout: Duration::from_secs(10),
             statement_grace: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(8),

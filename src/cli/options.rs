@@ -56,11 +56,11 @@ pub struct LimitArgs {
     pub queue: u64,
 
     /// How long a request may wait for its row and its connection.
-    #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "45s", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "2m", value_name = "TIME", value_parser = time)]
     pub queue_wait: Duration,
 
     /// When a request is answered 504 although its operation still runs.
-    #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "75s", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "3m", value_name = "TIME", value_parser = time)]
     pub request_timeout: Duration,
 
     /// PostgreSQL's `statement_timeout`.
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_request_timeout_within_the_queues_wait_is_refused() {
-        let given = OnlyLimits::parse_from(["test", "--queue-wait=70s"]).limits;
+        let given = OnlyLimits::parse_from(["test", "--queue-wait=175s"]).limits;
         assert!(matches!(given.limits(), Err(CliError::Usage(_))));
     }
 
