@@ -229,6 +229,9 @@ require_rust() {
     stop "cargo is ${found%% *}, and Rust $wanted or newer is needed: rustup update stable" \
       "(if it did not come from rustup: https://rustup.rs)"
   fi
+  if [[ $1 == test ]] && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+    stop "cargo has no fmt or no clippy, which the tests use: rustup component add rustfmt clippy"
+  fi
 }
 
 main() {
@@ -259,7 +262,7 @@ main() {
       stop "newer versions: https://www.postgresql.org/download/ and https://go.dev/dl/"
     fi
   fi
-  require_rust
+  require_rust "$mode"
   say "everything for '$mode' is there"
 }
 

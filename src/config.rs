@@ -1,7 +1,7 @@
 //! Every limit of the server, with its reason. Nothing waits, queues or retries without one.
 //!
-//! The defaults admit 10000 requests at once on one row, on every approach, on a machine that commits no more
-//! than a few hundred times a second: each wait is as long as 10000 such commits may take.
+//! The defaults admit 10000 requests at once on one row, on every approach, also on a machine whose disk makes no more than
+//! a hundred commits a second durable: a wait may be as long as 10000 such commits take.
 
 use std::time::Duration;
 
@@ -15,17 +15,20 @@ pub struct Limits {
     /// costs more: each commit hands the row's lock over to one of all its waiters, and the connections that wait
     /// are missing elsewhere. At least 2, or no race could happen and every approach would look right.
     pub row_sessions: usize,
-    /// Requests that may wait for a row or a connection; the next one is turned away with 503.
+    /// Requests that may wait for a row, and as many for a connection; the next one is turned away with 503.
     pub queue: usize,
-    /// How long a request may wait for its row and its connection.
+    /// How long a request may wait for its row and its connection together.
     pub queue_wait: Duration,
     /// How long a new connection to the database may take to open.
     pub connect_timeout: Duration,
-    /// When the server answers 504 although the operation's task still runs. Longer than `queue_wait` and a
-    /// retry deadline together, so that a truthful 503 comes first.
+    /// When the server answers 504 although the operation goes on. Longer than `queue_wait` and a retry deadline
+    /// together, so that a truthful 503 comes first.
     pub request_timeout: Duration,
     /// `statement_timeout` of every connection.
     pub statement_timeout: Duration,
+    /// Longer than `statement_timeout` by this, a statement is not waited for any more: the server, which would have ended
+    /// it, cannot be heard. Without it, a network that drops packets silently would keep a connection for ever.
+    pub statement_grace: Duration,
     /// `lock_timeout` of every connection: shorter than the statement's, so that the reason is named.
     pub lock_timeout: Duration,
     /// `idle_in_transaction_session_timeout`: longer than the longest think time.
@@ -47,7 +50,7 @@ pub struct Limits {
 /// Bounds of the retry loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Time from the first attempt to the last one.
+    /// Time from the first attempt that lost to the last one.
     pub deadline: Duration,
     /// A net below the deadline: attempts that fail instantly must not spin.
     pub attempts: u32,
@@ -63,10 +66,11 @@ impl Default for Limits {
             pool_size: 32,
             row_sessions: 4,
             queue: 20_000,
-            queue_wait: Duration::from_secs(45),
+            queue_wait: Duration::from_mins(2),
             connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(75),
+            request_timeout: Duration::from_mins(3),
             statement_timeout: Duration::from_secs(10),
+            statement_grace: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(8),
             idle_in_transaction_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),

@@ -81,14 +81,19 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match dotenvy::dotenv() {
-        Ok(_) => {}
+    // Here only: a .env of a folder above is another project's, and may name its database.
+    match dotenvy::from_path(".env") {
+        Ok(()) => {}
         Err(error) if error.not_found() => {}
         Err(error) => return finish(Err(CliError::Usage(format!(".env: {error}")))),
     }
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let filter = EnvFilter::try_from_env("LAB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let wanted = std::env::var("LAB_LOG").unwrap_or_else(|_| "warn".to_owned());
+    let filter = match EnvFilter::try_new(&wanted) {
+        Ok(filter) => filter,
+        Err(error) => return finish(Err(CliError::Usage(format!("LAB_LOG: {wanted:?}: {error}")))),
+    };
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     finish(execute(cli.command, matches.subcommand().map(|(_, matches)| matches)))

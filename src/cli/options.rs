@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use strum::VariantNames;
 
+use super::CliError;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::seed::Seed;
 use crate::strategy::Approach;
@@ -23,6 +24,13 @@ pub struct DatabaseArgs {
     pub postgres_bin: Option<PathBuf>,
 }
 
+impl DatabaseArgs {
+    /// The database given, if any. An empty variable, as compose files have them, is none.
+    pub fn url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 /// Where the private database is kept.
 #[derive(Debug, Clone, Args)]
 pub struct DataDirArgs {
@@ -35,8 +43,8 @@ pub struct DataDirArgs {
 /// Limits of a server; see [`Limits`] for their reasons.
 #[derive(Debug, Clone, Args)]
 pub struct LimitArgs {
-    /// Database connections.
-    #[arg(long, env = "LAB_POOL_SIZE", default_value = "32", value_name = "N", value_parser = count(1, 1_000))]
+    /// Database connections; at least 2, or no two sessions could race.
+    #[arg(long, env = "LAB_POOL_SIZE", default_value = "32", value_name = "N", value_parser = count(2, 1_000))]
     pub pool_size: u64,
 
     /// Sessions that may work on one row at once; the others wait in the server. As many as --pool-size: no limit.
@@ -48,11 +56,11 @@ pub struct LimitArgs {
     pub queue: u64,
 
     /// How long a request may wait for its row and its connection.
-    #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "45s", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "2m", value_name = "TIME", value_parser = time)]
     pub queue_wait: Duration,
 
     /// When a request is answered 504 although its operation still runs.
-    #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "75s", value_name = "TIME", value_parser = time)]
+    #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "3m", value_name = "TIME", value_parser = time)]
     pub request_timeout: Duration,
 
     /// PostgreSQL's `statement_timeout`.
@@ -82,11 +90,21 @@ impl LimitArgs {
     ];
 
     /// The limits as given, and the others as they are by default.
-    pub fn limits(&self) -> Limits {
+    ///
+    /// # Errors
+    /// A request timeout that would answer 504 to a request that only waited.
+    pub fn limits(&self) -> Result<Limits, CliError> {
+        if self.request_timeout <= self.queue_wait + self.retry_deadline {
+            return Err(CliError::Usage(format!(
+                "--request-timeout: expected more than --queue-wait and --retry-deadline together ({:?}), found {:?}",
+                self.queue_wait + self.retry_deadline,
+                self.request_timeout
+            )));
+        }
         // Its bounds were checked when it was parsed.
         let count = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
         let default = Limits::default();
-        Limits {
+        Ok(Limits {
             pool_size: count(self.pool_size),
             row_sessions: count(self.row_sessions),
             queue: count(self.queue),
@@ -96,7 +114,7 @@ impl LimitArgs {
             lock_timeout: self.lock_timeout,
             retry: RetryPolicy { deadline: self.retry_deadline, ..default.retry },
             ..default
-        }
+        })
     }
 
     /// The options, for a server of one's own in another process.
@@ -157,7 +175,13 @@ mod tests {
     #[test]
     fn the_options_default_to_the_limits_defaults() {
         let given = OnlyLimits::parse_from(["test"]).limits;
-        assert_eq!(given.limits(), Limits::default());
+        assert_eq!(given.limits().unwrap(), Limits::default());
+    }
+
+    #[test]
+    fn a_request_timeout_within_the_queues_wait_is_refused() {
+        let given = OnlyLimits::parse_from(["test", "--queue-wait=175s"]).limits;
+        assert!(matches!(given.limits(), Err(CliError::Usage(_))));
     }
 
     #[test]
@@ -165,6 +189,6 @@ mod tests {
         let given =
             OnlyLimits::parse_from(["test", "--pool-size=7", "--queue-wait=1500ms", "--lock-timeout=90s"]).limits;
         let passed_on = std::iter::once("test".to_owned()).chain(given.to_arguments());
-        assert_eq!(OnlyLimits::parse_from(passed_on).limits.limits(), given.limits());
+        assert_eq!(OnlyLimits::parse_from(passed_on).limits.limits().unwrap(), given.limits().unwrap());
     }
 }

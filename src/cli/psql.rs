@@ -32,7 +32,7 @@ pub struct PsqlArgs {
 pub fn psql(arguments: &PsqlArgs) -> Result<(), CliError> {
     let mut command = Command::new(postgres::find_program("psql", arguments.database.postgres_bin.as_deref())?);
     command.env("PGOPTIONS", format!("-c search_path={SCHEMA}"));
-    if let Some(url) = &arguments.database.database_url {
+    if let Some(url) = arguments.database.url() {
         with_url(&mut command, url)?;
     } else {
         let data_dir = arguments.data_dir.data_dir.clone().unwrap_or_else(postgres::default_data_dir);

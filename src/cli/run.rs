@@ -1,7 +1,7 @@
 //! `concurrency-lab run`.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::io::{BufWriter, ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,6 +88,7 @@ impl From<TargetError> for CliError {
 /// # Errors
 /// [`CliError::ClaimFailed`] when a safe approach broke.
 pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
+    arguments.limits.limits()?;
     check(&arguments, matches)?;
     let targets = arguments.target.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
     if !targets.is_empty() {
@@ -98,8 +99,9 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
         raced = race_all(&arguments, std::slice::from_ref(&server.target)) => raced,
         _ = tokio::signal::ctrl_c() => Err(CliError::Environment("interrupted; the server is stopped".to_owned())),
     };
-    server.stop().await?;
-    raced
+    // What the race found matters more than how its server went.
+    let stopped = server.stop().await;
+    raced.and(stopped.map_err(CliError::from))
 }
 
 fn check(arguments: &RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
@@ -127,7 +129,7 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
     let program = std::env::current_exe().map_err(|error| CliError::Environment(error.to_string()))?;
     let mut server = Command::new(program);
     server.arg("serve").arg("--listen=127.0.0.1:0").args(arguments.limits.to_arguments());
-    match &arguments.database.database_url {
+    match arguments.database.url() {
         Some(url) => server.env("DATABASE_URL", url),
         None => server.arg("--temporary").env_remove("DATABASE_URL").env_remove("LAB_DATA_DIR"),
     };
@@ -155,18 +157,42 @@ async fn race_all(arguments: &RunArgs, targets: &[Target]) -> Result<(), CliErro
     }
     log.flush().map_err(cannot_write)?;
 
-    println!("{}", report::table(&rows));
-    for line in report::findings(&rows) {
-        println!("{line}");
+    print_lines(
+        std::iter::once(report::table(&rows))
+            .chain(report::findings(&rows))
+            .chain([format!("distinct answers: {}", path.display())]),
+    )?;
+    verdict(&rows)
+}
+
+/// Writes to standard output; whoever reads only the first lines of it (`| head`) is no error.
+fn print_lines(lines: impl Iterator<Item = String>) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        match writeln!(out, "{line}") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(CliError::Environment(format!("cannot write to standard output: {error}"))),
+            Ok(()) => {}
+        }
     }
-    println!("distinct answers: {}", path.display());
-    let failed: Vec<&str> =
-        rows.iter().filter(|row| row.verdict == Verdict::ClaimFailed).map(|row| row.approach.as_str()).collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(CliError::ClaimFailed(format!("claimed safe, but broken: {}", failed.join(", "))))
+    Ok(())
+}
+
+fn verdict(rows: &[Row]) -> Result<(), CliError> {
+    let with = |verdict| {
+        let names = rows.iter().filter(|row| row.verdict == verdict).map(|row| row.approach.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (failed, without_evidence) = (with(Verdict::ClaimFailed), with(Verdict::NoEvidence));
+    if !failed.is_empty() {
+        return Err(CliError::ClaimFailed(format!("claimed safe, but broken: {failed}")));
     }
+    if !without_evidence.is_empty() {
+        return Err(CliError::Environment(format!(
+            "no request was accepted or refused, so nothing is proved: {without_evidence}"
+        )));
+    }
+    Ok(())
 }
 
 /// The approaches asked for, in the order of the target.

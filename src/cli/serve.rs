@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
@@ -17,7 +18,7 @@ use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
 use crate::database::seed::Seed;
 use crate::database::{Database, Seeded};
 use crate::engine::Engine;
-use crate::http::{App, listener, router};
+use crate::http::{App, Front, listener};
 use crate::postgres::{self, Cluster, Status};
 use crate::strategy::Approach;
 
@@ -35,7 +36,7 @@ pub struct ServeArgs {
     data_dir: DataDirArgs,
 
     /// Keep the private database only as long as standard input is open: for the server that `run` starts.
-    #[arg(long, hide = true, conflicts_with_all = ["database_url", "data_dir"])]
+    #[arg(long, hide = true)]
     temporary: bool,
 
     /// The data that an empty database starts from, and that a bare /reset goes back to.
@@ -43,7 +44,7 @@ pub struct ServeArgs {
     seed: Seed,
 
     /// Replace all data by the seed's before serving.
-    #[arg(long, env = "LAB_RESET")]
+    #[arg(long, env = "LAB_RESET", value_parser = BoolishValueParser::new())]
     reset: bool,
 
     /// The approach of the routes at the root.
@@ -55,7 +56,7 @@ pub struct ServeArgs {
     allow_host: Vec<String>,
 
     /// Honour the experiment headers (Lab-Trace, Lab-Think-Time) although not bound to loopback.
-    #[arg(long, env = "LAB_HEADERS")]
+    #[arg(long, env = "LAB_HEADERS", value_parser = BoolishValueParser::new())]
     lab_headers: bool,
 
     #[command(flatten)]
@@ -73,7 +74,7 @@ enum Source {
 /// # Errors
 /// What cannot be used: the address, the database, PostgreSQL's programs.
 pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
-    let mut limits = arguments.limits.limits();
+    let mut limits = arguments.limits.limits()?;
     limits.client_connections = client_connections(&limits)?;
     // First the address: it fails at once, and leaves nothing behind.
     let listener = listener::bind(arguments.listen).map_err(|error| {
@@ -81,12 +82,27 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
 
-    let source = open(&arguments, &limits).await?;
-    let served = serve_from(&source, &arguments, limits, listener, address).await;
-    if let Source::Private(cluster) = source {
-        cluster.stop().await?;
-    }
-    served
+    // Dropping a PostgreSQL that is being started ends it.
+    let source = tokio::select! {
+        source = open(&arguments, &limits) => source?,
+        () = interrupted() => return Ok(()),
+    };
+    let served = tokio::select! {
+        served = serve_from(&source, &arguments, limits, listener, address) => served,
+        () = interrupted_twice() => {
+            eprintln!("concurrency-lab: interrupted again: not waiting for requests in flight");
+            Ok(())
+        }
+    };
+    let Source::Private(cluster) = source else { return served };
+    // Why it ended matters more than how its database did.
+    served.and(cluster.stop().await.map_err(CliError::from))
+}
+
+/// For those who cannot wait for the requests in flight.
+async fn interrupted_twice() {
+    interrupted().await;
+    interrupted().await;
 }
 
 async fn serve_from(
@@ -113,7 +129,7 @@ async fn serve_from(
     announce(source, address)?;
 
     let mut failed = None;
-    listener::serve(listener, router(app), &limits, async {
+    listener::serve(listener, Front::new(app), &limits, async {
         failed = tokio::select! {
             () = interrupted() => None,
             () = parent_gone(arguments.temporary) => None,
@@ -129,7 +145,7 @@ async fn serve_from(
 }
 
 async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<Source, CliError> {
-    if let Some(url) = &arguments.database.database_url {
+    if let (Some(url), false) = (arguments.database.url(), arguments.temporary) {
         return Ok(Source::Given(Database::parse_url(url)?));
     }
     let pool_size = u32::try_from(limits.pool_size).unwrap_or(u32::MAX);

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::waiting::Waiting;
 use crate::domain::Row;
 
 /// Shards of the map of rows, so that requests for different rows do not contend for one mutex.
@@ -116,10 +117,7 @@ impl Place {
 
     async fn wait(&self) -> Result<bool, Refused> {
         let Some(semaphore) = &self.semaphore else { return Ok(false) };
-        let waiting = Waiting::count_in(&self.admission.waiting);
-        if waiting.before_me >= self.admission.queue {
-            return Err(Refused::QueueFull);
-        }
+        let _waiting = Waiting::join(&self.admission.waiting, self.admission.queue).ok_or(Refused::QueueFull)?;
         match tokio::time::timeout(self.admission.wait, semaphore.acquire()).await {
             Ok(Ok(permit)) => {
                 permit.forget();
@@ -144,24 +142,6 @@ impl Drop for Place {
         {
             entry.remove();
         }
-    }
-}
-
-/// Counts a waiter for as long as it waits, however the wait ends.
-struct Waiting<'a> {
-    count: &'a AtomicUsize,
-    before_me: usize,
-}
-
-impl<'a> Waiting<'a> {
-    fn count_in(count: &'a AtomicUsize) -> Self {
-        Self { count, before_me: count.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

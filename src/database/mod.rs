@@ -3,13 +3,16 @@
 pub mod admission;
 pub mod pool;
 pub mod seed;
+mod waiting;
 
+use std::future::Future;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -73,8 +76,11 @@ pub struct Database {
 #[derive(Debug)]
 struct Aside {
     options: PgConnectOptions,
+    connect_timeout: Duration,
+    answer_timeout: Duration,
+    queue_wait: Duration,
     /// One reset at a time: the next one would only wait for the same locks.
-    resets: Semaphore,
+    resets: Arc<Semaphore>,
     /// Answering "are you there?" to more than a few at once tells nobody more.
     checks: Semaphore,
 }
@@ -84,6 +90,32 @@ impl Aside {
     /// How often a reset that lost a deadlock is tried; each costs `deadlock_timeout`, a second.
     const RESET_ATTEMPTS: usize = 5;
     const CHECKS: usize = 2;
+
+    fn new(options: PgConnectOptions, limits: &Limits) -> Self {
+        Self {
+            options,
+            connect_timeout: limits.connect_timeout,
+            answer_timeout: limits.statement_timeout + limits.statement_grace,
+            queue_wait: limits.queue_wait,
+            resets: Arc::new(Semaphore::new(Self::RESETS)),
+            checks: Semaphore::new(Self::CHECKS),
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        within(self.connect_timeout, PgConnection::connect_with(&self.options)).await
+    }
+
+    /// The database's answer, if it comes while it can be waited for.
+    async fn heard<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        within(self.answer_timeout, answer).await
+    }
+}
+
+/// A wait for the database with an end; what does not come in time counts as a lost connection.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let answered = tokio::time::timeout(limit, answer).await;
+    answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
 /// What was found and done when a database was made ready.
@@ -118,26 +150,27 @@ impl Database {
     ) -> Result<(Self, Seeded), DatabaseError> {
         let settings = [
             ("search_path", SCHEMA.to_owned()),
-            ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
             ("lock_timeout", limits.lock_timeout.as_millis().to_string()),
+            // From here on not for the set-up: a migration may take its time.
+            ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
             ("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout.as_millis().to_string()),
         ];
-        let setup_options =
-            options.application_name("concurrency-lab").options([settings[0].clone()]).disable_statement_logging();
-        let mut connection = tokio::time::timeout(limits.connect_timeout, PgConnection::connect_with(&setup_options))
-            .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(DatabaseError::Connect)?;
+        let setup_options = options
+            .application_name("concurrency-lab")
+            .options(settings[..2].iter().cloned())
+            .disable_statement_logging();
+        let connecting = PgConnection::connect_with(&setup_options);
+        let mut connection = within(limits.connect_timeout, connecting).await.map_err(DatabaseError::Connect)?;
         claim_schema(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await?;
         let seeded = seed_if_empty(&mut connection, seed, reset).await?;
         connection.close().await?;
 
-        let options = setup_options.options(settings[1..].iter().cloned());
+        let options = setup_options.options(settings[2..].iter().cloned());
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
-        let aside = Aside { options, resets: Semaphore::new(Aside::RESETS), checks: Semaphore::new(Aside::CHECKS) };
+        let aside = Aside::new(options, limits);
         Ok((Self { pool, admission, mutexes, aside: Arc::new(aside) }, seeded))
     }
 
@@ -165,7 +198,6 @@ impl Database {
     /// # Errors
     /// [`Error::NotDone`] when nothing was changed, [`Error::OutcomeUnknown`] when the answer of COMMIT was lost.
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
-        let _turn = self.aside.resets.acquire().await.map_err(|closed| Error::Bug(closed.to_string().into()))?;
         for _ in 1..Aside::RESET_ATTEMPTS {
             match self.try_reset(seed).await {
                 // It locks whole tables, and each approach reaches for them in its own order.
@@ -178,14 +210,39 @@ impl Database {
 
     async fn try_reset(&self, seed: Seed) -> Result<(), Error> {
         let undecided = |error| classify(&error, false);
-        let mut connection = PgConnection::connect_with(&self.aside.options).await.map_err(undecided)?;
-        let mut transaction = connection.begin().await.map_err(undecided)?;
-        replace_data(&mut transaction, seed).await.map_err(undecided)?;
-        transaction.commit().await.map_err(|error| classify(&error, true))?;
-        if let Err(error) = connection.close().await {
+        let mut connection = self.aside.connect().await.map_err(undecided)?;
+        let mut transaction = self.aside.heard(connection.begin()).await.map_err(undecided)?;
+        self.aside.heard(replace_data(&mut transaction, seed)).await.map_err(undecided)?;
+        self.aside.heard(transaction.commit()).await.map_err(|error| classify(&error, true))?;
+        if let Err(error) = self.aside.heard(connection.close()).await {
             tracing::debug!(%error, "the reset is done, but its connection did not close cleanly");
         }
         Ok(())
+    }
+
+    /// Waits for the turn to reset. Whoever gives up waiting has changed nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotDone`] after `queue_wait`.
+    pub async fn turn_to_reset(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = Arc::clone(&self.aside.resets).acquire_owned();
+        match tokio::time::timeout(self.aside.queue_wait, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(closed)) => Err(Error::Bug(closed.to_string().into())),
+            Err(_elapsed) => Err(Error::NotDone("Waited too long for other resets".into())),
+        }
+    }
+
+    /// How long an answer to a statement is waited for.
+    #[must_use]
+    pub fn answer_timeout(&self) -> Duration {
+        self.aside.answer_timeout
+    }
+
+    /// How long a request may wait for its row and its connection.
+    #[must_use]
+    pub fn queue_wait(&self) -> Duration {
+        self.aside.queue_wait
     }
 
     /// Whether the database answers, asked on a connection of the question's own.
@@ -194,9 +251,9 @@ impl Database {
     /// As PostgreSQL says.
     pub async fn check(&self) -> Result<(), sqlx::Error> {
         let _turn = self.aside.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut connection = PgConnection::connect_with(&self.aside.options).await?;
-        connection.ping().await?;
-        connection.close().await
+        let mut connection = self.aside.connect().await?;
+        self.aside.heard(connection.ping()).await?;
+        self.aside.heard(connection.close()).await
     }
 }
 
@@ -248,7 +305,8 @@ async fn seed_if_empty(connection: &mut PgConnection, seed: Seed, reset: bool) -
 
 /// Replaces all data; the caller's transaction makes it all or nothing.
 async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
-    connection.execute("truncate users, events, bookings, counters, seeded").await?;
+    // `seeded` first, as a server that starts locks it: in one order, nobody deadlocks.
+    connection.execute("truncate seeded, users, events, bookings, counters").await?;
     connection.execute(sqlx::raw_sql(seed.sql())).await?;
     let name: &str = seed.into();
     sqlx::query("insert into seeded (seed) values ($1)").bind(name).execute(connection).await?;

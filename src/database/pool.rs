@@ -6,15 +6,19 @@
 //! compares the two.
 //!
 //! A connection that has rested is pinged before it is used again, and when one is found dead, all that are as old are
-//! dropped: after a restart of the database, requests do not fail one by one on each of the pool's corpses.
+//! pinged before their next use: after a restart of the database, requests do not fail one by one on the pool's corpses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
+use deadpool::managed::{
+    self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+use super::waiting::Waiting;
 use crate::config::Limits;
 use crate::error::Error;
 
@@ -28,6 +32,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Pool {
     slots: managed::Pool<Opener>,
+    waiting: Arc<AtomicUsize>,
+    queue: usize,
 }
 
 /// A connection on loan; dropping it puts it back.
@@ -57,20 +63,26 @@ impl Pool {
             .max_size(limits.pool_size)
             // The connection used last has the warmest caches, here and in its backend.
             .queue_mode(QueueMode::Lifo)
-            .wait_timeout(Some(limits.queue_wait))
             .create_timeout(Some(limits.connect_timeout))
             .recycle_timeout(Some(PING_TIMEOUT))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        Ok(Self { slots })
+        Ok(Self { slots, waiting: Arc::default(), queue: limits.queue })
     }
 
     /// Takes a connection, waiting for one if need be.
     ///
     /// # Errors
-    /// [`Error::NotDone`]: none came free in time, or none could be opened.
-    pub async fn lease(&self) -> Result<Lease, Error> {
-        match self.slots.get().await {
+    /// [`Error::NotDone`]: too many wait already, none came free in time, or none could be opened.
+    pub async fn lease(&self, wait_until: Instant) -> Result<Lease, Error> {
+        // Without waiting first: only those who must wait are counted.
+        let mut taken = self.take(Duration::ZERO).await;
+        if matches!(taken, Err(PoolError::Timeout(TimeoutType::Wait))) {
+            let full = || Error::NotDone("Too many requests waiting".into());
+            let _waiting = Waiting::join(&self.waiting, self.queue).ok_or_else(full)?;
+            taken = self.take(wait_until.saturating_duration_since(Instant::now())).await;
+        }
+        match taken {
             Ok(slot) => Ok(Lease { slot }),
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 Err(Error::NotDone("Waited too long for a connection".into()))
@@ -80,11 +92,16 @@ impl Pool {
         }
     }
 
+    /// deadpool takes a wait of 0 for "do not wait".
+    async fn take(&self, wait: Duration) -> Result<Object<Opener>, PoolError<sqlx::Error>> {
+        self.slots.timeout_get(&Timeouts { wait: Some(wait), ..self.slots.timeouts() }).await
+    }
+
     /// The pool's figures now.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let status = self.slots.status();
-        PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
+        PoolStatus { open: status.size, idle: status.available, waiting: self.waiting.load(Ordering::Relaxed) }
     }
 
     /// Closes the idle connections and lends no more.

@@ -1,11 +1,12 @@
 //! The engine: takes an operation from a request to its end, whatever becomes of the request.
 //!
-//! Each operation runs in a task of its own. A client that hangs up drops its request's future, and nothing else:
-//! the task goes on to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
+//! A client that hangs up drops its request's future, and nothing else: its operation goes on in a task of its own
+//! ([`unabandoned`]) to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
 //! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
 
 pub mod operation;
 pub mod retry;
+pub mod unabandoned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +25,7 @@ use crate::strategy::{Approach, Claim, Strategy};
 
 use operation::Operation;
 use retry::Retries;
+use unabandoned::Unabandoned;
 
 /// Runs operations. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Experiment {
 /// How an operation ended.
 #[derive(Debug, Clone)]
 pub struct Outcome<T> {
+    /// The session it had, for the log.
+    pub session: Uuid,
     /// What came of it.
     pub result: Result<T, Error>,
     /// Attempts made, the last one included; 0 if it never started.
@@ -78,10 +82,14 @@ impl Engine {
     /// [`Error::NotDone`] when it certainly was not done, else [`Error::OutcomeUnknown`].
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
         let database = self.database.clone();
-        let task = self.tasks.spawn(async move { database.reset(seed).await });
-        match tokio::time::timeout(self.limits.request_timeout, task).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(panic)) => Err(Error::Bug(format!("a reset panicked: {panic}").into())),
+        let turn = database.turn_to_reset().await?;
+        let reset = Unabandoned::new(&self.tasks, async move {
+            let done = database.reset(seed).await;
+            drop(turn);
+            done
+        });
+        match tokio::time::timeout(self.limits.request_timeout, reset).await {
+            Ok(done) => done,
             Err(_elapsed) => Err(Error::OutcomeUnknown("the reset is still running".into())),
         }
     }
@@ -104,26 +112,22 @@ impl Engine {
         let card = approach.card();
         if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
             let result = Err(Error::Unsupported(card.unsupported_because.into()));
-            return Outcome { result, attempts: 0, trace: Vec::new() };
+            return Outcome { session: id, result, attempts: 0, trace: Vec::new() };
         }
         let mut session = Session::new(id, self.database.clone(), operation.rows());
         let trace = attach_probes(&mut session, experiment);
         let attempts = Arc::new(AtomicU32::new(0));
         let retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
-        let task = self.tasks.spawn(settle(session, retries, approach.strategy(), operation));
-        let result = match tokio::time::timeout(self.limits.request_timeout, task).await {
-            Ok(Ok(settled)) => settled,
-            Ok(Err(panic)) => {
-                tracing::error!(session = %id, %panic, "an operation panicked");
-                Err(Error::Bug("an operation panicked".into()))
-            }
+        let settled = Unabandoned::new(&self.tasks, settle(session, retries, approach.strategy(), operation));
+        let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
+            Ok(settled) => settled,
             Err(_elapsed) if O::CHANGES => {
-                Err(Error::OutcomeUnknown("the request timed out while its task runs on".into()))
+                Err(Error::OutcomeUnknown("the request timed out while its operation goes on".into()))
             }
             Err(_elapsed) => Err(Error::NotDone("Waited too long for the database".into())),
         };
         let attempts = attempts.load(Ordering::Relaxed);
-        Outcome { result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
+        Outcome { session: id, result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
     }
 }
 

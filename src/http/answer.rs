@@ -9,7 +9,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use tower_http::catch_panic::ResponseForPanic;
 
+use super::guard::SessionId;
 use crate::engine::Outcome;
 use crate::error::{Error, Refusal};
 use crate::session::probe::Span;
@@ -21,6 +23,9 @@ pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
 pub const LAB_VERSIONS: HeaderName = HeaderName::from_static("lab-versions");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// About how long `Server-Timing` may get, in bytes: many clients and proxies take no more than 8 KB of headers.
+const SERVER_TIMING_MAX: usize = 4_096;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -74,12 +79,13 @@ pub fn status(error: &Error) -> StatusCode {
 }
 
 /// An error of an operation; logged here, once, if it is anything but an answer.
-pub fn failure(failure: &Error) -> Response<Body> {
+pub fn failure(session: SessionId, failure: &Error) -> Response<Body> {
+    let session = session.0;
     match failure {
-        Error::Bug(reason) => tracing::error!(%reason, "internal error"),
-        Error::Constraint(_) | Error::OutOfRange => tracing::error!(reason = %failure, "internal error"),
-        Error::OutcomeUnknown(reason) => tracing::warn!(%reason, "outcome unknown"),
-        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%reason, "not done"),
+        Error::Bug(reason) => tracing::error!(%session, %reason, "internal error"),
+        Error::Constraint(_) | Error::OutOfRange => tracing::error!(%session, reason = %failure, "internal error"),
+        Error::OutcomeUnknown(reason) => tracing::warn!(%session, %reason, "outcome unknown"),
+        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%session, %reason, "not done"),
         Error::Refused(_) | Error::Unsupported(_) => {}
     }
     let status = status(failure);
@@ -98,7 +104,7 @@ pub fn failure(failure: &Error) -> Response<Body> {
 pub fn outcome<T>(outcome: &Outcome<T>, done: impl FnOnce(&T) -> Response<Body>) -> Response<Body> {
     let mut response = match &outcome.result {
         Ok(result) => done(result),
-        Err(error) => failure(error),
+        Err(error) => failure(SessionId(outcome.session), error),
     };
     response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(outcome.attempts));
     if !outcome.trace.is_empty() {
@@ -142,18 +148,22 @@ impl Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response<Body> {
-        let mut response = error(self.status, &self.message);
-        response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(0));
-        response
+        error(self.status, &self.message)
     }
 }
 
 /// The answer when a handler panicked: a fault of ours.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is CatchPanicLayer's")]
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = message.unwrap_or("no message"), "a handler panicked");
-    error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+#[derive(Debug, Clone, Copy)]
+pub struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = text.unwrap_or("no message"), "a handler panicked");
+        error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+    }
 }
 
 fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt::Arguments<'_>) {
@@ -169,8 +179,12 @@ fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt
 /// A trace as `Server-Timing` (W3C): a metric a statement, in order, durations in ms. The wait for the row and the
 /// connection is a metric of its own before the statement that had to wait.
 fn server_timing(trace: &[Span]) -> String {
-    let mut metrics = Vec::with_capacity(trace.len() * 2);
+    let mut metrics: Vec<String> = Vec::with_capacity(trace.len() * 2);
     for span in trace {
+        if metrics.iter().map(String::len).sum::<usize>() > SERVER_TIMING_MAX {
+            metrics.push("more;desc=\"the rest is left out\"".to_owned());
+            break;
+        }
         if !span.waited.is_zero() {
             metrics.push(format!("wait;dur={:.3};desc=\"row and connection\"", span.waited.as_secs_f64() * 1e3));
         }
@@ -206,7 +220,7 @@ mod tests {
             (Error::OutOfRange, 500, false),
         ];
         for (error, status, retry) in table {
-            let response = failure(&error);
+            let response = failure(SessionId(uuid::Uuid::nil()), &error);
             assert_eq!(response.status(), status, "{error:?}");
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{error:?}");
         }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use strum::IntoEnumIterator;
 
 use super::desk::Desk;
+use super::guard::SessionId;
 use super::{App, answer};
+use crate::error::Error;
 use crate::session::statement::Statement;
 use crate::strategy::{Approach, Claims};
 
@@ -74,11 +76,12 @@ pub async fn healthz() -> Response {
 }
 
 /// `GET /readyz`: the database answers too.
-pub async fn readyz(State(app): State<Arc<App>>) -> Response {
+pub async fn readyz(State(app): State<Arc<App>>, request: Request) -> Response {
     let reason = match tokio::time::timeout(READY_TIMEOUT, app.engine.database().check()).await {
         Ok(Ok(())) => return answer::json(StatusCode::OK, &Health { status: "ready" }),
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => format!("no answer within {} s", READY_TIMEOUT.as_secs()),
     };
-    answer::failure(&crate::error::Error::NotDone(format!("Database unavailable: {reason}").into()))
+    let id = SessionId::of(request.extensions());
+    answer::failure(id, &Error::NotDone(format!("Database unavailable: {reason}").into()))
 }

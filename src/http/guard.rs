@@ -6,16 +6,13 @@
 //! that nobody allowed. Command-line clients send no Origin and are not affected.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
 use super::App;
-use super::answer::Rejection;
+use super::answer::{LAB_ATTEMPTS, Rejection};
 
 /// Echoed if the client sent one, else the session's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,32 +25,44 @@ const REQUEST_ID_MAX: usize = 128;
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
-    /// The id that the [`guard`] gave to a request.
+    /// The id that the guard gave to a request.
     pub fn of(extensions: &Extensions) -> Self {
         // Every route is behind the guard; a request that came by another way is still one of its own.
         extensions.get().copied().unwrap_or_else(|| Self(Uuid::new_v4()))
     }
 }
 
-/// The middleware around all routes.
-pub async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Gives a request its id, and lets it in or refuses it. The id is what [`sign`] puts on its answer.
+pub fn admit<B>(app: &App, request: &mut Request<B>) -> Result<HeaderValue, Box<Response>> {
     let session = Uuid::new_v4();
-    let sent = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX).cloned();
-    if let Some(request_id) = &sent {
-        tracing::debug!(%session, ?request_id, "the client's name for this session's request");
-    }
-    let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
-    let mut response = if let Some(reason) = refusal {
-        Rejection::new(StatusCode::FORBIDDEN, reason).into_response()
-    } else {
-        request.extensions_mut().insert(SessionId(session));
-        next.run(request).await
+    let id = match request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX) {
+        Some(request_id) => {
+            tracing::debug!(%session, ?request_id, "the client's name for this session's request");
+            request_id.clone()
+        }
+        None => encoded(session),
     };
-    let id = sent.or_else(|| HeaderValue::from_str(session.hyphenated().encode_lower(&mut Uuid::encode_buffer())).ok());
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
+    let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
+    if let Some(reason) = refusal {
+        let mut response = Rejection::new(StatusCode::FORBIDDEN, reason).into_response();
+        sign(&mut response, id);
+        return Err(Box::new(response));
     }
-    response
+    request.extensions_mut().insert(SessionId(session));
+    Ok(id)
+}
+
+/// Puts on an answer what every answer has: the request's id, and how often an operation was tried, if only 0 times.
+pub fn sign(response: &mut Response, id: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.entry(LAB_ATTEMPTS).or_insert(HeaderValue::from_static("0"));
+}
+
+fn encoded(id: Uuid) -> HeaderValue {
+    let mut buffer = Uuid::encode_buffer();
+    // Hexadecimal digits and hyphens are a valid header's value.
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// Why a request that changes something is refused, if it is.

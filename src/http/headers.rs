@@ -47,10 +47,13 @@ pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>
     if !approach.card().honours_if_match {
         return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
     }
-    // RFC 9110, 13.1.1: "*" is any version; a weak tag never matches.
+    // RFC 9110, 13.1.1: "*" is any version, and a user that is unknown is refused anyway; a weak tag never matches.
     let tag = value.as_bytes();
     if tag == b"*" {
         return Ok(None);
+    }
+    if tag.starts_with(b"W/\"") {
+        return Ok(Some(NO_VERSION));
     }
     let version = tag
         .strip_prefix(b"\"")
@@ -82,6 +85,8 @@ fn no_key(headers: &HeaderMap, approach: Approach) -> Result<(), Rejection> {
     }
     Ok(())
 }
+/// Versions start from 1: this one never matches.
+const NO_VERSION: i64 = 0;
 
 fn unsupported(reason: String) -> Rejection {
     let failure = Error::Unsupported(reason.into());
@@ -122,9 +127,13 @@ mod tests {
     #[test]
     fn if_match_is_one_quoted_version_and_only_where_it_is_honoured() {
         let optimistic = Approach::OptimisticVersion;
-        for (value, expected) in
-            [("\"12\"", Ok(Some(12))), ("*", Ok(None)), ("12", Err(422)), ("W/\"12\"", Err(422)), ("\"x\"", Err(422))]
-        {
+        for (value, expected) in [
+            ("\"12\"", Ok(Some(12))),
+            ("*", Ok(None)),
+            ("12", Err(422)),
+            ("W/\"12\"", Ok(Some(NO_VERSION))),
+            ("\"x\"", Err(422)),
+        ] {
             let read = if_version(&with("if-match", value), optimistic).map_err(|rejection| rejection.status.as_u16());
             assert_eq!(read, expected, "{value:?}");
         }

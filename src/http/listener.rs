@@ -1,5 +1,6 @@
 //! Client connections: accepted up to a bound, served with time limits, and ended gracefully.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +8,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Front;
 use crate::config::Limits;
 
 /// Connections that the kernel may hold for us until they are accepted; it caps this by `net.core.somaxconn`.
@@ -36,7 +37,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` resolves, then lets requests in flight finish, for as long as `limits.drain` allows.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, front: Front, limits: &Limits, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout);
     let connections = GracefulShutdown::new();
@@ -49,13 +50,19 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
         };
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
+            // Hung up before it was accepted: nobody's fault, and no reason to let others wait.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let front = front.clone();
+        let service = service_fn(move |request| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        });
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -67,14 +74,14 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
     drop(listener);
     let open = connections.count();
     if tokio::time::timeout(limits.drain, connections.shutdown()).await.is_err() {
-        tracing::warn!(open, "some requests did not finish within {} s", limits.drain.as_secs());
+        tracing::warn!(open_before = open, "some requests did not finish within {} s", limits.drain.as_secs());
     }
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are small and complete: nothing is gained by holding them back.
-    stream.set_nodelay(true)?;
+    // Answers are small and complete: nothing is gained by holding them back. It fails if the client is gone already.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
 }

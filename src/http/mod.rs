@@ -27,14 +27,15 @@ mod transfers;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
-use axum::middleware;
+use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, patch};
+use hyper::body::Incoming;
 use strum::IntoEnumIterator;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
 
 use crate::database::seed::Seed;
 use crate::engine::Engine;
@@ -57,8 +58,8 @@ pub struct App {
     pub lab_headers: bool,
 }
 
-/// All routes.
-pub fn router(app: Arc<App>) -> Router {
+/// All routes, without what every request passes first.
+fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/approaches", get(catalogue::approaches))
         .route("/healthz", get(catalogue::healthz))
@@ -66,22 +67,47 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/ceiling/balance", patch(balances::ceiling))
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
-        .with_state(Arc::clone(&app))
-        .merge(Desk { app: Arc::clone(&app), approach: app.root_approach }.routes(""));
+        .with_state(Arc::clone(app))
+        .merge(Desk { app: Arc::clone(app), approach: app.root_approach }.routes(""));
     for approach in Approach::iter() {
         for name in std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied()) {
             let prefix = format!("/approach/{name}");
-            let state = Desk { app: Arc::clone(&app), approach };
+            let state = Desk { app: Arc::clone(app), approach };
             router = router
                 .merge(Router::new().route(&prefix, get(catalogue::approach)).with_state(state.clone()))
                 .merge(state.routes(&prefix));
         }
     }
-    router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed).layer(
-        ServiceBuilder::new()
-            .layer(CatchPanicLayer::custom(answer::panicked))
-            .layer(middleware::from_fn_with_state(app, guard::guard)),
-    )
+    router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed)
+}
+
+/// All routes behind the [`guard`], for the [`listener`]. Called directly, not `Router::layer`ed, which would box and clone
+/// every layer once more for each request.
+#[derive(Debug, Clone)]
+pub struct Front {
+    app: Arc<App>,
+    routes: CatchPanic<Router, answer::Panicked>,
+}
+
+impl Front {
+    /// The whole HTTP face of an application.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Self {
+        let routes = CatchPanicLayer::custom(answer::Panicked).layer(router(&app));
+        Self { app, routes }
+    }
+
+    /// Answers one request, whatever it is.
+    pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        let id = match guard::admit(&self.app, &mut request) {
+            Ok(id) => id,
+            Err(refused) => return *refused,
+        };
+        let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
+        let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
+        guard::sign(&mut response, id);
+        response
+    }
 }
 
 async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {

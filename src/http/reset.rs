@@ -12,6 +12,7 @@ use strum::VariantNames;
 use super::answer::{self, Rejection};
 use super::body;
 use super::desk::Desk;
+use super::guard::SessionId;
 use crate::database::seed::Seed;
 
 #[derive(Deserialize)]
@@ -24,11 +25,12 @@ struct ResetBody {
 pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
     let app = &desk.app;
     let (parts, body) = request.into_parts();
+    let id = SessionId::of(&parts.extensions);
     let bytes = body::collect(body, app.engine.limits()).await?;
     let seed = chosen_seed(&parts.uri, &parts.headers, &bytes)?.unwrap_or(app.seed);
     Ok(match app.engine.reset(seed).await {
         Ok(()) => answer::json(StatusCode::OK, &ResetDone { seed: seed.into() }),
-        Err(error) => answer::failure(&error),
+        Err(error) => answer::failure(id, &error),
     })
 }
 

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take. Longer than a server's own request timeout: its 504 says more than our giving up.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(4);
 
 /// A complete answer.
 #[derive(Debug, Clone)]

@@ -18,8 +18,10 @@ pub enum Heard {
     },
     /// The state refused: not enough money.
     Refused,
-    /// Certainly not done: 503, 4xx.
+    /// Certainly not done: 503.
     NotDone,
+    /// An answer that a valid change must never get: a 500, a 4xx other than the refusal, a success that cannot be read.
+    Unexpected,
     /// No answer, or one that says so: done or not.
     Unknown,
 }
@@ -57,6 +59,10 @@ pub struct Judgement {
     pub not_done: u64,
     /// Changes that may have been made or not.
     pub unknown: u64,
+    /// Answers that a valid change must never get.
+    pub unexpected: u64,
+    /// Balances below 0.
+    pub overdrafts: u64,
     /// Writes whose balance does not follow from the version before.
     pub lost_updates: u64,
     /// Versions that more than one write claims.
@@ -70,10 +76,18 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Whether anything was answered that says something about the approach: giving up each time proves nothing.
+    #[must_use]
+    pub fn has_evidence(&self) -> bool {
+        self.accepted + self.refused > 0 || self.broken()
+    }
+
     /// Whether anything was found that no serial execution explains.
     #[must_use]
     pub fn broken(&self) -> bool {
         self.lost_updates > 0
+            || self.unexpected > 0
+            || self.overdrafts > 0
             || self.duplicate_versions > 0
             || self.missing_versions > 0
             || self.wrong_refusals > 0
@@ -96,9 +110,12 @@ pub fn judge(history: &History) -> Judgement {
             }
             Heard::Refused => judgement.refused += 1,
             Heard::NotDone => judgement.not_done += 1,
+            Heard::Unexpected => judgement.unexpected += 1,
             Heard::Unknown => judgement.unknown += 1,
         }
     }
+    let final_overdraft = u64::from(history.after.balance < 0);
+    judgement.overdrafts = writes.iter().filter(|write| write.balance < 0).count() as u64 + final_overdraft;
     if versioned {
         follow_versions(history, writes, &mut judgement);
     } else {
@@ -145,18 +162,30 @@ fn skip_unknown(last: &mut Account, up_to: i64, amount: i64, unexplained: &mut u
     last.version = up_to;
 }
 
-/// Without versions: equal changes in one direction never give the same balance twice, and the sum must come out.
+/// Without versions: each balance must be one that a serial execution passes through, none can come twice, and the sum
+/// must come out.
 fn count_by_balance(history: &History, writes: &[Account], judgement: &mut Judgement) {
-    let mut balances: Vec<i64> = writes.iter().map(|write| write.balance).collect();
+    let before = i128::from(history.before.balance);
+    let amount = i128::from(history.amount);
+    let most_changes = i128::from(judgement.accepted + judgement.unknown);
+    let reachable = |balance: i64| {
+        let change = i128::from(balance) - before;
+        match amount {
+            0 => change == 0,
+            _ => change % amount == 0 && (1..=most_changes).contains(&(change / amount)),
+        }
+    };
+    let mut balances: Vec<i64> =
+        writes.iter().map(|write| write.balance).filter(|&balance| reachable(balance)).collect();
     balances.sort_unstable();
-    balances.dedup();
-    if history.amount != 0 {
-        judgement.lost_updates = (writes.len() - balances.len()) as u64;
+    if amount != 0 {
+        balances.dedup();
     }
-    let sum = |changes: u64| i128::from(history.before.balance) + i128::from(history.amount) * i128::from(changes);
-    let (least, most) = (sum(judgement.accepted), sum(judgement.accepted + judgement.unknown));
+    judgement.lost_updates = (writes.len() - balances.len()) as u64;
     let after = i128::from(history.after.balance);
-    judgement.wrong_final_state = after < least.min(most) || after > least.max(most);
+    let least_changes = before + amount * i128::from(judgement.accepted);
+    let all_changes = before + amount * most_changes;
+    judgement.wrong_final_state = after < least_changes.min(all_changes) || after > least_changes.max(all_changes);
 }
 
 /// Equal withdrawals only ever take from the balance: if the last state could still pay, so could every earlier one.
@@ -237,6 +266,26 @@ mod tests {
         assert!(!judge(&history(vec![plain(8), Heard::Unknown], 6)).broken());
         assert_eq!(judge(&history(vec![plain(8), plain(8)], 8)).lost_updates, 1);
         assert!(judge(&history(vec![plain(8), plain(6)], 8)).wrong_final_state);
+        assert_eq!(judge(&history(vec![plain(7)], 8)).lost_updates, 1, "no serial execution passes through 7");
+    }
+
+    #[test]
+    fn an_overdraft_is_found_with_and_without_versions() {
+        for version in [None, Some(1)] {
+            let state = |balance, by| State { balance, version: version.map(|version| version + by) };
+            let heard = (1..=6)
+                .map(|by| Heard::Accepted { balance: 10 - 2 * by, version: version.map(|version| version + by) });
+            let history = History { before: state(10, 0), amount: -2, heard: heard.collect(), after: state(-2, 6) };
+            assert_eq!(judge(&history).overdrafts, 2, "the sixth withdrawal, and the balance in the end");
+        }
+    }
+
+    #[test]
+    fn answers_that_must_never_be_are_findings_and_giving_up_is_no_evidence() {
+        let faults = judge(&history(vec![Heard::Unexpected; 3], 10, 1));
+        assert!(faults.broken() && faults.unexpected == 3);
+        let given_up = judge(&history(vec![Heard::NotDone; 3], 10, 1));
+        assert!(!given_up.broken() && !given_up.has_evidence());
     }
 
     /// A serial execution of withdrawals: the oracle.
@@ -255,6 +304,17 @@ mod tests {
         History { before: State { balance: start, version: Some(1) }, amount, heard, after }
     }
 
+    /// The same history as heard from a target that reports no versions.
+    fn without_versions(mut history: History) -> History {
+        (history.before.version, history.after.version) = (None, None);
+        for heard in &mut history.heard {
+            if let Heard::Accepted { version, .. } = heard {
+                *version = None;
+            }
+        }
+        history
+    }
+
     proptest! {
         #[test]
         fn every_serial_execution_is_accepted_however_its_answers_are_ordered(
@@ -269,6 +329,8 @@ mod tests {
             }
             fastrand::Rng::with_seed(seed).shuffle(&mut history.heard);
             prop_assert!(!judge(&history).broken(), "{:?}", judge(&history));
+            let history = without_versions(history);
+            prop_assert!(!judge(&history).broken(), "{:?}", judge(&history));
         }
 
         #[test]
@@ -282,6 +344,7 @@ mod tests {
                 *balance += by;
             }
             prop_assert!(judge(&history).broken());
+            prop_assert!(judge(&without_versions(history)).broken());
         }
 
         #[test]
@@ -297,6 +360,7 @@ mod tests {
                 history.heard[at] = Heard::NotDone;
             }
             prop_assert!(judge(&history).broken());
+            prop_assert!(judge(&without_versions(history)).broken());
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Verdict {
     HeldThisTime,
     /// Claimed safe, and shown broken: the claim failed.
     ClaimFailed,
+    /// Nothing was answered that says anything about the approach.
+    NoEvidence,
 }
 
 impl Verdict {
@@ -30,6 +32,9 @@ impl Verdict {
             ClaimFound::SafeOnOneServer => servers == 1,
             ClaimFound::Broken | ClaimFound::Unsupported => false,
         };
+        if !judgement.has_evidence() {
+            return Self::NoEvidence;
+        }
         match (claimed_safe, judgement.broken()) {
             (true, false) => Self::Correct,
             (true, true) => Self::ClaimFailed,
@@ -46,6 +51,7 @@ impl fmt::Display for Verdict {
             Self::BrokenAsClaimed => "BROKEN",
             Self::HeldThisTime => "held this time",
             Self::ClaimFailed => "CLAIM FAILED",
+            Self::NoEvidence => "no evidence",
         })
     }
 }
@@ -93,7 +99,7 @@ pub fn table(rows: &[Row]) -> String {
             row.approach.clone(),
             judgement.accepted.to_string(),
             judgement.refused.to_string(),
-            (judgement.not_done + judgement.unknown).to_string(),
+            (judgement.not_done + judgement.unknown + judgement.unexpected).to_string(),
             row.final_balance.to_string(),
             judgement.lost_updates.to_string(),
             format!("{:.0}", rate_per_s(&row.load)),
@@ -114,6 +120,8 @@ pub fn findings(rows: &[Row]) -> Vec<String> {
     let mut lines = Vec::new();
     for Row { approach, judgement, .. } in rows {
         let found = [
+            (judgement.unexpected, "answers that a valid change must never get"),
+            (judgement.overdrafts, "balances below 0"),
             (judgement.duplicate_versions, "writes with a version that another write has too"),
             (judgement.missing_versions, "versions that nobody wrote"),
             (judgement.wrong_refusals, "refusals although the money was there"),
@@ -122,6 +130,9 @@ pub fn findings(rows: &[Row]) -> Vec<String> {
         lines.extend(
             found.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{approach}: {count} {what}")),
         );
+        if judgement.not_done > 0 {
+            lines.push(format!("{approach}: gave up {} times (503): not done, and no violation", judgement.not_done));
+        }
         if judgement.unknown > 0 {
             lines.push(format!(
                 "{approach}: {} requests of unknown outcome; both outcomes were allowed",
@@ -156,8 +167,12 @@ mod tests {
 
     #[test]
     fn a_verdict_is_claim_and_evidence() {
-        let good = Judgement::default();
+        let good = Judgement { accepted: 1, ..Judgement::default() };
         let bad = Judgement { lost_updates: 1, ..good };
+        assert_eq!(
+            Verdict::of(&Judgement { not_done: 9, ..Judgement::default() }, ClaimFound::Safe, 1),
+            Verdict::NoEvidence
+        );
         let table = [
             (ClaimFound::Safe, 1, Verdict::Correct, Verdict::ClaimFailed),
             (ClaimFound::Safe, 2, Verdict::Correct, Verdict::ClaimFailed),

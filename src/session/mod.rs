@@ -34,6 +34,8 @@ pub struct Session {
     probes: Vec<Box<dyn Probe>>,
     places: Option<Places>,
     mutexes: Option<Places>,
+    /// When the wait for a connection ends; the wait for the row counts.
+    wait_until: Instant,
     /// Not yet told to the probes.
     waited_for_row: Duration,
     lease: Option<Lease>,
@@ -46,7 +48,9 @@ impl Session {
     /// A session about these rows; it takes nothing yet.
     #[must_use]
     pub fn new(id: Uuid, database: Database, rows: Vec<Row>) -> Self {
+        let wait_until = Instant::now() + database.queue_wait();
         Self {
+            wait_until,
             id,
             database,
             rows,
@@ -191,6 +195,8 @@ impl Session {
         self.in_transaction = false;
         self.release_connection();
         self.mutexes = None;
+        // Another attempt holds its place at the row, and has few before it at the pool; it may wait anew.
+        self.wait_until = Instant::now() + self.database.queue_wait();
     }
 
     async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
@@ -231,7 +237,8 @@ impl Session {
         };
         let sent = observed.then(Instant::now);
         self.in_flight = true;
-        let result = exchange(lease.connection()).await;
+        let answered = tokio::time::timeout(self.database.answer_timeout(), exchange(lease.connection())).await;
+        let result = answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
         self.in_flight = false;
         if let Some(sent) = sent {
             let completed = Completed {
@@ -267,7 +274,7 @@ impl Session {
         if self.lease.is_some() {
             return Ok(());
         }
-        self.lease = Some(self.database.pool().lease().await?);
+        self.lease = Some(self.database.pool().lease(self.wait_until).await?);
         Ok(())
     }
 

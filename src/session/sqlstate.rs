@@ -10,8 +10,9 @@
 //! | 22003 `numeric_value_out_of_range` | an outcome: the new value does not fit |
 //! | 55P03 `lock_not_available` (`lock_timeout`) | not done |
 //! | 57014 `query_canceled` (`statement_timeout`) | not done |
-//! | class 25 with severity FATAL (`idle_in_transaction_session_timeout`), class 53 (no room), 57P03 (starting up), 25006 (read-only standby) | not done |
-//! | any FATAL or PANIC, a lost connection, an answer that cannot be read | unknown if the statement was decisive, else not done |
+//! | 25P03 (`idle_in_transaction_session_timeout`), 53300 (`too_many_connections`), 57P03 (starting up), 25006 (read-only standby) | not done |
+//! | class 53 (no room) with severity ERROR | not done |
+//! | any other FATAL or PANIC, a lost connection, an answer that cannot be read | unknown if the statement was decisive, else not done |
 //! | everything else with severity ERROR | a fault of ours |
 //!
 //! An ERROR is a promise that the statement was rolled back. A FATAL is not: a backend that is told to die
@@ -50,9 +51,13 @@ fn classify_answer(code: &str, severity: PgSeverity, constraint: Option<&str>, m
         _ if code.starts_with("23") && !fatal => Error::Constraint(constraint.unwrap_or_default().to_owned().into()),
         "55P03" => Error::NotDone(Cow::Borrowed("Lock timeout")),
         "57014" => Error::NotDone(Cow::Borrowed("Statement timeout")),
-        "57P03" | "25006" => Error::NotDone(format!("Database unavailable: {message}").into()),
-        _ if code.starts_with("53") => Error::NotDone(format!("Database has no room: {message}").into()),
+        // Only a session that rests inside a transaction gets it, before its next statement is looked at.
+        "25P03" => Error::NotDone(Cow::Borrowed("Idle in transaction for too long")),
+        // No session was opened, or none that may write.
+        "57P03" | "53300" | "25006" => Error::NotDone(format!("Database unavailable: {message}").into()),
+        // Before class 53: a disk that is full while COMMIT is written is a PANIC, and the record may be there.
         _ if fatal => lost(format!("{code} {message}"), decisive),
+        _ if code.starts_with("53") => Error::NotDone(format!("Database has no room: {message}").into()),
         _ => Error::Bug(format!("{code} {message}").into()),
     }
 }
@@ -110,7 +115,9 @@ mod tests {
             ("57P03", PgSeverity::Fatal, &not_done, &not_done),
             ("57P01", PgSeverity::Fatal, &unknown, &not_done),
             ("57P02", PgSeverity::Fatal, &unknown, &not_done),
-            ("25P03", PgSeverity::Fatal, &unknown, &not_done),
+            ("25P03", PgSeverity::Fatal, &not_done, &not_done),
+            ("53100", PgSeverity::Error, &not_done, &not_done),
+            ("53100", PgSeverity::Panic, &unknown, &not_done),
             ("XX000", PgSeverity::Panic, &unknown, &not_done),
             ("42P01", PgSeverity::Error, &bug, &bug),
             ("XX000", PgSeverity::Error, &bug, &bug),

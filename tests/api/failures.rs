@@ -83,14 +83,33 @@ async fn a_full_queue_turns_away_and_a_long_wait_gives_up() {
 
 #[tokio::test]
 async fn no_connection_in_time_is_503() {
-    let limits = Limits { pool_size: 1, queue_wait: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { pool_size: 2, row_sessions: 2, queue_wait: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
-    let working = spawn_change(&lab, Approach::Pessimistic);
-    eventually("the only connection waits for the row", async || waiting_for_locks(&lab).await == 1).await;
+    let working = [spawn_change(&lab, Approach::Pessimistic), spawn_change(&lab, Approach::Pessimistic)];
+    eventually("both connections wait for the row", async || waiting_for_locks(&lab).await == 2).await;
     lab.get("/balance/1").await.expect(503, r#"{"error":"Waited too long for a connection"}"#);
     holder.close().await.expect("a clean end");
-    assert_eq!(working.await.expect("an answer").status, 200);
+    for answer in working {
+        assert_eq!(answer.await.expect("an answer").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn no_more_requests_than_allowed_wait_for_a_connection() {
+    let limits = Limits { pool_size: 2, row_sessions: 2, queue: 1, ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let holder = hold_row(&lab).await;
+    let working = [spawn_change(&lab, Approach::Pessimistic), spawn_change(&lab, Approach::Pessimistic)];
+    eventually("both connections wait for the row", async || waiting_for_locks(&lab).await == 2).await;
+    let reading = tokio::spawn(Answer::of(lab.request(reqwest::Method::GET, "/balance/1")));
+    eventually("a read waits for a connection", async || lab.engine.database().pool().status().waiting == 1).await;
+    lab.get("/balance/1").await.expect(503, r#"{"error":"Too many requests waiting"}"#);
+    holder.close().await.expect("a clean end");
+    assert_eq!(reading.await.expect("an answer").status, 200);
+    for answer in working {
+        assert_eq!(answer.await.expect("an answer").status, 200);
+    }
 }
 
 /// Terminates the backend that waits for the row, so that its answer never comes.

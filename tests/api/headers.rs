@@ -24,6 +24,10 @@ async fn answers_carry_version_attempts_and_request_id() {
         assert_eq!(read.header("etag"), changed.header("etag"), "{approach}");
         assert_eq!(read.header("lab-versions"), None, "{approach}: nothing was changed");
     }
+    for path in ["/nonsense", "/approach/nonsense", "/approaches", "/healthz"] {
+        assert_eq!(lab.get(path).await.header("lab-attempts"), Some("0"), "{path}");
+    }
+    assert_eq!(lab.post("/reset", "").await.header("lab-attempts"), Some("0"));
     let named = Answer::of(lab.request(Method::GET, "/nonsense").header("x-request-id", "mine-1")).await;
     assert_eq!(named.header("x-request-id"), Some("mine-1"));
 }

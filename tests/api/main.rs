@@ -11,4 +11,5 @@ mod headers;
 mod input;
 mod races;
 mod routes;
+mod swallowed;
 mod workloads;

@@ -15,7 +15,7 @@ use concurrency_lab::database::Database;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::domain::Account;
 use concurrency_lab::engine::Engine;
-use concurrency_lab::http::{App, listener, router};
+use concurrency_lab::http::{App, Front, listener};
 use concurrency_lab::postgres::Cluster;
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -99,7 +99,8 @@ impl Lab {
         Self::on(Arc::clone(&self.cluster), self.options.clone(), setup).await
     }
 
-    async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
+    /// A server on a database that the test has prepared.
+    pub async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
         let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
         let (database, _) = prepared.expect("a prepared database");
         let engine = Engine::new(database, setup.limits);
@@ -114,7 +115,7 @@ impl Lab {
         let address = socket.local_addr().expect("its address");
         let token = CancellationToken::new();
         let stopped = token.clone().cancelled_owned();
-        tokio::spawn(async move { listener::serve(socket, router(Arc::new(app)), &setup.limits, stopped).await });
+        tokio::spawn(async move { listener::serve(socket, Front::new(Arc::new(app)), &setup.limits, stopped).await });
         Self { address, http: Client::new(), engine, options, _stop: token.drop_guard(), cluster }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::{get, patch, post};
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 
@@ -83,6 +84,8 @@ fn usage_errors_exit_2_and_say_what_is_allowed() {
         (&["--concurrency=x"], "--concurrency"),
         (&["--think-time=2s"], "--think-time: expected whole milliseconds up to 1000 ms"),
         (&["--row-sessions=1"], "--row-sessions"),
+        (&["--pool-size=1"], "--pool-size"),
+        (&["--queue-wait=175s"], "--request-timeout: expected more than --queue-wait and --retry-deadline together"),
         (&["--queue-wait=0s"], "expected a time from 1ms to 24h"),
         (&["--target=ftp://x"], "--target: expected a URL like http://127.0.0.1:3000"),
         (&[target, "--pool-size=4"], "--pool-size shapes a server of our own; it cannot go with --target"),
@@ -108,44 +111,93 @@ async fn an_unknown_approach_exits_2_and_a_target_that_is_down_3() {
     assert!(errors.contains("naive") && errors.contains("advisory-lock"), "it names those there are: {errors}");
 }
 
-/// A service that claims to be safe and loses every second update.
-async fn liar() -> String {
+/// What a service that claims to be safe does with each change, given the balance it keeps.
+type Change = fn(&AtomicI64) -> (StatusCode, String);
+
+/// A service that claims to be safe.
+async fn liar(change: Change) -> String {
     let balance = Arc::new(AtomicI64::new(10_000));
-    let (change, read, reset) = (Arc::clone(&balance), Arc::clone(&balance), balance);
-    let answer = |balance: i64| ([("content-type", "application/json")], format!(r#"{{"balance":{balance}}}"#));
+    let (changed, read, reset) = (Arc::clone(&balance), Arc::clone(&balance), balance);
     let router = Router::new()
         .route(
             "/approaches",
             get(|| async { r#"{"approaches":[{"name":"liar","aliases":[],"claims":{"balance":"safe"}}]}"# }),
         )
         .route("/approach/liar/reset", post(async move || reset.store(10_000, Ordering::SeqCst)))
-        .route("/approach/liar/balance/1", get(async move || answer(read.load(Ordering::SeqCst))))
-        .route(
-            "/approach/liar/balance",
-            patch(async move || {
-                let seen = change.load(Ordering::SeqCst);
-                change.store(seen - i64::from(fastrand::bool()) * 2, Ordering::SeqCst);
-                answer(seen - 2)
-            }),
-        );
+        .route("/approach/liar/balance/1", get(async move || body(read.load(Ordering::SeqCst))))
+        .route("/approach/liar/balance", patch(async move || change(&changed)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("its address"));
-    let limits = concurrency_lab::config::Limits::default();
-    tokio::spawn(async move {
-        concurrency_lab::http::listener::serve(listener, router, &limits, std::future::pending()).await;
-    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
     url
+}
+
+fn body(balance: i64) -> String {
+    format!(r#"{{"balance":{balance}}}"#)
+}
+
+/// Loses about every second update, and reports no versions.
+fn loses_updates(balance: &AtomicI64) -> (StatusCode, String) {
+    let seen = balance.load(Ordering::SeqCst);
+    balance.store(seen - i64::from(fastrand::bool()) * 2, Ordering::SeqCst);
+    (StatusCode::OK, body(seen - 2))
+}
+
+/// Pays whatever is asked for.
+fn pays_without_end(balance: &AtomicI64) -> (StatusCode, String) {
+    (StatusCode::OK, body(balance.fetch_sub(2, Ordering::SeqCst) - 2))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_fails_exits_1_also_without_versions() {
     let directory = directory();
-    let out = directory.path().join("runs");
-    let url = liar().await;
-    let (code, output, errors) = run_to_end(run(&out, &["--target", &url, "--requests=200", "--concurrency=4"]));
-    assert_eq!(code, Some(1), "{output}{errors}");
-    assert!(output.contains("CLAIM FAILED"), "{output}");
-    assert!(errors.contains("claimed safe, but broken: liar"), "{errors}");
-    let log = responses_log(&out);
+    let fails: Change = |_| (StatusCode::INTERNAL_SERVER_ERROR, "oops".to_owned());
+    let refuses_the_valid: Change = |_| (StatusCode::UNPROCESSABLE_ENTITY, "{}".to_owned());
+    let table: [(&str, Change, &str); 4] = [
+        ("loses updates", loses_updates, "CLAIM FAILED"),
+        ("pays without end", pays_without_end, "balances below 0"),
+        ("answers 500", fails, "answers that a valid change must never get"),
+        ("answers 422", refuses_the_valid, "answers that a valid change must never get"),
+    ];
+    for (name, change, finding) in table {
+        let out = directory.path().join(name);
+        let url = liar(change).await;
+        let arguments = ["--target", &url, "--requests=6000", "--concurrency=4"];
+        let (code, output, errors) = run_to_end(run(&out, &arguments));
+        assert_eq!(code, Some(1), "{name}: {output}{errors}");
+        assert!(output.contains(finding), "{name}: {output}");
+        assert!(errors.contains("claimed safe, but broken: liar"), "{name}: {errors}");
+    }
+    let log = responses_log(&directory.path().join("loses updates"));
     assert!(log.contains(" × {\"balance\":"), "the repeated balances are listed: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_only_gives_up_proves_nothing_and_exits_3() {
+    let directory = directory();
+    let url = liar(|_| (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"busy"}"#.to_owned())).await;
+    let (code, output, errors) = run_to_end(run(directory.path(), &["--target", &url, "--requests=100"]));
+    assert_eq!(code, Some(3), "{output}{errors}");
+    assert!(output.contains("no evidence") && errors.contains("nothing is proved: liar"), "{output}{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_reads_only_the_beginning_is_no_error() {
+    let directory = directory();
+    let url = liar(pays_without_end).await;
+    let mut command = Command::new("bash");
+    let script = r#""$0" run --target "$1" --requests 10 --out "$2" | true; echo "${PIPESTATUS[0]}""#;
+    command.args(["-c", script]).arg(env!("CARGO_BIN_EXE_concurrency-lab")).arg(&url).arg(directory.path());
+    let (_, output, errors) = run_to_end(command);
+    assert_eq!(output.trim(), "0", "{errors}");
+}
+
+#[test]
+fn run_makes_a_server_of_its_own_whatever_dot_env_says_of_the_served_one() {
+    let directory = directory();
+    std::fs::write(directory.path().join(".env"), "LAB_DATA_DIR=/nonexistent/served\nDATABASE_URL=\n").expect("a .env");
+    let mut command = run(&directory.path().join("runs"), &["--approach=naive", "--requests=10", "--pool-size=2"]);
+    command.current_dir(directory.path());
+    let (code, output, errors) = run_to_end(command);
+    assert_eq!(code, Some(0), "{output}{errors}");
 }

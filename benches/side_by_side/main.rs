@@ -1,0 +1,222 @@
+//! Side by side: what each approach costs, next to what it cannot beat, in one run on one machine.
+//!
+//! A throughput by itself says nothing: it is the disk's, the processor's, the neighbours'. So everything here is
+//! measured against a reference, in the same minutes, on the same PostgreSQL:
+//!
+//! - every approach over HTTP (wrk), on one hot row and on 1000 rows, against `/ceiling/balance` of the same server
+//!   (what HTTP costs alone) and against pgbench sending the same statements (what PostgreSQL costs alone);
+//! - `/ceiling/balance` against a bare axum handler, in a process of its own (what our routes and headers cost);
+//! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions a row (what
+//!   waiting inside PostgreSQL costs);
+//! - sqlx's own pool against ours (why we have one).
+//!
+//! A shared machine changes its mood within seconds, its disk by a factor of ten. So what is compared with each other
+//! is measured at the same time, as nearly as can be: points that belong together take turns, a second each, until each
+//! has had its time. Each round does so with every group, and starts at another one, so that nobody always runs on the fresh
+//! database or on the worn one. The tables have medians over the rounds and their spread; a ratio is taken within each
+//! round first, and then its median.
+//!
+//! ```text
+//! cargo bench --bench side_by_side                  3 rounds of 5 s a point
+//! cargo bench --bench side_by_side -- --quick       1 round of 1 s: does it work?
+//! ```
+//!
+//! A missed goal is no failure: this measures, the tests judge. Exit codes: 0 measured, 1 a measurement is not to be
+//! trusted (a request that was not answered with 2xx), 2 usage, 3 environment, 130 interrupted.
+//!
+//! # Layout, in reading order
+//!
+//! - [`points`]: what is measured
+//! - [`stage`]: the database, the servers, and their end
+//! - [`bare_axum`]: the reference for HTTP
+//! - [`wrk`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
+//! - [`results`]: medians and ratios
+//! - [`report`], [`conditions`]: the Markdown
+
+mod bare_axum;
+mod conditions;
+mod disk;
+mod pgbench;
+mod points;
+mod pools;
+mod report;
+mod results;
+mod stage;
+mod wrk;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use concurrency_lab::strategy::Approach;
+use tokio::signal::unix::{SignalKind, signal};
+
+use points::Point;
+use results::Results;
+use stage::Stage;
+
+/// How long each server is warmed up: its pool opens its connections, its connections prepare their statements.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// How long a point is measured at a time, before it is the next one's turn. wrk counts in whole seconds.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// Measure every approach side by side with what it cannot beat.
+#[derive(Debug, Parser)]
+#[command(name = "side_by_side", max_term_width = 120)]
+pub struct Options {
+    /// How often every point is measured.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+
+    /// How long each point is measured, in each round.
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+
+    /// 1 round of 1 second: shows that everything works, and no more.
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
+
+    /// Only these approaches.
+    #[arg(long = "approach", value_name = "NAME", value_delimiter = ',', value_parser = approach)]
+    approaches: Vec<Approach>,
+
+    /// What `cargo bench` says, and `cargo test` does not: then nothing is to be measured.
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    /// Be the bare axum server.
+    #[arg(long, hide = true)]
+    bare_axum: bool,
+}
+
+/// Why there is no report. The variants are the exit codes.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// 1: something was measured that is not what it claims to be.
+    #[error("not to be trusted: {0}")]
+    Untrue(String),
+    /// 3: a program is missing or does not start.
+    #[error("{0}")]
+    Environment(String),
+    /// 130: somebody has seen enough.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure {
+    /// Wraps what the environment said.
+    pub fn environment(error: impl std::fmt::Display) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
+impl Options {
+    fn rounds(&self) -> u32 {
+        if self.quick { 1 } else { self.rounds }
+    }
+
+    fn seconds(&self) -> u32 {
+        if self.quick { 1 } else { self.seconds }
+    }
+}
+
+fn approach(name: &str) -> Result<Approach, String> {
+    Approach::find(name).ok_or_else(|| "there is no such approach; GET /approaches lists them".to_owned())
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(&Err(Failure::environment(error))),
+    };
+    if options.bare_axum {
+        return finish(&runtime.block_on(bare_axum::serve()));
+    }
+    if !options.bench {
+        eprintln!("side_by_side: nothing measured; `cargo bench --bench side_by_side` measures");
+        return ExitCode::SUCCESS;
+    }
+    // Dropping the measurement half-way ends what it started: servers, load, database, directories.
+    finish(&runtime.block_on(async {
+        tokio::select! {
+            measured = measure(&options) => measured,
+            interrupted = interrupted() => interrupted,
+        }
+    }))
+}
+
+fn finish(result: &Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    eprintln!("side_by_side: {failure}");
+    ExitCode::from(match failure {
+        Failure::Untrue(_) => 1,
+        Failure::Environment(_) => 3,
+        Failure::Interrupted => 130,
+    })
+}
+
+async fn interrupted() -> Result<(), Failure> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(Failure::environment)?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::environment)?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    Err(Failure::Interrupted)
+}
+
+async fn measure(options: &Options) -> Result<(), Failure> {
+    let stage = Stage::set_up().await?;
+    let approaches = stage.approaches(&options.approaches).await?;
+    let groups = points::groups(&approaches);
+    let conditions = conditions::gather(options, &stage).await?;
+    stage.warm_up(WARM_UP).await?;
+    let mut results = Results::default();
+    for round in 0..options.rounds() {
+        for group in points::rotated(&groups, round, options.rounds()) {
+            for point in stage.measure_group(&group, options.seconds()).await? {
+                eprintln!("round {}/{}: {:>9} /s  {}", round + 1, options.rounds(), report::count(point.1), point.0);
+                results.add(point.0, point.1);
+            }
+        }
+    }
+    println!("{}", report::markdown(&conditions, &approaches, &results));
+    stage.take_down().await
+}
+
+impl Stage {
+    /// Measures the points of a group in turns, a slice of each, and returns the mean rate of each.
+    async fn measure_group(&self, group: &[Point], seconds: u32) -> Result<Vec<(Point, f64)>, Failure> {
+        let mut sums: Vec<_> = group.iter().map(|&point| (point, 0.0)).collect();
+        for turn in 0..seconds {
+            for index in points::rotated(&(0..sums.len()).collect::<Vec<_>>(), turn, seconds) {
+                sums[index].1 += self.measure(sums[index].0, SLICE).await?;
+            }
+        }
+        Ok(sums.into_iter().map(|(point, sum)| (point, sum / f64::from(seconds))).collect())
+    }
+
+    async fn measure(&self, point: Point, time: Duration) -> Result<f64, Failure> {
+        self.pgbench.settle().await?;
+        let measured = match point {
+            Point::Approach { setup, approach, load } => {
+                let path = format!("/approach/{}/balance", approach.name());
+                self.wrk.measure(self.server(setup), &path, load, time).await
+            }
+            Point::Ceiling => {
+                self.wrk.measure(self.default_server(), "/ceiling/balance", points::Load::Hot, time).await
+            }
+            Point::BareAxum => self.wrk.measure(self.bare_axum(), "/balance", points::Load::Hot, time).await,
+            Point::Pgbench { approach, load, clients } => self.pgbench.measure(approach, load, clients, time).await,
+            Point::Disk => disk::measure(self.data_dir(), time).await,
+            Point::Pool(kind) => self.pools.measure(kind, time).await,
+        };
+        measured.map_err(|failure| match failure {
+            Failure::Untrue(reason) => Failure::Untrue(format!("{point}: {reason}")),
+            Failure::Environment(reason) => Failure::Environment(format!("{point}: {reason}")),
+            Failure::Interrupted => Failure::Interrupted,
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! A future that is finished even if nobody waits for it any more.
+//!
+//! axum drops a request's future when its client hangs up. An operation must not end there: half a transaction would be
+//! cancelled. A task of its own for every operation would do, and cost a wake-up of another worker thread for each request,
+//! twice. So the operation runs inside its request, and only when that is dropped is what is left of it moved into a task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Runs `future` inside whoever polls this, and in a task of its own once this is dropped. `tracker` counts it
+/// until it has ended, wherever that is.
+pub struct Unabandoned<F: Future<Output: Send> + Send + 'static> {
+    /// None while being polled, so that one that panicked is not polled again, and after the end.
+    unfinished: Option<(Pin<Box<F>>, TaskTrackerToken)>,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Unabandoned<F> {
+    /// See [`Unabandoned`].
+    pub fn new(tracker: &TaskTracker, future: F) -> Self {
+        Self { unfinished: Some((Box::pin(future), tracker.token())) }
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Unabandoned<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some((mut future, token)) = self.unfinished.take() else {
+            // Polled after its end, which no caller does: a future that never ends is better than a panic.
+            return Poll::Pending;
+        };
+        let polled = future.as_mut().poll(context);
+        if polled.is_pending() {
+            self.unfinished = Some((future, token));
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Unabandoned<F> {
+    fn drop(&mut self) {
+        // Without a runtime there is nobody left to run it: the process ends, and the database rolls back.
+        if let Some((future, token)) = self.unfinished.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(async move {
+                future.await;
+                drop(token);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_dropped_half_way_runs_to_its_end_and_is_waited_for() {
+        let tracker = TaskTracker::new();
+        let done = Arc::new(AtomicBool::new(false));
+        let operation = {
+            let done = Arc::clone(&done);
+            async move {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                done.store(true, Ordering::SeqCst);
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(1), Unabandoned::new(&tracker, operation)).await;
+        assert!(waited.is_err() && !done.load(Ordering::SeqCst));
+        assert_eq!(tracker.len(), 1, "it still counts");
+        tracker.close();
+        tracker.wait().await;
+        assert!(done.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn what_is_waited_for_gives_its_result_and_leaves_nothing() {
+        let tracker = TaskTracker::new();
+        assert_eq!(Unabandoned::new(&tracker, async { 7 }).await, 7);
+        assert!(tracker.is_empty());
+    }
+}
