@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::common::{Lab, Setup, eventually, offering};
 
 /// Requests an approach, and clients at the same time.
-const REQUESTS: usize = 1_000;
+const REQUESTS: usize = 2_000;
 const CLIENTS: usize = 32;
 
 /// Sends one request and hangs up: before it is complete, at once, or while it is being worked on.
