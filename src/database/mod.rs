@@ -105,11 +105,6 @@ impl Aside {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         within(self.connect_timeout, PgConnection::connect_with(&self.options)).await
     }
-
-    /// The database's answer, if it comes while it can be waited for.
-    async fn heard<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-        within(self.answer_timeout, answer).await
-    }
 }
 
 /// A wait for the database with an end; what does not come in time counts as a lost connection.
@@ -211,10 +206,10 @@ impl Database {
     async fn try_reset(&self, seed: Seed) -> Result<(), Error> {
         let undecided = |error| classify(&error, false);
         let mut connection = self.aside.connect().await.map_err(undecided)?;
-        let mut transaction = self.aside.heard(connection.begin()).await.map_err(undecided)?;
-        self.aside.heard(replace_data(&mut transaction, seed)).await.map_err(undecided)?;
-        self.aside.heard(transaction.commit()).await.map_err(|error| classify(&error, true))?;
-        if let Err(error) = self.aside.heard(connection.close()).await {
+        let mut transaction = self.heard(connection.begin()).await.map_err(undecided)?;
+        self.heard(replace_data(&mut transaction, seed)).await.map_err(undecided)?;
+        self.heard(transaction.commit()).await.map_err(|error| classify(&error, true))?;
+        if let Err(error) = self.heard(connection.close()).await {
             tracing::debug!(%error, "the reset is done, but its connection did not close cleanly");
         }
         Ok(())
@@ -233,10 +228,12 @@ impl Database {
         }
     }
 
-    /// How long an answer to a statement is waited for.
-    #[must_use]
-    pub fn answer_timeout(&self) -> Duration {
-        self.aside.answer_timeout
+    /// The database's answer, if it comes while it can be waited for; else the connection counts as lost.
+    ///
+    /// # Errors
+    /// As PostgreSQL says, or [`sqlx::Error::Io`] when it says nothing.
+    pub async fn heard<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        within(self.aside.answer_timeout, answer).await
     }
 
     /// How long a request may wait for its row and its connection.
@@ -252,8 +249,8 @@ impl Database {
     pub async fn check(&self) -> Result<(), sqlx::Error> {
         let _turn = self.aside.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let mut connection = self.aside.connect().await?;
-        self.aside.heard(connection.ping()).await?;
-        self.aside.heard(connection.close()).await
+        self.heard(connection.ping()).await?;
+        self.heard(connection.close()).await
     }
 }
 

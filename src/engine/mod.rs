@@ -101,7 +101,7 @@ impl Engine {
         self.database.pool().close();
     }
 
-    /// Takes an operation to its end: in a task of its own, with its retries.
+    /// Takes an operation to its end, with its retries, whether or not somebody still waits for it.
     pub async fn run<O: Operation>(
         &self,
         id: Uuid,

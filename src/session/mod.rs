@@ -112,8 +112,8 @@ impl Session {
     /// Runs a statement that returns at most one row.
     ///
     /// # Errors
-    /// Whatever [`sqlstate::classify`] makes of the database's answer; [`Error::NotDone`] when no place at the
-    /// row or no connection was to be had in time.
+    /// Whatever [`sqlstate::classify`] makes of the database's answer; [`Error::NotDone`] when no
+    /// connection was to be had in time.
     pub async fn fetch_optional<T>(
         &mut self,
         statement: &'static Statement,
@@ -123,10 +123,7 @@ impl Session {
         T: for<'r> FromRow<'r, PgRow>,
     {
         let row = self.send(statement, values).await?;
-        row.as_ref()
-            .map(T::from_row)
-            .transpose()
-            .map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+        row.as_ref().map(T::from_row).transpose().map_err(|error| bug(statement, &error))
     }
 
     /// Runs a statement that must return exactly one row.
@@ -138,7 +135,7 @@ impl Session {
         T: for<'r> FromRow<'r, PgRow>,
     {
         let row = self.fetch_optional(statement, values).await?;
-        row.ok_or_else(|| Error::Bug(format!("{}: no row", statement.name).into()))
+        row.ok_or_else(|| bug(statement, &"no row"))
     }
 
     /// Runs a statement that returns a few rows.
@@ -160,7 +157,7 @@ impl Session {
             })
             .await?;
         let rows: Result<Vec<T>, sqlx::Error> = rows.iter().map(T::from_row).collect();
-        rows.map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+        rows.map_err(|error| bug(statement, &error))
     }
 
     /// Takes the keyed mutexes of these rows, in order, in this process only; they are held until the session ends.
@@ -231,14 +228,13 @@ impl Session {
             Effect::Controls => *statement == COMMIT,
             Effect::Reads => false,
         };
-        self.take_connection().await?;
-        let Some(lease) = self.lease.as_mut() else {
-            return Err(Error::Bug("no connection after one was taken".into()));
+        let lease = match &mut self.lease {
+            Some(lease) => lease,
+            none => none.insert(self.database.pool().lease(self.wait_until).await?),
         };
         let sent = observed.then(Instant::now);
         self.in_flight = true;
-        let answered = tokio::time::timeout(self.database.answer_timeout(), exchange(lease.connection())).await;
-        let result = answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        let result = self.database.heard(exchange(lease.connection())).await;
         self.in_flight = false;
         if let Some(sent) = sent {
             let completed = Completed {
@@ -268,14 +264,6 @@ impl Session {
             self.release_connection();
         }
         tokio::time::sleep(pause).await;
-    }
-
-    async fn take_connection(&mut self) -> Result<(), Error> {
-        if self.lease.is_some() {
-            return Ok(());
-        }
-        self.lease = Some(self.database.pool().lease(self.wait_until).await?);
-        Ok(())
     }
 
     fn release_connection(&mut self) {
@@ -308,7 +296,12 @@ impl Rows for Vec<PgRow> {
 }
 
 fn encode(statement: &'static Statement, values: impl Parameters) -> Result<PgArguments, Error> {
-    values.encode().map_err(|error| Error::Bug(format!("{}: {error}", statement.name).into()))
+    values.encode().map_err(|error| bug(statement, &error))
+}
+
+/// A statement and its Rust side do not fit each other.
+fn bug(statement: &Statement, what: &dyn std::fmt::Display) -> Error {
+    Error::Bug(format!("{}: {what}", statement.name).into())
 }
 
 fn not_admitted(refused: admission::Refused) -> Error {
