@@ -17,6 +17,9 @@ pub struct Limits {
     pub row_sessions: usize,
     /// Requests that may wait for a row, and as many for a connection; the next one is turned away with 503.
     pub queue: usize,
+    /// Changes that group-commit makes in one transaction: more than wait at once in any but the largest crowds, and few
+    /// enough that a batch is no long transaction.
+    pub batch_size: usize,
     /// How long a request may wait for its row and its connection together.
     pub queue_wait: Duration,
     /// How long a new connection to the database may take to open.
@@ -66,6 +69,7 @@ impl Default for Limits {
             pool_size: 32,
             row_sessions: 4,
             queue: 20_000,
+            batch_size: 1_000,
             queue_wait: Duration::from_mins(2),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_mins(3),
@@ -96,6 +100,9 @@ impl Default for RetryPolicy {
 
 /// Longest pause that `Lab-Think-Time` may ask for.
 pub const THINK_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Most statements that `Lab-Fault` may let pass.
+pub const FAULT_MAX: u32 = 1_000;
 
 /// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`, a
 /// pgbench of 32 clients beside the server.

@@ -88,7 +88,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
         () = interrupted() => return Ok(()),
     };
     let served = tokio::select! {
-        served = serve_from(&source, &arguments, limits, listener, address) => served,
+        served = serve_from(&source, &arguments, &limits, listener, address) => served,
         () = interrupted_twice() => {
             eprintln!("concurrency-lab: interrupted again: not waiting for requests in flight");
             Ok(())
@@ -108,7 +108,7 @@ async fn interrupted_twice() {
 async fn serve_from(
     source: &Source,
     arguments: &ServeArgs,
-    limits: Limits,
+    limits: &Limits,
     listener: tokio::net::TcpListener,
     address: SocketAddr,
 ) -> Result<(), CliError> {
@@ -116,9 +116,9 @@ async fn serve_from(
         Source::Private(cluster) => cluster.connect_options(),
         Source::Given(options) => options.clone(),
     };
-    let (database, seeded) = Database::prepare(options, &limits, arguments.seed, arguments.reset).await?;
+    let (database, seeded) = Database::prepare(options, limits, arguments.seed, arguments.reset).await?;
     warn_about_seed(seeded, arguments.seed);
-    let engine = Engine::new(database, limits);
+    let engine = Engine::new(database, *limits);
     let app = Arc::new(App {
         engine: engine.clone(),
         seed: arguments.seed,
@@ -129,7 +129,7 @@ async fn serve_from(
     announce(source, address)?;
 
     let mut failed = None;
-    listener::serve(listener, Front::new(app), &limits, async {
+    listener::serve(listener, Front::new(app), limits, async {
         failed = tokio::select! {
             () = interrupted() => None,
             () = parent_gone(arguments.temporary) => None,
