@@ -38,6 +38,12 @@ pub struct Limits {
     pub idle_in_transaction_timeout: Duration,
     /// How an attempt that lost a race is repeated.
     pub retry: RetryPolicy,
+    /// How long an idempotency key is remembered: a client that asks again does so within minutes …
+    pub idempotency_ttl: Duration,
+    /// … and how many are, the newest ones: some 200 MB of them.
+    pub idempotency_keys: u32,
+    /// How often the keys that are too old are looked for.
+    pub idempotency_sweep: Duration,
     /// How long a client may take to send the head of a request, and keep a connection without one.
     pub header_read_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -78,6 +84,9 @@ impl Default for Limits {
             lock_timeout: Duration::from_secs(8),
             idle_in_transaction_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
+            idempotency_ttl: Duration::from_hours(24),
+            idempotency_keys: 1_000_000,
+            idempotency_sweep: Duration::from_mins(1),
             header_read_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(10),
             body_bytes: 16 * 1024,

@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
@@ -127,6 +128,7 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     announce(source, address)?;
+    let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
     let mut failed = None;
     listener::serve(listener, Front::new(app), limits, async {
@@ -142,6 +144,17 @@ async fn serve_from(
         tracing::warn!("some operations did not finish within {} s", limits.drain.as_secs());
     }
     failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL is gone: {reason}"))))
+}
+
+/// Forgets idempotency keys that are too old, until it is dropped.
+async fn forget_keys(engine: Engine) {
+    loop {
+        tokio::time::sleep(engine.limits().idempotency_sweep).await;
+        match engine.database().forget_old_keys(engine.limits()).await {
+            Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys"),
+            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys, will try again"),
+        }
+    }
 }
 
 async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<Source, CliError> {

@@ -1,6 +1,7 @@
 //! The database: a schema of our own on a PostgreSQL that may be somebody else's, its pool, and its seeds.
 
 pub mod admission;
+mod forgetting;
 pub mod pool;
 pub mod seed;
 mod waiting;

@@ -8,6 +8,7 @@ mod database;
 mod failures;
 mod hang_up;
 mod headers;
+mod idempotency;
 mod input;
 mod races;
 mod routes;
