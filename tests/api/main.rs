@@ -6,6 +6,7 @@ mod common;
 mod contention;
 mod database;
 mod failures;
+mod group_commit;
 mod hang_up;
 mod headers;
 mod idempotency;
