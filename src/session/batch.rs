@@ -170,6 +170,7 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
             continue;
         }
         let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
+        session.wait_anew();
         let made = protocol(&mut session, &entries).await;
         if made.is_err() {
             session.end_attempt().await;

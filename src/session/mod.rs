@@ -232,7 +232,12 @@ impl Session {
         self.release_connection();
         self.mutexes = None;
         self.give_key_back();
-        // Another attempt holds its place at the row, and has few before it at the pool; it may wait anew.
+        // Another attempt holds its place at the row, and has few before it at the pool.
+        self.wait_anew();
+    }
+
+    /// From now on, a wait for a connection may again be as long as any.
+    fn wait_anew(&mut self) {
         self.wait_until = Instant::now() + self.database.queue_wait();
     }
 
