@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::session::sqlstate::classify;
 
 use admission::Admission;
@@ -69,6 +70,7 @@ pub struct Database {
     admission: Arc<Admission>,
     mutexes: Arc<Admission>,
     aside: Arc<Aside>,
+    metrics: Metrics,
 }
 
 /// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
@@ -166,7 +168,19 @@ impl Database {
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let aside = Aside::new(options, limits);
-        Ok((Self { pool, admission, mutexes, aside: Arc::new(aside) }, seeded))
+        Ok((Self { pool, admission, mutexes, aside: Arc::new(aside), metrics: Metrics::on() }, seeded))
+    }
+
+    /// The same, counting nothing.
+    #[must_use]
+    pub fn without_metrics(self) -> Self {
+        Self { metrics: Metrics::off(), ..self }
+    }
+
+    /// What happened on it, counted; within reach of whoever works on it.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The connections that serve requests.
