@@ -114,3 +114,42 @@ impl<F> Drop for Counting<F> {
         self.end(if self.running { Ending::Bug } else { Ending::Abandoned });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use super::*;
+
+    fn counting<F>(metrics: &Metrics, answering: F) -> Counting<F> {
+        let tally = Tally { metrics: metrics.clone(), approach: Some(Approach::Naive) };
+        let series = Series { tally, workload: Workload::Balance };
+        Counting { series, started: Some(Instant::now()), running: false, answering }
+    }
+
+    fn counted(metrics: &Metrics, ending: Ending) -> u64 {
+        metrics.requests(Some(Approach::Naive), Workload::Balance, ending)
+    }
+
+    #[tokio::test]
+    async fn each_request_is_counted_once_however_it_ends() {
+        let metrics = Metrics::on();
+        counting(&metrics, std::future::ready(Response::new(Body::empty()))).await;
+        assert_eq!(counted(&metrics, Ending::Done), 1);
+
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut pending = counting(&metrics, std::future::pending());
+        assert!(Pin::new(&mut pending).poll(&mut context).is_pending());
+        drop(pending);
+        assert_eq!(counted(&metrics, Ending::Abandoned), 1);
+
+        // As the layer that catches panics has it: dropped when the panic is over.
+        let mut panicking = counting(&metrics, std::future::poll_fn(|_| -> Poll<Response> { panic!("on purpose") }));
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut panicking).poll(&mut context).is_ready()));
+        assert!(polled.is_err());
+        drop(panicking);
+        assert_eq!(counted(&metrics, Ending::Bug), 1);
+        assert_eq!(counted(&metrics, Ending::Abandoned) + counted(&metrics, Ending::Done), 2, "and no other");
+    }
+}

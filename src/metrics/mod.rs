@@ -148,6 +148,12 @@ impl Metrics {
         }
     }
 
+    /// Requests counted so far with these labels.
+    #[must_use]
+    pub fn requests(&self, subject: Option<Approach>, workload: Workload, ending: Ending) -> u64 {
+        self.counted.as_ref().map_or(0, |counted| counted.requests_of(subject, workload, ending).read().count)
+    }
+
     /// Counts one durable commit that `requests` requests shared: group-commit's batch.
     pub fn batch(&self, requests: usize) {
         if let Some(counted) = &self.counted {

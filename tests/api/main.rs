@@ -5,10 +5,12 @@ mod common;
 
 mod contention;
 mod database;
+mod exposition;
 mod failures;
 mod hang_up;
 mod headers;
 mod input;
+mod metrics;
 mod races;
 mod routes;
 mod swallowed;
