@@ -124,7 +124,7 @@ fn finish(result: Result<(), CliError>) -> ExitCode {
 }
 
 /// Raises the soft limit of open files to the hard one: each connection is an open file, and soft limits are often 1024.
-fn raise_open_files_limit() {
+pub fn raise_open_files_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {
