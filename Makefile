@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 
-.PHONY: run test bench
+.PHONY: run test bench soak
 
 # Sets up what is missing, builds, serves on 127.0.0.1:3000, proves the approaches, keeps serving until Ctrl-C.
 run:
@@ -21,3 +21,10 @@ test:
 bench:
 	@scripts/setup.sh test
 	cargo bench --bench side_by_side
+
+# Ten minutes of load on one hot row for each of a few approaches: does the rate last, does the memory stay? SOAK_SECONDS
+# shortens it.
+soak:
+	@scripts/setup.sh test
+	cargo build --release
+	@scripts/soak.sh

@@ -117,5 +117,9 @@ pub const FAULT_MAX: u32 = 1_000;
 /// pgbench of 32 clients beside the server.
 pub const SPARE_DATABASE_CONNECTIONS: u32 = 60;
 
+/// Lines of the access log that may wait to be written, of about 200 bytes each; further ones are dropped and counted, for no
+/// request waits for a log.
+pub const ACCESS_LOG_LINES: usize = 8_192;
+
 /// File descriptors kept for everything but client connections: database, listener, log, runtime.
 pub const SPARE_FILE_DESCRIPTORS: u64 = 256;

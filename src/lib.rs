@@ -8,6 +8,7 @@
 //! - [`session`]: the seam through which every statement passes, and its probes
 //! - [`engine`]: an operation's way from a request to its end: tasks, retries, outcomes
 //! - [`database`]: schema, seeds, pool, and who may work on which row
+//! - [`metrics`]: what happened, counted
 //! - [`http`]: routes, bodies, headers, limits
 //! - [`lab`]: load, referee, report
 //! - [`postgres`]: the private database
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod http;
 pub mod lab;
+pub mod metrics;
 pub mod postgres;
 pub mod session;
 pub mod strategy;

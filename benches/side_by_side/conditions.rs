@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::points::CONNECTIONS;
 use crate::stage::Stage;
 use crate::{Failure, Options, pools, wrk};
 
@@ -20,16 +21,16 @@ pub async fn gather(options: &Options, stage: &Stage) -> Result<Vec<(&'static st
         ("Machine", format!("{}, {cores} cores, {}", processor(), says("uname", &["-srm"]))),
         ("Load before the start", load()),
         ("Database", postgres(stage).await.map_err(Failure::environment)?),
-        ("Tools", format!("{}; {}", stage.wrk.version(), stage.pgbench.version().await?)),
+        ("Tools", format!("{}; {}", stage.wrk.version(), stage.pgbench.version())),
         (
             "Method",
             format!(
                 "{} rounds, {} s a point in turns of 1 s, order rotated; medians [min … max]; ratios taken by round; \
-                 wrk -t{} -c{}; pgbench -M prepared over the same Unix socket; pools of {} connections for {} tasks",
+                 wrk -t{} -c{} where nothing else is said; pgbench -M prepared over the same Unix socket; pools of {} connections for {} tasks",
                 options.rounds(),
                 options.seconds(),
                 wrk::THREADS,
-                wrk::CONNECTIONS,
+                CONNECTIONS,
                 pools::SIZE,
                 pools::TASKS,
             ),

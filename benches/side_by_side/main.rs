@@ -8,6 +8,9 @@
 //! - `/ceiling/balance` against a bare axum handler, in a process of its own (what our routes and headers cost);
 //! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions a row (what
 //!   waiting inside PostgreSQL costs);
+//! - the same server with and without metrics (what counting costs);
+//! - group-commit against the ceiling, against pgbench's single UPDATE, against other approaches on many rows and for
+//!   transfers, and with 10000 connections at once;
 //! - sqlx's own pool against ours (why we have one).
 //!
 //! A shared machine changes its mood within seconds, its disk by a factor of ten. So what is compared with each other
@@ -17,8 +20,9 @@
 //! round first, and then its median.
 //!
 //! ```text
-//! cargo bench --bench side_by_side                  3 rounds of 5 s a point
-//! cargo bench --bench side_by_side -- --quick       1 round of 1 s: does it work?
+//! cargo bench --bench side_by_side                            3 rounds of 2 s a point, a quarter of an hour
+//! cargo bench --bench side_by_side -- --quick                 1 round of 1 s: does it work?
+//! cargo bench --bench side_by_side -- --only group-commit     a part: http, metrics, approaches, group-commit, pools
 //! ```
 //!
 //! A missed goal is no failure: this measures, the tests judge. Exit codes: 0 measured, 1 a measurement is not to be
@@ -27,15 +31,19 @@
 //! # Layout, in reading order
 //!
 //! - [`points`]: what is measured
+//! - [`groups`]: what is compared with what
 //! - [`stage`]: the database, the servers, and their end
 //! - [`bare_axum`]: the reference for HTTP
 //! - [`wrk`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
 //! - [`results`]: medians and ratios
+//! - [`goals`]: what is hoped for
 //! - [`report`], [`conditions`]: the Markdown
 
 mod bare_axum;
 mod conditions;
 mod disk;
+mod goals;
+mod groups;
 mod pgbench;
 mod points;
 mod pools;
@@ -49,17 +57,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use concurrency_lab::strategy::Approach;
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use points::Point;
-use results::Results;
+use groups::{Group, Section};
+use points::{CONNECTIONS, CROWD, Load, Point};
+use results::{Measured, Results};
 use stage::Stage;
 
 /// How long each server is warmed up: its pool opens its connections, its connections prepare their statements.
 const WARM_UP: Duration = Duration::from_secs(1);
-
-/// How long a point is measured at a time, before it is the next one's turn. wrk counts in whole seconds.
-const SLICE: Duration = Duration::from_secs(1);
 
 /// Measure every approach side by side with what it cannot beat.
 #[derive(Debug, Parser)]
@@ -70,7 +77,7 @@ pub struct Options {
     rounds: u32,
 
     /// How long each point is measured, in each round.
-    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, default_value_t = 2, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 
     /// 1 round of 1 second: shows that everything works, and no more.
@@ -80,6 +87,10 @@ pub struct Options {
     /// Only these approaches.
     #[arg(long = "approach", value_name = "NAME", value_delimiter = ',', value_parser = approach)]
     approaches: Vec<Approach>,
+
+    /// Only these parts: http, metrics, approaches, group-commit, pools.
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    only: Vec<Section>,
 
     /// What `cargo bench` says, and `cargo test` does not: then nothing is to be measured.
     #[arg(long, hide = true)]
@@ -170,15 +181,16 @@ async fn interrupted() -> Result<(), Failure> {
 async fn measure(options: &Options) -> Result<(), Failure> {
     let stage = Stage::set_up().await?;
     let approaches = stage.approaches(&options.approaches).await?;
-    let groups = points::groups(&approaches);
+    let groups = chosen_groups(options, &approaches);
     let conditions = conditions::gather(options, &stage).await?;
     stage.warm_up(WARM_UP).await?;
     let mut results = Results::default();
     for round in 0..options.rounds() {
-        for group in points::rotated(&groups, round, options.rounds()) {
-            for point in stage.measure_group(&group, options.seconds()).await? {
-                eprintln!("round {}/{}: {:>9} /s  {}", round + 1, options.rounds(), report::count(point.1), point.0);
-                results.add(point.0, point.1);
+        for group in groups::rotated(&groups, round, options.rounds()) {
+            for (point, measured) in stage.measure_group(group, options.seconds()).await? {
+                let rate = report::count(measured.per_second);
+                eprintln!("round {}/{}: {rate:>9} /s  {point}", round + 1, options.rounds());
+                results.add((group, point), measured);
             }
         }
     }
@@ -186,32 +198,51 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     stage.take_down().await
 }
 
+/// What is to be measured, without what cannot be.
+fn chosen_groups(options: &Options, approaches: &[Approach]) -> Vec<Group> {
+    concurrency_lab::cli::raise_open_files_limit();
+    // wrk has the limit that we have, and needs a file a connection.
+    let room = getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft > u64::from(CROWD) + 100);
+    let mut groups = Group::chosen(&options.only, approaches);
+    groups.retain(|group| {
+        let possible = room || !matches!(group, Group::Crowd(_));
+        if !possible {
+            eprintln!("SKIPPED: {CROWD} connections at once need a higher limit of open files (ulimit -n)");
+        }
+        possible
+    });
+    groups
+}
+
 impl Stage {
-    /// Measures the points of a group in turns, a slice of each, and returns the mean rate of each.
-    async fn measure_group(&self, group: &[Point], seconds: u32) -> Result<Vec<(Point, f64)>, Failure> {
-        let mut sums: Vec<_> = group.iter().map(|&point| (point, 0.0)).collect();
+    /// Measures the points of a group in turns, a slice of each.
+    async fn measure_group(&self, group: Group, seconds: u32) -> Result<Vec<(Point, Measured)>, Failure> {
+        let points: Vec<_> = group.points().into_iter().filter(|&point| self.pgbench.can(point)).collect();
+        let mut slices = vec![Vec::new(); points.len()];
         for turn in 0..seconds {
-            for index in points::rotated(&(0..sums.len()).collect::<Vec<_>>(), turn, seconds) {
-                sums[index].1 += self.measure(sums[index].0, SLICE).await?;
+            for index in groups::rotated(&(0..points.len()).collect::<Vec<_>>(), turn, seconds) {
+                slices[index].push(self.measure(points[index], points[index].slice()).await?);
             }
         }
-        Ok(sums.into_iter().map(|(point, sum)| (point, sum / f64::from(seconds))).collect())
+        Ok(points.into_iter().zip(slices.iter().map(|slices| Measured::mean(slices))).collect())
     }
 
-    async fn measure(&self, point: Point, time: Duration) -> Result<f64, Failure> {
+    async fn measure(&self, point: Point, time: Duration) -> Result<Measured, Failure> {
         self.pgbench.settle().await?;
         let measured = match point {
-            Point::Approach { setup, approach, load } => {
-                let path = format!("/approach/{}/balance", approach.name());
-                self.wrk.measure(self.server(setup), &path, load, time).await
+            Point::Approach { setup, approach, load, connections } => {
+                let path = format!("/approach/{}{}", approach.name(), load.route());
+                self.wrk.measure(self.server(setup), &path, load, connections, time).await
             }
-            Point::Ceiling => {
-                self.wrk.measure(self.default_server(), "/ceiling/balance", points::Load::Hot, time).await
+            Point::Ceiling { setup, connections } => {
+                self.wrk.measure(self.server(setup), "/ceiling/balance", Load::Hot, connections, time).await
             }
-            Point::BareAxum => self.wrk.measure(self.bare_axum(), "/balance", points::Load::Hot, time).await,
-            Point::Pgbench { approach, load, clients } => self.pgbench.measure(approach, load, clients, time).await,
-            Point::Disk => disk::measure(self.data_dir(), time).await,
-            Point::Pool(kind) => self.pools.measure(kind, time).await,
+            Point::BareAxum => self.wrk.measure(self.bare_axum(), "/balance", Load::Hot, CONNECTIONS, time).await,
+            Point::Pgbench { approach, load, clients } => {
+                self.pgbench.measure(approach, load, clients, time).await.map(Measured::rate)
+            }
+            Point::Disk => disk::measure(self.data_dir(), time).await.map(Measured::rate),
+            Point::Pool(kind) => self.pools.measure(kind, time).await.map(Measured::rate),
         };
         measured.map_err(|failure| match failure {
             Failure::Untrue(reason) => Failure::Untrue(format!("{point}: {reason}")),

@@ -1,7 +1,10 @@
 //! The approaches' own statements, sent by pgbench: what PostgreSQL costs without a server around it.
 //!
 //! The SQL is taken from the approaches, so it cannot drift apart; how the statements follow each other is said here
-//! again, because a script cannot call Rust. An approach whose protocol needs more than a script can say has no reference.
+//! again, because a script cannot call Rust. An approach that decides in the server's memory has no reference.
+//!
+//! What PostgreSQL refuses to serialize, pgbench repeats at once (`--max-tries`, from version 15 on), as the engine does after
+//! a pause.
 //!
 //! What counts is what changed: rows have versions, and a compare-and-set that lost its race (optimistic-version) is a
 //! transaction for pgbench, but not a change.
@@ -18,22 +21,28 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::points::Load;
+use crate::points::{Load, Point};
 use crate::{Failure, stage};
 
 /// pgbench's threads; more than it has clients it refuses.
 const THREADS: u32 = 2;
 
-/// Between two looks at the data; longer than a commit on a slow disk.
+/// The first version that repeats what was refused with 40001.
+const REPEATS_SINCE: u32 = 15;
+
+/// How often; more than any transaction of 32 clients needs.
+const MAX_TRIES: u32 = 10_000;
+
+/// Between two looks at the data.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks until the data must have come to rest: a queue of 64 requests has long been served.
-const SETTLE_LOOKS: u32 = 200;
+/// Looks until the data must have come to rest: a minute, in which a queue of 10000 requests is served on a slow disk too.
+const SETTLE_LOOKS: u32 = 1_200;
 
 /// A line of a script.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Begin,
+    Begin(Isolation),
     Commit,
     /// A statement of the approach by its name, with the variables that are its parameters; its row does not matter.
     Send(&'static str, &'static [&'static str]),
@@ -45,21 +54,37 @@ enum Step {
 
 use Step::{Begin, Commit, Decide, Read, Send};
 
+/// Read, decide, write in a transaction.
+const fn transaction(level: Isolation) -> [Step; 5] {
+    [Begin(level), Read("read", &["id"]), Decide, Send("write", &["id", "balance"]), Commit]
+}
+
+const READ_COMMITTED: [Step; 5] = transaction(Isolation::ReadCommitted);
+const REPEATABLE_READ: [Step; 5] = transaction(Isolation::RepeatableRead);
+const SERIALIZABLE: [Step; 5] = transaction(Isolation::Serializable);
+
 fn protocol(approach: Approach) -> Option<&'static [Step]> {
     Some(match approach {
         Approach::Naive => &[Read("read", &["id"]), Decide, Send("write", &["id", "balance"])],
-        Approach::AtomicReturning => &[Send("change", &["id", "amount"])],
-        Approach::Pessimistic => &[Begin, Read("lock", &["id"]), Decide, Send("write", &["id", "balance"]), Commit],
+        Approach::ReadCommitted => &READ_COMMITTED,
+        Approach::RepeatableRead => &REPEATABLE_READ,
+        Approach::Serializable => &SERIALIZABLE,
+        Approach::AtomicReturning | Approach::CheckConstraint | Approach::StoredFunction => {
+            &[Send("change", &["id", "amount"])]
+        }
+        Approach::Pessimistic => {
+            &[Begin(Isolation::ReadCommitted), Read("lock", &["id"]), Decide, Send("write", &["id", "balance"]), Commit]
+        }
         Approach::OptimisticVersion => &[Read("read", &["id"]), Decide, Send("write", &["id", "balance", "version"])],
         Approach::AdvisoryLock => &[
-            Begin,
+            Begin(Isolation::ReadCommitted),
             Send("lock", &["class", "id"]),
             Read("read", &["id"]),
             Decide,
             Send("write", &["id", "balance"]),
             Commit,
         ],
-        #[allow(unreachable_patterns, reason = "approaches yet to come")]
+        // unique-constraint has no balances; in-process-mutex and group-commit decide in the server's memory.
         _ => return None,
     })
 }
@@ -69,9 +94,15 @@ pub fn knows(approach: Approach) -> bool {
     protocol(approach).is_some()
 }
 
+/// Whether PostgreSQL may refuse the script's transactions, which are then to be repeated.
+fn repeats(approach: Approach) -> bool {
+    matches!(approach, Approach::RepeatableRead | Approach::Serializable)
+}
+
 /// The program, and where it connects to.
 pub struct Pgbench {
     program: PathBuf,
+    version: String,
     environment: Vec<(&'static str, String)>,
     scripts: TempDir,
     /// One connection that counts.
@@ -92,13 +123,20 @@ impl Pgbench {
         ];
         let scripts = tempfile::tempdir().map_err(Failure::environment)?;
         let counter = PgPoolOptions::new().max_connections(1).connect_with(options).await;
-        Ok(Self { program, environment, scripts, counter: counter.map_err(Failure::environment)? })
+        let version = stage::run(Command::new(&program).arg("--version"), Duration::ZERO).await?.trim().to_owned();
+        Ok(Self { program, version, environment, scripts, counter: counter.map_err(Failure::environment)? })
     }
 
     /// Its name and version.
-    pub async fn version(&self) -> Result<String, Failure> {
-        let said = stage::run(Command::new(&self.program).arg("--version"), Duration::ZERO).await?;
-        Ok(said.trim().to_owned())
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether this version of it can measure a point. Points of others it knows nothing of, and has nothing against.
+    pub fn can(&self, point: Point) -> bool {
+        let digits = self.version.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty());
+        let major: u32 = digits.and_then(|digits| digits.parse().ok()).unwrap_or_default();
+        !matches!(point, Point::Pgbench { approach, .. } if repeats(approach) && major < REPEATS_SINCE)
     }
 
     /// Changes a second.
@@ -111,6 +149,9 @@ impl Pgbench {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--no-vacuum", "--protocol=prepared"]);
         command.arg(format!("--client={clients}")).arg(format!("--jobs={}", THREADS.min(clients)));
+        if repeats(approach) {
+            command.arg(format!("--max-tries={MAX_TRIES}"));
+        }
         command.arg(format!("--time={}", time.as_secs())).arg("--file").arg(&script);
         let said = stage::run(&mut command, time).await?;
         let changes = self.changes().await? - before;
@@ -124,12 +165,19 @@ impl Pgbench {
         for _ in 0..SETTLE_LOOKS {
             tokio::time::sleep(SETTLE_PAUSE).await;
             let now = self.changes().await?;
-            if now == before {
+            if now == before && !self.busy().await? {
                 return Ok(());
             }
             before = now;
         }
         Err(Failure::Untrue("something else changes the data".to_owned()))
+    }
+
+    /// Whether a session has something under way: a commit may take longer than the time between two looks.
+    async fn busy(&self) -> Result<bool, Failure> {
+        let busy = "select exists(select from pg_stat_activity where backend_type = 'client backend' \
+                    and state <> 'idle' and pid <> pg_backend_pid())";
+        sqlx::query_scalar(busy).fetch_one(&self.counter).await.map_err(Failure::environment)
     }
 
     /// Every change raises its row's version by 1.
@@ -149,12 +197,13 @@ fn script_of(approach: Approach, load: Load) -> Result<String, String> {
     let id = match load {
         Load::Hot => "1",
         Load::Cold => "random(1, 1000)",
+        Load::Transfers => return Err("no script for transfers".to_owned()),
     };
     let class = i32::from_be_bytes(*b"clab");
     let mut script = format!("\\set id {id}\n\\set amount -2\n\\set class {class}\n");
     for step in steps {
         let line = match step {
-            Begin => format!("{};", Isolation::ReadCommitted.begin().sql),
+            Begin(level) => format!("{};", level.begin().sql),
             Commit => format!("{};", COMMIT.sql),
             Send(name, variables) => format!("{};", with_variables(approach, name, variables)?),
             Read(name, variables) => format!("{} \\gset", with_variables(approach, name, variables)?),

@@ -1,25 +1,41 @@
-//! What is measured: the list of points, and the order in which each round takes them.
+//! What is measured: one number of the report each, and what it takes to measure it.
 
 use std::fmt;
+use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::strategy::Approach;
 
-use crate::pgbench;
-
 /// Clients that pgbench is tried with: alone, a few, as many as our pool has connections.
 pub const PGBENCH_CLIENTS: [u32; 3] = [1, 8, 32];
 
-/// The approaches that are also measured with other pools: one statement, and a transaction of several.
-pub const WITH_EVERY_POOL: [Approach; 2] = [Approach::AtomicReturning, Approach::Pessimistic];
+/// wrk's connections, each of which waits for its answer before it asks again: a closed loop.
+pub const CONNECTIONS: u32 = 64;
 
-/// Which rows the requests change.
+/// Connections at once that must all be answered in time, [`CROWD_TIMEOUT`].
+pub const CROWD: u32 = 10_000;
+
+/// How late an answer to the crowd may be.
+pub const CROWD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An answer later than this counts as none. Longer than any wait in these queues.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a point is measured at a time, before it is the next one's turn. wrk counts in whole seconds.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// The same for the crowd, whose first answers come when all are connected.
+const CROWD_SLICE: Duration = Duration::from_secs(6);
+
+/// What the requests ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Load {
-    /// One row, user 1.
+    /// Changes of one row, user 1.
     Hot,
-    /// A random one of 1000.
+    /// Changes of a random one of 1000.
     Cold,
+    /// Transfers between two of 100.
+    Transfers,
 }
 
 /// How a server is set up.
@@ -31,6 +47,8 @@ pub enum Setup {
     SmallPool,
     /// A large pool, and all of it may wait at one row inside PostgreSQL.
     NoRowLimit,
+    /// As it comes, but it counts nothing for Prometheus.
+    NoMetrics,
 }
 
 /// Whose pool lends the connections.
@@ -51,11 +69,18 @@ pub enum Point {
         setup: Setup,
         /// Which one.
         approach: Approach,
-        /// On which rows.
+        /// Asked for what.
         load: Load,
+        /// By how many at once.
+        connections: u32,
     },
-    /// The route that touches no database, of the default server.
-    Ceiling,
+    /// The route that touches no database.
+    Ceiling {
+        /// Of which server.
+        setup: Setup,
+        /// By how many at once.
+        connections: u32,
+    },
     /// A server that does nothing else.
     BareAxum,
     /// An approach's statements, sent by pgbench.
@@ -74,23 +99,68 @@ pub enum Point {
 }
 
 impl Load {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Hot, Self::Cold];
+    /// The loads that every approach is measured with.
+    pub const OF_ALL: [Self; 2] = [Self::Hot, Self::Cold];
+
+    /// The route that it asks.
+    pub fn route(self) -> &'static str {
+        match self {
+            Self::Hot | Self::Cold => "/balance",
+            Self::Transfers => "/transfer",
+        }
+    }
+
+    /// The script of wrk that asks for it.
+    pub fn script(self) -> &'static str {
+        match self {
+            Self::Hot => "patch_request.lua",
+            Self::Cold => "random_user.lua",
+            Self::Transfers => "random_transfer.lua",
+        }
+    }
 }
 
 impl Setup {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Default, Self::SmallPool, Self::NoRowLimit];
+    pub const ALL: [Self; 4] = [Self::Default, Self::SmallPool, Self::NoRowLimit, Self::NoMetrics];
+
+    /// Those that differ in what a hot row has to wait for.
+    pub const POOLS: [Self; 3] = [Self::Default, Self::SmallPool, Self::NoRowLimit];
 
     /// Connections of its pool, and sessions that may work on one row.
     pub fn limits(self) -> (usize, usize) {
         let default = Limits::default();
         match self {
-            Self::Default => (default.pool_size, default.row_sessions),
+            Self::Default | Self::NoMetrics => (default.pool_size, default.row_sessions),
             Self::SmallPool => (4, 4),
             Self::NoRowLimit => (32, 32),
         }
     }
+}
+
+impl Point {
+    /// An approach of a server, by as many as usual.
+    pub fn http(setup: Setup, approach: Approach, load: Load) -> Self {
+        Self::Approach { setup, approach, load, connections: CONNECTIONS }
+    }
+
+    /// The ceiling of the default server, by as many as usual.
+    pub fn ceiling() -> Self {
+        Self::Ceiling { setup: Setup::Default, connections: CONNECTIONS }
+    }
+
+    /// How long it is measured at a time.
+    pub fn slice(self) -> Duration {
+        match self {
+            Self::Approach { connections: CROWD, .. } => CROWD_SLICE,
+            _ => SLICE,
+        }
+    }
+}
+
+/// How late an answer may be; where it is the crowd's, late ones are a result and no failure of the measurement.
+pub fn answer_timeout(connections: u32) -> Duration {
+    if connections == CROWD { CROWD_TIMEOUT } else { ANSWER_TIMEOUT }
 }
 
 impl fmt::Display for Load {
@@ -98,6 +168,7 @@ impl fmt::Display for Load {
         formatter.write_str(match self {
             Self::Hot => "one hot row",
             Self::Cold => "1000 rows",
+            Self::Transfers => "transfers among 100 accounts",
         })
     }
 }
@@ -109,6 +180,7 @@ impl fmt::Display for Setup {
             Self::Default => write!(formatter, "default (pool {pool_size}, {row_sessions} a row)"),
             Self::SmallPool => write!(formatter, "pool {pool_size}"),
             Self::NoRowLimit => write!(formatter, "pool {pool_size}, no limit a row"),
+            Self::NoMetrics => formatter.write_str("without metrics"),
         }
     }
 }
@@ -125,8 +197,10 @@ impl fmt::Display for PoolKind {
 impl fmt::Display for Point {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Approach { setup, approach, load } => write!(formatter, "{approach}, {load}, {setup}"),
-            Self::Ceiling => formatter.write_str("/ceiling/balance"),
+            Self::Approach { setup, approach, load, connections } => {
+                write!(formatter, "{approach}, {load}, -c{connections}, {setup}")
+            }
+            Self::Ceiling { setup, connections } => write!(formatter, "/ceiling/balance, -c{connections}, {setup}"),
             Self::BareAxum => formatter.write_str("bare axum"),
             Self::Pgbench { approach, load, clients } => {
                 write!(formatter, "pgbench, {clients} clients, {approach}, {load}")
@@ -135,34 +209,4 @@ impl fmt::Display for Point {
             Self::Pool(kind) => write!(formatter, "{kind}"),
         }
     }
-}
-
-/// Everything, in groups: the points of a group are compared with each other.
-pub fn groups(approaches: &[Approach]) -> Vec<Vec<Point>> {
-    let mut groups = vec![vec![Point::Ceiling, Point::BareAxum]];
-    for load in Load::ALL {
-        for &approach in approaches {
-            let every_pool = load == Load::Hot && WITH_EVERY_POOL.contains(&approach);
-            let setups = if every_pool { &Setup::ALL[..] } else { &[Setup::Default] };
-            let mut group: Vec<_> = setups.iter().map(|&setup| Point::Approach { setup, approach, load }).collect();
-            if pgbench::knows(approach) {
-                group.extend(PGBENCH_CLIENTS.map(|clients| Point::Pgbench { approach, load, clients }));
-            }
-            if every_pool && approach == WITH_EVERY_POOL[0] {
-                group.push(Point::Disk);
-            }
-            groups.push(group);
-        }
-    }
-    groups.push([PoolKind::Ours, PoolKind::Sqlx].map(Point::Pool).to_vec());
-    groups
-}
-
-/// The same circle, entered at another place each time.
-pub fn rotated<T: Clone>(circle: &[T], turn: u32, turns: u32) -> Vec<T> {
-    let mut order = circle.to_vec();
-    if !order.is_empty() {
-        order.rotate_left(circle.len() * turn as usize / turns as usize % circle.len());
-    }
-    order
 }

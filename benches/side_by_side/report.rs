@@ -4,19 +4,13 @@ use std::fmt::Write as _;
 
 use concurrency_lab::strategy::{Approach, Claim};
 
-use crate::points::{Load, PGBENCH_CLIENTS, Point, PoolKind, Setup, WITH_EVERY_POOL};
+use crate::goals::{self, Bound};
+use crate::groups::{GROUP_COMMIT_CONNECTIONS, Group, WITH_EVERY_POOL, fastest, group_commit};
+use crate::points::{CONNECTIONS, Load, PGBENCH_CLIENTS, Point, PoolKind, Setup};
 use crate::results::{Results, Spread};
 
 /// What stands in a cell that has no number.
 const NOTHING: &str = "–";
-
-/// A ratio that is hoped for.
-struct Goal {
-    what: String,
-    point: Point,
-    reference: Option<Point>,
-    least: f64,
-}
 
 /// The whole report.
 pub fn markdown(conditions: &[(&'static str, String)], approaches: &[Approach], results: &Results) -> String {
@@ -24,10 +18,12 @@ pub fn markdown(conditions: &[(&'static str, String)], approaches: &[Approach], 
     for (label, value) in conditions {
         line(&mut text, &format!("- {label}: {value}"));
     }
-    for load in Load::ALL {
+    for load in Load::OF_ALL {
         text.push_str(&over_http(load, approaches, results));
     }
     text.push_str(&http_alone(results));
+    text.push_str(&metrics(results));
+    text.push_str(&groups(results));
     text.push_str(&pgbench(approaches, results));
     text.push_str(&pools(results));
     text.push_str(&goals(results));
@@ -48,27 +44,37 @@ pub fn count(value: f64) -> String {
 }
 
 fn over_http(load: Load, approaches: &[Approach], results: &Results) -> String {
-    let header =
-        ["approach", "server", "requests/s", "min … max", "/ ceiling", "pgbench's best (clients)", "/ pgbench"];
+    let header = [
+        "approach",
+        "server",
+        "requests/s",
+        "min … max",
+        "p99 in ms",
+        "/ ceiling",
+        "pgbench's best (clients)",
+        "/ pgbench",
+    ];
     let mut table = Table::new(&format!("Over HTTP, {load}"), &header);
     for &approach in approaches {
-        for setup in Setup::ALL {
-            let point = Point::Approach { setup, approach, load };
-            let Some(rate) = results.rate(point) else { continue };
-            let best = results.best_pgbench(approach, load);
+        let group = Group::Approach(approach, load);
+        for setup in Setup::POOLS {
+            let key = (group, Point::http(setup, approach, load));
+            let Some(rate) = results.rate(key) else { continue };
+            let best = results.best_pgbench(group, approach, load);
             let best_rate = best.and_then(|(clients, best)| Some((clients, results.rate(best)?)));
             table.row([
                 label(approach),
                 setup.to_string(),
                 count(rate.median),
                 min_max(rate),
-                ratio(results.ratio(point, Point::Ceiling)),
+                results.p99_ms(key).map_or(NOTHING.to_owned(), |p99| format!("{:.1}", p99.median)),
+                ratio(results.ratio(key, (Group::Http, Point::ceiling()))),
                 best_rate.map_or(NOTHING.to_owned(), |(clients, rate)| format!("{} ({clients})", count(rate.median))),
-                ratio(best.and_then(|(_, best)| results.ratio(point, best))),
+                ratio(best.and_then(|(_, best)| results.ratio(key, best))),
             ]);
         }
     }
-    if let Some(rate) = results.rate(Point::Disk).filter(|_| load == Load::Hot) {
+    if let Some(rate) = results.rate((Group::Approach(WITH_EVERY_POOL[0], load), Point::Disk)) {
         line(
             &mut table.text,
             &format!("\nThe disk alone makes {} writes/s durable [{}].", count(rate.median), min_max(rate)),
@@ -79,10 +85,29 @@ fn over_http(load: Load, approaches: &[Approach], results: &Results) -> String {
 
 fn http_alone(results: &Results) -> String {
     let mut table = Table::new("HTTP alone", &["server", "requests/s", "min … max", "/ bare axum"]);
-    for point in [Point::Ceiling, Point::BareAxum] {
-        let Some(rate) = results.rate(point) else { continue };
-        let by_bare = ratio(results.ratio(point, Point::BareAxum));
+    for point in [Point::ceiling(), Point::BareAxum] {
+        let Some(rate) = results.rate((Group::Http, point)) else { continue };
+        let by_bare = ratio(results.ratio((Group::Http, point), (Group::Http, Point::BareAxum)));
         table.row([point.to_string(), count(rate.median), min_max(rate), by_bare]);
+    }
+    table.text
+}
+
+/// The same server with and without metrics.
+fn metrics(results: &Results) -> String {
+    type Of = fn(Setup) -> Point;
+    let mut table = Table::new("Metrics", &["route", "server", "requests/s", "min … max", "/ without"]);
+    let routes: [(String, Of); 2] = [
+        ("/ceiling/balance".to_owned(), |setup| Point::Ceiling { setup, connections: CONNECTIONS }),
+        (format!("{}, 1000 rows", fastest()), |setup| Point::http(setup, fastest(), Load::Cold)),
+    ];
+    for (route, point) in routes {
+        for setup in [Setup::Default, Setup::NoMetrics] {
+            let key = (Group::Metrics, point(setup));
+            let Some(rate) = results.rate(key) else { continue };
+            let by_without = ratio(results.ratio(key, (Group::Metrics, point(Setup::NoMetrics))));
+            table.row([route.clone(), setup.to_string(), count(rate.median), min_max(rate), by_without]);
+        }
     }
     table.text
 }
@@ -91,9 +116,11 @@ fn pgbench(approaches: &[Approach], results: &Results) -> String {
     let clients = PGBENCH_CLIENTS.map(|clients| format!("{clients} clients"));
     let header: Vec<&str> = ["statements of", "rows"].into_iter().chain(clients.iter().map(String::as_str)).collect();
     let mut table = Table::new("pgbench alone, changes/s [min … max]", &header);
-    for load in Load::ALL {
+    for load in Load::OF_ALL {
         for &approach in approaches {
-            let rates = PGBENCH_CLIENTS.map(|clients| results.rate(Point::Pgbench { approach, load, clients }));
+            let rates = PGBENCH_CLIENTS.map(|clients| {
+                results.rate((Group::Approach(approach, load), Point::Pgbench { approach, load, clients }))
+            });
             if rates.iter().all(Option::is_none) {
                 continue;
             }
@@ -109,50 +136,56 @@ fn pools(results: &Results) -> String {
     let mut table =
         Table::new("Pools in one process, one UPDATE on 1000 rows", &["pool", "changes/s", "min … max", "/ sqlx's"]);
     for kind in [PoolKind::Ours, PoolKind::Sqlx] {
-        let Some(rate) = results.rate(Point::Pool(kind)) else { continue };
-        let by_sqlx = ratio(results.ratio(Point::Pool(kind), Point::Pool(PoolKind::Sqlx)));
+        let key = |kind| (Group::Pools, Point::Pool(kind));
+        let Some(rate) = results.rate(key(kind)) else { continue };
+        let by_sqlx = ratio(results.ratio(key(kind), key(PoolKind::Sqlx)));
         table.row([kind.to_string(), count(rate.median), min_max(rate), by_sqlx]);
     }
     table.text
 }
 
-fn goals(results: &Results) -> String {
-    let mut table = Table::new("Goals", &["goal", "at least", "measured", "min … max", ""]);
-    for Goal { what, point, reference, least } in wanted(results) {
-        let Some(measured) = reference.and_then(|reference| results.ratio(point, reference)) else { continue };
-        table.row([
-            what,
-            format!("{least:.2}"),
-            format!("{:.2}", measured.median),
-            format!("{:.2} … {:.2}", measured.min, measured.max),
-            if measured.median >= least { "met" } else { "missed" }.to_owned(),
-        ]);
+/// What group-commit is compared with.
+fn groups(results: &Results) -> String {
+    let Some(it) = group_commit() else {
+        return "\n## group-commit\n\nThis program has no group-commit: nothing measured.\n".to_owned();
+    };
+    let header = ["compared with each other", "requests/s", "min … max", "p99 in ms", "not answered in time"];
+    let mut table = Table::new("group-commit", &header);
+    let hot = GROUP_COMMIT_CONNECTIONS.map(|connections| Group::Hot(it, connections));
+    for group in hot.into_iter().chain([Group::Rows(it), Group::Transfers(it), Group::Crowd(it)]) {
+        for point in group.points() {
+            let key = (group, point);
+            let Some(rate) = results.rate(key) else { continue };
+            let over_http = matches!(point, Point::Approach { .. } | Point::Ceiling { .. });
+            table.row([
+                point.to_string(),
+                count(rate.median),
+                min_max(rate),
+                results.p99_ms(key).map_or(NOTHING.to_owned(), |p99| format!("{:.2}", p99.median)),
+                results.unanswered(key).filter(|_| over_http).map_or(NOTHING.to_owned(), |late| late.to_string()),
+            ]);
+        }
     }
     table.text
 }
 
-fn wanted(results: &Results) -> Vec<Goal> {
-    let http = |setup, approach, load| Point::Approach { setup, approach, load };
-    let pgbench = |approach| Some(Point::Pgbench { approach, load: Load::Cold, clients: 32 });
-    let goal = |what: &str, point, reference, least| Goal { what: what.to_owned(), point, reference, least };
-    let best_hot = results.best_pgbench(Approach::AtomicReturning, Load::Hot).map(|(_, best)| best);
-    let small_hot = http(Setup::SmallPool, Approach::AtomicReturning, Load::Hot);
-    let mut goals = vec![goal("hot row, pool 4: atomic-returning / pgbench's best", small_hot, best_hot, 1.0)];
-    for approach in WITH_EVERY_POOL {
-        let what = format!("1000 rows: {approach} / pgbench, 32 clients");
-        goals.push(goal(&what, http(Setup::Default, approach, Load::Cold), pgbench(approach), 0.7));
+fn goals(results: &Results) -> String {
+    let mut table = Table::new("Goals", &["goal", "bound", "measured", "min … max", ""]);
+    for goal in goals::of(results) {
+        let Spread { min, median, max } = goal.measured;
+        table.row([
+            goal.what.clone(),
+            match goal.bound {
+                Bound::AtLeast(least) => format!("≥ {least:.2}"),
+                Bound::Below(most) => format!("< {most:.2}"),
+                Bound::None => "none".to_owned(),
+            },
+            format!("{median:.2}"),
+            format!("{min:.2} … {max:.2}"),
+            if goal.met() { "met" } else { "missed" }.to_owned(),
+        ]);
     }
-    goals.push(goal("/ceiling/balance / bare axum", Point::Ceiling, Some(Point::BareAxum), 0.9));
-    for approach in WITH_EVERY_POOL {
-        let on = |setup| http(setup, approach, Load::Hot);
-        let small = format!("hot row, {approach}: {} / {}", Setup::SmallPool, Setup::NoRowLimit);
-        goals.push(goal(&small, on(Setup::SmallPool), Some(on(Setup::NoRowLimit)), 1.0));
-        let limited = format!("hot row, {approach}: {} / {}", Setup::Default, Setup::SmallPool);
-        goals.push(goal(&limited, on(Setup::Default), Some(on(Setup::SmallPool)), 0.9));
-    }
-    let [ours, sqlx] = [PoolKind::Ours, PoolKind::Sqlx].map(Point::Pool);
-    goals.push(goal("our pool / sqlx's pool", ours, Some(sqlx), 1.0));
-    goals
+    table.text
 }
 
 /// A broken approach is measured like the others and must not be taken for one of them.

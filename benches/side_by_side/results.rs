@@ -4,12 +4,46 @@ use std::collections::HashMap;
 
 use concurrency_lab::strategy::Approach;
 
+use crate::groups::Group;
 use crate::points::{Load, PGBENCH_CLIENTS, Point};
 
-/// What was measured: each point's rates, one a round.
+/// A point, measured for a group.
+pub type Key = (Group, Point);
+
+/// What came of measuring a point once.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Measured {
+    /// How often a second.
+    pub per_second: f64,
+    /// The time within which 99 of 100 were answered, where somebody looked.
+    pub p99_ms: Option<f64>,
+    /// Requests that were not answered in time; more than 0 only for the crowd.
+    pub unanswered: u64,
+}
+
+impl Measured {
+    /// A rate alone.
+    pub fn rate(per_second: f64) -> Self {
+        Self { per_second, ..Self::default() }
+    }
+
+    /// One of several slices.
+    pub fn mean(slices: &[Self]) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "slices are few")]
+        let count = slices.len() as f64;
+        let p99_ms = Spread::of(slices.iter().filter_map(|slice| slice.p99_ms)).map(|p99_ms| p99_ms.median);
+        Self {
+            per_second: slices.iter().map(|slice| slice.per_second).sum::<f64>() / count,
+            p99_ms,
+            unanswered: slices.iter().map(|slice| slice.unanswered).sum(),
+        }
+    }
+}
+
+/// What was measured: one a round.
 #[derive(Debug, Default)]
 pub struct Results {
-    rates: HashMap<Point, Vec<f64>>,
+    measured: HashMap<Key, Vec<Measured>>,
 }
 
 /// A number that was measured several times.
@@ -24,7 +58,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let (&min, &max) = (values.first()?, values.last()?);
         let middle = values.len() / 2;
@@ -38,28 +73,38 @@ impl Spread {
 }
 
 impl Results {
-    /// Notes a round's rate of a point.
-    pub fn add(&mut self, point: Point, per_second: f64) {
-        self.rates.entry(point).or_default().push(per_second);
+    /// Notes what a round measured.
+    pub fn add(&mut self, key: Key, measured: Measured) {
+        self.measured.entry(key).or_default().push(measured);
     }
 
     /// A point's rates, if it was measured.
-    pub fn rate(&self, point: Point) -> Option<Spread> {
-        Spread::of(self.rates.get(&point)?.clone())
+    pub fn rate(&self, key: Key) -> Option<Spread> {
+        Spread::of(self.measured.get(&key)?.iter().map(|measured| measured.per_second))
+    }
+
+    /// The same of its 99th percentiles.
+    pub fn p99_ms(&self, key: Key) -> Option<Spread> {
+        Spread::of(self.measured.get(&key)?.iter().filter_map(|measured| measured.p99_ms))
+    }
+
+    /// All requests that were not answered in time.
+    pub fn unanswered(&self, key: Key) -> Option<u64> {
+        Some(self.measured.get(&key)?.iter().map(|measured| measured.unanswered).sum())
     }
 
     /// One point by another one: by round, since a round's two measurements are closer to each other in time than two
     /// medians are, and so have more of the machine's mood in common.
-    pub fn ratio(&self, point: Point, reference: Point) -> Option<Spread> {
-        let pairs = self.rates.get(&point)?.iter().zip(self.rates.get(&reference)?);
-        Spread::of(pairs.map(|(rate, reference)| rate / reference).collect())
+    pub fn ratio(&self, key: Key, reference: Key) -> Option<Spread> {
+        let pairs = self.measured.get(&key)?.iter().zip(self.measured.get(&reference)?);
+        Spread::of(pairs.map(|(measured, reference)| measured.per_second / reference.per_second))
     }
 
     /// pgbench at its best: with the number of clients that has the highest median.
-    pub fn best_pgbench(&self, approach: Approach, load: Load) -> Option<(u32, Point)> {
-        let tried = PGBENCH_CLIENTS.map(|clients| (clients, Point::Pgbench { approach, load, clients }));
-        let measured = tried.into_iter().filter_map(|(clients, point)| Some((clients, point, self.rate(point)?)));
+    pub fn best_pgbench(&self, group: Group, approach: Approach, load: Load) -> Option<(u32, Key)> {
+        let tried = PGBENCH_CLIENTS.map(|clients| (clients, (group, Point::Pgbench { approach, load, clients })));
+        let measured = tried.into_iter().filter_map(|(clients, key)| Some((clients, key, self.rate(key)?)));
         let best = measured.max_by(|(_, _, left), (_, _, right)| left.median.total_cmp(&right.median));
-        best.map(|(clients, point, _)| (clients, point))
+        best.map(|(clients, key, _)| (clients, key))
     }
 }

@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use crate::Failure;
 use crate::pgbench::Pgbench;
-use crate::points::{Load, PGBENCH_CLIENTS, Setup};
+use crate::points::{CONNECTIONS, Load, PGBENCH_CLIENTS, Setup};
 use crate::pools::{self, Pools};
 use crate::wrk::Wrk;
 
@@ -95,10 +95,10 @@ impl Stage {
     pub async fn warm_up(&self, time: Duration) -> Result<(), Failure> {
         for (setup, server) in &self.servers {
             eprintln!("warming up: {setup}");
-            self.wrk.measure(&server.target, "/balance", Load::Cold, time).await?;
+            self.wrk.measure(&server.target, "/balance", Load::Cold, CONNECTIONS, time).await?;
         }
         eprintln!("warming up: bare axum");
-        self.wrk.measure(self.bare_axum(), "/balance", Load::Cold, time).await.map(drop)
+        self.wrk.measure(self.bare_axum(), "/balance", Load::Cold, CONNECTIONS, time).await.map(drop)
     }
 
     /// Ends everything, and says if something would not.
@@ -149,6 +149,7 @@ fn server(setup: Setup, endpoint: &Endpoint) -> Result<Command, Failure> {
     let mut command = clean(Path::new(SERVER));
     command.args(["serve", "--listen=127.0.0.1:0", "--seed=bench"]);
     command.arg(format!("--pool-size={pool_size}")).arg(format!("--row-sessions={row_sessions}"));
+    command.arg(format!("--metrics={}", setup != Setup::NoMetrics));
     command.env("DATABASE_URL", url(endpoint)?);
     Ok(command)
 }

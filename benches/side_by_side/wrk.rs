@@ -6,17 +6,12 @@ use std::time::Duration;
 use concurrency_lab::lab::target::Target;
 use tokio::process::Command;
 
-use crate::points::Load;
+use crate::points::{CROWD, Load, answer_timeout};
+use crate::results::Measured;
 use crate::{Failure, stage};
-
-/// Connections, each of which waits for its answer before it asks again: a closed loop.
-pub const CONNECTIONS: u32 = 64;
 
 /// wrk's own threads.
 pub const THREADS: u32 = 2;
-
-/// An answer later than this counts as none. Longer than any wait in these queues.
-const ANSWER_TIMEOUT_S: u32 = 20;
 
 /// The program and its scripts.
 pub struct Wrk {
@@ -41,37 +36,57 @@ impl Wrk {
         &self.version
     }
 
-    /// Requests a second that were answered with 2xx; anything else is a failure.
-    pub async fn measure(&self, target: &Target, path: &str, load: Load, time: Duration) -> Result<f64, Failure> {
-        let script = match load {
-            Load::Hot => "patch_request.lua",
-            Load::Cold => "random_user.lua",
-        };
+    /// Requests a second that were answered with 2xx, and how late; anything else is a failure, but for the crowd's late ones.
+    pub async fn measure(
+        &self,
+        target: &Target,
+        path: &str,
+        load: Load,
+        connections: u32,
+        time: Duration,
+    ) -> Result<Measured, Failure> {
         let mut command = Command::new("wrk");
-        command.arg(format!("-t{THREADS}")).arg(format!("-c{CONNECTIONS}")).arg(format!("-d{}s", time.as_secs()));
-        command.arg(format!("--timeout={ANSWER_TIMEOUT_S}s")).arg("-s").arg(self.scripts.join(script));
+        command.arg(format!("-t{THREADS}")).arg(format!("-c{connections}")).arg(format!("-d{}s", time.as_secs()));
+        command.arg("--latency").arg(format!("--timeout={}s", answer_timeout(connections).as_secs()));
+        command.arg("-s").arg(self.scripts.join(load.script()));
         command.arg(format!("http://{}{}{path}", target.address, target.base));
         let said = stage::run(&mut command, time).await?;
-        requests_per_second(&said).map_err(|reason| Failure::Untrue(format!("wrk: {reason}:\n{said}")))
+        measured(&said, connections == CROWD).map_err(|reason| Failure::Untrue(format!("wrk: {reason}:\n{said}")))
     }
 }
 
-fn requests_per_second(said: &str) -> Result<f64, &'static str> {
+fn measured(said: &str, may_be_late: bool) -> Result<Measured, &'static str> {
     // By the scripts' own count, and by wrk's lines, which it prints only if there is something to complain of.
-    for (answers, complaint) in
-        [("above 399", "answers that are not 2xx"), ("none: connect", "requests without an answer")]
-    {
+    let counted = |answers: &str| {
         let line = said.lines().find(|line| line.contains(answers)).ok_or("the script did not count the answers")?;
-        if line.split_whitespace().next() != Some("0") {
-            return Err(complaint);
+        let number = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+        number.ok_or("the script's count is none")
+    };
+    let unanswered = counted("none: connect")?;
+    if counted("above 399")? != 0 || said.contains("Non-2xx") {
+        return Err("answers that are not 2xx");
+    }
+    if !may_be_late && (unanswered != 0 || said.contains("Socket errors:")) {
+        return Err("requests without an answer");
+    }
+    let after = |label: &str| said.lines().find_map(|line| line.trim().strip_prefix(label).map(str::trim));
+    match after("Requests/sec:").and_then(|rate| rate.parse().ok()) {
+        Some(per_second) if per_second > 0.0 => {
+            Ok(Measured { per_second, p99_ms: after("99%").and_then(milliseconds), unanswered })
         }
-    }
-    if said.contains("Socket errors:") || said.contains("Non-2xx") {
-        return Err("errors");
-    }
-    let rate = said.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
-    match rate.and_then(|rate| rate.trim().parse().ok()) {
-        Some(rate) if rate > 0.0 => Ok(rate),
         _ => Err("no requests"),
     }
+}
+
+/// A time as wrk writes it.
+fn milliseconds(text: &str) -> Option<f64> {
+    let number = text.trim_end_matches(char::is_alphabetic);
+    let in_ms = match &text[number.len()..] {
+        "us" => 1e-3,
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" => 60e3,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * in_ms)
 }

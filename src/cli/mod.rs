@@ -1,16 +1,15 @@
 //! The command line: every option is an environment variable as well, and `.env` is read.
 
+mod logging;
 mod options;
 mod psql;
 mod run;
 mod serve;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing_subscriber::EnvFilter;
 
 use crate::database::DatabaseError;
 use crate::postgres::PostgresError;
@@ -90,12 +89,11 @@ pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let wanted = std::env::var("LAB_LOG").unwrap_or_else(|_| "warn".to_owned());
-    let filter = match EnvFilter::try_new(&wanted) {
-        Ok(filter) => filter,
+    // Dropped at the end, which writes what is still in the access log's buffer.
+    let _log = match logging::start(&wanted) {
+        Ok(log) => log,
         Err(error) => return finish(Err(CliError::Usage(format!("LAB_LOG: {wanted:?}: {error}")))),
     };
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     finish(execute(cli.command, matches.subcommand().map(|(_, matches)| matches)))
 }
 
@@ -126,7 +124,7 @@ fn finish(result: Result<(), CliError>) -> ExitCode {
 }
 
 /// Raises the soft limit of open files to the hard one: each connection is an open file, and soft limits are often 1024.
-fn raise_open_files_limit() {
+pub fn raise_open_files_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
@@ -25,6 +25,7 @@ use crate::strategy::Approach;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
 pub struct ServeArgs {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, env = "LAB_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
@@ -59,6 +60,20 @@ pub struct ServeArgs {
     /// Honour the experiment headers (Lab-Trace, Lab-Think-Time) although not bound to loopback.
     #[arg(long, env = "LAB_HEADERS", value_parser = BoolishValueParser::new())]
     lab_headers: bool,
+
+    /// Count what happens, for Prometheus at /metrics.
+    #[arg(
+        long,
+        env = "LAB_METRICS",
+        default_value = "true",
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set,
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new()
+    )]
+    metrics: bool,
 
     #[command(flatten)]
     limits: LimitArgs,
@@ -119,6 +134,7 @@ async fn serve_from(
     };
     let (database, seeded) = Database::prepare(options, limits, arguments.seed, arguments.reset).await?;
     warn_about_seed(seeded, arguments.seed);
+    let database = if arguments.metrics { database } else { database.without_metrics() };
     let engine = Engine::new(database, *limits);
     let app = Arc::new(App {
         engine: engine.clone(),

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::session::batch::Batches;
 use crate::session::sqlstate::classify;
 
@@ -72,6 +73,7 @@ pub struct Database {
     mutexes: Arc<Admission>,
     batches: Arc<Batches>,
     aside: Arc<Aside>,
+    metrics: Metrics,
 }
 
 /// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
@@ -170,7 +172,19 @@ impl Database {
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let batches = Batches::new(limits);
         let aside = Arc::new(Aside::new(options, limits));
-        Ok((Self { pool, admission, mutexes, batches, aside }, seeded))
+        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on() }, seeded))
+    }
+
+    /// The same, counting nothing.
+    #[must_use]
+    pub fn without_metrics(self) -> Self {
+        Self { metrics: Metrics::off(), ..self }
+    }
+
+    /// What happened on it, counted; within reach of whoever works on it.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The connections that serve requests.

@@ -106,6 +106,12 @@ impl Engine {
         }
     }
 
+    /// Operations that have not ended, whether or not somebody still waits for them.
+    #[must_use]
+    pub fn in_progress(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Waits until every operation has ended, then closes the pool. No new one must be started.
     pub async fn drain(&self) {
         self.tasks.close();
@@ -132,7 +138,8 @@ impl Engine {
         };
         let changes = operation.change().is_some();
         let attempts = Arc::new(AtomicU32::new(0));
-        let retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
+        let retries =
+            Retries::new(self.limits.retry, Arc::clone(&attempts)).counted(self.database.metrics().clone(), approach);
         let settled = Unabandoned::new(&self.tasks, settle(session, retries, approach.strategy(), operation));
         let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
             Ok(settled) => settled,

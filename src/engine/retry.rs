@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::RetryPolicy;
+use crate::metrics::Metrics;
+use crate::strategy::Approach;
 
 /// The retries of one operation.
 #[derive(Debug)]
@@ -17,18 +19,29 @@ pub struct Retries {
     started: Option<Instant>,
     /// Shared with whoever answers the request, also if it gives up waiting for the operation.
     attempts: Arc<AtomicU32>,
+    /// Where the attempts of all operations are counted, and as whose.
+    counted: Option<(Metrics, Approach)>,
 }
 
 impl Retries {
     /// No attempt made yet; `attempts` counts them.
     #[must_use]
     pub fn new(policy: RetryPolicy, attempts: Arc<AtomicU32>) -> Self {
-        Self { policy, started: None, attempts }
+        Self { policy, started: None, attempts, counted: None }
+    }
+
+    /// The same, counted among the attempts of an approach.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics, approach: Approach) -> Self {
+        Self { counted: Some((metrics, approach)), ..self }
     }
 
     /// Counts an attempt.
     pub fn attempt(&mut self) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
+        if let Some((metrics, approach)) = &self.counted {
+            metrics.attempt(*approach);
+        }
     }
 
     /// How long to pause before the next attempt, or `None` if there must be none. The deadline runs from the first
@@ -37,6 +50,9 @@ impl Retries {
         let elapsed = now - *self.started.get_or_insert(now);
         let attempts = self.attempts.load(Ordering::Relaxed);
         if attempts >= self.policy.attempts || elapsed >= self.policy.deadline {
+            if let Some((metrics, approach)) = &self.counted {
+                metrics.retries_exhausted(*approach);
+            }
             return None;
         }
         let doublings = attempts.saturating_sub(1).min(16);

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::answer::Rejection;
 use super::guard::SessionId;
+use super::metrics::Tally;
 use super::{App, balances, bookings, counters, headers, reset, transfers};
 use crate::engine::operation::Operation;
 use crate::engine::{Experiment, Outcome};
-use crate::strategy::Approach;
+use crate::strategy::{Approach, Workload};
 
 /// The routes of every approach, for people.
 pub const ROUTES: &str = "/balance, /balance/{userId}, /deposit, /withdraw, /transfer, /bookings, /bookings/{id}, \
@@ -41,18 +42,23 @@ pub struct Asked<O> {
 impl Desk {
     /// All routes of the approach.
     pub fn routes(&self, prefix: &str) -> Router {
+        use Workload::{Balance, Booking, Counter, Transfer};
         let path = |path: &str| format!("{prefix}{path}");
+        let tally = Tally { metrics: self.app.engine.database().metrics().clone(), approach: Some(self.approach) };
         Router::new()
-            .route(&path("/balance"), patch(balances::change).get(balances::read_by_query))
-            .route(&path("/balance/{userId}"), get(balances::read_by_path))
-            .route(&path("/deposit"), post(balances::deposit))
-            .route(&path("/withdraw"), post(balances::withdraw))
-            .route(&path("/transfer"), post(transfers::transfer))
-            .route(&path("/bookings"), post(bookings::book))
-            .route(&path("/bookings/{bookingId}"), delete(bookings::cancel))
-            .route(&path("/events/{eventId}"), get(bookings::read_event))
-            .route(&path("/counters/{counterId}"), get(counters::read))
-            .route(&path("/counters/{counterId}/increment"), post(counters::increment))
+            .route(
+                &path("/balance"),
+                patch(tally.count(Balance, balances::change)).get(tally.count(Balance, balances::read_by_query)),
+            )
+            .route(&path("/balance/{userId}"), get(tally.count(Balance, balances::read_by_path)))
+            .route(&path("/deposit"), post(tally.count(Balance, balances::deposit)))
+            .route(&path("/withdraw"), post(tally.count(Balance, balances::withdraw)))
+            .route(&path("/transfer"), post(tally.count(Transfer, transfers::transfer)))
+            .route(&path("/bookings"), post(tally.count(Booking, bookings::book)))
+            .route(&path("/bookings/{bookingId}"), delete(tally.count(Booking, bookings::cancel)))
+            .route(&path("/events/{eventId}"), get(tally.count(Booking, bookings::read_event)))
+            .route(&path("/counters/{counterId}"), get(tally.count(Counter, counters::read)))
+            .route(&path("/counters/{counterId}/increment"), post(tally.count(Counter, counters::increment)))
             .route(&path("/reset"), post(reset::reset))
             .with_state(self.clone())
     }

@@ -8,9 +8,12 @@
 //! - [`catalogue`]: what there is: `/approaches`, one approach, health
 //! - [`body`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
+//! - [`access_log`]: one line a request, where it is asked for
 //! - [`guard`]: request ids; who may change something
+//! - [`metrics`]: `/metrics`, and the wrapper that counts
 //! - [`listener`]: connections, their limits, and the graceful end
 
+pub mod access_log;
 pub mod answer;
 mod balances;
 mod body;
@@ -21,6 +24,7 @@ mod desk;
 mod guard;
 mod headers;
 pub mod listener;
+mod metrics;
 mod reset;
 mod transfers;
 
@@ -39,7 +43,7 @@ use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
 
 use crate::database::seed::Seed;
 use crate::engine::Engine;
-use crate::strategy::Approach;
+use crate::strategy::{Approach, Workload};
 
 use desk::Desk;
 
@@ -60,11 +64,13 @@ pub struct App {
 
 /// All routes, without what every request passes first.
 fn router(app: &Arc<App>) -> Router {
+    let ceiling = metrics::Tally { metrics: app.engine.database().metrics().clone(), approach: None };
     let mut router = Router::new()
         .route("/approaches", get(catalogue::approaches))
         .route("/healthz", get(catalogue::healthz))
         .route("/readyz", get(catalogue::readyz))
-        .route("/ceiling/balance", patch(balances::ceiling))
+        .route("/ceiling/balance", patch(ceiling.count(Workload::Balance, balances::ceiling)))
+        .route("/metrics", get(metrics::metrics))
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(app))
@@ -99,14 +105,15 @@ impl Front {
 
     /// Answers one request, whatever it is.
     pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        let entry = access_log::Entry::of(&request);
         let id = match guard::admit(&self.app, &mut request) {
             Ok(id) => id,
-            Err(refused) => return *refused,
+            Err(refused) => return entry.answered(*refused),
         };
         let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
         let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
         guard::sign(&mut response, id);
-        response
+        entry.answered(response)
     }
 }
 

@@ -134,7 +134,7 @@ impl Session {
         let once = self.once.take();
         let entry = Entry { change, once: once.clone() };
         let answer = if self.alone {
-            let answers = protocol(self, &[entry]).await;
+            let answers = make(self, protocol, &[entry]).await;
             answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         } else {
             next_batch(&self.database, protocol, entry).await
@@ -171,13 +171,22 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
         }
         let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
         session.wait_anew();
-        let made = protocol(&mut session, &entries).await;
+        let made = make(&mut session, protocol, &entries).await;
         if made.is_err() {
             session.end_attempt().await;
         }
         deliver(answers, made);
     }
     drop(turn);
+}
+
+/// Makes a batch, and counts it.
+async fn make(session: &mut Session, protocol: Protocol, entries: &[Entry]) -> Result<Vec<Answer>, Error> {
+    let made = protocol(session, entries).await;
+    if made.is_ok() {
+        session.database.metrics().batch(entries.len());
+    }
+    made
 }
 
 /// Whoever no longer waits has heard 504 and asks again, or has hung up.

@@ -5,12 +5,14 @@ mod common;
 
 mod contention;
 mod database;
+mod exposition;
 mod failures;
 mod group_commit;
 mod hang_up;
 mod headers;
 mod idempotency;
 mod input;
+mod metrics;
 mod races;
 mod routes;
 mod swallowed;

@@ -59,6 +59,7 @@ pub struct Setup {
     pub root_approach: Approach,
     pub lab_headers: bool,
     pub allowed_hosts: Vec<String>,
+    pub metrics: bool,
 }
 
 impl Default for Setup {
@@ -69,6 +70,7 @@ impl Default for Setup {
             root_approach: Approach::AtomicReturning,
             lab_headers: true,
             allowed_hosts: Vec::new(),
+            metrics: true,
         }
     }
 }
@@ -103,6 +105,7 @@ impl Lab {
     pub async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
         let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
         let (database, _) = prepared.expect("a prepared database");
+        let database = if setup.metrics { database } else { database.without_metrics() };
         let engine = Engine::new(database, setup.limits);
         let app = App {
             engine: engine.clone(),

@@ -15,7 +15,7 @@ use crate::common::{directory, eventually, program};
 
 /// A server in a process of its own; killed when dropped.
 pub struct Served {
-    child: Child,
+    pub child: Child,
     pub url: String,
     pub client: Client,
 }
@@ -28,7 +28,8 @@ impl Served {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// The same of a command that says more.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");

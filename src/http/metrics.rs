@@ -1,0 +1,155 @@
+//! `GET /metrics`, and the wrapper that counts what an approach's routes are asked for.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use super::{App, answer};
+use crate::metrics::{Ending, Metrics, exposition};
+use crate::strategy::{Approach, Workload};
+
+/// `GET /metrics`: what happened, for Prometheus.
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let engine = &app.engine;
+    let mut response = match engine.database().metrics().exposition(engine) {
+        Some(Ok(text)) => Response::new(Body::from(text)),
+        Some(Err(error)) => {
+            tracing::error!(%error, "the metrics cannot be written");
+            return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
+        }
+        None => {
+            return answer::error(StatusCode::NOT_FOUND, "This server counts nothing: it runs with --metrics=false");
+        }
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
+    response
+}
+
+/// Whose requests are counted, as what.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    /// Where.
+    pub metrics: Metrics,
+    /// Whose route it is; none is the ceiling's.
+    pub approach: Option<Approach>,
+}
+
+impl Tally {
+    /// A handler whose requests are counted, as those of a workload.
+    pub fn count<H>(&self, workload: Workload, handler: H) -> Counted<H> {
+        Counted { handler, series: Series { tally: self.clone(), workload } }
+    }
+}
+
+/// A handler whose requests are counted.
+#[derive(Debug, Clone)]
+pub struct Counted<H> {
+    handler: H,
+    series: Series,
+}
+
+#[derive(Debug, Clone)]
+struct Series {
+    tally: Tally,
+    workload: Workload,
+}
+
+impl<T, S, H> Handler<T, S> for Counted<H>
+where
+    H: Handler<T, S>,
+    H::Future: Unpin,
+{
+    type Future = Counting<H::Future>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        let started = self.series.tally.metrics.are_on().then(Instant::now);
+        Counting { series: self.series, started, running: false, answering: self.handler.call(request, state) }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct Counting<F> {
+    series: Series,
+    /// None once it is counted, and where nothing is.
+    started: Option<Instant>,
+    /// Set while the handler runs, and still set after one that panicked.
+    running: bool,
+    answering: F,
+}
+
+impl<F: Future<Output = Response> + Unpin> Future for Counting<F> {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        self.running = true;
+        let polled = Pin::new(&mut self.answering).poll(context);
+        self.running = false;
+        let response = ready!(polled);
+        self.end(Ending::of(response.status().as_u16()));
+        Poll::Ready(response)
+    }
+}
+
+impl<F> Counting<F> {
+    fn end(&mut self, ending: Ending) {
+        if let Some(started) = self.started.take() {
+            let Series { tally: Tally { metrics, approach }, workload } = &self.series;
+            metrics.request(*approach, *workload, ending, started.elapsed());
+        }
+    }
+}
+
+impl<F> Drop for Counting<F> {
+    fn drop(&mut self) {
+        // Without an answer: a handler that panicked, or a client that hung up.
+        self.end(if self.running { Ending::Bug } else { Ending::Abandoned });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::AssertUnwindSafe;
+
+    use super::*;
+
+    fn counting<F>(metrics: &Metrics, answering: F) -> Counting<F> {
+        let tally = Tally { metrics: metrics.clone(), approach: Some(Approach::Naive) };
+        let series = Series { tally, workload: Workload::Balance };
+        Counting { series, started: Some(Instant::now()), running: false, answering }
+    }
+
+    fn counted(metrics: &Metrics, ending: Ending) -> u64 {
+        metrics.requests(Some(Approach::Naive), Workload::Balance, ending)
+    }
+
+    #[tokio::test]
+    async fn each_request_is_counted_once_however_it_ends() {
+        let metrics = Metrics::on();
+        counting(&metrics, std::future::ready(Response::new(Body::empty()))).await;
+        assert_eq!(counted(&metrics, Ending::Done), 1);
+
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut pending = counting(&metrics, std::future::pending());
+        assert!(Pin::new(&mut pending).poll(&mut context).is_pending());
+        drop(pending);
+        assert_eq!(counted(&metrics, Ending::Abandoned), 1);
+
+        // As the layer that catches panics has it: dropped when the panic is over.
+        let mut panicking = counting(&metrics, std::future::poll_fn(|_| -> Poll<Response> { panic!("on purpose") }));
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut panicking).poll(&mut context).is_ready()));
+        assert!(polled.is_err());
+        drop(panicking);
+        assert_eq!(counted(&metrics, Ending::Bug), 1);
+        assert_eq!(counted(&metrics, Ending::Abandoned) + counted(&metrics, Ending::Done), 2, "and no other");
+    }
+}
