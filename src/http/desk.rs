@@ -9,14 +9,25 @@ use uuid::Uuid;
 
 use super::answer::Rejection;
 use super::guard::SessionId;
-use super::{App, balances, bookings, counters, headers, reset, transfers};
+use super::{App, Routes, at, balances, bookings, counters, headers, reset, transfers};
 use crate::engine::operation::Operation;
 use crate::engine::{Experiment, Outcome};
 use crate::strategy::Approach;
 
-/// The routes of every approach, for people.
-pub const ROUTES: &str = "/balance, /balance/{userId}, /deposit, /withdraw, /transfer, /bookings, /bookings/{id}, \
-                          /events/{id}, /counters/{id}, /counters/{id}/increment and /reset";
+/// The routes of every approach.
+pub const ROUTES: &Routes<Desk> = &[
+    ("/balance", || patch(balances::change).get(balances::read_by_query)),
+    ("/balance/{userId}", || get(balances::read_by_path)),
+    ("/deposit", || post(balances::deposit)),
+    ("/withdraw", || post(balances::withdraw)),
+    ("/transfer", || post(transfers::transfer)),
+    ("/bookings", || post(bookings::book)),
+    ("/bookings/{bookingId}", || delete(bookings::cancel)),
+    ("/events/{eventId}", || get(bookings::read_event)),
+    ("/counters/{counterId}", || get(counters::read)),
+    ("/counters/{counterId}/increment", || post(counters::increment)),
+    ("/reset", || post(reset::reset)),
+];
 
 /// The state of one approach's routes.
 #[derive(Debug, Clone)]
@@ -40,20 +51,7 @@ pub struct Asked<O> {
 impl Desk {
     /// All routes of the approach.
     pub fn routes(&self, prefix: &str) -> Router {
-        let path = |path: &str| format!("{prefix}{path}");
-        Router::new()
-            .route(&path("/balance"), patch(balances::change).get(balances::read_by_query))
-            .route(&path("/balance/{userId}"), get(balances::read_by_path))
-            .route(&path("/deposit"), post(balances::deposit))
-            .route(&path("/withdraw"), post(balances::withdraw))
-            .route(&path("/transfer"), post(transfers::transfer))
-            .route(&path("/bookings"), post(bookings::book))
-            .route(&path("/bookings/{bookingId}"), delete(bookings::cancel))
-            .route(&path("/events/{eventId}"), get(bookings::read_event))
-            .route(&path("/counters/{counterId}"), get(counters::read))
-            .route(&path("/counters/{counterId}/increment"), post(counters::increment))
-            .route(&path("/reset"), post(reset::reset))
-            .with_state(self.clone())
+        at(ROUTES, prefix).with_state(self.clone())
     }
 
     /// What a request with these headers asks for.

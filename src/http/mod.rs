@@ -6,9 +6,11 @@
 //!
 //! - [`desk`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
 //! - [`catalogue`]: what there is: `/approaches`, one approach, health
-//! - [`body`], [`headers`]: from bytes to valid input, or an error that names the field
+//! - [`body`], [`segment`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
 //! - [`guard`]: request ids; who may change something
+//! - [`problem`]: errors as problem documents, for those who ask
+//! - [`mod@openapi`], [`docs`]: the interface described, for programs and for people
 //! - [`listener`]: connections, their limits, and the graceful end
 
 pub mod answer;
@@ -18,10 +20,14 @@ mod bookings;
 mod catalogue;
 mod counters;
 mod desk;
+mod docs;
 mod guard;
 mod headers;
 pub mod listener;
+mod openapi;
+mod problem;
 mod reset;
+mod segment;
 mod transfers;
 
 use std::sync::Arc;
@@ -31,7 +37,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, patch};
+use axum::routing::{MethodRouter, get, patch};
 use hyper::body::Incoming;
 use strum::IntoEnumIterator;
 use tower::{Layer as _, ServiceExt as _};
@@ -42,6 +48,7 @@ use crate::engine::Engine;
 use crate::strategy::Approach;
 
 use desk::Desk;
+use problem::ErrorForm;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -58,13 +65,29 @@ pub struct App {
     pub lab_headers: bool,
 }
 
+/// Paths, and what answers there. The document of the interface ([`openapi`]) must describe each of them.
+type Routes<S> = [(&'static str, fn() -> MethodRouter<S>)];
+
+/// The routes at the root that are no approach's.
+const ROUTES: &Routes<Arc<App>> = &[
+    ("/approaches", || get(catalogue::approaches)),
+    ("/healthz", || get(catalogue::healthz)),
+    ("/readyz", || get(catalogue::readyz)),
+    ("/ceiling/balance", || patch(balances::ceiling)),
+    (openapi::PATH, || get(openapi::document)),
+    ("/docs", || get(docs::page)),
+    ("/docs/{file}", || get(docs::file)),
+    (problem::PAGE, || get(problem::page)),
+];
+
+/// A router of these routes, under a prefix.
+fn at<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, prefix: &str) -> Router<S> {
+    routes.iter().fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods()))
+}
+
 /// All routes, without what every request passes first.
 fn router(app: &Arc<App>) -> Router {
-    let mut router = Router::new()
-        .route("/approaches", get(catalogue::approaches))
-        .route("/healthz", get(catalogue::healthz))
-        .route("/readyz", get(catalogue::readyz))
-        .route("/ceiling/balance", patch(balances::ceiling))
+    let mut router = at(ROUTES, "")
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(app))
@@ -99,14 +122,18 @@ impl Front {
 
     /// Answers one request, whatever it is.
     pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
-        let id = match guard::admit(&self.app, &mut request) {
-            Ok(id) => id,
-            Err(refused) => return *refused,
+        let admitted = guard::admit(&self.app, &mut request);
+        let errors = ErrorForm::wanted(&request);
+        let response = match admitted {
+            Ok(id) => {
+                let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
+                let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
+                guard::sign(&mut response, id);
+                response
+            }
+            Err(refused) => *refused,
         };
-        let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
-        let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
-        guard::sign(&mut response, id);
-        response
+        errors.give(response).await
     }
 }
 
@@ -114,18 +141,18 @@ async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
     let name = uri.path().split('/').nth(2).unwrap_or_default();
     match Approach::find(name) {
         Some(approach) => no_such_route_under(approach, &uri),
-        None => answer::error(
-            StatusCode::NOT_FOUND,
-            &format!("approach: {name:?} is unknown; there are {}", catalogue::names().join(", ")),
-        ),
+        None => answer::error(StatusCode::NOT_FOUND, &no_such_approach(name)),
     }
 }
 
+fn no_such_approach(name: &str) -> String {
+    format!("approach: {name:?} is unknown; there are {}", catalogue::names().join(", "))
+}
+
 fn no_such_route_under(approach: Approach, uri: &Uri) -> Response {
-    answer::error(
-        StatusCode::NOT_FOUND,
-        &format!("{} is not a route; {} has {}", uri.path(), approach.name(), desk::ROUTES),
-    )
+    let routes = desk::ROUTES.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
+    let message = format!("{} is not a route; {} has {routes}", uri.path(), approach.name());
+    answer::error(StatusCode::NOT_FOUND, &message)
 }
 
 async fn no_such_route(uri: Uri) -> Response {
