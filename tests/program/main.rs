@@ -6,6 +6,7 @@ mod common;
 
 mod clients;
 mod durability;
+mod fuzz;
 mod options;
 mod race;
 mod served;
