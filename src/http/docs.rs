@@ -39,9 +39,8 @@ pub fn files() -> impl Iterator<Item = &'static str> {
     FROM_SWAGGER_UI.into_iter().chain([START_FILE])
 }
 
-/// Everything from here. Swagger UI sets styles on its elements, and its style sheet has images within.
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:");
+/// Everything from here; Swagger UI's style sheet has images within.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; img-src 'self' data:");
 
 /// `GET /docs`.
 pub async fn page() -> Response {

@@ -9,6 +9,8 @@ mod failures;
 mod hang_up;
 mod headers;
 mod input;
+mod openapi;
+mod problems;
 mod races;
 mod routes;
 mod swallowed;

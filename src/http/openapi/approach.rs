@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 use super::errors::{self, Cause};
-use super::operation::{Operation, answered, empty, json_body};
+use super::operation::{Link, Operation, answered, empty, json_body};
 use super::parts::{EXAMPLE_ID, numbers};
 use crate::database::seed::Seed;
 use crate::error::Refusal;
@@ -34,6 +34,16 @@ const CHANGED: [&str; 3] = ["Lab-Versions", "Idempotency-Replayed", "Server-Timi
 /// Headers of the answer to a read.
 const ROW_READ: [&str; 2] = ["ETag", "Server-Timing"];
 
+/// From a change to what has become of it.
+const TO_BALANCE: &[Link] = &[Link { operation: "readBalance", parameter: "userId", value: "$request.body#/userId" }];
+const TO_PAYER: &[Link] = &[Link { operation: "readBalance", parameter: "userId", value: "$request.body#/from" }];
+const TO_COUNTER: &[Link] =
+    &[Link { operation: "readCounter", parameter: "counterId", value: "$request.path.counterId" }];
+const TO_BOOKING: &[Link] = &[
+    Link { operation: "cancelBooking", parameter: "bookingId", value: "$response.body#/bookingId" },
+    Link { operation: "readEvent", parameter: "eventId", value: "$response.body#/eventId" },
+];
+
 /// All of them, by the order of the routes.
 pub fn operations() -> Vec<Operation> {
     let mut operations = balances();
@@ -46,109 +56,57 @@ pub fn operations() -> Vec<Operation> {
 
 fn balances() -> Vec<Operation> {
     use Refusal::{BalanceOutOfRange, InsufficientFunds};
-    let change = |method, path: &str, id: &str, summary, amounts, amount: i64, balance: i64, refusals: &[Refusal]| {
-        let fields = BalanceBody::fields(amounts);
-        let example = json!({ "userId": 1, "amount": amount });
-        let done = json!({ "balance": balance });
-        Operation {
-            method,
-            path: path.to_owned(),
-            id: id.to_owned(),
-            tag: "balance",
-            summary,
-            parameters: CHANGE_OF_A_ROW.to_vec(),
-            body: Some(json_body(&numbers(&fields), &example)),
-            success: (200, answered("The new balance.", &ROW_CHANGED, "Balance", &done)),
-            causes: errors::of_a_change()
-                .chain(errors::of_numbers::<BalanceBody>(&fields, &example))
-                .chain(errors::refused(&[Refusal::UserNotFound, Refusal::VersionMismatch]))
-                .chain(errors::refused(refusals))
-                .chain(errors::of_experiments())
-                .chain(errors::of_if_match(headers::if_version))
-                .chain([errors::not_offered()])
-                .collect(),
-        }
-    };
-    let any = [InsufficientFunds, BalanceOutOfRange];
+    let changed = |balance: i64| answered("The new balance.", &ROW_CHANGED, "Balance", &json!({ "balance": balance }));
+    let read = || answered("The balance.", &ROW_READ, "UserBalance", &json!({ "userId": 1, "balance": 10_000 }));
+    let summary = "Add an amount, which may be negative";
+    let patch = Operation::new("patch", "/balance", "changeBalance", "balance", summary, changed(9_998));
+    let by_query = Operation::new("get", "/balance", "readBalanceByQuery", "balance", "Read a balance", read());
+    let by_path = Operation::new("get", "/balance/{userId}", "readBalance", "balance", "Read a balance", read());
+    let deposit = Operation::new("post", "/deposit", "deposit", "balance", "Add an amount from 1", changed(10_010));
+    let withdraw = Operation::new("post", "/withdraw", "withdraw", "balance", "Take an amount from 1", changed(9_990));
+    let not_an_id = || body::id(body::USER_ID, "x");
+    let unknown = || errors::refused(&[Refusal::UserNotFound]).chain([errors::not_offered()]);
     vec![
-        change(
-            "patch",
-            "/balance",
-            "changeBalance",
-            "Add an amount, which may be negative",
-            Amounts::Any,
-            -2,
-            9998,
-            &any,
-        ),
-        read_of(
-            "/balance",
-            "readBalanceByQuery",
-            "balance",
-            "Read a balance",
-            "userIdInQuery",
-            user_balance(),
-            [
-                errors::refused(&[Refusal::UserNotFound]).collect(),
-                errors::of_an_id("userId", body::id(body::USER_ID, "x")).take(1).collect(),
-                vec![errors::not_offered()],
-            ],
-        ),
-        read_of(
-            "/balance/{userId}",
-            "readBalance",
-            "balance",
-            "Read a balance",
-            "userId",
-            user_balance(),
-            [
-                errors::refused(&[Refusal::UserNotFound]).collect(),
-                errors::of_an_id("userId", body::id(body::USER_ID, "x")).collect(),
-                vec![errors::not_offered()],
-            ],
-        ),
-        change("post", "/deposit", "deposit", "Add an amount from 1", Amounts::Deposit, 10, 10010, &any[1..]),
-        change("post", "/withdraw", "withdraw", "Take an amount from 1", Amounts::Withdrawal, 10, 9990, &any[..1]),
+        change_of_a_balance(patch, Amounts::Any, -2, &[InsufficientFunds, BalanceOutOfRange]),
+        a_read(by_query, "userIdInQuery", errors::not_an_id(not_an_id()).into_iter().chain(unknown())),
+        a_read(by_path, "userId", errors::of_an_id("userId", not_an_id()).chain(unknown())),
+        change_of_a_balance(deposit, Amounts::Deposit, 10, &[BalanceOutOfRange]),
+        change_of_a_balance(withdraw, Amounts::Withdrawal, 10, &[InsufficientFunds]),
     ]
 }
 
-fn user_balance() -> Value {
-    answered("The balance.", &ROW_READ, "UserBalance", &json!({ "userId": 1, "balance": 10000 }))
+fn change_of_a_balance(operation: Operation, amounts: Amounts, amount: i64, refusals: &[Refusal]) -> Operation {
+    let example = json!({ "userId": 1, "amount": amount });
+    let operation = Operation {
+        parameters: CHANGE_OF_A_ROW.to_vec(),
+        causes: errors::refused(&[Refusal::UserNotFound, Refusal::VersionMismatch])
+            .chain(errors::of_if_match(headers::if_version))
+            .chain([errors::not_offered()])
+            .collect(),
+        links: TO_BALANCE,
+        ..operation
+    };
+    a_change_by::<BalanceBody>(&BalanceBody::fields(amounts), &example, refusals, operation)
 }
 
-fn read_of(
-    path: &str,
-    id: &str,
-    tag: &'static str,
-    summary: &'static str,
-    parameter: &'static str,
-    done: Value,
-    causes: [Vec<Cause>; 3],
-) -> Operation {
+/// The operation as a read of the row that a parameter names.
+fn a_read(operation: Operation, parameter: &'static str, causes: impl Iterator<Item = Cause>) -> Operation {
     Operation {
-        method: "get",
-        path: path.to_owned(),
-        id: id.to_owned(),
-        tag,
-        summary,
         parameters: [&[parameter], READ.as_slice()].concat(),
-        body: None,
-        success: (200, done),
-        causes: errors::of_a_read().chain(causes.into_iter().flatten()).chain(errors::of_experiments()).collect(),
+        causes: errors::of_a_read().chain(causes).chain(errors::of_experiments()).collect(),
+        ..operation
     }
 }
 
-/// A change by a body of numbers that addresses no single row.
-fn change_by<B: Numbers>(fields: &[Field], example: &Value, operation: Operation, refusals: &[Refusal]) -> Operation {
+/// The operation as a change by a body of numbers, of which `example` is one.
+fn a_change_by<B: Numbers>(fields: &[Field], example: &Value, refusals: &[Refusal], operation: Operation) -> Operation {
+    let causes = operation.causes.into_iter().chain(errors::of_numbers::<B>(fields, example));
     Operation {
-        parameters: CHANGE.to_vec(),
         body: Some(json_body(&numbers(fields), example)),
         causes: errors::of_a_change()
-            .chain(errors::of_numbers::<B>(fields, example))
+            .chain(causes)
             .chain(errors::refused(refusals))
             .chain(errors::of_experiments())
-            .chain(errors::of_if_match(headers::no_version))
-            .chain(operation.causes)
             .collect(),
         ..operation
     }
@@ -156,54 +114,34 @@ fn change_by<B: Numbers>(fields: &[Field], example: &Value, operation: Operation
 
 fn transfer() -> Operation {
     let example = json!({ "from": 1, "to": 2, "amount": 4000 });
-    let done = json!({ "from": { "userId": 1, "balance": 1000 }, "to": { "userId": 2, "balance": 14000 } });
+    let done = json!({ "from": { "userId": 1, "balance": 1000 }, "to": { "userId": 2, "balance": 14_000 } });
+    let done = answered("Both new balances.", &CHANGED, "Transferred", &done);
+    let summary = "Move an amount from one user to another, who must be two";
     let operation = Operation {
-        method: "post",
-        path: "/transfer".to_owned(),
-        id: "transfer".to_owned(),
-        tag: "transfer",
-        summary: "Move an amount from one user to another, who must be two",
-        parameters: Vec::new(),
-        body: None,
-        success: (200, answered("Both new balances.", &CHANGED, "Transferred", &done)),
-        causes: vec![errors::not_offered()],
+        parameters: CHANGE.to_vec(),
+        causes: errors::of_if_match(headers::no_version).into_iter().chain([errors::not_offered()]).collect(),
+        links: TO_PAYER,
+        ..Operation::new("post", "/transfer", "transfer", "transfer", summary, done)
     };
     let refusals = [Refusal::UserNotFound, Refusal::InsufficientFunds, Refusal::BalanceOutOfRange];
-    change_by::<TransferBody>(&TransferBody::FIELDS, &example, operation, &refusals)
+    a_change_by::<TransferBody>(&TransferBody::FIELDS, &example, &refusals, operation)
 }
 
 fn bookings() -> [Operation; 3] {
-    let example = json!({ "eventId": 1, "userId": 7 });
     let done = json!({ "bookingId": EXAMPLE_ID, "eventId": 1, "seatsLeft": 0 });
-    let mut booked = answered("Booked.", &CHANGED, "Booked", &done);
-    booked["links"] = json!({
-        "cancel": { "operationId": "cancelBooking", "parameters": {
-            "approach": "$request.path.approach", "bookingId": "$response.body#/bookingId",
-        } },
-        "event": { "operationId": "readEvent", "parameters": {
-            "approach": "$request.path.approach", "eventId": "$response.body#/eventId",
-        } },
-    });
+    let done = answered("Booked.", &CHANGED, "Booked", &done);
     let book = Operation {
-        method: "post",
-        path: "/bookings".to_owned(),
-        id: "book".to_owned(),
-        tag: "booking",
-        summary: "Book a seat",
-        parameters: Vec::new(),
-        body: None,
-        success: (201, booked),
-        causes: Vec::new(),
+        parameters: CHANGE.to_vec(),
+        success: (201, done),
+        causes: errors::of_if_match(headers::no_version).into_iter().collect(),
+        links: TO_BOOKING,
+        ..Operation::new("post", "/bookings", "book", "booking", "Book a seat", Value::Null)
     };
     let refusals = [Refusal::EventNotFound, Refusal::UserNotFound, Refusal::AlreadyBooked, Refusal::SoldOut];
+    let example = json!({ "eventId": 1, "userId": 7 });
+    let summary = "Cancel a booking; its seat is free again";
     let cancel = Operation {
-        method: "delete",
-        path: "/bookings/{bookingId}".to_owned(),
-        id: "cancelBooking".to_owned(),
-        tag: "booking",
-        summary: "Cancel a booking; its seat is free again",
         parameters: [&["bookingId"], CHANGE.as_slice()].concat(),
-        body: None,
         success: (204, empty("Cancelled.", &CHANGED)),
         causes: errors::of_a_change()
             .chain(errors::of_an_id("bookingId", body::booking_id("x")))
@@ -212,61 +150,44 @@ fn bookings() -> [Operation; 3] {
             .chain(errors::of_experiments())
             .chain(errors::of_if_match(headers::no_version))
             .collect(),
+        ..Operation::new("delete", "/bookings/{bookingId}", "cancelBooking", "booking", summary, Value::Null)
     };
-    let event = json!({
+    let shown = json!({
         "eventId": 1, "capacity": 1, "booked": 1, "isBooked": true,
         "bookings": [{ "bookingId": EXAMPLE_ID, "userId": 7, "bookingTime": "2026-11-21T12:00:00.000000Z" }],
     });
-    let event = answered("The event and its bookings.", &ROW_READ, "Event", &event);
-    let read = read_of(
-        "/events/{eventId}",
-        "readEvent",
-        "booking",
-        "Read an event with its bookings",
-        "eventId",
-        event,
-        [
-            errors::refused(&[Refusal::EventNotFound]).collect(),
-            errors::of_an_id("eventId", body::id(body::EVENT_ID, "x")).collect(),
-            Vec::new(),
-        ],
-    );
-    [change_by::<BookingBody>(&BookingBody::FIELDS, &example, book, &refusals), cancel, read]
+    let shown = answered("The event and its bookings.", &ROW_READ, "Event", &shown);
+    let summary = "Read an event with its bookings";
+    let read = Operation::new("get", "/events/{eventId}", "readEvent", "booking", summary, shown);
+    let not_an_id = errors::of_an_id("eventId", body::id(body::EVENT_ID, "x"));
+    [
+        a_change_by::<BookingBody>(&BookingBody::FIELDS, &example, &refusals, book),
+        cancel,
+        a_read(read, "eventId", not_an_id.chain(errors::refused(&[Refusal::EventNotFound]))),
+    ]
 }
 
 fn counters() -> [Operation; 2] {
-    let value = |value: i64, headers| answered("The value.", headers, "Counter", &json!({ "value": value }));
+    let not_an_id = || errors::of_an_id("counterId", body::id(body::COUNTER_ID, "x"));
+    let unknown = || errors::refused(&[Refusal::CounterNotFound]).chain([errors::not_offered()]);
+    let path = "/counters/{counterId}/increment";
+    let done = answered("The new value.", &ROW_CHANGED, "Counter", &json!({ "value": 2 }));
     let increment = Operation {
-        method: "post",
-        path: "/counters/{counterId}/increment".to_owned(),
-        id: "increment".to_owned(),
-        tag: "counter",
-        summary: "Count one more",
         parameters: [&["counterId"], CHANGE_OF_A_ROW.as_slice()].concat(),
-        body: None,
-        success: (200, value(2, &ROW_CHANGED)),
         causes: errors::of_a_change()
-            .chain(errors::of_an_id("counterId", body::id(body::COUNTER_ID, "x")))
-            .chain([errors::of_no_body(), errors::not_offered()])
-            .chain(errors::refused(&[Refusal::CounterNotFound, Refusal::CounterOutOfRange, Refusal::VersionMismatch]))
+            .chain(not_an_id())
+            .chain([errors::of_no_body()])
+            .chain(unknown())
+            .chain(errors::refused(&[Refusal::CounterOutOfRange, Refusal::VersionMismatch]))
             .chain(errors::of_experiments())
             .chain(errors::of_if_match(headers::if_version))
             .collect(),
+        links: TO_COUNTER,
+        ..Operation::new("post", path, "increment", "counter", "Count one more", done)
     };
-    let read = read_of(
-        "/counters/{counterId}",
-        "readCounter",
-        "counter",
-        "Read a counter",
-        "counterId",
-        value(1, &ROW_READ),
-        [
-            errors::refused(&[Refusal::CounterNotFound]).collect(),
-            errors::of_an_id("counterId", body::id(body::COUNTER_ID, "x")).collect(),
-            vec![errors::not_offered()],
-        ],
-    );
-    [read, increment]
+    let shown = answered("The value.", &ROW_READ, "Counter", &json!({ "value": 1 }));
+    let read = Operation::new("get", "/counters/{counterId}", "readCounter", "counter", "Read a counter", shown);
+    [a_read(read, "counterId", not_an_id().chain(unknown())), increment]
 }
 
 fn reset() -> Operation {
@@ -282,15 +203,11 @@ fn reset() -> Operation {
         let chosen = reset::chosen_seed(&Uri::from_static(uri), &headers, &Bytes::from_static(body.as_bytes()));
         Some(Cause::rejected(name, chosen.err()?))
     });
+    let done = answered("The data are the seed's.", &[], "Seed", &example);
     Operation {
-        method: "post",
-        path: "/reset".to_owned(),
-        id: "reset".to_owned(),
-        tag: "data",
-        summary: "Replace all data by a seed's",
         parameters: vec!["seed"],
         body: Some(body),
-        success: (200, answered("The data are the seed's.", &[], "Seed", &example)),
         causes: errors::of_a_change().chain(bad).collect(),
+        ..Operation::new("post", "/reset", "reset", "data", "Replace all data by a seed's", done)
     }
 }

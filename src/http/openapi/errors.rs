@@ -83,10 +83,14 @@ pub fn of_numbers<B: Numbers>(fields: &[Field], example: &Value) -> impl Iterato
     })
 }
 
+/// A parameter is no id.
+pub fn not_an_id<T>(read: Result<T, Rejection>) -> Option<Cause> {
+    Some(Cause::rejected("not-an-id", read.err()?))
+}
+
 /// The parameter of a path is no id, or no text at all.
-pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = Cause> {
-    let no_id = read.err().map(|rejection| Cause::rejected("not-an-id", rejection));
-    no_id.into_iter().chain([undecodable(parameter)])
+pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = Cause> + use<T> {
+    not_an_id(read).into_iter().chain([undecodable(parameter)])
 }
 
 /// The parameter of a path is no text at all.

@@ -67,16 +67,16 @@ fn described() -> Value {
 fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     for operation in approach::operations() {
-        insert(&mut paths, operation.under_approach());
-        insert(&mut paths, operation.at_root());
+        insert(&mut paths, &operation.under_approach());
+        insert(&mut paths, &operation.at_root());
     }
     for operation in root::operations() {
-        insert(&mut paths, operation);
+        insert(&mut paths, &operation);
     }
     paths
 }
 
-fn insert(paths: &mut Map<String, Value>, operation: Operation) {
+fn insert(paths: &mut Map<String, Value>, operation: &Operation) {
     let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
     path[operation.method] = operation.described();
 }

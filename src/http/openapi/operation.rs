@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::errors::{self, Cause};
 use super::parts::reference;
 
+/// What the names of an approach's operations end in where they stand at the root.
+const AT_ROOT: &str = "AtRoot";
+
 /// One method of one path.
 #[derive(Debug, Clone)]
 pub struct Operation {
@@ -26,23 +29,70 @@ pub struct Operation {
     pub success: (u16, Value),
     /// What may go wrong.
     pub causes: Vec<Cause>,
+    /// Where the answer leads.
+    pub links: &'static [Link],
+}
+
+/// An operation that goes on from another one's answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    /// The operation.
+    pub operation: &'static str,
+    /// Its parameter, beside the approach.
+    pub parameter: &'static str,
+    /// Where its value is found.
+    pub value: &'static str,
 }
 
 impl Operation {
+    /// An operation that takes nothing and is answered with 200.
+    pub fn new(
+        method: &'static str,
+        path: &str,
+        id: &str,
+        tag: &'static str,
+        summary: &'static str,
+        done: Value,
+    ) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            id: id.to_owned(),
+            tag,
+            summary,
+            parameters: Vec::new(),
+            body: None,
+            success: (200, done),
+            causes: Vec::new(),
+            links: &[],
+        }
+    }
+
     /// The operation under the prefix of every approach.
     pub fn under_approach(&self) -> Self {
         let mut operation = self.clone();
         operation.path.insert_str(0, "/approach/{approach}");
         operation.parameters.insert(0, "approach");
         operation.causes.push(errors::unknown_approach());
+        operation.link("", &json!({ "approach": "$request.path.approach" }));
         operation
     }
 
     /// The operation at the root, of the approach that is told to the server.
     pub fn at_root(&self) -> Self {
         let mut operation = self.clone();
-        operation.id.push_str("AtRoot");
+        operation.id.push_str(AT_ROOT);
+        operation.link(AT_ROOT, &json!({}));
         operation
+    }
+
+    fn link(&mut self, suffix: &str, parameters: &Value) {
+        for Link { operation, parameter, value } in self.links {
+            let mut parameters = parameters.clone();
+            parameters[parameter] = json!(value);
+            let link = json!({ "operationId": format!("{operation}{suffix}"), "parameters": parameters });
+            self.success.1["links"][operation] = link;
+        }
     }
 
     /// The operation as the document has it.

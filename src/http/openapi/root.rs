@@ -30,17 +30,8 @@ pub fn operations() -> Vec<Operation> {
 }
 
 fn get(path: &str, id: &str, tag: &'static str, summary: &'static str, done: Value) -> Operation {
-    Operation {
-        method: "get",
-        path: path.to_owned(),
-        id: id.to_owned(),
-        tag,
-        summary,
-        parameters: Vec::new(),
-        body: None,
-        success: (200, done),
-        causes: errors::anywhere().collect(),
-    }
+    let operation = Operation::new("get", path, id, tag, summary, done);
+    Operation { causes: errors::anywhere().collect(), ..operation }
 }
 
 fn approach() -> Operation {
