@@ -17,6 +17,9 @@ pub struct Limits {
     pub row_sessions: usize,
     /// Requests that may wait for a row, and as many for a connection; the next one is turned away with 503.
     pub queue: usize,
+    /// Changes that group-commit makes in one transaction: more than wait at once in any but the largest crowds, and few
+    /// enough that a batch is no long transaction.
+    pub batch_size: usize,
     /// How long a request may wait for its row and its connection together.
     pub queue_wait: Duration,
     /// How long a new connection to the database may take to open.
@@ -35,6 +38,12 @@ pub struct Limits {
     pub idle_in_transaction_timeout: Duration,
     /// How an attempt that lost a race is repeated.
     pub retry: RetryPolicy,
+    /// How long an idempotency key is remembered: a client that asks again does so within minutes …
+    pub idempotency_ttl: Duration,
+    /// … and how many are, the newest ones: some 200 MB of them.
+    pub idempotency_keys: u32,
+    /// How often the keys that are too old are looked for.
+    pub idempotency_sweep: Duration,
     /// How long a client may take to send the head of a request, and keep a connection without one.
     pub header_read_timeout: Duration,
     /// How long a client may take to send the body of a request.
@@ -66,6 +75,7 @@ impl Default for Limits {
             pool_size: 32,
             row_sessions: 4,
             queue: 20_000,
+            batch_size: 1_000,
             queue_wait: Duration::from_mins(2),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_mins(3),
@@ -74,6 +84,9 @@ impl Default for Limits {
             lock_timeout: Duration::from_secs(8),
             idle_in_transaction_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
+            idempotency_ttl: Duration::from_hours(24),
+            idempotency_keys: 1_000_000,
+            idempotency_sweep: Duration::from_mins(1),
             header_read_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(10),
             body_bytes: 16 * 1024,
@@ -96,6 +109,9 @@ impl Default for RetryPolicy {
 
 /// Longest pause that `Lab-Think-Time` may ask for.
 pub const THINK_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Most statements that `Lab-Fault` may let pass.
+pub const FAULT_MAX: u32 = 1_000;
 
 /// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`, a
 /// pgbench of 32 clients beside the server.

@@ -66,6 +66,13 @@ pub enum Error {
     /// The change may have been made: its answer was lost. Only a later read can tell.
     #[error("Outcome unknown")]
     OutcomeUnknown(Cow<'static, str>),
+    /// Not an end: the change was made before under the same idempotency key, and this is its answer in JSON. The engine
+    /// answers with it.
+    #[error("Made before")]
+    MadeBefore(Box<str>),
+    /// The idempotency key came with another request before.
+    #[error("Idempotency-Key: this key came with another request; a new request needs a new key")]
+    KeyReused,
     /// This approach cannot do this at all; the text says why.
     #[error("{0}")]
     Unsupported(Cow<'static, str>),

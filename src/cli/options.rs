@@ -74,11 +74,15 @@ pub struct LimitArgs {
     /// How long an operation that loses races is repeated.
     #[arg(long, env = "LAB_RETRY_DEADLINE", default_value = "10s", value_name = "TIME", value_parser = time)]
     pub retry_deadline: Duration,
+
+    /// How long an Idempotency-Key is remembered.
+    #[arg(long, env = "LAB_IDEMPOTENCY_TTL", default_value = "24h", value_name = "TIME", value_parser = time)]
+    pub idempotency_ttl: Duration,
 }
 
 impl LimitArgs {
     /// The options by clap's ids.
-    pub const IDS: [&str; 8] = [
+    pub const IDS: [&str; 9] = [
         "pool_size",
         "row_sessions",
         "queue",
@@ -87,6 +91,7 @@ impl LimitArgs {
         "statement_timeout",
         "lock_timeout",
         "retry_deadline",
+        "idempotency_ttl",
     ];
 
     /// The limits as given, and the others as they are by default.
@@ -113,6 +118,7 @@ impl LimitArgs {
             statement_timeout: self.statement_timeout,
             lock_timeout: self.lock_timeout,
             retry: RetryPolicy { deadline: self.retry_deadline, ..default.retry },
+            idempotency_ttl: self.idempotency_ttl,
             ..default
         })
     }
@@ -129,6 +135,7 @@ impl LimitArgs {
             time(self.statement_timeout),
             time(self.lock_timeout),
             time(self.retry_deadline),
+            time(self.idempotency_ttl),
         ];
         Self::IDS.iter().zip(values).map(|(id, value)| format!("--{}={value}", id.replace('_', "-"))).collect()
     }

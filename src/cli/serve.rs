@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
@@ -88,7 +89,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
         () = interrupted() => return Ok(()),
     };
     let served = tokio::select! {
-        served = serve_from(&source, &arguments, limits, listener, address) => served,
+        served = serve_from(&source, &arguments, &limits, listener, address) => served,
         () = interrupted_twice() => {
             eprintln!("concurrency-lab: interrupted again: not waiting for requests in flight");
             Ok(())
@@ -108,7 +109,7 @@ async fn interrupted_twice() {
 async fn serve_from(
     source: &Source,
     arguments: &ServeArgs,
-    limits: Limits,
+    limits: &Limits,
     listener: tokio::net::TcpListener,
     address: SocketAddr,
 ) -> Result<(), CliError> {
@@ -116,9 +117,9 @@ async fn serve_from(
         Source::Private(cluster) => cluster.connect_options(),
         Source::Given(options) => options.clone(),
     };
-    let (database, seeded) = Database::prepare(options, &limits, arguments.seed, arguments.reset).await?;
+    let (database, seeded) = Database::prepare(options, limits, arguments.seed, arguments.reset).await?;
     warn_about_seed(seeded, arguments.seed);
-    let engine = Engine::new(database, limits);
+    let engine = Engine::new(database, *limits);
     let app = Arc::new(App {
         engine: engine.clone(),
         seed: arguments.seed,
@@ -127,9 +128,10 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     announce(source, address)?;
+    let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
     let mut failed = None;
-    listener::serve(listener, Front::new(app), &limits, async {
+    listener::serve(listener, Front::new(app), limits, async {
         failed = tokio::select! {
             () = interrupted() => None,
             () = parent_gone(arguments.temporary) => None,
@@ -142,6 +144,17 @@ async fn serve_from(
         tracing::warn!("some operations did not finish within {} s", limits.drain.as_secs());
     }
     failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL is gone: {reason}"))))
+}
+
+/// Forgets idempotency keys that are too old, until it is dropped.
+async fn forget_keys(engine: Engine) {
+    loop {
+        tokio::time::sleep(engine.limits().idempotency_sweep).await;
+        match engine.database().forget_old_keys(engine.limits()).await {
+            Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys"),
+            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys, will try again"),
+        }
+    }
 }
 
 async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<Source, CliError> {

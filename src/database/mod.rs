@@ -1,6 +1,7 @@
 //! The database: a schema of our own on a PostgreSQL that may be somebody else's, its pool, and its seeds.
 
 pub mod admission;
+mod forgetting;
 pub mod pool;
 pub mod seed;
 mod waiting;
@@ -16,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::session::batch::Batches;
 use crate::session::sqlstate::classify;
 
 use admission::Admission;
@@ -68,6 +70,7 @@ pub struct Database {
     pool: Pool,
     admission: Arc<Admission>,
     mutexes: Arc<Admission>,
+    batches: Arc<Batches>,
     aside: Arc<Aside>,
 }
 
@@ -165,8 +168,9 @@ impl Database {
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
-        let aside = Aside::new(options, limits);
-        Ok((Self { pool, admission, mutexes, aside: Arc::new(aside) }, seeded))
+        let batches = Batches::new(limits);
+        let aside = Arc::new(Aside::new(options, limits));
+        Ok((Self { pool, admission, mutexes, batches, aside }, seeded))
     }
 
     /// The connections that serve requests.
@@ -185,6 +189,12 @@ impl Database {
     #[must_use]
     pub fn mutexes(&self) -> &Arc<Admission> {
         &self.mutexes
+    }
+
+    /// The changes that wait for a transaction that they share.
+    #[must_use]
+    pub fn batches(&self) -> &Arc<Batches> {
+        &self.batches
     }
 
     /// Replaces all data by a seed's, in one transaction on a connection of its own, so that a busy pool cannot
@@ -303,7 +313,7 @@ async fn seed_if_empty(connection: &mut PgConnection, seed: Seed, reset: bool) -
 /// Replaces all data; the caller's transaction makes it all or nothing.
 async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
     // `seeded` first, as a server that starts locks it: in one order, nobody deadlocks.
-    connection.execute("truncate seeded, users, events, bookings, counters").await?;
+    connection.execute("truncate seeded, idempotency_keys, users, events, bookings, counters").await?;
     connection.execute(sqlx::raw_sql(seed.sql())).await?;
     let name: &str = seed.into();
     sqlx::query("insert into seeded (seed) values ($1)").bind(name).execute(connection).await?;

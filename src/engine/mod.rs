@@ -20,7 +20,8 @@ use crate::database::Database;
 use crate::database::seed::Seed;
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::probe::{Span, ThinkTime, Trace};
+use crate::session::once::Once;
+use crate::session::probe::{Fault, Span, ThinkTime, Trace};
 use crate::strategy::{Approach, Claim, Strategy};
 
 use operation::Operation;
@@ -42,6 +43,15 @@ pub struct Experiment {
     pub trace: bool,
     /// Pause before each statement that writes.
     pub think_time: Option<Duration>,
+    /// Cut the connection after so many statements, from 1.
+    pub fault: Option<u32>,
+}
+
+impl Experiment {
+    /// Whether the operation's statements must be its own.
+    fn is_personal(&self) -> bool {
+        *self != Self::default()
+    }
 }
 
 /// How an operation ended.
@@ -51,6 +61,8 @@ pub struct Outcome<T> {
     pub session: Uuid,
     /// What came of it.
     pub result: Result<T, Error>,
+    /// It was done before, under the same idempotency key; the result is that of then.
+    pub replayed: bool,
     /// Attempts made, the last one included; 0 if it never started.
     pub attempts: u32,
     /// Its statements, if they were to be traced.
@@ -101,34 +113,73 @@ impl Engine {
         self.database.pool().close();
     }
 
-    /// Takes an operation to its end, with its retries, whether or not somebody still waits for it.
+    /// Takes an operation to its end, with its retries, whether or not somebody still waits for it. With a `key`, a change is
+    /// made once, however often it is asked for.
     pub async fn run<O: Operation>(
         &self,
         id: Uuid,
         approach: Approach,
         operation: O,
         experiment: Experiment,
+        key: Option<Uuid>,
     ) -> Outcome<O::Done> {
-        let card = approach.card();
-        if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
-            let result = Err(Error::Unsupported(card.unsupported_because.into()));
-            return Outcome { session: id, result, attempts: 0, trace: Vec::new() };
-        }
-        let mut session = Session::new(id, self.database.clone(), operation.rows());
-        let trace = attach_probes(&mut session, experiment);
+        let prepared = self.prepare(id, approach, &operation, experiment, key);
+        let (session, trace) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                return Outcome { session: id, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() };
+            }
+        };
+        let changes = operation.change().is_some();
         let attempts = Arc::new(AtomicU32::new(0));
         let retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
         let settled = Unabandoned::new(&self.tasks, settle(session, retries, approach.strategy(), operation));
         let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
             Ok(settled) => settled,
-            Err(_elapsed) if O::CHANGES => {
+            Err(_elapsed) if changes => {
                 Err(Error::OutcomeUnknown("the request timed out while its operation goes on".into()))
             }
             Err(_elapsed) => Err(Error::NotDone("Waited too long for the database".into())),
         };
+        let (result, replayed) = match result {
+            Err(Error::MadeBefore(answer)) => (recalled::<O>(&answer), true),
+            result => (result, false),
+        };
         let attempts = attempts.load(Ordering::Relaxed);
-        Outcome { session: id, result, attempts, trace: trace.map(|trace| trace.spans()).unwrap_or_default() }
+        let trace = trace.map(|trace| trace.spans()).unwrap_or_default();
+        Outcome { session: id, result, replayed, attempts, trace }
     }
+
+    /// A session for an operation, with its probes and its key.
+    fn prepare<O: Operation>(
+        &self,
+        id: Uuid,
+        approach: Approach,
+        operation: &O,
+        experiment: Experiment,
+        key: Option<Uuid>,
+    ) -> Result<(Session, Option<Trace>), Error> {
+        let card = approach.card();
+        if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
+            return Err(Error::Unsupported(card.unsupported_because.into()));
+        }
+        let shares = card.batches && !experiment.is_personal();
+        let rows = if shares { Vec::new() } else { operation.rows() };
+        let mut session = Session::new(id, self.database.clone(), rows);
+        if !shares {
+            session.alone();
+        }
+        if let (Some(key), Some(change)) = (key, operation.change()) {
+            session.once(Once::new(key, &change)?);
+        }
+        let trace = attach_probes(&mut session, experiment);
+        Ok((session, trace))
+    }
+}
+
+/// The answer that was stored under a key.
+fn recalled<O: Operation>(answer: &str) -> Result<O::Done, Error> {
+    serde_json::from_str(answer).map_err(|error| Error::Bug(format!("the stored answer {answer}: {error}").into()))
 }
 
 /// An operation's whole life. What may wait in a queue is small; the attempts' futures are allocated when they are due.
@@ -150,7 +201,12 @@ async fn attempt_until_settled<O: Operation>(
 ) -> Result<O::Done, Error> {
     loop {
         retries.attempt();
-        let result = operation.attempt(strategy, &mut session).await;
+        let mut result = operation.attempt(strategy, &mut session).await;
+        if let Ok(done) = &result
+            && let Err(error) = session.settle(done).await
+        {
+            result = Err(error);
+        }
         if result.is_err() {
             session.end_attempt().await;
         }
@@ -168,8 +224,10 @@ fn attach_probes(session: &mut Session, experiment: Experiment) -> Option<Trace>
     if let Some(pause) = experiment.think_time {
         session.attach(ThinkTime(pause));
     }
-    let logged = tracing::enabled!(target: "concurrency_lab::session", tracing::Level::DEBUG);
-    let trace = (experiment.trace || logged).then(Trace::default)?;
+    if let Some(statements) = experiment.fault {
+        session.attach(Fault { statements });
+    }
+    let trace = experiment.trace.then(Trace::default)?;
     session.attach(trace.clone());
-    experiment.trace.then_some(trace)
+    Some(trace)
 }

@@ -1,10 +1,13 @@
 //! The operations: which workload each belongs to, the rows it contends for, and its attempt.
 
 use async_trait::async_trait;
-use uuid::Uuid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::domain::state::Change;
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Row, Transfer, Transferred,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer,
+    Transferred,
 };
 use crate::error::{Error, Refusal};
 use crate::session::Session;
@@ -13,17 +16,19 @@ use crate::strategy::{BookingRow, Strategy, Workload};
 /// The repeatable attempt of one operation.
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
-    /// What it is answered with.
-    type Done: Send + 'static;
+    /// What it is answered with; stored under an idempotency key, as JSON, and read again.
+    type Done: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The workload whose claim decides whether an approach offers it.
     const WORKLOAD: Workload;
 
-    /// Whether it changes anything, so that its end can be unknown.
-    const CHANGES: bool;
-
     /// What it means that a number computed by the database does not fit; `None` where it computes none.
     const OUT_OF_RANGE: Option<Refusal> = None;
+
+    /// What it changes; `None` for a reader, whose end cannot be unknown.
+    fn change(&self) -> Option<Change> {
+        None
+    }
 
     /// The rows it contends for. None for a reader, who waits for nobody's row.
     fn rows(&self) -> Vec<Row> {
@@ -53,11 +58,14 @@ impl Operation for BalanceChange {
     type Done = Account;
 
     const WORKLOAD: Workload = Workload::Balance;
-    const CHANGES: bool = true;
     const OUT_OF_RANGE: Option<Refusal> = Some(Refusal::BalanceOutOfRange);
 
     fn rows(&self) -> Vec<Row> {
         vec![Row::User(self.user)]
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Balance(*self))
     }
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
@@ -70,11 +78,14 @@ impl Operation for Transfer {
     type Done = Transferred;
 
     const WORKLOAD: Workload = Workload::Transfer;
-    const CHANGES: bool = true;
     const OUT_OF_RANGE: Option<Refusal> = Some(Refusal::BalanceOutOfRange);
 
     fn rows(&self) -> Vec<Row> {
         self.in_order().map(Row::User).to_vec()
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Transfer(*self))
     }
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Transferred, Error> {
@@ -87,10 +98,13 @@ impl Operation for Booking {
     type Done = Booked;
 
     const WORKLOAD: Workload = Workload::Booking;
-    const CHANGES: bool = true;
 
     fn rows(&self) -> Vec<Row> {
         vec![Row::Event(self.event)]
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Booking(*self))
     }
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Booked, Error> {
@@ -103,11 +117,14 @@ impl Operation for Increment {
     type Done = Counter;
 
     const WORKLOAD: Workload = Workload::Counter;
-    const CHANGES: bool = true;
     const OUT_OF_RANGE: Option<Refusal> = Some(Refusal::CounterOutOfRange);
 
     fn rows(&self) -> Vec<Row> {
         vec![Row::Counter(self.counter)]
+    }
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Increment(*self))
     }
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, Error> {
@@ -115,22 +132,19 @@ impl Operation for Increment {
     }
 }
 
-/// A wish to give a seat back. Which event it contends for is known only to the booking's row, so it queues for none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cancellation {
-    /// The booking.
-    pub booking: Uuid,
-}
-
+/// Which event it contends for is known only to the booking's row, so it queues for none.
 #[async_trait]
 impl Operation for Cancellation {
     type Done = Cancelled;
 
     const WORKLOAD: Workload = Workload::Booking;
-    const CHANGES: bool = true;
+
+    fn change(&self) -> Option<Change> {
+        Some(Change::Cancellation(*self))
+    }
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Cancelled, Error> {
-        strategy.cancel(session, self.booking).await
+        strategy.cancel(session, *self).await
     }
 }
 
@@ -146,7 +160,6 @@ impl Operation for BalanceRead {
     type Done = Account;
 
     const WORKLOAD: Workload = Workload::Balance;
-    const CHANGES: bool = false;
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
         strategy.read_balance(session, self.user).await
@@ -165,7 +178,6 @@ impl Operation for EventRead {
     type Done = (Event, Vec<BookingRow>);
 
     const WORKLOAD: Workload = Workload::Booking;
-    const CHANGES: bool = false;
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, Error> {
         strategy.read_event(session, self.event).await
@@ -184,7 +196,6 @@ impl Operation for CounterRead {
     type Done = Counter;
 
     const WORKLOAD: Workload = Workload::Counter;
-    const CHANGES: bool = false;
 
     async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, Error> {
         strategy.read_counter(session, self.counter).await

@@ -23,6 +23,9 @@ pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
 /// The new version of each changed row: `users/1=12`.
 pub const LAB_VERSIONS: HeaderName = HeaderName::from_static("lab-versions");
 
+/// Set on the answer to a change that was made before under the same `Idempotency-Key`.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// About how long `Server-Timing` may get, in bytes: many clients and proxies take no more than 8 KB of headers.
@@ -78,8 +81,11 @@ pub fn status(error: &Error) -> StatusCode {
         Error::Conflict(_) | Error::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-        // The engine names the two that are not ours to answer; one that comes this far is a fault of ours as well.
-        Error::Bug(_) | Error::Constraint(_) | Error::OutOfRange => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        // The engine names or answers the last three; one that comes this far is a fault of ours as well.
+        Error::Bug(_) | Error::Constraint(_) | Error::OutOfRange | Error::MadeBefore(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }
 
@@ -88,10 +94,12 @@ pub fn failure(session: SessionId, failure: &Error) -> Response<Body> {
     let session = session.0;
     match failure {
         Error::Bug(reason) => tracing::error!(%session, %reason, "internal error"),
-        Error::Constraint(_) | Error::OutOfRange => tracing::error!(%session, reason = %failure, "internal error"),
+        Error::Constraint(_) | Error::OutOfRange | Error::MadeBefore(_) => {
+            tracing::error!(%session, reason = %failure, "internal error");
+        }
         Error::OutcomeUnknown(reason) => tracing::warn!(%session, %reason, "outcome unknown"),
         Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%session, %reason, "not done"),
-        Error::Refused(_) | Error::Unsupported(_) => {}
+        Error::Refused(_) | Error::Unsupported(_) | Error::KeyReused => {}
     }
     let status = status(failure);
     let mut response = if status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -112,6 +120,9 @@ pub fn outcome<T>(outcome: &Outcome<T>, done: impl FnOnce(&T) -> Response<Body>)
         Err(error) => failure(SessionId(outcome.session), error),
     };
     response.headers_mut().insert(LAB_ATTEMPTS, HeaderValue::from(outcome.attempts));
+    if outcome.replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
     if !outcome.trace.is_empty() {
         insert(response.headers_mut(), SERVER_TIMING, format_args!("{}", server_timing(&outcome.trace)));
     }
@@ -220,6 +231,8 @@ mod tests {
             (Error::NotDone("full".into()), 503, true),
             (Error::OutcomeUnknown("lost answer".into()), 504, false),
             (Error::Unsupported("cannot".into()), 501, false),
+            (Error::KeyReused, 422, false),
+            (Error::MadeBefore("{}".into()), 500, false),
             (Error::Bug("oops".into()), 500, false),
             (Error::Constraint("unexplained".into()), 500, false),
             (Error::OutOfRange, 500, false),

@@ -11,8 +11,8 @@ use super::body::{self, Field, Numbers};
 use super::desk::{Asked, Desk};
 use super::segment::Segment;
 use super::{answer, headers};
-use crate::domain::{Booked, Booking, Cancelled};
-use crate::engine::operation::{Cancellation, EventRead};
+use crate::domain::{Booked, Booking, Cancellation, Cancelled};
+use crate::engine::operation::EventRead;
 use crate::strategy::BookingRow;
 
 /// The body of a booking.
@@ -101,7 +101,7 @@ impl Desk {
         let (parts, body) = request.into_parts();
         let BookingBody { event_id, user_id } =
             body::numbers(&parts.headers, body, &BookingBody::FIELDS, self.app.engine.limits()).await?;
-        headers::no_version(&parts.headers, self.approach)?;
+        headers::no_version(&parts.headers)?;
         self.asked(&parts, Booking { event: event_id, user: user_id })
     }
 
@@ -109,7 +109,7 @@ impl Desk {
         let (parts, body) = request.into_parts();
         let booking = body::booking_id(booking)?;
         body::nothing(&parts.headers, body, self.app.engine.limits()).await?;
-        headers::no_version(&parts.headers, self.approach)?;
+        headers::no_version(&parts.headers)?;
         self.asked(&parts, Cancellation { booking })
     }
 }

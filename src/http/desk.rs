@@ -46,6 +46,7 @@ pub struct Asked<O> {
     /// What to do.
     pub operation: O,
     experiment: Experiment,
+    key: Option<Uuid>,
 }
 
 impl Desk {
@@ -57,14 +58,19 @@ impl Desk {
     /// What a request with these headers asks for.
     ///
     /// # Errors
-    /// The 422 to answer to a bad experiment header.
-    pub fn asked<O>(&self, parts: &Parts, operation: O) -> Result<Asked<O>, Rejection> {
+    /// The 422 to answer to a bad experiment header, or a bad key of a change; the 501 to a key that cannot be stored.
+    pub fn asked<O: Operation>(&self, parts: &Parts, operation: O) -> Result<Asked<O>, Rejection> {
         let experiment = headers::experiment(&parts.headers, self.app.lab_headers)?;
-        Ok(Asked { id: SessionId::of(&parts.extensions).0, operation, experiment })
+        let key = match operation.change() {
+            Some(_) => headers::idempotency_key(&parts.headers, self.approach)?,
+            None => None,
+        };
+        Ok(Asked { id: SessionId::of(&parts.extensions).0, operation, experiment, key })
     }
 
     /// Does it.
-    pub async fn carry_out<O: Operation>(&self, Asked { id, operation, experiment }: Asked<O>) -> Outcome<O::Done> {
-        self.app.engine.run(id, self.approach, operation, experiment).await
+    pub async fn carry_out<O: Operation>(&self, asked: Asked<O>) -> Outcome<O::Done> {
+        let Asked { id, operation, experiment, key } = asked;
+        self.app.engine.run(id, self.approach, operation, experiment, key).await
     }
 }

@@ -1,14 +1,18 @@
-//! Request headers that change what an operation does: `If-Match`, and the experiment headers.
+//! Request headers that change what an operation does: `If-Match`, `Idempotency-Key`, and the experiment headers.
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
+use uuid::Uuid;
 
 use super::answer::{self, Rejection};
-use crate::config::THINK_TIME_MAX;
+use crate::config::{FAULT_MAX, THINK_TIME_MAX};
 use crate::engine::Experiment;
 use crate::error::Error;
 use crate::strategy::Approach;
+
+/// The client's name for a change that is to be made once.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Reads the experiment headers, where they are honoured.
 ///
@@ -29,7 +33,19 @@ pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Rej
             invalid("Lab-Think-Time", &format!("whole milliseconds from 0 to {}", THINK_TIME_MAX.as_millis()), text)
         })?),
     };
-    Ok(Experiment { trace, think_time })
+    let fault =
+        match headers.get("lab-fault").map(axum::http::HeaderValue::as_bytes) {
+            None => None,
+            Some(text) => Some(fault(text).ok_or_else(|| {
+                invalid("Lab-Fault", &format!("the number of a statement, from 1 to {FAULT_MAX}"), text)
+            })?),
+        };
+    Ok(Experiment { trace, think_time, fault })
+}
+
+fn fault(text: &[u8]) -> Option<u32> {
+    let statements = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (1..=FAULT_MAX).contains(&statements).then_some(statements)
 }
 
 fn think_time(text: &[u8]) -> Option<Duration> {
@@ -42,7 +58,6 @@ fn think_time(text: &[u8]) -> Option<Duration> {
 /// # Errors
 /// 501 with the reason, or 422 to a malformed `If-Match`.
 pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Rejection> {
-    no_key(headers, approach)?;
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     if !approach.card().honours_if_match {
         return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
@@ -67,8 +82,7 @@ pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>
 ///
 /// # Errors
 /// 501 with the reason.
-pub fn no_version(headers: &HeaderMap, approach: Approach) -> Result<(), Rejection> {
-    no_key(headers, approach)?;
+pub fn no_version(headers: &HeaderMap) -> Result<(), Rejection> {
     if headers.contains_key(header::IF_MATCH) {
         return Err(unsupported(
             "If-Match: only where one row is addressed, a balance or a counter, on optimistic-version".to_owned(),
@@ -77,14 +91,28 @@ pub fn no_version(headers: &HeaderMap, approach: Approach) -> Result<(), Rejecti
     Ok(())
 }
 
-fn no_key(headers: &HeaderMap, approach: Approach) -> Result<(), Rejection> {
-    if headers.contains_key("idempotency-key") {
+/// Reads the key under which a change is to be made once, if there is one: a UUID, bare or, as a string of RFC 8941, in
+/// double quotes.
+///
+/// # Errors
+/// 501 with the reason, or 422 to anything else.
+pub fn idempotency_key(headers: &HeaderMap, approach: Approach) -> Result<Option<Uuid>, Rejection> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if !approach.card().crash_atomic {
         return Err(unsupported(format!(
-            "Idempotency-Key: {approach} does not store keys yet; the request was not carried out"
+            "Idempotency-Key: {approach} has no transaction in which to store the key with the change"
         )));
     }
-    Ok(())
+    let text = value.as_bytes();
+    let bare = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(text);
+    match Uuid::try_parse_ascii(bare) {
+        Ok(key) if values.next().is_none() => Ok(Some(key)),
+        Ok(_) => Err(Rejection::invalid("Idempotency-Key: expected one, found several")),
+        Err(_) => Err(invalid("Idempotency-Key", "a UUID", text)),
+    }
 }
+
 /// Versions start from 1: this one never matches.
 const NO_VERSION: i64 = 0;
 
@@ -104,7 +132,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     fn with(name: &'static str, value: &'static str) -> HeaderMap {
-        [(axum::http::HeaderName::from_static(name), HeaderValue::from_static(value))].into_iter().collect()
+        [(HeaderName::from_static(name), HeaderValue::from_static(value))].into_iter().collect()
     }
 
     #[test]

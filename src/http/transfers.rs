@@ -66,7 +66,7 @@ impl Desk {
         if from == to {
             return Err(Rejection::invalid(format!("to: expected another user than from, found {to}")));
         }
-        headers::no_version(&parts.headers, self.approach)?;
+        headers::no_version(&parts.headers)?;
         self.asked(&parts, Transfer { from, to, amount })
     }
 }

@@ -1,12 +1,16 @@
 //! A client's conversation with the database: the one seam through which every statement of a strategy passes.
 //!
 //! A session enters the queue of its rows before the first attempt, takes a connection when a statement needs one, and
-//! gives it back when it has no more use for it: at its end, and while it pauses or backs off outside a transaction. It knows whether a transaction is open, so it knows what a lost answer means
-//! ([`sqlstate`]). Probes attached to it ([`probe`]) see and delay its statements; the strategy never knows.
+//! gives it back when it has no more use for it: at its end, and while it pauses or backs off outside a transaction. It
+//! knows whether a transaction is open, so it knows what a lost answer means ([`sqlstate`]). Probes attached to it
+//! ([`probe`]) see, delay and cut its statements, and an idempotency key ([`once`]) adds some of its own; the strategy
+//! never knows. A session that has a change to make may also let others send it ([`batch`]).
 //!
 //! A session may be dropped at any moment: a connection with a statement or a transaction under way is then
 //! closed, not returned, and the server rolls back.
 
+pub mod batch;
+pub mod once;
 pub mod probe;
 pub mod sqlstate;
 pub mod statement;
@@ -23,7 +27,8 @@ use crate::database::{Database, admission};
 use crate::domain::Row;
 use crate::error::Error;
 
-use probe::{Completed, Probe};
+use once::Once;
+use probe::{Completed, Log, Probe};
 use statement::{COMMIT, Effect, Isolation, Parameters, ROLLBACK, Statement};
 
 /// One client's conversation with the database. See the [module](self).
@@ -39,9 +44,24 @@ pub struct Session {
     /// Not yet told to the probes.
     waited_for_row: Duration,
     lease: Option<Lease>,
-    in_transaction: bool,
+    transaction: Transaction,
+    /// The key under which the change is to be made once.
+    once: Option<Once>,
+    /// Shares no transaction with others.
+    alone: bool,
     /// A statement was sent and its answer has not been read to the end.
     in_flight: bool,
+}
+
+/// Where a session stands towards its transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    /// There is none: each statement commits by itself.
+    None,
+    /// Begun.
+    Open,
+    /// Aborted by an error: PostgreSQL takes nothing but ROLLBACK.
+    Aborted,
 }
 
 impl Session {
@@ -49,17 +69,20 @@ impl Session {
     #[must_use]
     pub fn new(id: Uuid, database: Database, rows: Vec<Row>) -> Self {
         let wait_until = Instant::now() + database.queue_wait();
+        let probes: Vec<Box<dyn Probe>> = if Log::is_wanted() { vec![Box::new(Log)] } else { Vec::new() };
         Self {
             wait_until,
             id,
             database,
             rows,
-            probes: Vec::new(),
+            probes,
             places: None,
             mutexes: None,
             waited_for_row: Duration::ZERO,
             lease: None,
-            in_transaction: false,
+            transaction: Transaction::None,
+            once: None,
+            alone: false,
             in_flight: false,
         }
     }
@@ -94,18 +117,33 @@ impl Session {
     /// As [`Session::fetch_optional`].
     pub async fn begin(&mut self, isolation: Isolation) -> Result<(), Error> {
         self.control(isolation.begin()).await?;
-        self.in_transaction = true;
-        Ok(())
+        self.transaction = Transaction::Open;
+        self.claim_key().await
     }
 
-    /// Commits the transaction. A lost answer is [`Error::OutcomeUnknown`].
+    /// Commits the transaction. A lost answer is [`Error::OutcomeUnknown`]. A session that holds a key commits only when
+    /// the engine knows the answer to store with it ([`Session::settle`]).
     ///
     /// # Errors
     /// As [`Session::fetch_optional`].
     pub async fn commit(&mut self) -> Result<(), Error> {
+        if self.holds_key() { Ok(()) } else { self.commit_now().await }
+    }
+
+    /// Ends the transaction without a change; what was read in it under a lock is true all the same.
+    ///
+    /// # Errors
+    /// As [`Session::fetch_optional`].
+    pub async fn rollback(&mut self) -> Result<(), Error> {
+        let rolled_back = self.control(&ROLLBACK).await;
+        self.transaction = Transaction::None;
+        rolled_back
+    }
+
+    async fn commit_now(&mut self) -> Result<(), Error> {
         // PostgreSQL answers a COMMIT with an error or not at all; either way the transaction is over.
         let committed = self.control(&COMMIT).await;
-        self.in_transaction = false;
+        self.transaction = Transaction::None;
         committed
     }
 
@@ -150,6 +188,7 @@ impl Session {
     where
         T: for<'r> FromRow<'r, PgRow>,
     {
+        self.prepare_for_key().await?;
         let arguments = encode(statement, values)?;
         let rows: Vec<PgRow> = self
             .run(statement, async |connection: &mut PgConnection| {
@@ -166,7 +205,7 @@ impl Session {
     /// [`Error::NotDone`]: too many wait already, or the wait was too long.
     pub async fn lock_in_process(&mut self, rows: &[Row]) -> Result<(), Error> {
         // Whoever holds the mutex may need a connection: those who wait for it must not hold them all.
-        if !self.in_transaction {
+        if !self.in_transaction() {
             self.release_connection();
         }
         let mutexes = self.database.mutexes().enter(rows).await;
@@ -185,14 +224,20 @@ impl Session {
     /// Ends an attempt that failed: rolls back what is open and gives the connection back, but keeps the place at the
     /// row, so that a repeated attempt does not queue behind everybody who came later.
     pub async fn end_attempt(&mut self) {
-        if self.in_transaction && self.lease.is_some() && !self.in_flight {
+        if self.in_transaction() && self.lease.is_some() && !self.in_flight {
             // If ROLLBACK fails, the connection is discarded and the server rolls back by itself.
-            let _ = self.control(&ROLLBACK).await;
+            let _ = self.rollback().await;
         }
-        self.in_transaction = false;
+        self.transaction = Transaction::None;
         self.release_connection();
         self.mutexes = None;
-        // Another attempt holds its place at the row, and has few before it at the pool; it may wait anew.
+        self.give_key_back();
+        // Another attempt holds its place at the row, and has few before it at the pool.
+        self.wait_anew();
+    }
+
+    /// From now on, a wait for a connection may again be as long as any.
+    fn wait_anew(&mut self) {
         self.wait_until = Instant::now() + self.database.queue_wait();
     }
 
@@ -205,6 +250,15 @@ impl Session {
     }
 
     async fn send(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<Option<PgRow>, Error> {
+        self.prepare_for_key().await?;
+        self.send_plainly(statement, values).await
+    }
+
+    async fn send_plainly(
+        &mut self,
+        statement: &'static Statement,
+        values: impl Parameters,
+    ) -> Result<Option<PgRow>, Error> {
         let arguments = encode(statement, values)?;
         self.run(statement, async |connection: &mut PgConnection| {
             connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
@@ -224,7 +278,7 @@ impl Session {
         }
         let asked = (observed && self.lease.is_none()).then(Instant::now);
         let decisive = match statement.effect {
-            Effect::Writes => !self.in_transaction,
+            Effect::Writes => !self.in_transaction(),
             Effect::Controls => *statement == COMMIT,
             Effect::Reads => false,
         };
@@ -246,8 +300,16 @@ impl Session {
             };
             self.probes.iter_mut().for_each(|probe| probe.completed(&completed));
         }
+        if self.probes.iter_mut().any(|probe| probe.cuts_after(statement)) {
+            self.discard_connection();
+            return Err(sqlstate::lost("cut by Lab-Fault".to_owned(), decisive));
+        }
         result.map_err(|error| {
-            if !sqlstate::connection_survives(&error) {
+            if sqlstate::connection_survives(&error) {
+                if self.in_transaction() {
+                    self.transaction = Transaction::Aborted;
+                }
+            } else {
                 tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
                 self.discard_connection();
             }
@@ -260,10 +322,14 @@ impl Session {
         if pause.is_zero() {
             return;
         }
-        if !self.in_transaction {
+        if !self.in_transaction() {
             self.release_connection();
         }
         tokio::time::sleep(pause).await;
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.transaction != Transaction::None
     }
 
     fn release_connection(&mut self) {
@@ -274,7 +340,7 @@ impl Session {
         if let Some(lease) = self.lease.take() {
             lease.discard();
         }
-        self.in_transaction = false;
+        self.transaction = Transaction::None;
     }
 }
 
@@ -313,7 +379,7 @@ fn not_admitted(refused: admission::Refused) -> Error {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.in_transaction || self.in_flight {
+        if self.in_transaction() || self.in_flight {
             self.discard_connection();
         }
     }

@@ -1,8 +1,8 @@
 //! The seam for observers and tormentors of a session.
 //!
 //! A probe stands between a strategy and the database without either knowing: it may pause a session before a
-//! statement, and it hears of every statement that came back. With no probe attached, a session does not even
-//! read the clock.
+//! statement, hears of every statement that came back, and may cut the connection after it. With no probe attached, a
+//! session does not even read the clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct Completed<'a> {
     pub outcome: Result<u64, &'a sqlx::Error>,
 }
 
-/// An observer (trace) or a tormentor (think time) of one session.
+/// An observer (trace, log) or a tormentor (think time, fault) of one session.
 pub trait Probe: Send {
     /// How long to pause before this statement is sent.
     fn pause_before(&mut self, statement: &Statement) -> Option<Duration> {
@@ -38,6 +38,12 @@ pub trait Probe: Send {
     fn completed(&mut self, completed: &Completed<'_>) {
         let _ = completed;
     }
+
+    /// Whether to cut the connection now that this statement has been carried out, before its answer is heard of.
+    fn cuts_after(&mut self, statement: &Statement) -> bool {
+        let _ = statement;
+        false
+    }
 }
 
 /// Pauses before each statement that writes: the time an application spends between reading and writing,
@@ -48,6 +54,44 @@ pub struct ThinkTime(pub Duration);
 impl Probe for ThinkTime {
     fn pause_before(&mut self, statement: &Statement) -> Option<Duration> {
         (statement.effect == Effect::Writes).then_some(self.0)
+    }
+}
+
+/// Cuts the connection after a number of statements, as a network or a failover does: what was not committed by then is
+/// rolled back, and whether the last one was is for the session to say.
+#[derive(Debug)]
+pub struct Fault {
+    /// Statements still to come, the last one of which is cut; 0 once it was.
+    pub statements: u32,
+}
+
+impl Probe for Fault {
+    fn cuts_after(&mut self, _: &Statement) -> bool {
+        let cut = self.statements == 1;
+        self.statements = self.statements.saturating_sub(1);
+        cut
+    }
+}
+
+/// Writes a line of log for each statement, when that is asked for.
+#[derive(Debug)]
+pub struct Log;
+
+impl Log {
+    /// Whether anybody wants to read them.
+    #[must_use]
+    pub fn is_wanted() -> bool {
+        tracing::enabled!(target: "concurrency_lab::session", tracing::Level::DEBUG)
+    }
+}
+
+impl Probe for Log {
+    fn completed(&mut self, completed: &Completed<'_>) {
+        let &Completed { session, statement, waited, took, outcome } = completed;
+        let (rows, error) = (outcome.ok(), outcome.err().map(tracing::field::display));
+        tracing::debug!(
+            target: "concurrency_lab::session", %session, ?waited, ?took, rows, error, sql = statement.sql, "{}", statement.name
+        );
     }
 }
 
@@ -65,7 +109,7 @@ pub struct Span {
 /// Statements a trace keeps; an attempt has about 5, and a session that retries for long is told by its first ones.
 const SPANS_MAX: usize = 64;
 
-/// Records the statements of a session, for `Server-Timing` and for the log.
+/// Records the statements of a session, for `Server-Timing`.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
     spans: Arc<Mutex<Vec<Span>>>,
@@ -81,15 +125,7 @@ impl Trace {
 
 impl Probe for Trace {
     fn completed(&mut self, completed: &Completed<'_>) {
-        let &Completed { session, statement, waited, took, outcome } = completed;
-        match outcome {
-            Ok(rows) => tracing::debug!(
-                target: "concurrency_lab::session", %session, ?waited, ?took, rows, sql = statement.sql, "{}", statement.name
-            ),
-            Err(error) => tracing::debug!(
-                target: "concurrency_lab::session", %session, ?waited, ?took, %error, sql = statement.sql, "{}", statement.name
-            ),
-        }
+        let &Completed { statement, waited, took, .. } = completed;
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         if spans.len() < SPANS_MAX {
             spans.push(Span { statement, waited, took });

@@ -63,7 +63,8 @@ fn classify_answer(code: &str, severity: PgSeverity, constraint: Option<&str>, m
 }
 
 /// The connection is gone, and with it the answer.
-fn lost(reason: String, decisive: bool) -> Error {
+#[must_use]
+pub fn lost(reason: String, decisive: bool) -> Error {
     if decisive {
         Error::OutcomeUnknown(reason.into())
     } else {

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 
 use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
 };
 use crate::error::{Error, Refusal};
@@ -81,6 +81,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[LOCK, READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER, READ_BOOKING],
 };
 
@@ -148,7 +150,8 @@ impl Strategy for AdvisoryLock {
     }
 
     /// Who cancels must ask for the same lock as those who book, or their absolute writes would undo the cancellation.
-    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+        let booking = cancellation.booking;
         session.begin(Isolation::ReadCommitted).await?;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
         let (event,): (i64,) = found.ok_or(Refusal::BookingNotFound)?;

@@ -92,6 +92,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[CHANGE, EXISTS, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED, INCREMENT],
 };
 

@@ -78,6 +78,8 @@ static CARD: Card = Card {
     },
     unsupported_because: "a counter has no rule that a constraint could refuse",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[CHANGE, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED],
 };
 

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Row, Transfer, Transferred, changed_balance,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
 };
 use crate::error::{Error, Refusal};
@@ -68,6 +68,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::SafeOnOneServer),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: false,
+    batches: false,
     statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER, READ_BOOKING],
 };
 
@@ -122,7 +124,8 @@ impl Strategy for InProcessMutex {
     }
 
     /// Who cancels must hold the same mutex as those who book, or their absolute writes would undo the cancellation.
-    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+        let booking = cancellation.booking;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
         let (event,): (i64,) = found.ok_or(Refusal::BookingNotFound)?;
         session.lock_in_process(&[Row::Event(event)]).await?;

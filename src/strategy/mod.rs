@@ -8,12 +8,12 @@
 //! To add an approach: write its file, and add a line to the list at the end of this one.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
 };
 use crate::error::{Error, Refusal};
 use crate::session::Session;
@@ -92,6 +92,11 @@ pub struct Card {
     pub unsupported_because: &'static str,
     /// Whether `If-Match` is part of its protocol.
     pub honours_if_match: bool,
+    /// Whether a change is whole or absent wherever its connection is cut; only then can an idempotency key be
+    /// stored with it.
+    pub crash_atomic: bool,
+    /// Whether requests share transactions ([`crate::session::batch`]) and so do not queue for their rows one by one.
+    pub batches: bool,
     /// Every statement it sends, beside `begin`, `commit` and `rollback`, in protocol order.
     pub statements: &'static [Statement],
 }
@@ -119,8 +124,8 @@ pub trait Strategy: Send + Sync {
 
     /// Cancels a booking. The same single statement for every approach: it locks the event's row first, as those that
     /// book do, and takes one from the count that it then finds.
-    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
-        Ok(session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?)
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+        Ok(session.fetch_optional(&CANCEL, (cancellation.booking,)).await?.ok_or(Refusal::BookingNotFound)?)
     }
 
     /// Reads a balance. A single statement sees one committed version whatever the approach.
@@ -173,7 +178,7 @@ pub const CANCEL: Statement = Statement::writes(
 );
 
 /// One booking of an event, as `GET /events/{id}` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BookingRow {
     /// The booking.
@@ -301,4 +306,5 @@ approaches! {
     stored_function::StoredFunction,
     unique_constraint::UniqueConstraint,
     in_process_mutex::InProcessMutex,
+    group_commit::GroupCommit,
 }

@@ -87,6 +87,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[
         LOCK, LOCK_BOTH, WRITE, LOCK_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, LOCK_COUNTER, WRITE_COUNTER,
     ],

@@ -78,6 +78,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Broken),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 

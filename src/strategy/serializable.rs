@@ -22,7 +22,7 @@ use async_trait::async_trait;
 
 use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
 };
 use crate::error::{Error, Refusal};
@@ -68,6 +68,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 
@@ -127,7 +129,8 @@ impl Strategy for Serializable {
     }
 
     /// At the same level as those who book: one writer below it voids the guarantee for all.
-    async fn cancel(&self, session: &mut Session, booking: Uuid) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+        let booking = cancellation.booking;
         session.begin(Isolation::Serializable).await?;
         let cancelled = session.fetch_optional(&CANCEL, (booking,)).await?.ok_or(Refusal::BookingNotFound)?;
         session.commit().await?;

@@ -38,6 +38,8 @@ static CARD: Card = Card {
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[CHANGE, TRANSFER, BOOK, INCREMENT],
 };
 

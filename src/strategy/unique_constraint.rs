@@ -66,6 +66,8 @@ static CARD: Card = Card {
     },
     unsupported_because: "a unique constraint decides who gets a thing that exists once, such as a seat; a sum of money or a counter is none",
     honours_if_match: false,
+    crash_atomic: true,
+    batches: false,
     statements: &[READ_EVENT, READ_GUEST, CLAIM, SEATS_FREE, COUNT],
 };
 

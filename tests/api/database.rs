@@ -3,6 +3,7 @@
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::database::{Database, DatabaseError, Seeded};
+use concurrency_lab::session::once;
 use concurrency_lab::strategy::{Approach, CANCEL, READ_BALANCE, READ_COUNTER, READ_EVENT};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
@@ -87,7 +88,13 @@ async fn every_statement_of_every_strategy_is_valid_sql_for_the_migrated_schema(
     let mut connection = lab.connection().await;
     for approach in Approach::iter() {
         let mut names: Vec<_> = approach.card().statements.iter().map(|statement| statement.name).collect();
-        for statement in approach.card().statements.iter().chain([&READ_BALANCE, &READ_COUNTER, &READ_EVENT, &CANCEL]) {
+        for statement in approach
+            .card()
+            .statements
+            .iter()
+            .chain([&READ_BALANCE, &READ_COUNTER, &READ_EVENT, &CANCEL])
+            .chain(once::STATEMENTS)
+        {
             let prepared = (&mut connection).prepare(statement.sql.into_sql_str()).await;
             assert!(prepared.is_ok(), "{approach} {}: {:?}", statement.name, prepared.err());
         }

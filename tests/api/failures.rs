@@ -136,6 +136,7 @@ async fn a_lost_answer_is_unknown_only_where_the_statement_decided() {
         (Approach::Serializable, 503),
         (Approach::StoredFunction, 504),
         (Approach::InProcessMutex, 504),
+        (Approach::GroupCommit, 503),
     ];
     assert_eq!(table.map(|(approach, _)| approach).to_vec(), offering(Workload::Balance).collect::<Vec<_>>());
     let lab = Lab::start().await;

@@ -72,11 +72,6 @@ async fn a_guarantee_that_an_approach_cannot_give_is_refused_and_not_ignored() {
         assert_eq!(answer.status, 501, "{approach}");
         assert!(answer.body.contains("optimistic-version"), "{}", answer.body);
     }
-    for approach in Approach::iter() {
-        let key = Uuid::new_v4().to_string();
-        let answer = Answer::of(lab.change(approach, WITHDRAW).header("idempotency-key", key)).await;
-        assert_eq!(answer.status, 501, "{approach}");
-    }
     assert_eq!(lab.account(1).await.version, 1);
 }
 
@@ -103,6 +98,7 @@ async fn a_trace_tells_the_statements_of_every_approach_in_order() {
         (Approach::Serializable, &["begin", "read", "write", "commit"]),
         (Approach::StoredFunction, &["change"]),
         (Approach::InProcessMutex, &["read", "write"]),
+        (Approach::GroupCommit, &["begin", "lock-users", "write-users", "commit"]),
     ];
     for (approach, statements) in table {
         assert_eq!(trace(*approach).await, *statements, "{approach}");

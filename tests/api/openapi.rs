@@ -17,6 +17,9 @@ const PROBLEM_JSON: &str = "application/problem+json";
 /// that is lost (`failures.rs` has that one).
 const NOT_PROVOKED: [&str; 4] = ["internal", "too-slow", "unreachable", "outcome-unknown"];
 
+/// The id in the document's examples.
+const ID: &str = "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f";
+
 /// SQL that changes nothing.
 const NOTHING: &str = "select";
 
@@ -124,7 +127,7 @@ impl Operation<'_> {
             before: NOTHING,
         };
         if self.path.contains("{bookingId}") {
-            recipe.parameter = "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f";
+            recipe.parameter = ID;
         }
         if self.path.contains("{file}") {
             recipe.parameter = "start.js";
@@ -153,6 +156,15 @@ impl Operation<'_> {
             "unknown-file" => recipe.parameter = "nonsense",
             "unknown-approach" => recipe.unknown_approach = true,
             "lab-trace" => recipe.headers.push(("lab-trace", "yes")),
+            "key-not-kept" => {
+                recipe.approach = Approach::Naive;
+                recipe.headers.push(("idempotency-key", ID));
+            }
+            "key-reused" => {
+                recipe.before = "insert into idempotency_keys (key, request, answer) \
+                                 values ('7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f', 'another', '{}')";
+                recipe.headers.push(("idempotency-key", ID));
+            }
             "if-match" => recipe.headers.push(("if-match", "\"1\"")),
             "version-mismatch" => {
                 recipe.approach = Approach::OptimisticVersion;
@@ -186,7 +198,7 @@ impl Operation<'_> {
 }
 
 /// The servers by the approach at their root; all on one database.
-struct Labs([Lab; 3]);
+struct Labs([Lab; 4]);
 
 impl Labs {
     async fn start() -> Self {
@@ -195,13 +207,15 @@ impl Labs {
         let first = Lab::with(setup(Approach::AtomicReturning)).await;
         let second = first.another(setup(Approach::OptimisticVersion)).await;
         let third = first.another(setup(Approach::UniqueConstraint)).await;
-        Self([first, second, third])
+        let fourth = first.another(setup(Approach::Naive)).await;
+        Self([first, second, third, fourth])
     }
 
     fn request(&self, operation: &Operation<'_>, recipe: &Recipe) -> RequestBuilder {
         let lab = match recipe.approach {
             Approach::OptimisticVersion => &self.0[1],
             Approach::UniqueConstraint => &self.0[2],
+            Approach::Naive => &self.0[3],
             _ => &self.0[0],
         };
         let name = if recipe.unknown_approach { "nonsense" } else { recipe.approach.name() };

@@ -1,12 +1,13 @@
 //! Every documented route does what is documented.
 
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::{Approach, Claim, Workload};
 use reqwest::Method;
 use serde_json::json;
 use strum::IntoEnumIterator;
+use tokio::task::JoinSet;
 
-use crate::common::{Answer, Lab, Setup, offering};
+use crate::common::{Answer, Lab, Setup, claiming, offering};
 
 #[tokio::test]
 async fn a_balance_is_changed_and_read_with_exact_bodies_on_every_approach() {
@@ -68,12 +69,10 @@ async fn the_root_has_the_routes_of_the_root_approach() {
     assert!(timing.contains("for update"), "the root must be pessimistic: {timing}");
 }
 
-/// The client of a plain service that knows nothing of approaches, as in the issue: reset with a JSON content type and no
-/// body, deposits and withdrawals, three balances.
-#[tokio::test]
-async fn a_plain_client_reaches_1500_1250_1000_at_the_root_after_seed_mixed() {
-    let lab = Lab::with(Setup { seed: Seed::Mixed, ..Setup::default() }).await;
-    lab.post("/reset", "").await.expect(200, r#"{"seed":"mixed"}"#);
+/// The client of a plain service that knows nothing of approaches: a reset, deposits and withdrawals all at once, three
+/// balances. All it is told is its base URL.
+async fn a_plain_client_ends_at_1500_1250_1000(lab: &Lab, base: &str, reset: &str) {
+    lab.post(&format!("{base}{reset}"), "").await.expect(200, r#"{"seed":"mixed"}"#);
     let work = [
         (1, "deposit", 10, 100),
         (1, "withdraw", 5, 100),
@@ -82,19 +81,35 @@ async fn a_plain_client_reaches_1500_1250_1000_at_the_root_after_seed_mixed() {
         (3, "deposit", 1, 200),
         (3, "withdraw", 2, 100),
     ];
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for (user, action, amount, times) in work {
         for _ in 0..times {
-            let request =
-                lab.json(Method::POST, &format!("/{action}"), &json!({"userId": user, "amount": amount}).to_string());
+            let body = json!({"userId": user, "amount": amount}).to_string();
+            let request = lab.json(Method::POST, &format!("{base}/{action}"), &body);
             tasks.spawn(async move { Answer::of(request).await.status });
         }
     }
     for status in tasks.join_all().await {
-        assert_eq!(status, 200);
+        assert_eq!(status, 200, "{base}");
     }
     for (user, balance) in [(1, 1500), (2, 1250), (3, 1000)] {
-        lab.get(&format!("/balance/{user}")).await.expect(200, &format!(r#"{{"userId":{user},"balance":{balance}}}"#));
+        let answer = lab.get(&format!("{base}/balance/{user}")).await;
+        answer.expect(200, &format!(r#"{{"userId":{user},"balance":{balance}}}"#));
+    }
+}
+
+#[tokio::test]
+async fn a_plain_client_works_at_the_root_with_the_seed_of_the_server() {
+    let lab = Lab::with(Setup { seed: Seed::Mixed, ..Setup::default() }).await;
+    a_plain_client_ends_at_1500_1250_1000(&lab, "", "/reset").await;
+}
+
+#[tokio::test]
+async fn a_plain_client_works_under_every_safe_approach() {
+    let lab = Lab::start().await;
+    let safe = claiming(Workload::Balance, Claim::Safe).chain(claiming(Workload::Balance, Claim::SafeOnOneServer));
+    for approach in safe {
+        a_plain_client_ends_at_1500_1250_1000(&lab, &format!("/approach/{approach}"), "/reset?seed=mixed").await;
     }
 }
 

@@ -31,6 +31,10 @@ def before_call(context, case, kwargs):
 @schemathesis.hook
 def filter_case(context, case):
     """Leaves out what is valid by its schema and refused with reason."""
+    # Cuts the connection, perhaps after COMMIT: the 504 is asked for. (No operation has as many as 100 statements.)
+    fault = str((case.headers or {}).get("Lab-Fault", ""))
+    if fault.isdecimal() and 1 <= int(fault) <= 100:
+        return False
     body = case.body if isinstance(case.body, dict) else {}
     # JSON Schema takes 2.0 for a whole number. The server does not: it may stand for more digits than a double holds.
     if any(isinstance(value, float) and value.is_integer() for value in body.values()):

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bookings;
 mod clients;
 mod durability;
 mod fuzz;

@@ -45,7 +45,7 @@ fn the_main_job_proves_the_safe_right_and_the_broken_wrong_with_10000_clients_at
         .chain(claiming(Workload::Balance, Claim::SafeOnOneServer))
         .map(Approach::name)
         .collect();
-    assert_eq!(right.len(), 9, "{right:?}");
+    assert_eq!(right.len(), 10, "{right:?}");
     for approach in &right {
         let cells = row(&output, approach);
         assert_eq!(cells[..7], ["correct", *approach, "5000", "5000", "0", "0", "0"], "{output}");

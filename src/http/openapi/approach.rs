@@ -13,17 +13,17 @@ use crate::database::seed::Seed;
 use crate::error::Refusal;
 use crate::http::body::{self, Amounts, BalanceBody, Field, Numbers};
 use crate::http::bookings::BookingBody;
+use crate::http::reset;
 use crate::http::transfers::TransferBody;
-use crate::http::{headers, reset};
 
 /// Headers of a request that changes one row.
-const CHANGE_OF_A_ROW: [&str; 4] = ["If-Match", "Idempotency-Key", "Lab-Trace", "Lab-Think-Time"];
+const CHANGE_OF_A_ROW: [&str; 5] = ["If-Match", "Idempotency-Key", "Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 
 /// Headers of a request that changes several.
-const CHANGE: [&str; 3] = ["Idempotency-Key", "Lab-Trace", "Lab-Think-Time"];
+const CHANGE: [&str; 4] = ["Idempotency-Key", "Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 
 /// Headers of a request that reads.
-const READ: [&str; 2] = ["Lab-Trace", "Lab-Think-Time"];
+const READ: [&str; 3] = ["Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 
 /// Headers of the answer to a change of one row.
 const ROW_CHANGED: [&str; 4] = ["ETag", "Lab-Versions", "Idempotency-Replayed", "Server-Timing"];
@@ -79,8 +79,8 @@ fn change_of_a_balance(operation: Operation, amounts: Amounts, amount: i64, refu
     let example = json!({ "userId": 1, "amount": amount });
     let operation = Operation {
         parameters: CHANGE_OF_A_ROW.to_vec(),
-        causes: errors::refused(&[Refusal::UserNotFound, Refusal::VersionMismatch])
-            .chain(errors::of_if_match(headers::if_version))
+        causes: errors::refused(&[Refusal::UserNotFound])
+            .chain(errors::of_a_version())
             .chain([errors::not_offered()])
             .collect(),
         links: TO_BALANCE,
@@ -103,11 +103,7 @@ fn a_change_by<B: Numbers>(fields: &[Field], example: &Value, refusals: &[Refusa
     let causes = operation.causes.into_iter().chain(errors::of_numbers::<B>(fields, example));
     Operation {
         body: Some(json_body(&numbers(fields), example)),
-        causes: errors::of_a_change()
-            .chain(causes)
-            .chain(errors::refused(refusals))
-            .chain(errors::of_experiments())
-            .collect(),
+        causes: errors::of_a_change().chain(causes).chain(errors::refused(refusals)).collect(),
         ..operation
     }
 }
@@ -119,7 +115,7 @@ fn transfer() -> Operation {
     let summary = "Move an amount from one user to another, who must be two";
     let operation = Operation {
         parameters: CHANGE.to_vec(),
-        causes: errors::of_if_match(headers::no_version).into_iter().chain([errors::not_offered()]).collect(),
+        causes: errors::of_no_version().into_iter().chain([errors::not_offered()]).collect(),
         links: TO_PAYER,
         ..Operation::new("post", "/transfer", "transfer", "transfer", summary, done)
     };
@@ -133,7 +129,7 @@ fn bookings() -> [Operation; 3] {
     let book = Operation {
         parameters: CHANGE.to_vec(),
         success: (201, done),
-        causes: errors::of_if_match(headers::no_version).into_iter().collect(),
+        causes: errors::of_no_version().into_iter().collect(),
         links: TO_BOOKING,
         ..Operation::new("post", "/bookings", "book", "booking", "Book a seat", Value::Null)
     };
@@ -147,8 +143,7 @@ fn bookings() -> [Operation; 3] {
             .chain(errors::of_an_id("bookingId", body::booking_id("x")))
             .chain([errors::of_no_body()])
             .chain(errors::refused(&[Refusal::BookingNotFound]))
-            .chain(errors::of_experiments())
-            .chain(errors::of_if_match(headers::no_version))
+            .chain(errors::of_no_version())
             .collect(),
         ..Operation::new("delete", "/bookings/{bookingId}", "cancelBooking", "booking", summary, Value::Null)
     };
@@ -178,9 +173,8 @@ fn counters() -> [Operation; 2] {
             .chain(not_an_id())
             .chain([errors::of_no_body()])
             .chain(unknown())
-            .chain(errors::refused(&[Refusal::CounterOutOfRange, Refusal::VersionMismatch]))
-            .chain(errors::of_experiments())
-            .chain(errors::of_if_match(headers::if_version))
+            .chain(errors::refused(&[Refusal::CounterOutOfRange]))
+            .chain(errors::of_a_version())
             .collect(),
         links: TO_COUNTER,
         ..Operation::new("post", path, "increment", "counter", "Count one more", done)
@@ -207,7 +201,7 @@ fn reset() -> Operation {
     Operation {
         parameters: vec!["seed"],
         body: Some(body),
-        causes: errors::of_a_change().chain(bad).collect(),
+        causes: errors::of_a_reset().chain(bad).collect(),
         ..Operation::new("post", "/reset", "reset", "data", "Replace all data by a seed's", done)
     }
 }

@@ -53,10 +53,19 @@ pub fn of_a_read() -> impl Iterator<Item = Cause> {
     anywhere().chain([Cause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
 }
 
+/// What may go wrong with a change that has been read.
+fn of_doing() -> impl Iterator<Item = Cause> {
+    of_a_read().chain([Cause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
+}
+
+/// What may go wrong with a reset.
+pub fn of_a_reset() -> impl Iterator<Item = Cause> {
+    of_doing().chain(of_sending())
+}
+
 /// What may go wrong with a change.
 pub fn of_a_change() -> impl Iterator<Item = Cause> {
-    let unknown = Cause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true);
-    of_a_read().chain([unknown]).chain(of_sending())
+    of_doing().chain(of_sending()).chain(of_experiments()).chain(of_a_key())
 }
 
 /// What may go wrong with a request that may change something, and with its body, whatever they ask for.
@@ -112,9 +121,27 @@ pub fn of_experiments() -> Option<Cause> {
 }
 
 /// `If-Match`, read by `read`, where it is not honoured.
-pub fn of_if_match<T>(read: fn(&HeaderMap, Approach) -> Result<T, Rejection>) -> Option<Cause> {
-    let rejection = read(&sent(&[("if-match", "\"1\"")]), Approach::AtomicReturning).err()?;
-    Some(Cause::rejected("if-match", rejection))
+fn of_if_match<T>(read: impl Fn(&HeaderMap) -> Result<T, Rejection>) -> Option<Cause> {
+    Some(Cause::rejected("if-match", read(&sent(&[("if-match", "\"1\"")])).err()?))
+}
+
+/// `If-Match` where one row is addressed, which is of another version.
+pub fn of_a_version() -> impl Iterator<Item = Cause> {
+    let not_compared = of_if_match(|headers| headers::if_version(headers, Approach::AtomicReturning));
+    refused(&[Refusal::VersionMismatch]).chain(not_compared)
+}
+
+/// `If-Match` where no single row is addressed.
+pub fn of_no_version() -> Option<Cause> {
+    of_if_match(headers::no_version)
+}
+
+/// A key that cannot be kept, or is the key of another change.
+fn of_a_key() -> impl Iterator<Item = Cause> {
+    let key = sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")]);
+    let not_kept = headers::idempotency_key(&key, Approach::Naive).err();
+    let not_kept = not_kept.map(|rejection| Cause::rejected("key-not-kept", rejection));
+    not_kept.into_iter().chain([Cause::failed("key-reused", &Error::KeyReused, false)])
 }
 
 /// An approach that does not offer this at all.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 use uuid::{Uuid, uuid};
 
-use crate::config::THINK_TIME_MAX;
+use crate::config::{FAULT_MAX, THINK_TIME_MAX};
 use crate::database::seed::Seed;
 use crate::http::body::Field;
 use crate::http::docs;
@@ -93,6 +93,11 @@ fn parameters() -> Value {
             "name": "Lab-Think-Time", "in": "header",
             "description": "Milliseconds of pause before each statement that writes. Ignored as Lab-Trace is.",
             "schema": { "type": "integer", "minimum": 0, "maximum": THINK_TIME_MAX.as_millis() },
+        },
+        "Lab-Fault": {
+            "name": "Lab-Fault", "in": "header",
+            "description": "Cut the connection to the database after so many statements. Ignored as Lab-Trace is.",
+            "schema": { "type": "integer", "minimum": 1, "maximum": FAULT_MAX },
         },
     })
 }

@@ -1,14 +1,17 @@
 //! The domain: what the lab's rows are, and the pure rules that every approach obeys.
 //!
 //! No clock, no I/O, no randomness: the strategies decide with these functions, and the referee judges with
-//! the same ones.
+//! the same ones. [`state`] applies a whole sequence of changes with them.
 
+pub mod state;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Refusal;
 
 /// A user's balance at one version of the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Account {
     /// What the user owns, in whole units; never below 0.
     pub balance: i64,
@@ -17,7 +20,7 @@ pub struct Account {
 }
 
 /// An event at one version of its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Event {
     /// Seats in all.
     pub capacity: i64,
@@ -28,7 +31,7 @@ pub struct Event {
 }
 
 /// A counter at one version of its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Counter {
     /// Its value.
     pub value: i64,
@@ -37,7 +40,7 @@ pub struct Counter {
 }
 
 /// A wish to change one balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BalanceChange {
     /// Whose balance; ids start from 1.
     pub user: i64,
@@ -48,7 +51,7 @@ pub struct BalanceChange {
 }
 
 /// A wish to move money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Transfer {
     /// Who pays.
     pub from: i64,
@@ -77,7 +80,7 @@ impl Transfer {
 }
 
 /// Both accounts after a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transferred {
     /// The payer's.
     pub from: Account,
@@ -86,7 +89,7 @@ pub struct Transferred {
 }
 
 /// A wish to book a seat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Booking {
     /// The event.
     pub event: i64,
@@ -95,7 +98,7 @@ pub struct Booking {
 }
 
 /// A seat that was booked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Booked {
     /// The booking.
     pub booking_id: Uuid,
@@ -106,7 +109,7 @@ pub struct Booked {
 }
 
 /// A booking that was cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Cancelled {
     /// The event whose seat is free again.
     pub event_id: i64,
@@ -114,8 +117,15 @@ pub struct Cancelled {
     pub version: i64,
 }
 
+/// A wish to give a seat back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Cancellation {
+    /// The booking.
+    pub booking: Uuid,
+}
+
 /// A wish to count one more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Increment {
     /// The counter.
     pub counter: i64,

@@ -1,0 +1,193 @@
+//! Changes that share a transaction: the queue where they wait for it, and the writer that makes it.
+//!
+//! A session that has a change to make may join the next batch instead of sending statements of its own
+//! ([`Session::join`]). While a batch is under way, those who come wait in the queue; when it has ended, all of them are the
+//! next one. So nobody waits for a batch to fill, and the longer a commit takes, the more changes share the next. The
+//! writer is a task with a session of its own, started by the first change that finds none and ended when the queue is
+//! empty; only it has a connection, whatever the number of those who wait.
+//!
+//! What a batch does is the strategy's: its [`Protocol`].
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Session;
+use super::once::Once;
+use crate::config::Limits;
+use crate::database::Database;
+use crate::domain::state::{Change, Done};
+use crate::error::Error;
+
+/// One request's part of a batch.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What to do.
+    pub change: Change,
+    /// The key under which to do it once.
+    pub once: Option<Once>,
+}
+
+/// What a request is answered with.
+pub type Answer = Result<Done, Error>;
+
+/// Makes a batch of changes in one transaction on a session: an answer for each, in their order, or the error by which none
+/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows).
+pub type Protocol =
+    for<'a> fn(&'a mut Session, &'a [Entry]) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
+
+/// The queue of one server.
+#[derive(Debug)]
+pub struct Batches {
+    pending: Mutex<Pending>,
+    /// Changes that may wait.
+    queue: usize,
+    /// For how long each.
+    wait: Duration,
+    /// Changes in a batch.
+    size: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    waiting: VecDeque<Job>,
+    writing: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    entry: Entry,
+    until: Instant,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Batches {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            pending: Mutex::default(),
+            queue: limits.queue,
+            wait: limits.queue_wait,
+            size: limits.batch_size,
+        })
+    }
+
+    /// Changes that wait for a batch now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pending().waiting.len()
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a change into the queue, and says whether a writer must be started for it.
+    fn push(&self, job: Job) -> Result<bool, Error> {
+        let mut pending = self.pending();
+        if pending.waiting.len() >= self.queue {
+            return Err(Error::NotDone("Too many requests waiting".into()));
+        }
+        pending.waiting.push_back(job);
+        Ok(!std::mem::replace(&mut pending.writing, true))
+    }
+
+    /// The next batch, in the order of arrival; `None` ends the writer.
+    fn next(&self) -> Option<Vec<Job>> {
+        let mut pending = self.pending();
+        let size = pending.waiting.len().min(self.size);
+        pending.writing = size > 0;
+        pending.writing.then(|| pending.waiting.drain(..size).collect())
+    }
+}
+
+/// Ends the writer's turn however it ends: after a panic, the next change starts another one.
+struct Turn(Arc<Batches>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.pending().writing = false;
+        }
+    }
+}
+
+impl Session {
+    /// Shares no transaction with others: its change is a batch of one, made by itself, so that what its probes see and do
+    /// is its own.
+    pub fn alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// Makes a change in the next batch, and waits for its answer. The session needs no connection for it.
+    ///
+    /// # Errors
+    /// What the change is answered; [`Error::NotDone`] when too many wait already or the wait was too long.
+    pub async fn join(&mut self, protocol: Protocol, change: Change) -> Answer {
+        // The batch stores the key with the change: this session has nothing to do for it, unless it must try again.
+        let once = self.once.take();
+        let entry = Entry { change, once: once.clone() };
+        let answer = if self.alone {
+            let answers = protocol(self, &[entry]).await;
+            answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
+        } else {
+            next_batch(&self.database, protocol, entry).await
+        };
+        if answer.is_err() {
+            self.once = once;
+        }
+        answer
+    }
+}
+
+/// Puts a change into the queue and waits for its answer.
+async fn next_batch(database: &Database, protocol: Protocol, entry: Entry) -> Answer {
+    let batches = Arc::clone(database.batches());
+    let (answer, answered) = oneshot::channel();
+    if batches.push(Job { entry, until: Instant::now() + batches.wait, answer })? {
+        tokio::spawn(write(batches, database.clone(), protocol));
+    }
+    answered.await.unwrap_or_else(|_writer_died| unanswered())
+}
+
+/// The writer: batch after batch, until nobody waits.
+async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
+    let turn = Turn(Arc::clone(&batches));
+    let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
+    while let Some(jobs) = batches.next() {
+        let now = Instant::now();
+        let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
+        for job in late {
+            let _ = job.answer.send(Err(Error::NotDone("Waited too long for a batch".into())));
+        }
+        if due.is_empty() {
+            continue;
+        }
+        let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
+        session.wait_anew();
+        let made = protocol(&mut session, &entries).await;
+        if made.is_err() {
+            session.end_attempt().await;
+        }
+        deliver(answers, made);
+    }
+    drop(turn);
+}
+
+/// Whoever no longer waits has heard 504 and asks again, or has hung up.
+fn deliver(waiting: Vec<oneshot::Sender<Answer>>, made: Result<Vec<Answer>, Error>) {
+    match made {
+        Ok(answers) => waiting.into_iter().zip(answers).for_each(|(waiter, answer)| drop(waiter.send(answer))),
+        Err(error) => waiting.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone())))),
+    }
+}
+
+fn unanswered() -> Answer {
+    Err(Error::OutcomeUnknown("the batch ended without an answer".into()))
+}

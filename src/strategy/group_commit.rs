@@ -1,0 +1,396 @@
+//! # group-commit: one durable commit for all who wait for one
+//!
+//! **Idea.** What makes a hot row slow is not the change but the COMMIT: each waits for the disk while it holds the row, and the
+//! next one may not even look. So requests that arrive while a transaction is in flight do not begin their own; together they
+//! are the next one. It reads and locks what all of them need, answers one after the other in the application, and writes
+//! what is left, each row once. Databases do this below the row lock (the manual, "Asynchronous Commit" and `commit_delay`;
+//! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984); here it is done above it, so one row is
+//! changed hundreds of times by one commit.
+//!
+//! **Guarantee.** As if the requests of a batch had run alone, in the order in which they arrived at this server. Every row that
+//! any of them is about is locked before anybody's question is decided, and stays locked until the commit; the decisions
+//! are those of [`crate::domain::state`], each on what the ones before it left. A refusal is an answer and no error: it changes
+//! nothing and touches nobody else. Nobody is answered before the commit is on disk. Other servers, and other approaches, are
+//! kept out by the same row locks, taken in one order (events, users, counters, each by id), so it is safe beside them.
+//!
+//! ```text
+//!   requests 1 2 3            requests 4 5 6 7 8 arrive
+//!   begin                        │
+//!   select … for no key update   │ (in the queue)
+//!   decide 1, 2, 3               │
+//!   update … from unnest(…)      │
+//!   commit ───────────────────── ▼
+//!   answer 1, 2, 3            begin
+//!                             select … for no key update
+//!                             …
+//! ```
+//!
+//! **Cost.** Four round trips a batch, however many are in it: the more wait, the cheaper each. Nobody waits on purpose: a request
+//! that finds nothing in flight is a batch of one, and costs what [`super::pessimistic`] costs. A request that comes a moment
+//! too late waits for up to one transaction more. No request takes a connection; one writer does.
+//!
+//! **How it fails.** Together. If the answer of COMMIT is lost, nobody in the batch knows (504), and a row that somebody else keeps
+//! locked holds up all who share the batch with one who wants it, until the lock timeout. A batch that loses a deadlock (a table
+//! locked by a reset) is put together again from its requests. The queue lives in one process: on several servers each has its own
+//! order, and the rows' locks decide between them.
+//!
+//! **Bookings** lock the event, then look for the user's booking in a statement of its own, whose snapshot is newer than
+//! the lock. `for no key update`, because FOR UPDATE would wait for those who inserted a booking and hold its event and user
+//! FOR KEY SHARE.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{Card, Claim, Claims, Strategy, UserRow};
+use crate::domain::state::{Change, Done, State};
+use crate::domain::{
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+};
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::batch::{Answer, Entry};
+use crate::session::once::{Stored, json};
+use crate::session::statement::{Isolation, Statement};
+
+const LOCK_EVENTS: Statement = Statement::reads(
+    "lock-events",
+    "select id, capacity, booked, version from events \
+     where id = any($1) or id in (select event_id from bookings where id = any($2)) \
+     order by id for no key update",
+);
+
+const LOCK_USERS: Statement = Statement::reads(
+    "lock-users",
+    "select id, balance, version from users where id = any($1) order by id for no key update",
+);
+
+const LOCK_COUNTERS: Statement = Statement::reads(
+    "lock-counters",
+    "select id, value, version from counters where id = any($1) order by id for no key update",
+);
+
+const READ_GUESTS: Statement =
+    Statement::reads("read-guests", "select id, balance, version from users where id = any($1)");
+
+const READ_BOOKINGS: Statement = Statement::reads(
+    "read-bookings",
+    "select id, event_id, user_id from bookings where id = any($1) \
+     union \
+     select id, event_id, user_id from bookings join unnest($2::bigint[], $3::bigint[]) as asked (event_id, user_id) using (event_id, user_id)",
+);
+
+const RECALL_ANSWERS: Statement =
+    Statement::reads("recall-answers", "select key, request, answer from idempotency_keys where key = any($1)");
+
+const WRITE_USERS: Statement = Statement::writes(
+    "write-users",
+    "update users set balance = new.balance, version = version + new.changes \
+     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new (id, balance, changes) where users.id = new.id",
+);
+
+const WRITE_EVENTS: Statement = Statement::writes(
+    "write-events",
+    "update events set booked = new.booked, version = version + new.changes \
+     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new (id, booked, changes) where events.id = new.id",
+);
+
+const WRITE_COUNTERS: Statement = Statement::writes(
+    "write-counters",
+    "update counters set value = new.value, version = version + new.changes \
+     from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new (id, value, changes) where counters.id = new.id",
+);
+
+const INSERT_BOOKINGS: Statement =
+    Statement::writes("insert-bookings", "insert into bookings (id, event_id, user_id) select * from unnest($1::uuid[], $2::bigint[], $3::bigint[])");
+
+const DELETE_BOOKINGS: Statement = Statement::writes("delete-bookings", "delete from bookings where id = any($1)");
+
+const STORE_ANSWERS: Statement = Statement::writes(
+    "store-answers",
+    "insert into idempotency_keys (key, request, answer) select * from unnest($1::uuid[], $2::text[], $3::text[]) order by 1 \
+     on conflict do nothing returning key",
+);
+
+static CARD: Card = Card {
+    aliases: &[],
+    idea: "Requests that arrive while a transaction is in flight share the next one and its one durable COMMIT.",
+    claims: Claims::all(Claim::Safe),
+    unsupported_because: "",
+    honours_if_match: false,
+    crash_atomic: true,
+    batches: true,
+    statements: &[
+        LOCK_EVENTS,
+        LOCK_USERS,
+        LOCK_COUNTERS,
+        READ_GUESTS,
+        READ_BOOKINGS,
+        RECALL_ANSWERS,
+        WRITE_USERS,
+        WRITE_EVENTS,
+        WRITE_COUNTERS,
+        INSERT_BOOKINGS,
+        DELETE_BOOKINGS,
+        STORE_ANSWERS,
+    ],
+};
+
+/// The approach `group-commit`; see the [module](self).
+pub struct GroupCommit;
+
+#[async_trait]
+impl Strategy for GroupCommit {
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+        match session.join(commit_together, Change::Balance(change)).await? {
+            Done::Balance(account) => Ok(account),
+            other => Err(mixed_up(&other)),
+        }
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+        match session.join(commit_together, Change::Transfer(transfer)).await? {
+            Done::Transfer(transferred) => Ok(transferred),
+            other => Err(mixed_up(&other)),
+        }
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+        match session.join(commit_together, Change::Booking(booking)).await? {
+            Done::Booking(booked) => Ok(booked),
+            other => Err(mixed_up(&other)),
+        }
+    }
+
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+        match session.join(commit_together, Change::Cancellation(cancellation)).await? {
+            Done::Cancellation(cancelled) => Ok(cancelled),
+            other => Err(mixed_up(&other)),
+        }
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+        match session.join(commit_together, Change::Increment(increment)).await? {
+            Done::Increment(counter) => Ok(counter),
+            other => Err(mixed_up(&other)),
+        }
+    }
+}
+
+fn mixed_up(answer: &Done) -> Error {
+    Error::Bug(format!("a batch gave somebody else's answer: {answer:?}").into())
+}
+
+/// The whole protocol: one transaction for a batch.
+fn commit_together<'a>(
+    session: &'a mut Session,
+    batch: &'a [Entry],
+) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>> {
+    Box::pin(async move {
+        session.begin(Isolation::ReadCommitted).await?;
+        let before = lock(session, batch).await?;
+        let made_before = recall(session, batch).await?;
+        let mut after = before.clone();
+        let answers = decide(batch, made_before, &mut after)?;
+        if after == before {
+            session.rollback().await?;
+            return Ok(answers);
+        }
+        write(session, &before, &after).await?;
+        store(session, batch, &answers).await?;
+        match session.commit().await {
+            Ok(()) => Ok(answers),
+            Err(Error::OutcomeUnknown(reason)) => Ok(answers.into_iter().map(|answer| doubted(answer, &reason)).collect()),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+/// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
+async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
+    let Wanted { users, guests, events, counters, booked, cancelled } = Wanted::by(batch);
+    let mut state = State::default();
+    if !booked.is_empty() || !cancelled.is_empty() {
+        let rows: Vec<(i64, i64, i64, i64)> = session.fetch_all(&LOCK_EVENTS, (events, cancelled.clone())).await?;
+        let event = |(id, capacity, booked, version)| (id, Event { capacity, booked, version });
+        state.events = rows.into_iter().map(event).collect();
+    }
+    if !users.is_empty() {
+        let rows: Vec<UserRow> = session.fetch_all(&LOCK_USERS, (users,)).await?;
+        state.users = rows.into_iter().map(account).collect();
+    }
+    if !counters.is_empty() {
+        let rows: Vec<(i64, i64, i64)> = session.fetch_all(&LOCK_COUNTERS, (counters,)).await?;
+        state.counters = rows.into_iter().map(|(id, value, version)| (id, Counter { value, version })).collect();
+    }
+    if !guests.is_empty() {
+        let rows: Vec<UserRow> = session.fetch_all(&READ_GUESTS, (guests,)).await?;
+        for (id, guest) in rows.into_iter().map(account) {
+            state.users.entry(id).or_insert(guest);
+        }
+    }
+    if !booked.is_empty() || !cancelled.is_empty() {
+        let (events, users): (Vec<i64>, Vec<i64>) = booked.into_iter().unzip();
+        let rows: Vec<(Uuid, i64, i64)> = session.fetch_all(&READ_BOOKINGS, (cancelled, events, users)).await?;
+        for (id, event, user) in rows {
+            state.add_booking(id, Booking { event, user });
+        }
+    }
+    Ok(state)
+}
+
+/// What was stored with the keys of the batch. After the locks: by then whoever makes the same change has made it.
+async fn recall(session: &mut Session, batch: &[Entry]) -> Result<BTreeMap<Uuid, Stored>, Error> {
+    let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.once.as_ref()?.key)).collect();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(Uuid, String, String)> = session.fetch_all(&RECALL_ANSWERS, (keys,)).await?;
+    Ok(rows.into_iter().map(|(key, request, answer)| (key, Stored { request, answer })).collect())
+}
+
+/// Answers one after the other. A key's answer counts for those behind it as well.
+fn decide(batch: &[Entry], mut made: BTreeMap<Uuid, Stored>, state: &mut State) -> Result<Vec<Answer>, Error> {
+    let mut answers = Vec::with_capacity(batch.len());
+    for Entry { change, once } in batch {
+        if let Some(once) = once
+            && let Some(stored) = made.get(&once.key)
+        {
+            answers.push(Err(stored.clone().told(&once.request)));
+            continue;
+        }
+        let answer = state.apply(change, Uuid::new_v4());
+        if let (Some(once), Ok(done)) = (once, &answer) {
+            made.insert(once.key, Stored { request: once.request.clone(), answer: json(done)? });
+        }
+        answers.push(answer.map_err(Error::from));
+    }
+    Ok(answers)
+}
+
+/// Writes each row that changed, once, and raises its version by the number of its changes.
+async fn write(session: &mut Session, before: &State, after: &State) -> Result<(), Error> {
+    let users = changed(&before.users, &after.users, |account| (account.balance, account.version));
+    if !users.ids.is_empty() {
+        session.execute(&WRITE_USERS, (users.ids, users.values, users.changes)).await?;
+    }
+    let events = changed(&before.events, &after.events, |event| (event.booked, event.version));
+    if !events.ids.is_empty() {
+        session.execute(&WRITE_EVENTS, (events.ids, events.values, events.changes)).await?;
+    }
+    let counters = changed(&before.counters, &after.counters, |counter| (counter.value, counter.version));
+    if !counters.ids.is_empty() {
+        session.execute(&WRITE_COUNTERS, (counters.ids, counters.values, counters.changes)).await?;
+    }
+    let (had, has) = (before.bookings(), after.bookings());
+    let made = has.iter().filter(|(id, _)| !had.contains_key(id));
+    let (ids, (events, users)): (Vec<Uuid>, (Vec<i64>, Vec<i64>)) =
+        made.map(|(id, booking)| (*id, (booking.event, booking.user))).unzip();
+    if !ids.is_empty() {
+        session.execute(&INSERT_BOOKINGS, (ids, events, users)).await?;
+    }
+    let cancelled: Vec<Uuid> = had.keys().filter(|id| !has.contains_key(id)).copied().collect();
+    if !cancelled.is_empty() {
+        session.execute(&DELETE_BOOKINGS, (cancelled,)).await?;
+    }
+    Ok(())
+}
+
+/// Stores the answers of what was made under a key.
+async fn store(session: &mut Session, batch: &[Entry], answers: &[Answer]) -> Result<(), Error> {
+    let (mut keys, mut requests, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    for (entry, answer) in batch.iter().zip(answers) {
+        if let (Some(once), Ok(done)) = (&entry.once, answer) {
+            keys.push(once.key);
+            requests.push(once.request.clone());
+            told.push(json(done)?);
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let count = keys.len();
+    let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, told)).await?;
+    if stored.len() < count {
+        // Another server made a change under one of these keys since we looked.
+        return Err(Error::Conflict("A key was claimed elsewhere".into()));
+    }
+    Ok(())
+}
+
+/// The answer of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
+/// rested on may not be so.
+fn doubted(answer: Answer, reason: &str) -> Answer {
+    Err(match answer {
+        Ok(_) | Err(Error::MadeBefore(_)) => Error::OutcomeUnknown(reason.to_owned().into()),
+        Err(refused) => Error::NotDone(format!("{refused}, but the commit of those before was not heard of").into()),
+    })
+}
+
+/// The rows that a batch is about.
+#[derive(Default)]
+struct Wanted {
+    users: Vec<i64>,
+    guests: Vec<i64>,
+    events: Vec<i64>,
+    counters: Vec<i64>,
+    /// Event and user.
+    booked: BTreeSet<(i64, i64)>,
+    cancelled: Vec<Uuid>,
+}
+
+impl Wanted {
+    fn by(batch: &[Entry]) -> Self {
+        let mut wanted = Self::default();
+        for entry in batch {
+            match entry.change {
+                Change::Balance(change) => wanted.users.push(change.user),
+                Change::Transfer(transfer) => wanted.users.extend(transfer.in_order()),
+                Change::Booking(Booking { event, user }) => {
+                    wanted.events.push(event);
+                    wanted.guests.push(user);
+                    wanted.booked.insert((event, user));
+                }
+                Change::Cancellation(cancellation) => wanted.cancelled.push(cancellation.booking),
+                Change::Increment(increment) => wanted.counters.push(increment.counter),
+            }
+        }
+        for ids in [&mut wanted.users, &mut wanted.guests, &mut wanted.events, &mut wanted.counters] {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        wanted
+    }
+}
+
+/// Rows that changed, a column each.
+#[derive(Default)]
+struct Changed {
+    ids: Vec<i64>,
+    values: Vec<i64>,
+    changes: Vec<i64>,
+}
+
+fn changed<T>(before: &BTreeMap<i64, T>, after: &BTreeMap<i64, T>, seen: impl Fn(&T) -> (i64, i64)) -> Changed {
+    let mut rows = Changed::default();
+    for ((id, before), after) in before.iter().zip(after.values()) {
+        let ((_, old), (value, new)) = (seen(before), seen(after));
+        if new > old {
+            rows.ids.push(*id);
+            rows.values.push(value);
+            rows.changes.push(new - old);
+        }
+    }
+    rows
+}
+
+fn account(row: UserRow) -> (i64, Account) {
+    (row.id, Account { balance: row.balance, version: row.version })
+}
