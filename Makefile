@@ -8,7 +8,7 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
-# Sets up what is missing (PostgreSQL, Go, wrk), then everything that must hold before a change lands.
+# Sets up what is missing (PostgreSQL, Go, wrk, schemathesis), then everything that must hold before a change lands.
 test:
 	@scripts/setup.sh test
 	cargo fmt --check

@@ -3,7 +3,8 @@
 #
 #     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
 #                              make, curl
-#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench
+#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, and Python with schemathesis in
+#                              an environment of this project's own, target/fuzz
 #
 # On Debian and Ubuntu it installs, as root or with sudo, and touches apt only if something is missing. Elsewhere it
 # says what to install. Rust it never installs: that is rustup's job. It can be run again at any time.
@@ -13,11 +14,11 @@
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
 
-readonly min_postgres=13 min_go=1.19
+readonly min_postgres=13 min_go=1.19 min_python=3.10
 readonly exit_usage=2 exit_environment=3
 
 needs_for_run="cc make curl postgres"
-needs_for_test="go wrk pgbench"
+needs_for_test="go wrk pgbench python"
 # ADD HERE what only the tests need (such as chromium): its name to needs_for_test, a function has_NAME below, a line
 # to describe and one to the table of packages.
 
@@ -89,6 +90,13 @@ has_go() {
   at_least "$min_go" "$version"
 }
 
+# With what makes an environment of its own: on Debian and Ubuntu a package beside Python's.
+has_python() {
+  local version
+  version=$(python3 -c 'import ensurepip, venv, platform; print(platform.python_version())' 2>/dev/null) || return 1
+  at_least "$min_python" "$version"
+}
+
 has_make() { command -v make >/dev/null; }
 has_curl() { command -v curl >/dev/null; }
 has_wrk() { command -v wrk >/dev/null; }
@@ -106,6 +114,7 @@ describe() {
     postgres) echo "PostgreSQL $min_postgres or newer, with its server programs (postgres, initdb)" ;;
     pgbench) echo "pgbench (of PostgreSQL)" ;;
     go) echo "Go $min_go or newer" ;;
+    python) echo "Python $min_python or newer, with venv" ;;
     *) echo "$1" ;;
   esac
 }
@@ -128,6 +137,7 @@ postgres postgresql            postgresql-server   postgresql  postgresql@17   p
 pgbench  postgresql            postgresql-contrib  postgresql  postgresql@17   postgresql
 go       golang-go             golang              go          go              go
 wrk      wrk                   wrk                 wrk         wrk             wrk
+python   python3,python3-venv  python3             python      python@3        python3
 TABLE
   done | tr ',' '\n' | sed '/^-$/d' | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -234,6 +244,24 @@ require_rust() {
   fi
 }
 
+# ---- schemathesis ----
+
+# In an environment of its own: the system's Python is none of our business. Its version is the one that
+# requirements.txt names; when that changes, the environment is made anew.
+provide_schemathesis() {
+  local folder=$here/../target/fuzz requirements=$here/../tests/fuzz/requirements.txt
+  if [[ -x $folder/bin/schemathesis ]] && cmp -s "$requirements" "$folder/installed.txt"; then return; fi
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  if ! { python3 -m venv "$folder" && "$folder/bin/pip" install --disable-pip-version-check -q -r "$requirements"; } \
+    >"$folder/install.log" 2>&1; then
+    cat "$folder/install.log" >&2
+    stop "schemathesis could not be installed into target/fuzz, see above: the tests need Python's package index once"
+  fi
+  cp "$requirements" "$folder/installed.txt"
+  say "installed schemathesis in target/fuzz"
+}
+
 main() {
   local mode=$* needs missing need
   case $mode in
@@ -263,6 +291,7 @@ main() {
     fi
   fi
   require_rust "$mode"
+  if [[ $mode == test ]]; then provide_schemathesis; fi
   say "everything for '$mode' is there"
 }
 

@@ -7,8 +7,11 @@
 
 use std::borrow::Cow;
 
+use strum::{EnumIter, IntoStaticStr};
+
 /// Why the state refuses a change. Nothing was changed; the same request may succeed later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Refusal {
     /// There is no such user.
     #[error("User not found")]

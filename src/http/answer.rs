@@ -3,12 +3,13 @@
 //! Bodies have no field beyond the contract's, so that counting equal bodies means something.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::ResponseForPanic;
 
 use super::guard::SessionId;
@@ -48,14 +49,18 @@ fn plain(status: StatusCode, bytes: Bytes) -> Response<Body> {
     response
 }
 
+/// The body of every error.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorBody<'a> {
+    /// What went wrong.
+    #[serde(borrow)]
+    pub error: Cow<'a, str>,
+}
+
 /// `{"error":"…"}`.
 #[must_use]
 pub fn error(status: StatusCode, message: &str) -> Response<Body> {
-    #[derive(Serialize)]
-    struct ErrorBody<'a> {
-        error: &'a str,
-    }
-    json(status, &ErrorBody { error: message })
+    json(status, &ErrorBody { error: message.into() })
 }
 
 /// The status of an error.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Rejection;
 use super::body::{self, Amounts, BalanceBody};
 use super::desk::{Asked, Desk};
+use super::segment::Segment;
 use super::{App, answer, headers};
 use crate::domain::{Account, BalanceChange};
 use crate::engine::operation::BalanceRead;
@@ -56,7 +57,7 @@ pub async fn ceiling(State(app): State<Arc<App>>, request: Request) -> Result<Re
 /// `GET /balance/{userId}`.
 pub async fn read_by_path(
     State(desk): State<Desk>,
-    Path(user): Path<String>,
+    Segment(user): Segment,
     request: Request,
 ) -> Result<Response, Rejection> {
     desk.read(request, &user).await

@@ -20,8 +20,10 @@ const QUOTE_MAX: usize = 40;
 /// A numeric field of a body.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    name: &'static str,
-    min: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// The smallest value that is allowed; the largest is that of an i64.
+    pub min: i64,
 }
 
 /// A body of whole numbers, each with its [`Field`].
@@ -140,16 +142,22 @@ pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Rejection> {
     let collected = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_read_timeout, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Rejection::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("body: longer than the {} bytes that are allowed", limits.body_bytes),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits)),
         Ok(Err(error)) => Err(Rejection::new(StatusCode::BAD_REQUEST, format!("body: could not be read: {error}"))),
-        Err(_elapsed) => Err(Rejection::new(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("body: not complete within {} s", limits.body_read_timeout.as_secs()),
-        )),
+        Err(_elapsed) => Err(too_slow(limits)),
     }
+}
+
+/// The answer to a body that is too large.
+pub fn too_large(limits: &Limits) -> Rejection {
+    let message = format!("body: longer than the {} bytes that are allowed", limits.body_bytes);
+    Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+/// The answer to a body that takes too long to arrive.
+pub fn too_slow(limits: &Limits) -> Rejection {
+    let message = format!("body: not complete within {} s", limits.body_read_timeout.as_secs());
+    Rejection::new(StatusCode::REQUEST_TIMEOUT, message)
 }
 
 /// Whether the content type says JSON.
@@ -173,7 +181,11 @@ fn is_json(content_type: &[u8]) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
-fn parse<B: Numbers>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejection> {
+/// Reads the bytes of such a body.
+///
+/// # Errors
+/// 400 malformed, 422 invalid.
+pub fn parse<B: Numbers>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejection> {
     match from_object::<B>(bytes) {
         Ok(body) if body.values().as_ref().iter().zip(fields).all(|(value, field)| *value >= field.min) => Ok(body),
         Ok(_) => Err(explain(bytes, fields, None)),

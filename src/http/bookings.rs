@@ -1,6 +1,6 @@
 //! The routes of events and their seats: book one, give it back, look.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::answer::Rejection;
 use super::body::{self, Field, Numbers};
 use super::desk::{Asked, Desk};
+use super::segment::Segment;
 use super::{answer, headers};
 use crate::domain::{Booked, Booking, Cancellation, Cancelled};
 use crate::engine::operation::EventRead;
@@ -59,7 +60,7 @@ pub async fn book(State(desk): State<Desk>, request: Request) -> Result<Response
 /// `DELETE /bookings/{id}` → 204; the seat is free again.
 pub async fn cancel(
     State(desk): State<Desk>,
-    Path(booking): Path<String>,
+    Segment(booking): Segment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let asked = desk.read_cancellation(request, &booking).await?;
@@ -82,7 +83,7 @@ struct EventShown<'a> {
 /// `GET /events/{id}`: the event and its bookings; `isBooked` when no seat is left.
 pub async fn read_event(
     State(desk): State<Desk>,
-    Path(event): Path<String>,
+    Segment(event): Segment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let event_id = body::id(body::EVENT_ID, &event)?;

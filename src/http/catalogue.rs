@@ -19,8 +19,9 @@ use crate::strategy::{Approach, Claims};
 /// How long `/readyz` waits for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-#[derive(Serialize)]
-struct Entry {
+/// An approach as it is listed.
+#[derive(Debug, Serialize)]
+pub struct Entry {
     name: &'static str,
     aliases: &'static [&'static str],
     idea: &'static str,
@@ -50,19 +51,30 @@ pub fn names() -> Vec<&'static str> {
     Approach::iter().map(Approach::name).collect()
 }
 
+/// All approaches as they are listed.
+#[derive(Debug, Serialize)]
+pub struct Catalogue {
+    approaches: Vec<Entry>,
+}
+
+/// The answer of `GET /approaches`.
+pub fn all() -> Catalogue {
+    Catalogue { approaches: Approach::iter().map(Entry::of).collect() }
+}
+
+/// The answer of `GET /approach/{approach}`.
+pub fn whole(approach: Approach) -> Entry {
+    Entry { sql: Some(approach.card().statements), ..Entry::of(approach) }
+}
+
 /// `GET /approaches`.
 pub async fn approaches() -> Response {
-    #[derive(Serialize)]
-    struct Catalogue {
-        approaches: Vec<Entry>,
-    }
-    answer::json(StatusCode::OK, &Catalogue { approaches: Approach::iter().map(Entry::of).collect() })
+    answer::json(StatusCode::OK, &all())
 }
 
 /// `GET /approach/{approach}`: its entry, with the SQL.
 pub async fn approach(State(desk): State<Desk>) -> Response {
-    let entry = Entry { sql: Some(desk.approach.card().statements), ..Entry::of(desk.approach) };
-    answer::json(StatusCode::OK, &entry)
+    answer::json(StatusCode::OK, &whole(desk.approach))
 }
 
 #[derive(Serialize)]

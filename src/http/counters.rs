@@ -1,12 +1,13 @@
 //! The routes of a counter: count one more, look.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
 use super::answer::Rejection;
 use super::desk::{Asked, Desk};
+use super::segment::Segment;
 use super::{answer, body, headers};
 use crate::domain::{Counter, Increment};
 use crate::engine::operation::CounterRead;
@@ -19,7 +20,7 @@ struct Value {
 /// `POST /counters/{id}/increment` → `{"value":2}`.
 pub async fn increment(
     State(desk): State<Desk>,
-    Path(counter): Path<String>,
+    Segment(counter): Segment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let asked = desk.read_increment(request, &counter).await?;
@@ -34,7 +35,7 @@ pub async fn increment(
 /// `GET /counters/{id}` → `{"value":2}`.
 pub async fn read(
     State(desk): State<Desk>,
-    Path(counter): Path<String>,
+    Segment(counter): Segment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let counter = body::id(body::COUNTER_ID, &counter)?;

@@ -10,14 +10,28 @@ use uuid::Uuid;
 use super::answer::Rejection;
 use super::guard::SessionId;
 use super::metrics::Tally;
-use super::{App, balances, bookings, counters, headers, reset, transfers};
+use super::{App, Routes, at, balances, bookings, counters, headers, reset, transfers};
 use crate::engine::operation::Operation;
 use crate::engine::{Experiment, Outcome};
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use crate::strategy::Workload::{Balance, Booking, Counter, Transfer};
 
-/// The routes of every approach, for people.
-pub const ROUTES: &str = "/balance, /balance/{userId}, /deposit, /withdraw, /transfer, /bookings, /bookings/{id}, \
-                          /events/{id}, /counters/{id}, /counters/{id}/increment and /reset";
+/// The routes of every approach.
+pub const ROUTES: &Routes<Desk> = &[
+    ("/balance", |tally| {
+        patch(tally.count(Balance, balances::change)).get(tally.count(Balance, balances::read_by_query))
+    }),
+    ("/balance/{userId}", |tally| get(tally.count(Balance, balances::read_by_path))),
+    ("/deposit", |tally| post(tally.count(Balance, balances::deposit))),
+    ("/withdraw", |tally| post(tally.count(Balance, balances::withdraw))),
+    ("/transfer", |tally| post(tally.count(Transfer, transfers::transfer))),
+    ("/bookings", |tally| post(tally.count(Booking, bookings::book))),
+    ("/bookings/{bookingId}", |tally| delete(tally.count(Booking, bookings::cancel))),
+    ("/events/{eventId}", |tally| get(tally.count(Booking, bookings::read_event))),
+    ("/counters/{counterId}", |tally| get(tally.count(Counter, counters::read))),
+    ("/counters/{counterId}/increment", |tally| post(tally.count(Counter, counters::increment))),
+    ("/reset", |_| post(reset::reset)),
+];
 
 /// The state of one approach's routes.
 #[derive(Debug, Clone)]
@@ -42,25 +56,8 @@ pub struct Asked<O> {
 impl Desk {
     /// All routes of the approach.
     pub fn routes(&self, prefix: &str) -> Router {
-        use Workload::{Balance, Booking, Counter, Transfer};
-        let path = |path: &str| format!("{prefix}{path}");
-        let tally = Tally { metrics: self.app.engine.database().metrics().clone(), approach: Some(self.approach) };
-        Router::new()
-            .route(
-                &path("/balance"),
-                patch(tally.count(Balance, balances::change)).get(tally.count(Balance, balances::read_by_query)),
-            )
-            .route(&path("/balance/{userId}"), get(tally.count(Balance, balances::read_by_path)))
-            .route(&path("/deposit"), post(tally.count(Balance, balances::deposit)))
-            .route(&path("/withdraw"), post(tally.count(Balance, balances::withdraw)))
-            .route(&path("/transfer"), post(tally.count(Transfer, transfers::transfer)))
-            .route(&path("/bookings"), post(tally.count(Booking, bookings::book)))
-            .route(&path("/bookings/{bookingId}"), delete(tally.count(Booking, bookings::cancel)))
-            .route(&path("/events/{eventId}"), get(tally.count(Booking, bookings::read_event)))
-            .route(&path("/counters/{counterId}"), get(tally.count(Counter, counters::read)))
-            .route(&path("/counters/{counterId}/increment"), post(tally.count(Counter, counters::increment)))
-            .route(&path("/reset"), post(reset::reset))
-            .with_state(self.clone())
+        let metrics = self.app.engine.database().metrics().clone();
+        at(ROUTES, prefix, &Tally { metrics, approach: Some(self.approach) }).with_state(self.clone())
     }
 
     /// What a request with these headers asks for.

@@ -42,13 +42,13 @@ pub fn admit<B>(app: &App, request: &mut Request<B>) -> Result<HeaderValue, Box<
         }
         None => encoded(session),
     };
+    request.extensions_mut().insert(SessionId(session));
     let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
     if let Some(reason) = refusal {
         let mut response = Rejection::new(StatusCode::FORBIDDEN, reason).into_response();
         sign(&mut response, id);
         return Err(Box::new(response));
     }
-    request.extensions_mut().insert(SessionId(session));
     Ok(id)
 }
 
@@ -66,7 +66,7 @@ fn encoded(id: Uuid) -> HeaderValue {
 }
 
 /// Why a request that changes something is refused, if it is.
-fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
     let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         Some(Ok(host)) => host,
         Some(Err(_)) => return Some("Host: not readable".to_owned()),

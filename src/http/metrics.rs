@@ -10,8 +10,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
+use super::answer::Rejection;
 use super::{App, answer};
 use crate::metrics::{Ending, Metrics, exposition};
 use crate::strategy::{Approach, Workload};
@@ -25,12 +26,15 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
             tracing::error!(%error, "the metrics cannot be written");
             return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error");
         }
-        None => {
-            return answer::error(StatusCode::NOT_FOUND, "This server counts nothing: it runs with --metrics=false");
-        }
+        None => return off().into_response(),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
     response
+}
+
+/// What a server says that counts nothing.
+pub fn off() -> Rejection {
+    Rejection::new(StatusCode::NOT_FOUND, "This server counts nothing: it runs with --metrics=false")
 }
 
 /// Whose requests are counted, as what.

@@ -6,11 +6,13 @@
 //!
 //! - [`desk`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
 //! - [`catalogue`]: what there is: `/approaches`, one approach, health
-//! - [`body`], [`headers`]: from bytes to valid input, or an error that names the field
+//! - [`body`], [`segment`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
 //! - [`access_log`]: one line a request, where it is asked for
 //! - [`guard`]: request ids; who may change something
 //! - [`metrics`]: `/metrics`, and the wrapper that counts
+//! - [`problem`]: errors as problem documents, for those who ask
+//! - [`mod@openapi`], [`docs`]: the interface described, for programs and for people
 //! - [`listener`]: connections, their limits, and the graceful end
 
 pub mod access_log;
@@ -21,11 +23,15 @@ mod bookings;
 mod catalogue;
 mod counters;
 mod desk;
+mod docs;
 mod guard;
 mod headers;
 pub mod listener;
 mod metrics;
+mod openapi;
+mod problem;
 mod reset;
+mod segment;
 mod transfers;
 
 use std::sync::Arc;
@@ -35,7 +41,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::{get, patch};
+use axum::routing::{MethodRouter, get, patch};
 use hyper::body::Incoming;
 use strum::IntoEnumIterator;
 use tower::{Layer as _, ServiceExt as _};
@@ -46,6 +52,8 @@ use crate::engine::Engine;
 use crate::strategy::{Approach, Workload};
 
 use desk::Desk;
+use metrics::Tally;
+use problem::ErrorForm;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -62,15 +70,33 @@ pub struct App {
     pub lab_headers: bool,
 }
 
+/// Paths, and what answers there, counted in somebody's name. The document of the interface ([`openapi`]) must describe each of them.
+type Routes<S> = [(&'static str, fn(&Tally) -> MethodRouter<S>)];
+
+/// The routes at the root that are no approach's.
+const ROUTES: &Routes<Arc<App>> = &[
+    ("/approaches", |_| get(catalogue::approaches)),
+    ("/healthz", |_| get(catalogue::healthz)),
+    ("/readyz", |_| get(catalogue::readyz)),
+    ("/ceiling/balance", |tally| patch(tally.count(Workload::Balance, balances::ceiling))),
+    ("/metrics", |_| get(metrics::metrics)),
+    (openapi::PATH, |_| get(openapi::document)),
+    ("/docs", |_| get(docs::page)),
+    ("/docs/{file}", |_| get(docs::file)),
+    (problem::PAGE, |_| get(problem::page)),
+];
+
+/// A router of these routes, under a prefix.
+fn at<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, prefix: &str, tally: &Tally) -> Router<S> {
+    routes
+        .iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods(tally)))
+}
+
 /// All routes, without what every request passes first.
 fn router(app: &Arc<App>) -> Router {
-    let ceiling = metrics::Tally { metrics: app.engine.database().metrics().clone(), approach: None };
-    let mut router = Router::new()
-        .route("/approaches", get(catalogue::approaches))
-        .route("/healthz", get(catalogue::healthz))
-        .route("/readyz", get(catalogue::readyz))
-        .route("/ceiling/balance", patch(ceiling.count(Workload::Balance, balances::ceiling)))
-        .route("/metrics", get(metrics::metrics))
+    let ceiling = Tally { metrics: app.engine.database().metrics().clone(), approach: None };
+    let mut router = at(ROUTES, "", &ceiling)
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(app))
@@ -106,14 +132,18 @@ impl Front {
     /// Answers one request, whatever it is.
     pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
         let entry = access_log::Entry::of(&request);
-        let id = match guard::admit(&self.app, &mut request) {
-            Ok(id) => id,
-            Err(refused) => return entry.answered(*refused),
+        let admitted = guard::admit(&self.app, &mut request);
+        let errors = ErrorForm::wanted(&request);
+        let response = match admitted {
+            Ok(id) => {
+                let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
+                let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
+                guard::sign(&mut response, id);
+                response
+            }
+            Err(refused) => *refused,
         };
-        let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
-        let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
-        guard::sign(&mut response, id);
-        entry.answered(response)
+        entry.answered(errors.give(response).await)
     }
 }
 
@@ -121,18 +151,18 @@ async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
     let name = uri.path().split('/').nth(2).unwrap_or_default();
     match Approach::find(name) {
         Some(approach) => no_such_route_under(approach, &uri),
-        None => answer::error(
-            StatusCode::NOT_FOUND,
-            &format!("approach: {name:?} is unknown; there are {}", catalogue::names().join(", ")),
-        ),
+        None => answer::error(StatusCode::NOT_FOUND, &no_such_approach(name)),
     }
 }
 
+fn no_such_approach(name: &str) -> String {
+    format!("approach: {name:?} is unknown; there are {}", catalogue::names().join(", "))
+}
+
 fn no_such_route_under(approach: Approach, uri: &Uri) -> Response {
-    answer::error(
-        StatusCode::NOT_FOUND,
-        &format!("{} is not a route; {} has {}", uri.path(), approach.name(), desk::ROUTES),
-    )
+    let routes = desk::ROUTES.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
+    let message = format!("{} is not a route; {} has {routes}", uri.path(), approach.name());
+    answer::error(StatusCode::NOT_FOUND, &message)
 }
 
 async fn no_such_route(uri: Uri) -> Response {

@@ -39,7 +39,11 @@ struct ResetDone {
     seed: &'static str,
 }
 
-fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Rejection> {
+/// The seed that a request names, if it names one.
+///
+/// # Errors
+/// 400 or 415 to a body that cannot be read, 422 to a seed that does not exist or to two of them.
+pub fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Rejection> {
     let Query(query) = Query::<ResetBody>::try_from_uri(uri)
         .map_err(|error| Rejection::invalid(format!("query: {}", error.body_text())))?;
     let in_body = if body.trim_ascii().is_empty() {

@@ -13,6 +13,8 @@ mod headers;
 mod idempotency;
 mod input;
 mod metrics;
+mod openapi;
+mod problems;
 mod races;
 mod routes;
 mod swallowed;

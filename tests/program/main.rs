@@ -8,6 +8,7 @@ mod access_log;
 mod bookings;
 mod clients;
 mod durability;
+mod fuzz;
 mod options;
 mod race;
 mod served;

@@ -1,0 +1,204 @@
+//! What can go wrong, with examples. The text of each is what the code that answers it says when it is asked here, so
+//! the document cannot say anything else.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::operation::with_those_of_every_answer;
+use super::parts::{EXAMPLE_ID, reference};
+use crate::config::Limits;
+use crate::error::{Error, Refusal};
+use crate::http::answer::{self, Rejection};
+use crate::http::body::{self, Field, Numbers};
+use crate::http::problem::{PROBLEM_JSON, Problem};
+use crate::http::{guard, headers, no_such_approach};
+use crate::strategy::Approach;
+
+/// Something that may go wrong.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The name of the example.
+    name: &'static str,
+    status: StatusCode,
+    /// The text of `error`.
+    error: String,
+    /// Whether the text is always this one.
+    fixed: bool,
+}
+
+impl Cause {
+    /// A request that is turned away; the text depends on it.
+    pub fn rejected(name: &'static str, rejection: Rejection) -> Self {
+        Self { name, status: rejection.status, error: rejection.message, fixed: false }
+    }
+
+    /// An operation that failed.
+    fn failed(name: &'static str, error: &Error, fixed: bool) -> Self {
+        Self { name, status: answer::status(error), error: error.to_string(), fixed }
+    }
+}
+
+/// The state refuses.
+pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = Cause> {
+    refusals.iter().map(|refusal| Cause::failed(refusal.into(), &Error::Refused(*refusal), true))
+}
+
+/// What may go wrong anywhere.
+pub fn anywhere() -> impl Iterator<Item = Cause> {
+    std::iter::once(Cause::failed("internal", &Error::Bug("".into()), true))
+}
+
+/// What may go wrong with a read.
+pub fn of_a_read() -> impl Iterator<Item = Cause> {
+    anywhere().chain([Cause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
+}
+
+/// What may go wrong with a change that has been read.
+fn of_doing() -> impl Iterator<Item = Cause> {
+    of_a_read().chain([Cause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
+}
+
+/// What may go wrong with a reset.
+pub fn of_a_reset() -> impl Iterator<Item = Cause> {
+    of_doing().chain(of_sending())
+}
+
+/// What may go wrong with a change.
+pub fn of_a_change() -> impl Iterator<Item = Cause> {
+    of_doing().chain(of_sending()).chain(of_experiments()).chain(of_a_key())
+}
+
+/// What may go wrong with a request that may change something, and with its body, whatever they ask for.
+pub fn of_sending() -> impl Iterator<Item = Cause> {
+    let limits = Limits::default();
+    let foreign = guard::refusal(&sent(&[("host", "127.0.0.1:3000"), ("origin", "http://evil.example")]), &[])
+        .map(|reason| Cause::rejected("foreign-origin", Rejection::new(StatusCode::FORBIDDEN, reason)));
+    let not_json = body::require_json(&sent(&[("content-type", "text/plain")])).err();
+    let body =
+        [Cause::rejected("too-slow", body::too_slow(&limits)), Cause::rejected("too-large", body::too_large(&limits))];
+    foreign.into_iter().chain(body).chain(not_json.map(|rejection| Cause::rejected("not-json", rejection)))
+}
+
+/// What may be wrong with a body of numbers: `example` is a valid one.
+pub fn of_numbers<B: Numbers>(fields: &[Field], example: &Value) -> impl Iterator<Item = Cause> {
+    let mut out_of_range = example.clone();
+    if let Some(field) = fields.first() {
+        out_of_range[field.name] = json!(0);
+    }
+    let bodies =
+        [("empty", String::new()), ("missing-field", "{}".to_owned()), ("out-of-range", out_of_range.to_string())];
+    bodies.into_iter().filter_map(|(name, text)| {
+        body::parse::<B>(text.as_bytes(), fields).err().map(|rejection| Cause::rejected(name, rejection))
+    })
+}
+
+/// A parameter is no id.
+pub fn not_an_id<T>(read: Result<T, Rejection>) -> Option<Cause> {
+    Some(Cause::rejected("not-an-id", read.err()?))
+}
+
+/// The parameter of a path is no id, or no text at all.
+pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = Cause> + use<T> {
+    not_an_id(read).into_iter().chain([undecodable(parameter)])
+}
+
+/// The parameter of a path is no text at all.
+pub fn undecodable(parameter: &str) -> Cause {
+    let message = format!("path: Invalid URL: Invalid UTF-8 in `{parameter}`");
+    Cause::rejected("undecodable", Rejection::new(StatusCode::BAD_REQUEST, message))
+}
+
+/// A body where none is wanted.
+pub fn of_no_body() -> Cause {
+    let message = "body: not valid JSON: EOF while parsing an object at line 1 column 1";
+    Cause::rejected("not-empty", Rejection::new(StatusCode::BAD_REQUEST, message))
+}
+
+/// An experiment header with a value that it has not.
+pub fn of_experiments() -> Option<Cause> {
+    let rejection = headers::experiment(&sent(&[("lab-trace", "yes")]), true).err()?;
+    Some(Cause::rejected("lab-trace", rejection))
+}
+
+/// `If-Match`, read by `read`, where it is not honoured.
+fn of_if_match<T>(read: impl Fn(&HeaderMap) -> Result<T, Rejection>) -> Option<Cause> {
+    Some(Cause::rejected("if-match", read(&sent(&[("if-match", "\"1\"")])).err()?))
+}
+
+/// `If-Match` where one row is addressed, which is of another version.
+pub fn of_a_version() -> impl Iterator<Item = Cause> {
+    let not_compared = of_if_match(|headers| headers::if_version(headers, Approach::AtomicReturning));
+    refused(&[Refusal::VersionMismatch]).chain(not_compared)
+}
+
+/// `If-Match` where no single row is addressed.
+pub fn of_no_version() -> Option<Cause> {
+    of_if_match(headers::no_version)
+}
+
+/// A key that cannot be kept, or is the key of another change.
+fn of_a_key() -> impl Iterator<Item = Cause> {
+    let key = sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")]);
+    let not_kept = headers::idempotency_key(&key, Approach::Naive).err();
+    let not_kept = not_kept.map(|rejection| Cause::rejected("key-not-kept", rejection));
+    not_kept.into_iter().chain([Cause::failed("key-reused", &Error::KeyReused, false)])
+}
+
+/// An approach that does not offer this at all.
+pub fn not_offered() -> Cause {
+    let reason = Approach::UniqueConstraint.card().unsupported_because;
+    Cause::failed("not-offered", &Error::Unsupported(reason.into()), false)
+}
+
+/// An approach that does not exist.
+pub fn unknown_approach() -> Cause {
+    Cause::rejected("unknown-approach", Rejection::new(StatusCode::NOT_FOUND, no_such_approach("nonsense")))
+}
+
+fn sent(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+}
+
+/// The responses of an operation for what may go wrong with it, by status.
+pub fn responses(causes: &[Cause]) -> Map<String, Value> {
+    let mut causes = causes.to_vec();
+    causes.sort_by_key(|cause| cause.status);
+    let by_status = causes.chunk_by(|one, other| one.status == other.status);
+    by_status.map(|causes| (causes[0].status.as_u16().to_string(), response(causes[0].status, causes))).collect()
+}
+
+fn response(status: StatusCode, causes: &[Cause]) -> Value {
+    let problems = causes.iter().map(|cause| (cause.name, json!(Problem::of(status, Some(&cause.error), EXAMPLE_ID))));
+    let plain = causes.iter().map(|cause| (cause.name, json!({ "error": cause.error })));
+    let headers: &[&str] = match status {
+        StatusCode::SERVICE_UNAVAILABLE => &["Retry-After", "Server-Timing"],
+        StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT => &["Server-Timing"],
+        _ => &[],
+    };
+    json!({
+        "description": Problem::of(status, None, EXAMPLE_ID).title,
+        "headers": with_those_of_every_answer(headers),
+        "content": {
+            "application/json": { "schema": error_schema(causes), "examples": named(plain) },
+            PROBLEM_JSON: { "schema": reference("schemas", "Problem"), "examples": named(problems) },
+        },
+    })
+}
+
+/// Where the texts are always the same ones, they are all that is allowed.
+fn error_schema(causes: &[Cause]) -> Value {
+    if !causes.iter().all(|cause| cause.fixed) {
+        return reference("schemas", "Error");
+    }
+    let texts = causes.iter().map(|cause| cause.error.as_str()).collect::<Vec<_>>();
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": { "error": { "enum": texts } },
+        "additionalProperties": false,
+    })
+}
+
+fn named(examples: impl Iterator<Item = (&'static str, Value)>) -> Map<String, Value> {
+    examples.map(|(name, value)| (name.to_owned(), json!({ "value": value }))).collect()
+}

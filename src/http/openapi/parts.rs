@@ -1,0 +1,184 @@
+//! What operations share: parameters, headers and schemas.
+
+use serde_json::{Value, json};
+use strum::{IntoEnumIterator as _, VariantNames as _};
+use uuid::{Uuid, uuid};
+
+use crate::config::{FAULT_MAX, THINK_TIME_MAX};
+use crate::database::seed::Seed;
+use crate::http::body::Field;
+use crate::http::docs;
+use crate::strategy::Approach;
+
+/// An id for examples.
+pub const EXAMPLE_ID: Uuid = uuid!("7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f");
+
+/// A reference to a component.
+pub fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// All components.
+pub fn components() -> Value {
+    json!({ "parameters": parameters(), "headers": headers(), "schemas": schemas() })
+}
+
+/// A whole number that PostgreSQL calls bigint.
+pub fn int64(min: i64) -> Value {
+    json!({ "type": "integer", "format": "int64", "minimum": min, "maximum": i64::MAX })
+}
+
+/// An object that must have these members and has no others.
+pub fn object(members: &Value) -> Value {
+    let names: Vec<&String> = members.as_object().map(|members| members.keys().collect()).unwrap_or_default();
+    json!({ "type": "object", "required": names, "properties": members, "additionalProperties": false })
+}
+
+/// A body of numbers, by the rules that the server reads it with.
+pub fn numbers(fields: &[Field]) -> Value {
+    object(&fields.iter().map(|field| (field.name.to_owned(), int64(field.min))).collect())
+}
+
+/// A list of all names and aliases.
+pub fn approaches() -> Vec<&'static str> {
+    let with_aliases =
+        |approach: Approach| std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied());
+    Approach::iter().flat_map(with_aliases).collect()
+}
+
+fn parameters() -> Value {
+    json!({
+        "approach": {
+            "name": "approach", "in": "path", "required": true,
+            "description": "An approach's name, or one of its aliases.",
+            "schema": { "type": "string", "enum": approaches() }, "example": Approach::AtomicReturning.name(),
+        },
+        "userId": { "name": "userId", "in": "path", "required": true, "schema": int64(1), "example": 1 },
+        "userIdInQuery": { "name": "userId", "in": "query", "required": true, "schema": int64(1), "example": 1 },
+        "eventId": { "name": "eventId", "in": "path", "required": true, "schema": int64(1), "example": 1 },
+        "counterId": { "name": "counterId", "in": "path", "required": true, "schema": int64(1), "example": 1 },
+        "bookingId": {
+            "name": "bookingId", "in": "path", "required": true,
+            "schema": { "type": "string", "format": "uuid" }, "example": EXAMPLE_ID,
+        },
+        "seed": {
+            "name": "seed", "in": "query",
+            "description": "As in the body. Without either: the seed of `serve --seed`.",
+            "schema": { "type": "string", "enum": Seed::VARIANTS },
+        },
+        "file": {
+            "name": "file", "in": "path", "required": true,
+            "schema": { "type": "string", "enum": docs::files().collect::<Vec<_>>() },
+        },
+        "If-Match": {
+            "name": "If-Match", "in": "header",
+            "description": "Change exactly this version, as `ETag` gave it, or answer 412. Honoured by optimistic-version; \
+                the others answer 501.",
+            "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"[0-9]{1,18}\")$" },
+        },
+        "Idempotency-Key": {
+            "name": "Idempotency-Key", "in": "header",
+            "description": "A name for this change: asked for again by the same name, it is not made again but answered \
+                again, with `Idempotency-Replayed: true`. 422 if the name stands for another change, 501 where an approach \
+                cannot keep names together with changes.",
+            "schema": { "type": "string", "format": "uuid" },
+        },
+        "Lab-Trace": {
+            "name": "Lab-Trace", "in": "header",
+            "description": "1: the statements and their times come back in `Server-Timing`. Ignored unless bound to \
+                loopback or with `--lab-headers`.",
+            "schema": { "type": "string", "enum": ["0", "1"] },
+        },
+        "Lab-Think-Time": {
+            "name": "Lab-Think-Time", "in": "header",
+            "description": "Milliseconds of pause before each statement that writes. Ignored as Lab-Trace is.",
+            "schema": { "type": "integer", "minimum": 0, "maximum": THINK_TIME_MAX.as_millis() },
+        },
+        "Lab-Fault": {
+            "name": "Lab-Fault", "in": "header",
+            "description": "Cut the connection to the database after so many statements. Ignored as Lab-Trace is.",
+            "schema": { "type": "integer", "minimum": 1, "maximum": FAULT_MAX },
+        },
+    })
+}
+
+fn headers() -> Value {
+    json!({
+        "x-request-id": {
+            "description": "The request's own if it had one of up to 128 bytes, else the id on the server's log lines.",
+            "required": true, "schema": { "type": "string" }, "example": EXAMPLE_ID,
+        },
+        "Lab-Attempts": {
+            "description": "How often the operation was tried; 0 if it was not.",
+            "required": true, "schema": { "type": "integer", "minimum": 0 }, "example": 1,
+        },
+        "Lab-Versions": {
+            "description": "The new version of each changed row.",
+            "required": true, "schema": { "type": "string" }, "example": "users/1=2",
+        },
+        "ETag": {
+            "description": "The version of the row that was addressed.",
+            "required": true, "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" }, "example": "\"2\"",
+        },
+        "Idempotency-Replayed": {
+            "description": "The change had been made before, by this `Idempotency-Key`.",
+            "schema": { "type": "string", "enum": ["true"] },
+        },
+        "Retry-After": {
+            "description": "Seconds.", "required": true, "schema": { "type": "integer", "minimum": 0 }, "example": 1,
+        },
+        "Server-Timing": {
+            "description": "The statements and their times in ms, if `Lab-Trace` asked for them.",
+            "schema": { "type": "string" },
+        },
+    })
+}
+
+fn schemas() -> Value {
+    let user_balance = reference("schemas", "UserBalance");
+    let claim = json!({ "type": "string", "enum": ["safe", "safe-on-one-server", "broken", "unsupported"] });
+    let statement = object(&json!({
+        "name": { "type": "string" }, "sql": { "type": "string" },
+        "effect": { "type": "string", "enum": ["reads", "writes", "controls"] },
+    }));
+    let entry = json!({
+        "name": { "type": "string", "enum": Approach::VARIANTS },
+        "aliases": { "type": "array", "items": { "type": "string" } },
+        "idea": { "type": "string" },
+        "claims": object(&json!({ "balance": claim, "transfer": claim, "booking": claim, "counter": claim })),
+        "url": { "type": "string" },
+    });
+    let mut entry_with_sql = entry.clone();
+    entry_with_sql["sql"] = json!({ "type": "array", "items": statement });
+    json!({
+        "Balance": object(&json!({ "balance": int64(0) })),
+        "UserBalance": object(&json!({ "userId": int64(1), "balance": int64(0) })),
+        "Transferred": object(&json!({ "from": user_balance, "to": user_balance })),
+        "Booked": object(&json!({
+            "bookingId": { "type": "string", "format": "uuid" },
+            "eventId": int64(1),
+            "seatsLeft": int64(i64::MIN),
+        })),
+        "Event": object(&json!({
+            "eventId": int64(1), "capacity": int64(0), "booked": int64(0), "isBooked": { "type": "boolean" },
+            "bookings": { "type": "array", "items": object(&json!({
+                "bookingId": { "type": "string", "format": "uuid" },
+                "userId": int64(1),
+                "bookingTime": { "type": "string", "format": "date-time" },
+            })) },
+        })),
+        "Counter": object(&json!({ "value": int64(i64::MIN) })),
+        "Seed": object(&json!({ "seed": { "type": "string", "enum": Seed::VARIANTS } })),
+        "Approach": object(&entry_with_sql),
+        "Approaches": object(&json!({ "approaches": { "type": "array", "items": object(&entry) } })),
+        "Health": object(&json!({ "status": { "type": "string", "enum": ["ok", "ready"] } })),
+        "Error": object(&json!({ "error": { "type": "string", "minLength": 1 } })),
+        "Problem": object(&json!({
+            "type": { "type": "string", "format": "uri-reference" },
+            "title": { "type": "string" },
+            "status": { "type": "integer", "minimum": 400, "maximum": 599 },
+            "detail": { "type": "string" },
+            "instance": { "type": "string", "format": "uri" },
+        })),
+    })
+}

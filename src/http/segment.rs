@@ -1,0 +1,22 @@
+//! A parameter of a route's path.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use super::answer::Rejection;
+
+/// The only parameter of a path, decoded. What cannot be decoded is answered like any other error, which axum's own
+/// extractor would not do.
+#[derive(Debug)]
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Self(text)),
+            Err(rejection) => Err(Rejection::new(rejection.status(), format!("path: {}", rejection.body_text()))),
+        }
+    }
+}
