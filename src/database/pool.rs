@@ -152,7 +152,8 @@ impl managed::Manager for Opener {
 
     async fn create(&self) -> Result<Opened, sqlx::Error> {
         let generation = self.generation.load(Ordering::Relaxed);
-        let connection = PgConnection::connect_with(&self.options).await?;
+        // In a box of its own: it is seldom needed and large, and every attempt's future has room for what it holds.
+        let connection = Box::pin(PgConnection::connect_with(&self.options)).await?;
         Ok(Opened { connection, generation })
     }
 

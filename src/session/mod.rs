@@ -226,7 +226,7 @@ impl Session {
     pub async fn end_attempt(&mut self) {
         if self.in_transaction() && self.lease.is_some() && !self.in_flight {
             // If ROLLBACK fails, the connection is discarded and the server rolls back by itself.
-            let _ = self.rollback().await;
+            let _ = Box::pin(self.rollback()).await;
         }
         self.transaction = Transaction::None;
         self.release_connection();

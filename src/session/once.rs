@@ -116,11 +116,16 @@ impl Session {
     /// # Errors
     /// As [`Session::commit`].
     pub async fn settle(&mut self, answer: &impl Serialize) -> Result<(), Error> {
+        // Boxed where a key is used, so that those who use none do not pay for it.
+        if self.once.is_some() { Box::pin(self.store_and_commit(json(answer)?)).await } else { Ok(()) }
+    }
+
+    async fn store_and_commit(&mut self, answer: String) -> Result<(), Error> {
         let Some(once) = &self.once else { return Ok(()) };
         if once.claim != Claim::Held {
             return Err(Error::Bug("a change was made without the key that names it".into()));
         }
-        let (key, answer) = (once.key, json(answer)?);
+        let key = once.key;
         if self.send_plainly(&STORE, (key, answer)).await?.is_none() {
             return Err(Error::Bug("a claimed key is gone".into()));
         }
@@ -141,7 +146,13 @@ impl Session {
 
     /// Claims the key in the transaction that is open, if there is one to claim.
     pub(super) async fn claim_key(&mut self) -> Result<(), Error> {
-        let Some(Once { key, request, claim: Claim::Due }) = self.once.clone() else { return Ok(()) };
+        match self.once.clone() {
+            Some(Once { key, request, claim: Claim::Due }) => Box::pin(self.claim(key, request)).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn claim(&mut self, key: Uuid, request: String) -> Result<(), Error> {
         if self.send_plainly(&CLAIM, (key, request.clone())).await?.is_some() {
             if let Some(once) = &mut self.once {
                 once.claim = Claim::Held;
@@ -160,9 +171,10 @@ impl Session {
     /// Before a statement of the strategy: opens a transaction for the key where the strategy has none, and ends one that an
     /// error has aborted, as that refused the change.
     pub(super) async fn prepare_for_key(&mut self) -> Result<(), Error> {
-        if self.once.is_none() {
-            return Ok(());
-        }
+        if self.once.is_some() { Box::pin(self.open_for_key()).await } else { Ok(()) }
+    }
+
+    async fn open_for_key(&mut self) -> Result<(), Error> {
         if self.transaction == Transaction::Aborted {
             self.rollback().await?;
             if let Some(once) = &mut self.once {
