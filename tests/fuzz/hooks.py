@@ -3,6 +3,7 @@
 import os
 from itertools import cycle
 from urllib.request import Request, urlopen
+from uuid import UUID, uuid5
 
 import schemathesis
 
@@ -26,6 +27,13 @@ def before_call(context, case, kwargs):
             urlopen(Request(f"{os.environ['LAB_URL']}/reset?seed={wanted}", method="POST"))
         seed = wanted
     case.headers["Accept"] = next(ACCEPT)
+    # The same key is made up again for other requests, which is 422 and rightly so: one key for each request, then, which is
+    # also the same for the same request, so that there are replays.
+    try:
+        key = UUID(case.headers.get("Idempotency-Key"))
+    except (AttributeError, TypeError, ValueError):
+        return
+    case.headers["Idempotency-Key"] = str(uuid5(key, f"{case.method} {case.formatted_path} {case.body}"))
 
 
 @schemathesis.hook
