@@ -236,7 +236,8 @@ async fn a_batch_that_loses_a_deadlock_is_made_again() {
         .expect("both rows");
     holder.execute("commit").await.expect("a commit");
     let moved = moved.await.expect("an answer");
-    assert_eq!((moved.status.as_u16(), moved.header("lab-attempts")), (200, Some("2")), "{}", moved.body);
+    let attempts: u32 = moved.header("lab-attempts").and_then(|attempts| attempts.parse().ok()).expect("a number");
+    assert!(moved.status == 200 && attempts >= 2, "{moved:?}");
     assert_eq!((lab.account(1).await.balance, lab.account(2).await.balance), (5_005, 9_995));
 }
 
