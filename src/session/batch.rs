@@ -21,7 +21,7 @@ use super::Session;
 use super::once::Once;
 use crate::config::Limits;
 use crate::database::Database;
-use crate::domain::state::{Change, Done};
+use crate::domain::state::{Change, Done, State};
 use crate::error::Error;
 
 /// One request's part of a batch.
@@ -37,9 +37,12 @@ pub struct Entry {
 pub type Answer = Result<Done, Error>;
 
 /// Makes a batch of changes in one transaction on a session: an answer for each, in their order, or the error by which none
-/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows).
-pub type Protocol =
-    for<'a> fn(&'a mut Session, &'a [Entry]) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
+/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows). The state is what the writer knows from its batches
+/// before, which somebody else may have changed since; an error makes it forget all.
+pub type Protocol = for<'a> fn(&'a mut Session, &'a mut State, &'a [Entry]) -> Batch<'a>;
+
+/// A batch that is being made.
+pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
 
 /// The queue of one server.
 #[derive(Debug)]
@@ -134,7 +137,7 @@ impl Session {
         let once = self.once.take();
         let entry = Entry { change, once: once.clone() };
         let answer = if self.alone {
-            let answers = make(self, protocol, &[entry]).await;
+            let answers = make(self, protocol, &mut State::default(), &[entry]).await;
             answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         } else {
             next_batch(&self.database, protocol, entry).await
@@ -160,6 +163,7 @@ async fn next_batch(database: &Database, protocol: Protocol, entry: Entry) -> An
 async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
     let turn = Turn(Arc::clone(&batches));
     let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
+    let mut known = State::default();
     while let Some(jobs) = batches.next() {
         let now = Instant::now();
         let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
@@ -171,9 +175,10 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
         }
         let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
         session.wait_anew();
-        let made = make(&mut session, protocol, &entries).await;
+        let made = make(&mut session, protocol, &mut known, &entries).await;
         if made.is_err() {
             session.end_attempt().await;
+            known = State::default();
         }
         deliver(answers, made);
     }
@@ -181,8 +186,13 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
 }
 
 /// Makes a batch, and counts it.
-async fn make(session: &mut Session, protocol: Protocol, entries: &[Entry]) -> Result<Vec<Answer>, Error> {
-    let made = protocol(session, entries).await;
+async fn make(
+    session: &mut Session,
+    protocol: Protocol,
+    known: &mut State,
+    entries: &[Entry],
+) -> Result<Vec<Answer>, Error> {
+    let made = protocol(session, known, entries).await;
     if made.is_ok() {
         session.database.metrics().batch(entries.len());
     }

@@ -108,3 +108,4 @@ tuple_parameters!(A);
 tuple_parameters!(A, B);
 tuple_parameters!(A, B, C);
 tuple_parameters!(A, B, C, D);
+tuple_parameters!(A, B, C, D, E);

@@ -25,9 +25,13 @@
 //!                             …
 //! ```
 //!
-//! **Cost.** Four round trips a batch, however many are in it: the more wait, the cheaper each. Nobody waits on purpose: a request
-//! that finds nothing in flight is a batch of one, and costs what [`super::pessimistic`] costs. A request that comes a moment
-//! too late waits for up to one transaction more. No request takes a connection; one writer does.
+//! **Cost.** Four round trips a batch, however many are in it: the more wait, the cheaper each. And only one, where the writer still
+//! knows all the balances concerned from its batches before: then it decides on what it knows, and one statement, a transaction by
+//! itself, locks the rows, compares them with what was assumed, and writes all or nothing: compare-and-set, as
+//! [`super::optimistic_version`] does for one row. If somebody else was there, the batch starts again with the locks.
+//! Nobody waits on purpose: a request that finds nothing in flight is a batch of one, and costs what [`super::pessimistic`]
+//! costs. A request that comes a moment too late waits for up to one transaction more. No request takes a connection;
+//! one writer does.
 //!
 //! **How it fails.** Together. If the answer of COMMIT is lost, nobody in the batch knows (504), and a row that somebody else keeps
 //! locked holds up all who share the batch with one who wants it, until the lock timeout. A batch that loses a deadlock (a table
@@ -39,8 +43,6 @@
 //! FOR KEY SHARE.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::pin::Pin;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -52,7 +54,7 @@ use crate::domain::{
 };
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::batch::{Answer, Entry};
+use crate::session::batch::{Answer, Batch, Entry};
 use crate::session::once::{Stored, json};
 use crate::session::statement::{Isolation, Statement};
 
@@ -90,6 +92,20 @@ const WRITE_USERS: Statement = Statement::writes(
     "write-users",
     "update users set balance = new.balance, version = version + new.changes \
      from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new (id, balance, changes) where users.id = new.id",
+);
+
+const WRITE_UNCHANGED_USERS: Statement = Statement::writes(
+    "write-unchanged-users",
+    "with batch as ( \
+         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+                  as batch (id, balance, version, new_balance, changes) \
+     ), locked as ( \
+         select id, balance, version from users where id = any($1) order by id for no key update \
+     ), as_known as ( \
+         select count(*) = cardinality($1) as all_of_them from locked join batch using (id, balance, version) \
+     ) \
+     update users set balance = batch.new_balance, version = users.version + batch.changes \
+     from batch, as_known where as_known.all_of_them and users.id = batch.id and batch.changes > 0 returning users.id",
 );
 
 const WRITE_EVENTS: Statement = Statement::writes(
@@ -131,6 +147,7 @@ static CARD: Card = Card {
         READ_BOOKINGS,
         RECALL_ANSWERS,
         WRITE_USERS,
+        WRITE_UNCHANGED_USERS,
         WRITE_EVENTS,
         WRITE_COUNTERS,
         INSERT_BOOKINGS,
@@ -138,6 +155,9 @@ static CARD: Card = Card {
         STORE_ANSWERS,
     ],
 };
+
+/// Users that a writer remembers: as many as are in use at once in all but the widest loads, in less than a megabyte.
+const KNOWN_MAX: usize = 10_000;
 
 /// The approach `group-commit`; see the [module](self).
 pub struct GroupCommit;
@@ -189,11 +209,11 @@ fn mixed_up(answer: &Done) -> Error {
 }
 
 /// The whole protocol: one transaction for a batch.
-fn commit_together<'a>(
-    session: &'a mut Session,
-    batch: &'a [Entry],
-) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>> {
+fn commit_together<'a>(session: &'a mut Session, known: &'a mut State, batch: &'a [Entry]) -> Batch<'a> {
     Box::pin(async move {
+        if let Some(answers) = compare_and_set(session, known, batch).await? {
+            return Ok(answers);
+        }
         session.begin(Isolation::ReadCommitted).await?;
         let before = lock(session, batch).await?;
         let made_before = recall(session, batch).await?;
@@ -201,16 +221,74 @@ fn commit_together<'a>(
         let answers = decide(batch, made_before, &mut after)?;
         if after == before {
             session.rollback().await?;
+            remember(known, after);
             return Ok(answers);
         }
         write(session, &before, &after).await?;
         store(session, batch, &answers).await?;
         match session.commit().await {
-            Ok(()) => Ok(answers),
-            Err(Error::OutcomeUnknown(reason)) => Ok(answers.into_iter().map(|answer| doubted(answer, &reason)).collect()),
+            Ok(()) => {
+                remember(known, after);
+                Ok(answers)
+            }
+            Err(Error::OutcomeUnknown(reason)) => {
+                *known = State::default();
+                Ok(doubted(answers, &reason))
+            }
             Err(error) => Err(error),
         }
     })
+}
+
+/// The same in one round trip, for a batch about balances that this writer knows from its batches before: decided on what it
+/// knows, and written by one statement, a transaction by itself, that locks the rows and changes nothing unless all of
+/// them are still so. `None`: not possible, or somebody else has changed them; then the batch is to be made from the start.
+async fn compare_and_set(
+    session: &mut Session,
+    known: &mut State,
+    batch: &[Entry],
+) -> Result<Option<Vec<Answer>>, Error> {
+    let Wanted { users, guests, events, counters, booked: _, cancelled } = Wanted::by(batch);
+    let only_balances = guests.is_empty() && events.is_empty() && counters.is_empty() && cancelled.is_empty();
+    let about: Option<BTreeMap<i64, Account>> =
+        users.iter().map(|id| Some((*id, *known.users.get(id)?))).collect();
+    let Some(before) = about.filter(|_| only_balances && batch.iter().all(|entry| entry.once.is_none())) else {
+        return Ok(None);
+    };
+    let mut after = State::default();
+    after.users.clone_from(&before);
+    let answers = decide(batch, BTreeMap::new(), &mut after)?;
+    if after.users == before {
+        return Ok(None);
+    }
+    let (balances, versions): (Vec<i64>, Vec<i64>) = before.values().map(|row| (row.balance, row.version)).unzip();
+    let (new_balances, changes): (Vec<i64>, Vec<i64>) =
+        before.values().zip(after.users.values()).map(|(old, new)| (new.balance, new.version - old.version)).unzip();
+    let written: Result<Vec<(i64,)>, Error> =
+        session.fetch_all(&WRITE_UNCHANGED_USERS, (users, balances, versions, new_balances, changes)).await;
+    match written {
+        Ok(rows) if rows.is_empty() => {
+            known.users.retain(|id, _| !before.contains_key(id));
+            Ok(None)
+        }
+        Ok(_) => {
+            remember(known, after);
+            Ok(Some(answers))
+        }
+        Err(Error::OutcomeUnknown(reason)) => {
+            *known = State::default();
+            Ok(Some(doubted(answers, &reason)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps what a batch has left of the users, up to [`KNOWN_MAX`] of them.
+fn remember(known: &mut State, left: State) {
+    if known.users.len() > KNOWN_MAX {
+        known.users.clear();
+    }
+    known.users.extend(left.users);
 }
 
 /// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
@@ -325,13 +403,14 @@ async fn store(session: &mut Session, batch: &[Entry], answers: &[Answer]) -> Re
     Ok(())
 }
 
-/// The answer of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
+/// The answers of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
 /// rested on may not be so.
-fn doubted(answer: Answer, reason: &str) -> Answer {
-    Err(match answer {
+fn doubted(answers: Vec<Answer>, reason: &str) -> Vec<Answer> {
+    let doubt = |answer| match answer {
         Ok(_) | Err(Error::MadeBefore(_)) => Error::OutcomeUnknown(reason.to_owned().into()),
         Err(refused) => Error::NotDone(format!("{refused}, but the commit of those before was not heard of").into()),
-    })
+    };
+    answers.into_iter().map(|answer| Err(doubt(answer))).collect()
 }
 
 /// The rows that a batch is about.

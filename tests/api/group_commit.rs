@@ -282,3 +282,49 @@ async fn large_crowds_are_cut_into_batches() {
     assert_eq!(balances, (1..=481).map(|made| 10_000 - 2 * made).collect());
     assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one alone, then 480 by 50");
 }
+
+/// The writer decides on what it remembers; whatever somebody else does to the rows, also so that their versions start again,
+/// the answers are those of the rows as they are.
+#[tokio::test]
+async fn what_the_writer_remembers_is_never_believed_unseen() {
+    let lab = lab().await;
+    let rounds: [(&'static str, &str, i64); 5] = [
+        ("select 1", "with batch as", 4_990),
+        ("update users set balance = 100, version = version + 1 where id = 1", "commit", 90),
+        // The version that the writer saw last, with another balance; then the balance, with another version.
+        ("update users set balance = 200 where id = 1", "commit", 190),
+        ("update users set version = 1 where id = 1", "commit", 180),
+        ("delete from users where id = 1; insert into users (id, name, balance) values (1, 'anew', 50)", "commit", 40),
+    ];
+    let ask = |user, amount| {
+        let body = json!({"userId": user, "amount": amount}).to_string();
+        spawn(lab.change(Approach::GroupCommit, &body))
+    };
+    let batches = lab.engine.database().batches();
+    for (meddling, last_statement, expected) in rounds {
+        let first_holder = hold(&lab, "begin; select from users where id = 1 for update").await;
+        let second_holder = hold(&lab, "begin; select from users where id = 90 for update").await;
+        // The first batch is about user 1, whom the writer then knows; the second one keeps it busy …
+        let first = ask(1, 0);
+        eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
+        let second = ask(90, 0);
+        eventually("the next one waits", async || batches.waiting() == 1).await;
+        first_holder.close().await.expect("a clean end");
+        assert_eq!(first.await.expect("an answer").status, 200);
+        // … until somebody else has been there; the third one is about user 1 again.
+        let third = ask(1, -10);
+        eventually("the third one waits", async || batches.waiting() == 1).await;
+        lab.connection().await.execute(meddling).await.expect(meddling);
+        second_holder.close().await.expect("a clean end");
+        assert_eq!(second.await.expect("an answer").status, 200);
+        let third = third.await.expect("an answer");
+        third.expect(200, &format!(r#"{{"balance":{expected}}}"#));
+        let row = lab.account(1).await;
+        let version = format!("\"{}\"", row.version);
+        assert_eq!((row.balance, third.header("etag")), (expected, Some(&*version)), "{meddling}");
+        let last = "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+                    and application_name = 'concurrency-lab'";
+        let last: String = sqlx::query_scalar(last).fetch_one(&mut lab.connection().await).await.expect("the writer's");
+        assert!(last.starts_with(last_statement), "{meddling}: {last}");
+    }
+}
