@@ -106,11 +106,14 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
         .enable_all()
         .build()
         .map_err(|error| CliError::Environment(format!("cannot start the runtime: {error}")))?;
-    match command {
+    let result = match command {
         Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
         Command::Run(arguments) => runtime.block_on(run::run(arguments, matches)),
         Command::Psql(_) => Ok(()),
-    }
+    };
+    // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
+    runtime.shutdown_background();
+    result
 }
 
 fn finish(result: Result<(), CliError>) -> ExitCode {

@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
@@ -98,14 +99,16 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
 
+    let interrupts = Interrupts::listen();
     // Dropping a PostgreSQL that is being started ends it.
     let source = tokio::select! {
         source = open(&arguments, &limits) => source?,
-        () = interrupted() => return Ok(()),
+        () = interrupts.clone().reach(1) => return Ok(()),
     };
     let served = tokio::select! {
-        served = serve_from(&source, &arguments, &limits, listener, address) => served,
-        () = interrupted_twice() => {
+        served = serve_from(&source, &arguments, &limits, listener, address, &interrupts) => served,
+        // For those who cannot wait for the requests in flight.
+        () = interrupts.clone().reach(2) => {
             eprintln!("concurrency-lab: interrupted again: not waiting for requests in flight");
             Ok(())
         }
@@ -115,24 +118,22 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
     served.and(cluster.stop().await.map_err(CliError::from))
 }
 
-/// For those who cannot wait for the requests in flight.
-async fn interrupted_twice() {
-    interrupted().await;
-    interrupted().await;
-}
-
 async fn serve_from(
     source: &Source,
     arguments: &ServeArgs,
     limits: &Limits,
     listener: tokio::net::TcpListener,
     address: SocketAddr,
+    interrupts: &Interrupts,
 ) -> Result<(), CliError> {
     let options = match source {
         Source::Private(cluster) => cluster.connect_options(),
         Source::Given(options) => options.clone(),
     };
-    let (database, seeded) = Database::prepare(options, limits, arguments.seed, arguments.reset).await?;
+    let (database, seeded) = tokio::select! {
+        prepared = Database::prepare(options, limits, arguments.seed, arguments.reset) => prepared?,
+        () = interrupts.clone().reach(1) => return Ok(()),
+    };
     warn_about_seed(seeded, arguments.seed);
     let database = if arguments.metrics { database } else { database.without_metrics() };
     let engine = Engine::new(database, *limits);
@@ -149,7 +150,7 @@ async fn serve_from(
     let mut failed = None;
     listener::serve(listener, Front::new(app), limits, async {
         failed = tokio::select! {
-            () = interrupted() => None,
+            () = interrupts.clone().reach(1) => None,
             () = parent_gone(arguments.temporary) => None,
             reason = database_failed(source) => Some(reason),
         };
@@ -225,21 +226,34 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
     Ok(room.min(limits.client_connections))
 }
 
-async fn interrupted() {
-    let wait = |kind: SignalKind| async move {
-        match signal(kind) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot listen for signals");
-                std::future::pending::<()>().await;
+/// How often this process was told to stop, by SIGTERM or SIGINT: counted from the start, so that none is missed that comes
+/// while nobody waits for it.
+#[derive(Debug, Clone)]
+struct Interrupts(watch::Receiver<u32>);
+
+impl Interrupts {
+    fn listen() -> Self {
+        let (count, counted) = watch::channel(0);
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let count = count.clone();
+            match signal(kind) {
+                Ok(mut signals) => drop(tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        count.send_modify(|count| *count += 1);
+                    }
+                })),
+                Err(error) => tracing::error!(%error, "cannot listen for signals"),
             }
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
+        Self(counted)
+    }
+
+    /// Waits until it was told so often.
+    async fn reach(mut self, times: u32) {
+        if self.0.wait_for(|count| *count >= times).await.is_err() {
+            // No signal can be heard of.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

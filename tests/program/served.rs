@@ -112,6 +112,16 @@ async fn data_survive_a_restart_and_sigterm_and_sigint_end_it_cleanly() {
     }
 }
 
+/// As `run` starts its servers; but here nobody closes the other end of standard input.
+#[tokio::test]
+async fn a_temporary_server_ends_by_sigterm_although_its_standard_input_is_open() {
+    let mut command = program();
+    command.args(["serve", "--listen=127.0.0.1:0", "--temporary"]).stdin(Stdio::piped());
+    let mut server = Served::spawn(command);
+    server.signal(Signal::SIGTERM);
+    assert!(server.exit_status().await.success());
+}
+
 #[tokio::test]
 async fn requests_in_flight_get_their_answer_when_the_server_is_told_to_stop() {
     let directory = directory();
