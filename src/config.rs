@@ -40,7 +40,7 @@ pub struct Limits {
     pub retry: RetryPolicy,
     /// How long an idempotency key is remembered: a client that asks again does so within minutes …
     pub idempotency_ttl: Duration,
-    /// … and how many are, the newest ones: some 200 MB of them.
+    /// … and how many are, the newest ones: some 200 MB of them, and those that come between two sweeps.
     pub idempotency_keys: u32,
     /// How often the keys that are too old are looked for.
     pub idempotency_sweep: Duration,

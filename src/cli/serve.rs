@@ -58,7 +58,8 @@ pub struct ServeArgs {
     #[arg(long = "allow-host", env = "LAB_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     allow_host: Vec<String>,
 
-    /// Honour the experiment headers (Lab-Trace, Lab-Think-Time) although not bound to loopback.
+    /// Honour the experiment headers (Lab-Trace, Lab-Think-Time, and Lab-Fault, which cuts connections to the database)
+    /// although not bound to loopback.
     #[arg(long, env = "LAB_HEADERS", value_parser = BoolishValueParser::new())]
     lab_headers: bool,
 

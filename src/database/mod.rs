@@ -153,6 +153,9 @@ impl Database {
             // Every statement of ours finds its rows by their keys whatever the values are. Left to itself, PostgreSQL would
             // plan those with an array anew each time, which is a fifth of what a batch costs it.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
+            // And a plan that was made while a table was tiny must still be good when it has grown. (At SERIALIZABLE a scan of
+            // a whole table, however small, also conflicts with everybody who writes to it.)
+            ("enable_seqscan", "off".to_owned()),
             ("lock_timeout", limits.lock_timeout.as_millis().to_string()),
             // From here on not for the set-up: a migration may take its time.
             ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
@@ -160,7 +163,7 @@ impl Database {
         ];
         let setup_options = options
             .application_name("concurrency-lab")
-            .options(settings[..3].iter().cloned())
+            .options(settings[..4].iter().cloned())
             .disable_statement_logging();
         let connecting = PgConnection::connect_with(&setup_options);
         let mut connection = within(limits.connect_timeout, connecting).await.map_err(DatabaseError::Connect)?;
@@ -169,7 +172,7 @@ impl Database {
         let seeded = seed_if_empty(&mut connection, seed, reset).await?;
         connection.close().await?;
 
-        let options = setup_options.options(settings[3..].iter().cloned());
+        let options = setup_options.options(settings[4..].iter().cloned());
         let pool = Pool::new(options.clone(), limits)?;
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);

@@ -3,7 +3,7 @@
 //! Whatever runs changes at the same time and claims to be correct must answer as this does for *some* order of
 //! them. The approach group-commit decides with it, in the order of arrival.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -44,6 +44,48 @@ pub enum Done {
     Cancellation(Cancelled),
     /// Of an increment.
     Increment(Counter),
+}
+
+/// Which rows changes are about: ids in ascending order, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Users whose balances are to be changed.
+    pub users: Vec<i64>,
+    /// Users who only have to exist.
+    pub guests: Vec<i64>,
+    /// Events to be booked.
+    pub events: Vec<i64>,
+    /// Counters to be raised.
+    pub counters: Vec<i64>,
+    /// Event and user of the seats asked for.
+    pub booked: BTreeSet<(i64, i64)>,
+    /// Bookings to be cancelled; their events are for the database to say.
+    pub cancelled: Vec<Uuid>,
+}
+
+impl About {
+    /// What these changes are about.
+    pub fn these<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
+        let mut about = Self::default();
+        for change in changes {
+            match change {
+                Change::Balance(change) => about.users.push(change.user),
+                Change::Transfer(transfer) => about.users.extend(transfer.in_order()),
+                Change::Booking(Booking { event, user }) => {
+                    about.events.push(*event);
+                    about.guests.push(*user);
+                    about.booked.insert((*event, *user));
+                }
+                Change::Cancellation(cancellation) => about.cancelled.push(cancellation.booking),
+                Change::Increment(increment) => about.counters.push(increment.counter),
+            }
+        }
+        for ids in [&mut about.users, &mut about.guests, &mut about.events, &mut about.counters] {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        about
+    }
 }
 
 /// The rows that changes are about. Rows that are missing here are unknown.

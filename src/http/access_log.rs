@@ -13,6 +13,9 @@ use super::guard::REQUEST_ID;
 /// By this name the log's filter turns it on: `LAB_LOG=warn,concurrency_lab::access=info`.
 pub const TARGET: &str = "concurrency_lab::access";
 
+/// Longest path that is shown, in characters: the buffer of the log is bounded by its lines.
+const PATH_MAX: usize = 256;
+
 /// The line of one request; written when it has been answered, or dropped without an answer.
 #[derive(Debug)]
 #[must_use]
@@ -34,7 +37,7 @@ impl Entry {
             started: Instant::now(),
             method: request.method().clone(),
             // Without the query, which nobody needs here and somebody may not want to keep.
-            path: request.uri().path().to_owned(),
+            path: request.uri().path().chars().take(PATH_MAX).collect(),
         }))
     }
 

@@ -91,6 +91,19 @@ pub fn no_version(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// As [`if_version`] and [`idempotency_key`], where everything is replaced.
+///
+/// # Errors
+/// 501 with the reason.
+pub fn none_on_a_reset(headers: &HeaderMap) -> Result<(), Rejection> {
+    match [header::IF_MATCH, IDEMPOTENCY_KEY].iter().find(|name| headers.contains_key(*name)) {
+        Some(name) => Err(unsupported(format!(
+            "{name}: not on a reset, which replaces all data, the versions and the keys as well"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Reads the key under which a change is to be made once, if there is one: a UUID, bare or, as a string of RFC 8941, in
 /// double quotes.
 ///

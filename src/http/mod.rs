@@ -66,7 +66,7 @@ pub struct App {
     pub root_approach: Approach,
     /// Host names, beside IP addresses and localhost, under which changes are accepted.
     pub allowed_hosts: Vec<String>,
-    /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`) are honoured.
+    /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`, `Lab-Fault`) are honoured.
     pub lab_headers: bool,
 }
 

@@ -13,6 +13,7 @@ use super::answer::{self, Rejection};
 use super::body;
 use super::desk::Desk;
 use super::guard::SessionId;
+use super::headers;
 use crate::database::seed::Seed;
 
 #[derive(Deserialize)]
@@ -26,6 +27,7 @@ pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Respons
     let app = &desk.app;
     let (parts, body) = request.into_parts();
     let id = SessionId::of(&parts.extensions);
+    headers::none_on_a_reset(&parts.headers)?;
     let bytes = body::collect(body, app.engine.limits()).await?;
     let seed = chosen_seed(&parts.uri, &parts.headers, &bytes)?.unwrap_or(app.seed);
     Ok(match app.engine.reset(seed).await {

@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Session;
+use super::memory::Memory;
 use super::once::Once;
 use crate::config::Limits;
 use crate::database::Database;
-use crate::domain::state::{Change, Done, State};
+use crate::domain::state::{Change, Done};
 use crate::error::Error;
 
 /// One request's part of a batch.
@@ -37,9 +38,9 @@ pub struct Entry {
 pub type Answer = Result<Done, Error>;
 
 /// Makes a batch of changes in one transaction on a session: an answer for each, in their order, or the error by which none
-/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows). The state is what the writer knows from its batches
-/// before, which somebody else may have changed since; an error makes it forget all.
-pub type Protocol = for<'a> fn(&'a mut Session, &'a mut State, &'a [Entry]) -> Batch<'a>;
+/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows). The memory is the writer's;
+/// an error makes it forget all.
+pub type Protocol = for<'a> fn(&'a mut Session, &'a mut Memory, &'a [Entry]) -> Batch<'a>;
 
 /// A batch that is being made.
 pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
@@ -110,13 +111,16 @@ impl Batches {
     }
 }
 
-/// Ends the writer's turn however it ends: after a panic, the next change starts another one.
+/// The writer's turn. If it ends by a panic, nobody is left to make what waits: it is turned away, and the next change
+/// starts another writer.
 struct Turn(Arc<Batches>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.pending().writing = false;
+            for job in std::mem::take(&mut *self.0.pending()).waiting {
+                let _ = job.answer.send(Err(Error::NotDone("The batch before ended abnormally".into())));
+            }
         }
     }
 }
@@ -137,7 +141,7 @@ impl Session {
         let once = self.once.take();
         let entry = Entry { change, once: once.clone() };
         let answer = if self.alone {
-            let answers = make(self, protocol, &mut State::default(), &[entry]).await;
+            let answers = make(self, protocol, &mut Memory::default(), &[entry]).await;
             answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         } else {
             next_batch(&self.database, protocol, entry).await
@@ -163,7 +167,7 @@ async fn next_batch(database: &Database, protocol: Protocol, entry: Entry) -> An
 async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
     let turn = Turn(Arc::clone(&batches));
     let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
-    let mut known = State::default();
+    let mut memory = Memory::default();
     while let Some(jobs) = batches.next() {
         let now = Instant::now();
         let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
@@ -173,12 +177,13 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
         if due.is_empty() {
             continue;
         }
+        // Whoever came last may wait longest, and the batch for a connection with it.
+        session.wait_until = due.iter().map(|job| job.until).max().unwrap_or(now);
         let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
-        session.wait_anew();
-        let made = make(&mut session, protocol, &mut known, &entries).await;
+        let made = make(&mut session, protocol, &mut memory, &entries).await;
         if made.is_err() {
             session.end_attempt().await;
-            known = State::default();
+            memory.forget();
         }
         deliver(answers, made);
     }
@@ -189,10 +194,10 @@ async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
 async fn make(
     session: &mut Session,
     protocol: Protocol,
-    known: &mut State,
+    memory: &mut Memory,
     entries: &[Entry],
 ) -> Result<Vec<Answer>, Error> {
-    let made = protocol(session, known, entries).await;
+    let made = protocol(session, memory, entries).await;
     if made.is_ok() {
         session.database.metrics().batch(entries.len());
     }

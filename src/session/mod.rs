@@ -10,6 +10,7 @@
 //! closed, not returned, and the server rolls back.
 
 pub mod batch;
+pub mod memory;
 pub mod once;
 pub mod probe;
 pub mod sqlstate;
@@ -116,6 +117,10 @@ impl Session {
     /// # Errors
     /// As [`Session::fetch_optional`].
     pub async fn begin(&mut self, isolation: Isolation) -> Result<(), Error> {
+        // A key may have opened it before the first statement.
+        if self.in_transaction() {
+            return Ok(());
+        }
         self.control(isolation.begin()).await?;
         self.transaction = Transaction::Open;
         self.claim_key().await
@@ -136,13 +141,20 @@ impl Session {
     /// As [`Session::fetch_optional`].
     pub async fn rollback(&mut self) -> Result<(), Error> {
         let rolled_back = self.control(&ROLLBACK).await;
+        if rolled_back.is_err() {
+            self.discard_connection();
+        }
         self.transaction = Transaction::None;
         rolled_back
     }
 
     async fn commit_now(&mut self) -> Result<(), Error> {
-        // PostgreSQL answers a COMMIT with an error or not at all; either way the transaction is over.
         let committed = self.control(&COMMIT).await;
+        // A COMMIT that fails has ended its transaction, unless it was cancelled before it began: after what is no usual
+        // refusal, nobody else gets the connection.
+        if !matches!(committed, Ok(()) | Err(Error::Conflict(_) | Error::Constraint(_))) {
+            self.discard_connection();
+        }
         self.transaction = Transaction::None;
         committed
     }
@@ -232,12 +244,7 @@ impl Session {
         self.release_connection();
         self.mutexes = None;
         self.give_key_back();
-        // Another attempt holds its place at the row, and has few before it at the pool.
-        self.wait_anew();
-    }
-
-    /// From now on, a wait for a connection may again be as long as any.
-    fn wait_anew(&mut self) {
+        // Another attempt holds its place at the row, and has few before it at the pool; it may wait anew.
         self.wait_until = Instant::now() + self.database.queue_wait();
     }
 

@@ -19,6 +19,9 @@
 //! looked first, it could have refused for want of the money that the first one took. A claim that finds the key made reads
 //! the answer, in a later statement, whose snapshot has it.
 //!
+//! A key's story ends with its first success. Until then an answer is about one request only: a 503 says that *this* request
+//! changed nothing, while another one with the same key may still be under way.
+//!
 //! A refusal is not stored: it changed nothing, its transaction is rolled back and the claim with it, and the same key simply
 //! asks again. Some approaches let a constraint refuse (23514, 23505), which aborts the transaction; the session ends it
 //! before the strategy asks for the reason.

@@ -72,13 +72,16 @@ pub fn lost(reason: String, decisive: bool) -> Error {
     }
 }
 
-/// Whether the connection can be used again after this error. Only an ERROR leaves it in a known state.
+/// Whether the connection can be used again after this error. Only an ERROR leaves it in a known state; and one that says
+/// that the transaction was aborted before (25P02) shows a state that nobody knew of.
 #[must_use]
 pub fn connection_survives(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else {
         return matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_));
     };
-    database.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.severity() == PgSeverity::Error)
+    database
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|answer| answer.severity() == PgSeverity::Error && answer.code() != "25P02")
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@
 //! **Guarantee.** As if the requests of a batch had run alone, in the order in which they arrived at this server. Every row that
 //! any of them is about is locked before anybody's question is decided, and stays locked until the commit; the decisions
 //! are those of [`crate::domain::state`], each on what the ones before it left. A refusal is an answer and no error: it changes
-//! nothing and touches nobody else. Nobody is answered before the commit is on disk. Other servers, and other approaches, are
-//! kept out by the same row locks, taken in one order (events, users, counters, each by id), so it is safe beside them.
+//! nothing and touches nobody else. Nobody is answered before the commit is on disk. Other servers are kept out
+//! by the same row locks, taken in one order (events, users, counters, each by id). So are other approaches, as long as they lock or
+//! compare the same rows; a booking beside one that leaves the decision to a unique index is not among them.
 //!
 //! ```text
 //!   requests 1 2 3            requests 4 5 6 7 8 arrive
@@ -25,7 +26,8 @@
 //!                             …
 //! ```
 //!
-//! **Cost.** Four round trips a batch, however many are in it: the more wait, the cheaper each. And only one, where the writer still
+//! **Cost.** Four round trips a batch of balances, however many are in it (begin, lock, write, commit; seats need three more, and each
+//! further kind of rows its own): the more wait, the cheaper each. And only one, where the writer still
 //! knows all the balances concerned from its batches before: then it decides on what it knows, and one statement, a transaction by
 //! itself, locks the rows, compares them with what was assumed, and writes all or nothing: compare-and-set, as
 //! [`super::optimistic_version`] does for one row. If somebody else was there, the batch starts again with the locks.
@@ -34,27 +36,29 @@
 //! one writer does.
 //!
 //! **How it fails.** Together. If the answer of COMMIT is lost, nobody in the batch knows (504), and a row that somebody else keeps
-//! locked holds up all who share the batch with one who wants it, until the lock timeout. A batch that loses a deadlock (a table
-//! locked by a reset) is put together again from its requests. The queue lives in one process: on several servers each has its own
+//! locked holds up all who share the batch with one who wants it, until the lock timeout. A batch that loses a deadlock is put together again from its
+//! requests: to a reset, which locks tables; to a transfer of another approach that holds one of its guests; to a request elsewhere
+//! that holds one of its keys, for a batch stores keys last where others claim them first. The queue lives in one process: on several servers each has its own
 //! order, and the rows' locks decide between them.
 //!
 //! **Bookings** lock the event, then look for the user's booking in a statement of its own, whose snapshot is newer than
 //! the lock. `for no key update`, because FOR UPDATE would wait for those who inserted a booking and hold its event and user
 //! FOR KEY SHARE.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Card, Claim, Claims, Strategy, UserRow};
-use crate::domain::state::{Change, Done, State};
+use crate::domain::state::{About, Change, Done, State};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
 };
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::batch::{Answer, Batch, Entry};
+use crate::session::memory::Memory;
 use crate::session::once::{Stored, json};
 use crate::session::statement::{Isolation, Statement};
 
@@ -156,9 +160,6 @@ static CARD: Card = Card {
     ],
 };
 
-/// Users that a writer remembers: as many as are in use at once in all but the widest loads, in less than a megabyte.
-const KNOWN_MAX: usize = 10_000;
-
 /// The approach `group-commit`; see the [module](self).
 pub struct GroupCommit;
 
@@ -209,31 +210,31 @@ fn mixed_up(answer: &Done) -> Error {
 }
 
 /// The whole protocol: one transaction for a batch.
-fn commit_together<'a>(session: &'a mut Session, known: &'a mut State, batch: &'a [Entry]) -> Batch<'a> {
+fn commit_together<'a>(session: &'a mut Session, memory: &'a mut Memory, batch: &'a [Entry]) -> Batch<'a> {
     Box::pin(async move {
-        if let Some(answers) = compare_and_set(session, known, batch).await? {
+        if let Some(answers) = compare_and_set(session, memory, batch).await? {
             return Ok(answers);
         }
         session.begin(Isolation::ReadCommitted).await?;
         let before = lock(session, batch).await?;
         let made_before = recall(session, batch).await?;
         let mut after = before.clone();
-        let answers = decide(batch, made_before, &mut after)?;
+        let answers = decide(batch, &made_before, &mut after)?;
         if after == before {
             session.rollback().await?;
-            remember(known, after);
+            memory.keep(after.users);
             return Ok(answers);
         }
         write(session, &before, &after).await?;
         store(session, batch, &answers).await?;
         match session.commit().await {
             Ok(()) => {
-                remember(known, after);
+                memory.keep(after.users);
                 Ok(answers)
             }
             Err(Error::OutcomeUnknown(reason)) => {
-                *known = State::default();
-                Ok(doubted(answers, &reason))
+                memory.forget();
+                Ok(doubted(batch, answers, &made_before, &reason))
             }
             Err(error) => Err(error),
         }
@@ -245,55 +246,52 @@ fn commit_together<'a>(session: &'a mut Session, known: &'a mut State, batch: &'
 /// them are still so. `None`: not possible, or somebody else has changed them; then the batch is to be made from the start.
 async fn compare_and_set(
     session: &mut Session,
-    known: &mut State,
+    memory: &mut Memory,
     batch: &[Entry],
 ) -> Result<Option<Vec<Answer>>, Error> {
-    let Wanted { users, guests, events, counters, booked: _, cancelled } = Wanted::by(batch);
-    let only_balances = guests.is_empty() && events.is_empty() && counters.is_empty() && cancelled.is_empty();
-    let about: Option<BTreeMap<i64, Account>> =
-        users.iter().map(|id| Some((*id, *known.users.get(id)?))).collect();
-    let Some(before) = about.filter(|_| only_balances && batch.iter().all(|entry| entry.once.is_none())) else {
+    let balances_only = |entry: &Entry| matches!(entry.change, Change::Balance(_) | Change::Transfer(_));
+    if !batch.iter().all(|entry| balances_only(entry) && entry.once.is_none()) {
         return Ok(None);
-    };
+    }
+    let users = About::these(batch.iter().map(|entry| &entry.change)).users;
+    let Some(before) = memory.of(&users) else { return Ok(None) };
     let mut after = State::default();
     after.users.clone_from(&before);
-    let answers = decide(batch, BTreeMap::new(), &mut after)?;
+    let nothing = BTreeMap::new();
+    let answers = decide(batch, &nothing, &mut after)?;
     if after.users == before {
         return Ok(None);
     }
     let (balances, versions): (Vec<i64>, Vec<i64>) = before.values().map(|row| (row.balance, row.version)).unzip();
     let (new_balances, changes): (Vec<i64>, Vec<i64>) =
         before.values().zip(after.users.values()).map(|(old, new)| (new.balance, new.version - old.version)).unzip();
+    let expected = changes.iter().filter(|changes| **changes > 0).count();
     let written: Result<Vec<(i64,)>, Error> =
         session.fetch_all(&WRITE_UNCHANGED_USERS, (users, balances, versions, new_balances, changes)).await;
-    match written {
+    let reason = match written {
+        Ok(rows) if rows.len() == expected => {
+            memory.keep(after.users);
+            return Ok(Some(answers));
+        }
         Ok(rows) if rows.is_empty() => {
-            known.users.retain(|id, _| !before.contains_key(id));
-            Ok(None)
+            memory.contradicted();
+            return Ok(None);
         }
-        Ok(_) => {
-            remember(known, after);
-            Ok(Some(answers))
+        // It cannot be; but it has been committed by now.
+        Ok(rows) => {
+            tracing::error!(expected, written = rows.len(), "a comparison of balances has let through a part of a batch");
+            "a part of the batch was written".into()
         }
-        Err(Error::OutcomeUnknown(reason)) => {
-            *known = State::default();
-            Ok(Some(doubted(answers, &reason)))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Keeps what a batch has left of the users, up to [`KNOWN_MAX`] of them.
-fn remember(known: &mut State, left: State) {
-    if known.users.len() > KNOWN_MAX {
-        known.users.clear();
-    }
-    known.users.extend(left.users);
+        Err(Error::OutcomeUnknown(reason)) => reason,
+        Err(error) => return Err(error),
+    };
+    memory.forget();
+    Ok(Some(doubted(batch, answers, &nothing, &reason)))
 }
 
 /// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
 async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
-    let Wanted { users, guests, events, counters, booked, cancelled } = Wanted::by(batch);
+    let About { users, guests, events, counters, booked, cancelled } = About::these(batch.iter().map(|entry| &entry.change));
     let mut state = State::default();
     if !booked.is_empty() || !cancelled.is_empty() {
         let rows: Vec<(i64, i64, i64, i64)> = session.fetch_all(&LOCK_EVENTS, (events, cancelled.clone())).await?;
@@ -324,8 +322,11 @@ async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
     Ok(state)
 }
 
+/// What was stored by key.
+type MadeBefore = BTreeMap<Uuid, Stored>;
+
 /// What was stored with the keys of the batch. After the locks: by then whoever makes the same change has made it.
-async fn recall(session: &mut Session, batch: &[Entry]) -> Result<BTreeMap<Uuid, Stored>, Error> {
+async fn recall(session: &mut Session, batch: &[Entry]) -> Result<MadeBefore, Error> {
     let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.once.as_ref()?.key)).collect();
     if keys.is_empty() {
         return Ok(BTreeMap::new());
@@ -335,7 +336,8 @@ async fn recall(session: &mut Session, batch: &[Entry]) -> Result<BTreeMap<Uuid,
 }
 
 /// Answers one after the other. A key's answer counts for those behind it as well.
-fn decide(batch: &[Entry], mut made: BTreeMap<Uuid, Stored>, state: &mut State) -> Result<Vec<Answer>, Error> {
+fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Result<Vec<Answer>, Error> {
+    let mut made = made_before.clone();
     let mut answers = Vec::with_capacity(batch.len());
     for Entry { change, once } in batch {
         if let Some(once) = once
@@ -404,49 +406,16 @@ async fn store(session: &mut Session, batch: &[Entry], answers: &[Answer]) -> Re
 }
 
 /// The answers of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
-/// rested on may not be so.
-fn doubted(answers: Vec<Answer>, reason: &str) -> Vec<Answer> {
-    let doubt = |answer| match answer {
-        Ok(_) | Err(Error::MadeBefore(_)) => Error::OutcomeUnknown(reason.to_owned().into()),
-        Err(refused) => Error::NotDone(format!("{refused}, but the commit of those before was not heard of").into()),
+/// rested on may not be so. What was stored before the batch is sure.
+fn doubted(batch: &[Entry], answers: Vec<Answer>, made_before: &MadeBefore, reason: &str) -> Vec<Answer> {
+    let doubt = |(entry, answer): (&Entry, Answer)| match answer {
+        sure if entry.once.as_ref().is_some_and(|once| made_before.contains_key(&once.key)) => sure,
+        Ok(_) | Err(Error::MadeBefore(_)) => Err(Error::OutcomeUnknown(reason.to_owned().into())),
+        Err(refused) => {
+            Err(Error::NotDone(format!("{refused}, but the commit of those before was not heard of").into()))
+        }
     };
-    answers.into_iter().map(|answer| Err(doubt(answer))).collect()
-}
-
-/// The rows that a batch is about.
-#[derive(Default)]
-struct Wanted {
-    users: Vec<i64>,
-    guests: Vec<i64>,
-    events: Vec<i64>,
-    counters: Vec<i64>,
-    /// Event and user.
-    booked: BTreeSet<(i64, i64)>,
-    cancelled: Vec<Uuid>,
-}
-
-impl Wanted {
-    fn by(batch: &[Entry]) -> Self {
-        let mut wanted = Self::default();
-        for entry in batch {
-            match entry.change {
-                Change::Balance(change) => wanted.users.push(change.user),
-                Change::Transfer(transfer) => wanted.users.extend(transfer.in_order()),
-                Change::Booking(Booking { event, user }) => {
-                    wanted.events.push(event);
-                    wanted.guests.push(user);
-                    wanted.booked.insert((event, user));
-                }
-                Change::Cancellation(cancellation) => wanted.cancelled.push(cancellation.booking),
-                Change::Increment(increment) => wanted.counters.push(increment.counter),
-            }
-        }
-        for ids in [&mut wanted.users, &mut wanted.guests, &mut wanted.events, &mut wanted.counters] {
-            ids.sort_unstable();
-            ids.dedup();
-        }
-        wanted
-    }
+    batch.iter().zip(answers).map(doubt).collect()
 }
 
 /// Rows that changed, a column each.

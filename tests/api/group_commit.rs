@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::common::{Answer, Lab, Setup, eventually};
 
@@ -43,20 +44,29 @@ fn spawn(request: RequestBuilder) -> JoinHandle<Answer> {
     tokio::spawn(Answer::of(request))
 }
 
-/// Requests that share one batch, in this order: while another request's batch waits for a row that somebody holds, they
-/// join the queue one by one.
+/// Requests that share one batch, in this order.
 async fn together(lab: &Lab, requests: &[(Method, &str, Value)]) -> Vec<Answer> {
+    let ask = |(method, path, body): &(Method, &str, Value)| {
+        lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string())
+    };
+    in_one_batch(lab, requests.iter().map(ask).collect(), async || ()).await
+}
+
+/// While another request's batch waits for a row that somebody holds, they join the queue one by one; `meanwhile` happens
+/// before their batch.
+async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl AsyncFnOnce()) -> Vec<Answer> {
     let holder = hold(lab, "begin; select from users where id = 90 for update").await;
     let first = spawn(lab.json(Method::PATCH, &format!("{BASE}/balance"), r#"{"userId":90,"amount":0}"#));
     let batches = lab.engine.database().batches();
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
     let mut asked = Vec::new();
-    for (method, path, body) in requests {
+    for request in requests {
         let before = batches.waiting();
-        asked.push(spawn(lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string())));
+        asked.push(spawn(request));
         eventually("the request waits for the next batch", async || batches.waiting() == before + 1).await;
     }
     assert_eq!(lab.engine.database().pool().status().open, 1, "none of those who wait has a connection");
+    meanwhile().await;
     holder.close().await.expect("a clean end");
     assert_eq!(first.await.expect("an answer").status, 200);
     let mut answers = Vec::new();
@@ -283,48 +293,165 @@ async fn large_crowds_are_cut_into_batches() {
     assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one alone, then 480 by 50");
 }
 
-/// The writer decides on what it remembers; whatever somebody else does to the rows, also so that their versions start again,
-/// the answers are those of the rows as they are.
+/// One batch, about users 1 and 2 of whom the writer remembers what an earlier batch has left; `meanwhile` happened since.
+async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile: &'static str) -> Vec<Answer> {
+    let batches = lab.engine.database().batches();
+    let ask = |(method, path, body): &(Method, &str, Value)| {
+        spawn(lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string()))
+    };
+    let queued = async |waiting: usize| {
+        eventually("so many wait for a batch", async || batches.waiting() == waiting).await;
+    };
+    let [first, second, third] = [
+        hold(lab, "begin; select from users where id = 80 for update").await,
+        hold(lab, "begin; select from users where id = 1 for update").await,
+        hold(lab, "begin; select from users where id = 90 for update").await,
+    ];
+    // The first batch gathers the second, which is about both; while that waits, the third is there to keep the writer busy, so
+    // that it does not end and forget.
+    let mut before = vec![spawn(lab.change(Approach::GroupCommit, r#"{"userId":80,"amount":0}"#))];
+    eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
+    before.push(ask(&change(1, 0)));
+    queued(1).await;
+    before.push(ask(&change(2, 0)));
+    queued(2).await;
+    first.close().await.expect("a clean end");
+    queued(0).await;
+    before.push(ask(&change(90, 0)));
+    queued(1).await;
+    second.close().await.expect("a clean end");
+    queued(0).await;
+    let mut asked = Vec::new();
+    for (number, request) in requests.iter().enumerate() {
+        asked.push(ask(request));
+        queued(number + 1).await;
+    }
+    lab.connection().await.execute(meanwhile).await.expect(meanwhile);
+    third.close().await.expect("a clean end");
+    let mut answers = Vec::new();
+    for answer in before {
+        assert_eq!(answer.await.expect("an answer").status, 200);
+    }
+    for answer in asked {
+        answers.push(answer.await.expect("an answer"));
+    }
+    answers
+}
+
+/// What the writer sent last.
+async fn last_statement(lab: &Lab) -> String {
+    let last = "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+                and application_name = 'concurrency-lab'";
+    sqlx::query_scalar(last).fetch_one(&mut lab.connection().await).await.expect("the writer's")
+}
+
+fn seen(answers: &[Answer]) -> Vec<(u16, &str)> {
+    answers.iter().map(|answer| (answer.status.as_u16(), answer.body.as_str())).collect()
+}
+
+#[tokio::test]
+async fn what_the_writer_remembers_is_decided_on_and_written_by_one_statement() {
+    let lab = lab().await;
+    let requests = [change(1, -4_999), transfer(1, 2, 2), transfer(2, 1, 9), change(1, -10)];
+    let answers = as_remembered(&lab, &requests, "select 1").await;
+    let both = r#"{"from":{"userId":2,"balance":9991},"to":{"userId":1,"balance":10}}"#;
+    let poor = r#"{"error":"Insufficient funds"}"#;
+    let expected = [(200, r#"{"balance":1}"#), (409, poor), (200, both), (200, r#"{"balance":0}"#)];
+    assert_eq!(seen(&answers), expected);
+    assert!(last_statement(&lab).await.starts_with("with batch as"), "compared and set");
+    assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (0, 5));
+    assert_eq!((lab.account(2).await.balance, lab.account(2).await.version), (9_991, 3));
+}
+
+/// Whatever somebody else does to one of the rows, also so that their versions start again: all answers are those of the rows as
+/// they are, and nothing of what was assumed has been written.
 #[tokio::test]
 async fn what_the_writer_remembers_is_never_believed_unseen() {
-    let lab = lab().await;
-    let rounds: [(&'static str, &str, i64); 5] = [
-        ("select 1", "with batch as", 4_990),
-        ("update users set balance = 100, version = version + 1 where id = 1", "commit", 90),
-        // The version that the writer saw last, with another balance; then the balance, with another version.
-        ("update users set balance = 200 where id = 1", "commit", 190),
-        ("update users set version = 1 where id = 1", "commit", 180),
-        ("delete from users where id = 1; insert into users (id, name, balance) values (1, 'anew', 50)", "commit", 40),
-    ];
-    let ask = |user, amount| {
-        let body = json!({"userId": user, "amount": amount}).to_string();
-        spawn(lab.change(Approach::GroupCommit, &body))
-    };
-    let batches = lab.engine.database().batches();
-    for (meddling, last_statement, expected) in rounds {
-        let first_holder = hold(&lab, "begin; select from users where id = 1 for update").await;
-        let second_holder = hold(&lab, "begin; select from users where id = 90 for update").await;
-        // The first batch is about user 1, whom the writer then knows; the second one keeps it busy …
-        let first = ask(1, 0);
-        eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
-        let second = ask(90, 0);
-        eventually("the next one waits", async || batches.waiting() == 1).await;
-        first_holder.close().await.expect("a clean end");
-        assert_eq!(first.await.expect("an answer").status, 200);
-        // … until somebody else has been there; the third one is about user 1 again.
-        let third = ask(1, -10);
-        eventually("the third one waits", async || batches.waiting() == 1).await;
-        lab.connection().await.execute(meddling).await.expect(meddling);
-        second_holder.close().await.expect("a clean end");
-        assert_eq!(second.await.expect("an answer").status, 200);
-        let third = third.await.expect("an answer");
-        third.expect(200, &format!(r#"{{"balance":{expected}}}"#));
-        let row = lab.account(1).await;
-        let version = format!("\"{}\"", row.version);
-        assert_eq!((row.balance, third.header("etag")), (expected, Some(&*version)), "{meddling}");
-        let last = "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
-                    and application_name = 'concurrency-lab'";
-        let last: String = sqlx::query_scalar(last).fetch_one(&mut lab.connection().await).await.expect("the writer's");
-        assert!(last.starts_with(last_statement), "{meddling}: {last}");
+    for (meanwhile, balances) in [
+        ("update users set balance = 100, version = version + 1 where id = 1", (90, 9_999)),
+        // The version that the writer saw, with another balance; then the balance, with another version.
+        ("update users set balance = 200 where id = 1", (190, 9_999)),
+        ("update users set version = 1 where id = 1", (4_990, 9_999)),
+        ("update users set balance = 5, version = 3 where id = 2", (4_990, 4)),
+        ("update users set balance = 0 where id = 1", (0, 9_999)),
+    ] {
+        let lab = lab().await;
+        let answers = as_remembered(&lab, &[change(1, -10), change(2, -1)], meanwhile).await;
+        let refused = balances.0 == 0;
+        assert_eq!(answers[0].status.as_u16(), if refused { 409 } else { 200 }, "{meanwhile}: {:?}", answers[0]);
+        assert_eq!(answers[1].json(), json!({"balance": balances.1}), "{meanwhile}");
+        assert_eq!(last_statement(&lab).await, "commit", "{meanwhile}: from the start");
+        let (one, two) = (lab.account(1).await, lab.account(2).await);
+        assert_eq!((one.balance, two.balance), balances, "{meanwhile}");
+        let version = format!("\"{}\"", two.version);
+        assert_eq!(answers[1].header("etag"), Some(&*version), "{meanwhile}");
     }
+}
+
+/// A refusal rests on what is remembered as well: the row of whoever is refused is compared with the others.
+#[tokio::test]
+async fn a_refusal_is_never_decided_on_what_is_no_longer_so() {
+    let lab = lab().await;
+    let rich = "update users set balance = 99999, version = version + 1 where id = 1";
+    let answers = as_remembered(&lab, &[change(1, -50_000), change(2, -1)], rich).await;
+    assert_eq!(seen(&answers), [(200, r#"{"balance":49999}"#), (200, r#"{"balance":9999}"#)]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_what_was_remembered_is_unknown_too() {
+    let lab = lab().await;
+    let kill_at_the_end = "create function die() returns trigger language plpgsql as \
+                               'begin perform pg_terminate_backend(pg_backend_pid()); return null; end'; \
+                           create constraint trigger die after update on users deferrable initially deferred \
+                               for each row when (new.balance = 7) execute function die()";
+    let answers = as_remembered(&lab, &[change(1, -4_993), change(2, -99_999), change(2, -1)], kill_at_the_end).await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [504, 503, 504], "{answers:?}");
+    assert_eq!(lab.account(1).await.balance, 5_000, "it was not committed");
+    lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.expect(200, r#"{"balance":4999}"#);
+}
+
+/// One key several times in one batch: the first success is everybody's answer, another request under it is refused, and what was
+/// refused at first may be made by whoever comes with the key behind it.
+#[tokio::test]
+async fn keys_are_kept_within_a_batch() {
+    let lab = lab().await;
+    let [one, two] = [(); 2].map(|()| Uuid::new_v4().to_string());
+    let ask = |key: &str, amount: i64| {
+        let body = json!({"userId": 1, "amount": amount}).to_string();
+        lab.change(Approach::GroupCommit, &body).header("idempotency-key", key)
+    };
+    // Between the two of the second key comes the money that the first one lacked.
+    let money = lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":1500}"#);
+    let requests =
+        vec![ask(&one, -4_000), ask(&one, -4_000), ask(&one, -1), ask(&two, -2_000), money, ask(&two, -2_000)];
+    let answers = in_one_batch(&lab, requests, async || ()).await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [200, 200, 422, 409, 200, 200]);
+    assert_eq!(
+        (&*answers[0].body, &*answers[1].body, &*answers[5].body),
+        (r#"{"balance":1000}"#, r#"{"balance":1000}"#, r#"{"balance":500}"#)
+    );
+    let replayed: Vec<_> = answers.iter().map(|answer| answer.header("idempotency-replayed").is_some()).collect();
+    assert_eq!(replayed, [false, true, false, false, false, false]);
+    assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (500, 4));
+}
+
+/// Somebody uses a key of the batch for another change after the batch has looked for it, on a row that the batch does not hold.
+#[tokio::test]
+async fn a_key_that_is_used_elsewhere_meanwhile_is_noticed() {
+    let lab = lab().await;
+    let key = Uuid::new_v4();
+    let keep = format!(
+        "begin; insert into concurrency_lab.idempotency_keys (key, request, answer) values ('{key}', 'another', '{{}}')"
+    );
+    let mut elsewhere = lab.connection().await;
+    elsewhere.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(keep))).await.expect("a key");
+    let ask = lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#);
+    let asked = spawn(ask.header("idempotency-key", key.to_string()));
+    eventually("the batch waits for the key", async || waits_for_a_lock(&lab).await).await;
+    elsewhere.execute("commit").await.expect("a commit");
+    let answer = asked.await.expect("an answer");
+    assert_eq!((answer.status.as_u16(), answer.header("lab-attempts")), (422, Some("2")), "{}", answer.body);
+    assert_eq!(lab.account(1).await.version, 1, "the batch was rolled back");
 }

@@ -95,6 +95,52 @@ async fn a_key_makes_a_change_once_and_repeats_its_answer_on_every_approach() {
     }
 }
 
+/// The key names the change, whoever makes it: what one approach has stored, another one answers with.
+#[tokio::test]
+async fn a_key_is_kept_across_approaches() {
+    let lab = Lab::start().await;
+    for (workload, seed, path, body) in CHANGES {
+        let keeping: Vec<_> = offering(workload).filter(|approach| keeps_keys(*approach)).collect();
+        for (first, second) in keeping.iter().zip(keeping.iter().rev()) {
+            reset(&lab, seed).await;
+            let key = Uuid::new_v4();
+            let made = with_key(&lab, *first, path, body, key).await;
+            let again = with_key(&lab, *second, path, body, key).await;
+            same(&made, &again);
+            assert_eq!(again.header(REPLAYED), Some("true"), "{first}, then {second}: {workload}");
+            assert_eq!(raised(&lab).await, raised_by_one(workload), "{first}, then {second}: {workload}");
+        }
+    }
+}
+
+/// Also where the strategy begins a transaction only after its first look.
+#[tokio::test]
+async fn a_keyed_change_has_one_transaction_with_the_key_around_it() {
+    let lab = Lab::with(Setup { seed: Seed::Transfer, ..Setup::default() }).await;
+    for approach in offering(Workload::Transfer).filter(|approach| keeps_keys(*approach)) {
+        let ask = request(&lab, approach, "transfer", r#"{"from":1,"to":2,"amount":5}"#);
+        let ask = ask.header(KEY, Uuid::new_v4().to_string()).header("lab-trace", "1");
+        let answer = Answer::of(ask).await;
+        assert_eq!(answer.status, 200, "{approach}");
+        let timing = answer.header("server-timing").expect("a trace");
+        for statement in ["begin;dur=", "commit;dur="] {
+            assert_eq!(timing.matches(statement).count(), 1, "{approach}: {timing}");
+        }
+        assert!(timing.ends_with("desc=\"commit\""), "{approach}: {timing}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_takes_no_key_and_no_version() {
+    let lab = Lab::start().await;
+    for (name, value) in [(KEY, "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f"), ("if-match", "\"1\"")] {
+        let answer = Answer::of(lab.request(Method::POST, "/reset?seed=mixed").header(name, value)).await;
+        assert_eq!(answer.status, 501, "{name}");
+        assert!(answer.body.contains("not on a reset"), "{}", answer.body);
+    }
+    lab.get("/balance/2").await.expect(404, r#"{"error":"User not found"}"#);
+}
+
 #[tokio::test]
 async fn a_seat_is_given_back_once_under_a_key() {
     let lab = Lab::start().await;

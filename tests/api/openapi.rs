@@ -167,6 +167,7 @@ impl Operation<'_> {
                                  values ('7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f', 'another', '{}')";
                 recipe.headers.push(("idempotency-key", ID));
             }
+            "key-on-a-reset" => recipe.headers.push(("idempotency-key", ID)),
             "if-match" => recipe.headers.push(("if-match", "\"1\"")),
             "version-mismatch" => {
                 recipe.approach = Approach::OptimisticVersion;

@@ -60,7 +60,9 @@ fn of_doing() -> impl Iterator<Item = Cause> {
 
 /// What may go wrong with a reset.
 pub fn of_a_reset() -> impl Iterator<Item = Cause> {
-    of_doing().chain(of_sending())
+    let key = headers::none_on_a_reset(&sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")])).err();
+    let key = key.map(|rejection| Cause::rejected("key-on-a-reset", rejection));
+    of_doing().chain(of_sending()).chain(key)
 }
 
 /// What may go wrong with a change.
