@@ -65,6 +65,10 @@ use points::{CONNECTIONS, CROWD, Load, Point};
 use results::{Measured, Results};
 use stage::Stage;
 
+/// The program's own, so that the bare server and the pools differ from it in nothing else.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long each server is warmed up: its pool opens its connections, its connections prepare their statements.
 const WARM_UP: Duration = Duration::from_secs(1);
 
