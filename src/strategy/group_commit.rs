@@ -219,14 +219,14 @@ fn commit_together<'a>(session: &'a mut Session, memory: &'a mut Memory, batch: 
         let before = lock(session, batch).await?;
         let made_before = recall(session, batch).await?;
         let mut after = before.clone();
-        let answers = decide(batch, &made_before, &mut after)?;
+        let (answers, made) = decide(batch, &made_before, &mut after)?;
         if after == before {
             session.rollback().await?;
             memory.keep(after.users);
             return Ok(answers);
         }
         write(session, &before, &after).await?;
-        store(session, batch, &answers).await?;
+        store(session, made).await?;
         match session.commit().await {
             Ok(()) => {
                 memory.keep(after.users);
@@ -258,7 +258,7 @@ async fn compare_and_set(
     let mut after = State::default();
     after.users.clone_from(&before);
     let nothing = BTreeMap::new();
-    let answers = decide(batch, &nothing, &mut after)?;
+    let (answers, _) = decide(batch, &nothing, &mut after)?;
     if after.users == before {
         return Ok(None);
     }
@@ -335,13 +335,12 @@ async fn recall(session: &mut Session, batch: &[Entry]) -> Result<MadeBefore, Er
     Ok(rows.into_iter().map(|(key, request, answer)| (key, Stored { request, answer })).collect())
 }
 
-/// Answers one after the other. A key's answer counts for those behind it as well.
-fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Result<Vec<Answer>, Error> {
-    let mut made = made_before.clone();
-    let mut answers = Vec::with_capacity(batch.len());
+/// Answers one after the other, and says what was made under which key; that counts for those behind it as well.
+fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Result<(Vec<Answer>, MadeBefore), Error> {
+    let (mut answers, mut made) = (Vec::with_capacity(batch.len()), MadeBefore::new());
     for Entry { change, once } in batch {
         if let Some(once) = once
-            && let Some(stored) = made.get(&once.key)
+            && let Some(stored) = made_before.get(&once.key).or_else(|| made.get(&once.key))
         {
             answers.push(Err(stored.clone().told(&once.request)));
             continue;
@@ -352,7 +351,7 @@ fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Resul
         }
         answers.push(answer.map_err(Error::from));
     }
-    Ok(answers)
+    Ok((answers, made))
 }
 
 /// Writes each row that changed, once, and raises its version by the number of its changes.
@@ -384,20 +383,14 @@ async fn write(session: &mut Session, before: &State, after: &State) -> Result<(
 }
 
 /// Stores the answers of what was made under a key.
-async fn store(session: &mut Session, batch: &[Entry], answers: &[Answer]) -> Result<(), Error> {
-    let (mut keys, mut requests, mut told) = (Vec::new(), Vec::new(), Vec::new());
-    for (entry, answer) in batch.iter().zip(answers) {
-        if let (Some(once), Ok(done)) = (&entry.once, answer) {
-            keys.push(once.key);
-            requests.push(once.request.clone());
-            told.push(json(done)?);
-        }
-    }
-    if keys.is_empty() {
+async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
+    if made.is_empty() {
         return Ok(());
     }
-    let count = keys.len();
-    let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, told)).await?;
+    let count = made.len();
+    let (keys, (requests, answers)): (Vec<Uuid>, (Vec<String>, Vec<String>)) =
+        made.into_iter().map(|(key, Stored { request, answer })| (key, (request, answer))).unzip();
+    let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, answers)).await?;
     if stored.len() < count {
         // Another server made a change under one of these keys since we looked.
         return Err(Error::Conflict("A key was claimed elsewhere".into()));

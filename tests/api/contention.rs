@@ -14,7 +14,7 @@ use sqlx::FromRow;
 use sqlx::postgres::PgRow;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::common::{Answer, Lab, Setup, claiming, crowded, eventually};
+use crate::common::{Answer, Lab, Setup, claiming, crowded, eventually, reset};
 
 const CLIENTS: usize = 64;
 
@@ -30,10 +30,6 @@ const ACCOUNTS: i64 = 4;
 /// All in fact safe on one server.
 fn safe(workload: Workload) -> impl Iterator<Item = Approach> {
     claiming(workload, Claim::Safe).chain(claiming(workload, Claim::SafeOnOneServer))
-}
-
-async fn reset(lab: &Lab, seed: Seed) {
-    lab.post(&format!("/reset?seed={seed}"), "").await.expect(200, &format!(r#"{{"seed":"{seed}"}}"#));
 }
 
 /// One row of the database, in a form that is easily compared.

@@ -7,7 +7,7 @@ use concurrency_lab::strategy::{Approach, Workload};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 
-use crate::common::{Answer, Lab, Setup, eventually, offering};
+use crate::common::{Answer, Lab, Setup, eventually, offering, waiting_for_locks};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 
@@ -16,13 +16,6 @@ async fn hold_row(lab: &Lab) -> PgConnection {
     let mut holder = lab.connection().await;
     holder.execute("begin; select from users where id = 1 for update").await.expect("the row");
     holder
-}
-
-async fn waiting_for_locks(lab: &Lab) -> i64 {
-    let mut connection = lab.connection().await;
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    sqlx::query_scalar(waiting).fetch_one(&mut connection).await.expect("a count")
 }
 
 fn spawn_change(lab: &Lab, approach: Approach) -> tokio::task::JoinHandle<Answer> {

@@ -13,7 +13,7 @@ use sqlx::{Connection, Executor};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::common::{Answer, Lab, Setup, eventually};
+use crate::common::{Answer, Lab, Setup, eventually, waiting_for_locks};
 
 const BASE: &str = "/approach/group-commit";
 
@@ -77,9 +77,7 @@ async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl 
 }
 
 async fn waits_for_a_lock(lab: &Lab) -> bool {
-    let waits =
-        "select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    sqlx::query_scalar(waits).fetch_one(&mut lab.connection().await).await.expect("an answer")
+    waiting_for_locks(lab).await == 1
 }
 
 /// Accounts as of seed transfer, with the events and the counter beside them.

@@ -12,7 +12,7 @@ use strum::IntoEnumIterator;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::common::{Answer, Lab, Setup, crowded, offering};
+use crate::common::{Answer, Lab, Setup, crowded, offering, reset};
 
 const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
@@ -30,10 +30,6 @@ const CHANGES: [(Workload, Seed, &str, &str); 4] = [
 
 fn keeps_keys(approach: Approach) -> bool {
     !matches!(approach, Approach::Naive | Approach::InProcessMutex)
-}
-
-async fn reset(lab: &Lab, seed: Seed) {
-    assert_eq!(lab.post(&format!("/reset?seed={seed}"), "").await.status, 200);
 }
 
 fn request(lab: &Lab, approach: Approach, path: &str, body: &str) -> RequestBuilder {

@@ -8,13 +8,9 @@ use sqlx::Executor;
 use strum::IntoEnumIterator;
 use uuid::Uuid;
 
-use crate::common::{Answer, Lab, Setup, offering};
+use crate::common::{Answer, Lab, Setup, offering, reset};
 
 const SAME_TO: &str = r#"{"error":"to: expected another user than from, found 1"}"#;
-
-async fn reset(lab: &Lab, seed: Seed) {
-    lab.post(&format!("/reset?seed={seed}"), "").await.expect(200, &format!(r#"{{"seed":"{seed}"}}"#));
-}
 
 async fn execute(lab: &Lab, sql: &'static str) {
     lab.connection().await.execute(sql).await.expect(sql);

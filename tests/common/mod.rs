@@ -215,6 +215,19 @@ pub fn claiming(workload: Workload, claim: Claim) -> impl Iterator<Item = Approa
     Approach::iter().filter(move |approach| approach.card().claims.of(workload) == claim)
 }
 
+/// Replaces all data by a seed's.
+pub async fn reset(lab: &Lab, seed: Seed) {
+    lab.post(&format!("/reset?seed={seed}"), "").await.expect(200, &format!(r#"{{"seed":"{seed}"}}"#));
+}
+
+/// Sessions of the test's database that wait for a lock.
+pub async fn waiting_for_locks(lab: &Lab) -> i64 {
+    let mut connection = lab.connection().await;
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    sqlx::query_scalar(waiting).fetch_one(&mut connection).await.expect("a count")
+}
+
 /// Waits until a condition holds, for a bounded time.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
