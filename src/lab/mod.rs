@@ -8,9 +8,12 @@
 //! - [`report`], [`responses_log`]: what people read
 
 pub mod client;
+pub mod history;
+pub mod judgement;
 pub mod load;
 pub mod referee;
 pub mod report;
 pub mod responses_log;
+pub mod results;
 pub mod scenario;
 pub mod target;

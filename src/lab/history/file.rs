@@ -1,0 +1,411 @@
+//! `history.jsonl`: histories as text, one JSON object a line. docs/HISTORY.md describes it, docs/history.schema.json
+//! is its JSON schema.
+//!
+//! A round is a line `{"start":…}` with its title and the rows before, a line for each operation, and a line `{"end":…}` with
+//! the rows after. Lines of different rounds do not mix. Lines are written as operations end, so a run that is killed
+//! leaves a file that is right up to its last whole line.
+
+use std::io::{self, BufRead, Write};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{History, Operation, Outcome, Reason, Request, RowState, Seen, State, Title};
+use crate::domain::Row;
+
+/// The version of the format, in each start line. A reader refuses others.
+pub const FORMAT: u32 = 1;
+
+/// Longest line that is read, in bytes: a start line with a thousand rows has about 60 KB.
+const LINE_MAX: usize = 4 << 20;
+
+/// A line.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Line {
+    /// An operation that ended.
+    Operation(OperationLine),
+    /// A round begins.
+    Start {
+        /// What it is.
+        start: Start,
+    },
+    /// A round has ended.
+    End {
+        /// What it left.
+        end: End,
+    },
+}
+
+/// The beginning of a round.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// 1.
+    pub format: u32,
+    /// What the round is.
+    pub title: Title,
+    /// The rows before the first operation.
+    pub rows: Vec<RowLine>,
+}
+
+/// The end of a round.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Operations in the round; a reader that counts others has a damaged file.
+    pub operations: u64,
+    /// The rows after the last operation; null if they could not be read.
+    pub rows: Option<Vec<RowLine>>,
+}
+
+/// A row as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RowLine {
+    /// Which: `users/1`, `events/1`, `counters/1`.
+    pub row: String,
+    /// Its balance, value, or number of seats left.
+    pub value: i64,
+    /// Its version, if the target reports one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// Of an event: the users of its bookings, one entry a booking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bookings: Vec<i64>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// The change was made.
+    Done,
+    /// The state refused it, for `reason`.
+    Refused,
+    /// Certainly not made.
+    NotDone,
+    /// Made or not.
+    Unknown,
+    /// An answer that a valid request must never get.
+    Unexpected,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationLine {
+    /// Its number in the round, from 0.
+    pub id: u64,
+    /// Who asked; a client has one operation at a time.
+    pub client: u32,
+    /// What was asked.
+    pub request: Request,
+    /// When it was meant to be sent, in ns from the start of the round; in an open loop only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intended_ns: Option<u64>,
+    /// When it was sent.
+    pub invoked_ns: u64,
+    /// When the whole answer was there, or nothing more was waited for.
+    pub returned_ns: u64,
+    /// The status of the answer; null without one.
+    pub status: Option<u16>,
+    /// The body of the answer, or why there is none.
+    pub body: String,
+    /// Attempts that the target reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// How it ended.
+    pub outcome: Ended,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Of one that was done: its rows afterwards, as far as the answer tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowLine>,
+}
+
+/// Why a history cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file.
+    #[error("cannot read it: {0}")]
+    Io(#[from] io::Error),
+    /// A line is not of the format.
+    #[error("line {line}: {reason}")]
+    Line {
+        /// Its number, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The rows of a state as lines.
+#[must_use]
+pub fn row_lines(state: &State) -> Vec<RowLine> {
+    state
+        .iter()
+        .map(|(row, RowState { seen, bookings })| RowLine {
+            row: row.to_string(),
+            value: seen.value,
+            version: seen.version,
+            bookings: bookings.clone(),
+        })
+        .collect()
+}
+
+impl OperationLine {
+    /// The line of an operation, with what was answered literally.
+    #[must_use]
+    pub fn new(
+        operation: &Operation,
+        intended_ns: Option<u64>,
+        status: Option<u16>,
+        body: String,
+        attempts: Option<u32>,
+    ) -> Self {
+        let &Operation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
+        let (outcome, reason, rows) = match outcome {
+            Outcome::Done(seen) => {
+                let effects = request.effects();
+                let told = effects.iter().zip(seen).filter_map(|((row, _), seen)| Some((*row, seen?)));
+                let line = |(row, seen): (Row, Seen)| RowLine {
+                    row: row.to_string(),
+                    value: seen.value,
+                    version: seen.version,
+                    bookings: Vec::new(),
+                };
+                (Ended::Done, None, told.map(line).collect())
+            }
+            Outcome::Refused(reason) => (Ended::Refused, Some(reason), Vec::new()),
+            Outcome::NotDone => (Ended::NotDone, None, Vec::new()),
+            Outcome::Unknown => (Ended::Unknown, None, Vec::new()),
+            Outcome::Unexpected => (Ended::Unexpected, None, Vec::new()),
+        };
+        Self {
+            id,
+            client,
+            request,
+            intended_ns,
+            invoked_ns,
+            returned_ns,
+            status,
+            body,
+            attempts,
+            outcome,
+            reason,
+            rows,
+        }
+    }
+
+    fn operation(&self) -> Result<Operation, String> {
+        if self.returned_ns < self.invoked_ns {
+            return Err(format!(
+                "returned_ns: expected {} (invoked_ns) or later, found {}",
+                self.invoked_ns, self.returned_ns
+            ));
+        }
+        if let Request::Transfer { from, to, amount } = self.request
+            && (from == to || amount < 1)
+        {
+            return Err("request: expected two users and an amount from 1".to_owned());
+        }
+        let outcome = match (self.outcome, self.reason) {
+            (Ended::Done, None) => self.done()?,
+            (Ended::Refused, Some(reason)) => Outcome::Refused(reason),
+            (Ended::NotDone, None) => Outcome::NotDone,
+            (Ended::Unknown, None) => Outcome::Unknown,
+            (Ended::Unexpected, None) => Outcome::Unexpected,
+            (Ended::Refused, None) => return Err("reason: expected one with the outcome refused".to_owned()),
+            (_, Some(_)) => return Err("reason: expected only with the outcome refused".to_owned()),
+        };
+        if self.outcome != Ended::Done && !self.rows.is_empty() {
+            return Err("rows: expected only with the outcome done".to_owned());
+        }
+        let &Self { id, client, request, invoked_ns, returned_ns, .. } = self;
+        Ok(Operation { id, client, request, invoked_ns, returned_ns, outcome })
+    }
+
+    fn done(&self) -> Result<Outcome, String> {
+        let effects = self.request.effects();
+        let mut seen = [None; 2];
+        for line in &self.rows {
+            let row: Row = line.row.parse().map_err(|error| format!("rows: {error}, found {:?}", line.row))?;
+            let at = effects.iter().position(|(changed, _)| *changed == row);
+            let at = at.ok_or_else(|| format!("rows: {row} is not a row of its request"))?;
+            if seen[at].replace(Seen { value: line.value, version: line.version }).is_some() {
+                return Err(format!("rows: {row} is there twice"));
+            }
+        }
+        Ok(Outcome::Done(seen))
+    }
+}
+
+/// Writes one line.
+///
+/// # Errors
+/// As writing does.
+pub fn write_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// Writes a whole history, without the literal answers, which it does not have.
+///
+/// # Errors
+/// As writing does.
+pub fn write(out: &mut impl Write, history: &History) -> io::Result<()> {
+    write_start(out, &history.title, &history.before)?;
+    for operation in &history.operations {
+        write_line(out, &OperationLine::new(operation, None, None, String::new(), None))?;
+    }
+    write_end(out, history.operations.len() as u64, history.after.as_ref())
+}
+
+/// Writes the line that begins a round.
+///
+/// # Errors
+/// As writing does.
+pub fn write_start(out: &mut impl Write, title: &Title, before: &State) -> io::Result<()> {
+    let start = Start { format: FORMAT, title: title.clone(), rows: row_lines(before) };
+    write_line(out, &Line::Start { start })
+}
+
+/// Writes the line that ends a round.
+///
+/// # Errors
+/// As writing does.
+pub fn write_end(out: &mut impl Write, operations: u64, after: Option<&State>) -> io::Result<()> {
+    write_line(out, &Line::End { end: End { operations, rows: after.map(row_lines) } })
+}
+
+/// Reads the rounds of a file, one after the other: no more than one is in memory.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    line: u64,
+    buffer: Vec<u8>,
+    /// The start line that ended an unfinished round before it.
+    next: Option<Start>,
+}
+
+/// A round, and whether its end line was there.
+#[derive(Debug)]
+pub struct Read {
+    /// The history.
+    pub history: History,
+    /// Whether the file goes on to its end; otherwise the run was cut short, and its state afterwards is unknown.
+    pub finished: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// A reader of this text.
+    pub fn new(input: R) -> Self {
+        Self { input, line: 0, buffer: Vec::new(), next: None }
+    }
+
+    /// The next round; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// [`ReadError`], with the number of the line.
+    pub fn next_round(&mut self) -> Result<Option<Read>, ReadError> {
+        let start = match self.next.take() {
+            Some(start) => start,
+            None => match self.read_line()? {
+                None => return Ok(None),
+                Some(Line::Start { start }) => start,
+                Some(_) => return Err(self.wrong("expected a line with \"start\", which begins a round")),
+            },
+        };
+        if start.format != FORMAT {
+            return Err(self.wrong(format!("format: expected {FORMAT}, found {}", start.format)));
+        }
+        let before = self.state(start.rows)?;
+        let mut history = History { title: start.title, before, operations: Vec::new(), after: None };
+        loop {
+            match self.read_line()? {
+                Some(Line::Operation(line)) => {
+                    let operation = line.operation().map_err(|reason| self.wrong(reason))?;
+                    history.operations.push(operation);
+                }
+                Some(Line::End { end }) => {
+                    let found = history.operations.len() as u64;
+                    if end.operations != found {
+                        return Err(self.wrong(format!("operations: expected {found}, found {}", end.operations)));
+                    }
+                    history.after = end.rows.map(|rows| self.state(rows)).transpose()?;
+                    return Ok(Some(Read { history, finished: true }));
+                }
+                Some(Line::Start { start }) => {
+                    self.next = Some(start);
+                    return Ok(Some(Read { history, finished: false }));
+                }
+                None => return Ok(Some(Read { history, finished: false })),
+            }
+        }
+    }
+
+    fn read_line(&mut self) -> Result<Option<Line>, ReadError> {
+        loop {
+            self.buffer.clear();
+            self.line += 1;
+            let read = io::Read::take(&mut self.input, LINE_MAX as u64).read_until(b'\n', &mut self.buffer)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if read == LINE_MAX {
+                return Err(self.wrong(format!("longer than {LINE_MAX} bytes")));
+            }
+            if self.buffer.trim_ascii().is_empty() {
+                continue;
+            }
+            return match self.parse() {
+                Ok(line) => Ok(Some(line)),
+                // The run was killed while it wrote its last line.
+                Err(_) if !self.buffer.ends_with(b"\n") => Ok(None),
+                Err(error) => Err(self.wrong(error)),
+            };
+        }
+    }
+
+    /// Nearly all lines are operations; serde's own `untagged` would first make a tree of each.
+    fn parse(&self) -> Result<Line, serde_json::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Around {
+            start: Option<Start>,
+            end: Option<End>,
+        }
+        let error = match serde_json::from_slice(&self.buffer) {
+            Ok(line) => return Ok(Line::Operation(line)),
+            Err(error) => error,
+        };
+        match serde_json::from_slice(&self.buffer) {
+            Ok(Around { start: Some(start), end: None }) => Ok(Line::Start { start }),
+            Ok(Around { start: None, end: Some(end) }) => Ok(Line::End { end }),
+            Ok(_) => Err(error),
+            // What is wrong inside a start or an end says more than that it is no operation.
+            Err(inside) if self.buffer.starts_with(b"{\"start\"") || self.buffer.starts_with(b"{\"end\"") => {
+                Err(inside)
+            }
+            Err(_) => Err(error),
+        }
+    }
+
+    fn state(&self, lines: Vec<RowLine>) -> Result<State, ReadError> {
+        let mut state = State::new();
+        for RowLine { row, value, version, mut bookings } in lines {
+            let parsed: Row = row.parse().map_err(|error| self.wrong(format!("rows: {error}, found {row:?}")))?;
+            bookings.sort_unstable();
+            if state.insert(parsed, RowState { seen: Seen { value, version }, bookings }).is_some() {
+                return Err(self.wrong(format!("rows: {row} is there twice")));
+            }
+        }
+        Ok(state)
+    }
+
+    fn wrong(&self, reason: impl ToString) -> ReadError {
+        ReadError::Line { line: self.line, reason: reason.to_string() }
+    }
+}

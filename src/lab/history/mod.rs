@@ -1,0 +1,259 @@
+//! Histories: everything that the clients of one round asked and heard, and the state before and after.
+//!
+//! A history is what the [`super::referee`] judges, and nothing else is: a run writes it to a file ([`file`]) while it
+//! goes on, and judges what it reads back from there, so `check` on the same file must say the same.
+//!
+//! A *row* has one number that operations change: a user's balance, a counter's value, the seats that an event has left. Where
+//! the target reports versions, each change of a row raises its version by 1, which puts its writes in order.
+
+pub mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Row;
+use crate::strategy::Workload;
+
+/// What one operation asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// To add to a user's balance.
+    Balance {
+        /// Whose.
+        user: i64,
+        /// What; negative to withdraw.
+        amount: i64,
+    },
+    /// To move money.
+    Transfer {
+        /// Who pays.
+        from: i64,
+        /// Who is paid; another one.
+        to: i64,
+        /// How much, from 1.
+        amount: i64,
+    },
+    /// To book a seat.
+    Booking {
+        /// The event.
+        event: i64,
+        /// Who wants to go.
+        user: i64,
+    },
+    /// To count one more.
+    Increment {
+        /// The counter.
+        counter: i64,
+    },
+}
+
+impl Request {
+    /// The rows that it changes if it is done, with what it adds to each, in the order of [`Outcome::Done`].
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        match *self {
+            Self::Balance { user, amount } => Effects::one(Row::User(user), amount),
+            Self::Transfer { from, to, amount } => {
+                Effects { rows: [(Row::User(from), -amount), (Row::User(to), amount)], count: 2 }
+            }
+            Self::Booking { event, .. } => Effects::one(Row::Event(event), -1),
+            Self::Increment { counter } => Effects::one(Row::Counter(counter), 1),
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Balance { user, amount } => write!(formatter, "users/{user} {amount:+}"),
+            Self::Transfer { from, to, amount } => write!(formatter, "{amount} from users/{from} to users/{to}"),
+            Self::Booking { event, user } => write!(formatter, "a seat of events/{event} for user {user}"),
+            Self::Increment { counter } => write!(formatter, "counters/{counter} +1"),
+        }
+    }
+}
+
+/// What a request adds to which rows: one or two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effects {
+    rows: [(Row, i64); 2],
+    count: usize,
+}
+
+impl Effects {
+    const fn one(row: Row, adds: i64) -> Self {
+        Self { rows: [(row, adds); 2], count: 1 }
+    }
+}
+
+impl std::ops::Deref for Effects {
+    type Target = [(Row, i64)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.rows[..self.count]
+    }
+}
+
+/// A row as an answer or a read showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its balance, value, or number of seats left.
+    pub value: i64,
+    /// Its version, if the target reports one.
+    pub version: Option<i64>,
+}
+
+/// Why the state refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The payer has less than that.
+    InsufficientFunds,
+    /// The balance would not fit.
+    OutOfRange,
+    /// No seat is left.
+    SoldOut,
+    /// The user has one already.
+    AlreadyBooked,
+}
+
+/// How an operation ended, as its client knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, with what its rows were then: one for each of [`Request::effects`], in that order. `None` where the
+    /// target did not say.
+    Done([Option<Seen>; 2]),
+    /// Refused by the state.
+    Refused(Reason),
+    /// Certainly not done: 503, or never sent.
+    NotDone,
+    /// Done or not, now or later: 504, or no answer.
+    Unknown,
+    /// An answer that a valid request must never get: a 500, a 4xx other than a refusal, a success that cannot be read.
+    Unexpected,
+}
+
+/// One operation of one client. Times are in ns of one clock, from the start of the round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Its number in the round, from 0.
+    pub id: u64,
+    /// Who asked; a client has one operation at a time.
+    pub client: u32,
+    /// What was asked.
+    pub request: Request,
+    /// When it was sent.
+    pub invoked_ns: u64,
+    /// When the answer was there whole, or nothing more was waited for.
+    pub returned_ns: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// A row of a state that was read while nobody wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowState {
+    /// Value and version.
+    pub seen: Seen,
+    /// Of an event: the users of its booking rows, one entry a row, ascending.
+    pub bookings: Vec<i64>,
+}
+
+/// The rows that a round is about.
+pub type State = BTreeMap<Row, RowState>;
+
+/// What is claimed of an approach, by whoever offers it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimFound {
+    /// Correct under any interleaving.
+    Safe,
+    /// Correct as long as there is only one server.
+    SafeOnOneServer,
+    /// Known to be wrong.
+    Broken,
+    /// Not supported, or a claim that we do not know.
+    #[default]
+    #[serde(other)]
+    Unsupported,
+}
+
+/// What a round was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Title {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The approach's name.
+    pub approach: String,
+    /// What is claimed of it for this workload.
+    pub claim: ClaimFound,
+    /// How many servers took the requests, as replicas on one database.
+    pub servers: u32,
+    /// Its number among the rounds of this approach, from 1.
+    pub round: u32,
+    /// Of a sweep: what was set, such as `pool-size=4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
+}
+
+/// The history of one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// What it was.
+    pub title: Title,
+    /// The rows before the first operation.
+    pub before: State,
+    /// The operations, in any order.
+    pub operations: Vec<Operation>,
+    /// The rows after the last one. `None` if it could not be read.
+    pub after: Option<State>,
+}
+
+/// The workload that a request belongs to.
+impl From<&Request> for Workload {
+    fn from(request: &Request) -> Self {
+        match request {
+            Request::Balance { .. } => Self::Balance,
+            Request::Transfer { .. } => Self::Transfer,
+            Request::Booking { .. } => Self::Booking,
+            Request::Increment { .. } => Self::Counter,
+        }
+    }
+}
+
+/// As `Lab-Versions` names rows.
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(formatter, "users/{id}"),
+            Self::Event(id) => write!(formatter, "events/{id}"),
+            Self::Counter(id) => write!(formatter, "counters/{id}"),
+        }
+    }
+}
+
+/// Not the name of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected users/, events/ or counters/ and an id")]
+pub struct NoRow;
+
+impl FromStr for Row {
+    type Err = NoRow;
+
+    fn from_str(text: &str) -> Result<Self, NoRow> {
+        let (table, id) = text.split_once('/').ok_or(NoRow)?;
+        let id = id.parse().map_err(|_| NoRow)?;
+        match table {
+            "users" => Ok(Self::User(id)),
+            "events" => Ok(Self::Event(id)),
+            "counters" => Ok(Self::Counter(id)),
+            _ => Err(NoRow),
+        }
+    }
+}

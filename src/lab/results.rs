@@ -1,0 +1,383 @@
+//! `run.json`: everything a run found, with the conditions that it was found under. [`FORMAT`] is its version; its JSON
+//! schema is docs/run.schema.json. What people read (table, page, CSV, …) is made of this and nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::history::ClaimFound;
+use super::judgement::{Anomaly, Judgement};
+
+/// The version of the format. A reader refuses others.
+pub const FORMAT: u32 = 1;
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    /// When it began, in UTC (RFC 3339).
+    pub started: String,
+    /// From its beginning to its end, in s.
+    pub elapsed_s: f64,
+    /// Whether it was ended early (Ctrl-C): what is here is what there was.
+    pub interrupted: bool,
+    /// Where it ran.
+    pub environment: Environment,
+    /// What was asked for.
+    pub settings: Settings,
+    /// What was varied, if anything.
+    pub sweep: Option<Sweep>,
+    /// One entry for each approach, and for each approach and value of a sweep.
+    pub results: Vec<ApproachResult>,
+}
+
+/// Where a run ran.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// This program's version.
+    pub version: String,
+    /// The commit that it was built from, if that is known.
+    pub commit: Option<String>,
+    /// The command line. Passwords in URLs are left out.
+    pub command_line: Vec<String>,
+    /// Operating system and architecture.
+    pub system: String,
+    /// The processor, if that is known.
+    pub processor: Option<String>,
+    /// Cores that the load generator may use.
+    pub cores: u32,
+    /// Who was raced: base URLs; empty for a server of our own.
+    pub targets: Vec<String>,
+    /// What the server says of itself, if it is one of ours.
+    pub server: Option<ServerEnvironment>,
+}
+
+/// What a server of ours says of itself at `/environment`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerEnvironment {
+    /// Its program's version.
+    pub version: String,
+    /// The commit that it was built from, if that is known.
+    pub commit: Option<String>,
+    /// Cores that it may use.
+    pub cores: u32,
+    /// Database connections at most.
+    pub pool_size: u64,
+    /// Sessions at most on one row.
+    pub row_sessions: u64,
+    /// PostgreSQL's version.
+    pub postgres: String,
+    /// PostgreSQL's settings that matter to durability, isolation and speed, as `SHOW` gives them.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Requests a round; `None` if its duration decided.
+    pub requests: Option<u64>,
+    /// Duration of a round in ms; `None` if the number of requests decided.
+    pub duration_ms: Option<u64>,
+    /// Load before each round that is not in its history, in ms.
+    pub warmup_ms: u64,
+    /// Rounds of each approach.
+    pub repeat: u32,
+    /// Clients, each with one connection.
+    pub concurrency: u32,
+    /// Of the open loop: requests intended a second. `None` for the closed loop.
+    pub rate_per_s: Option<f64>,
+    /// Of the scenario withdrawal: what each request adds.
+    pub amount: Option<i64>,
+    /// Rows that the requests are spread over, where the scenario leaves that open.
+    pub hot_rows: Option<u64>,
+    /// The exponent of Zipf's law by which they are spread; `None` for evenly.
+    pub zipf: Option<f64>,
+    /// Pause before each statement that writes, in ms.
+    pub think_time_ms: Option<u64>,
+    /// Seed of what was chosen at random.
+    pub random_seed: u64,
+}
+
+/// What a sweep varied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// The option's name, such as `pool-size`.
+    pub parameter: String,
+    /// Its values, in the order given.
+    pub values: Vec<String>,
+}
+
+/// Claim and evidence together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing was found that no serial execution explains.
+    Correct,
+    /// Claimed broken, but this run did not show it.
+    HeldThisTime,
+    /// Claimed broken, and shown broken.
+    BrokenAsClaimed,
+    /// Nothing found, but the data leave something open.
+    Undecided,
+    /// Nothing was answered that says anything about the approach.
+    NoEvidence,
+    /// Claimed safe, and shown broken: the claim failed.
+    ClaimFailed,
+}
+
+impl Verdict {
+    /// What a judgement means for a claim; `servers` is how many were raced as one.
+    #[must_use]
+    pub fn of(judgement: &Judgement, claim: ClaimFound, servers: u32) -> Self {
+        let claimed_safe = match claim {
+            ClaimFound::Safe => true,
+            ClaimFound::SafeOnOneServer => servers == 1,
+            ClaimFound::Broken | ClaimFound::Unsupported => false,
+        };
+        if !judgement.has_evidence() {
+            return Self::NoEvidence;
+        }
+        match (judgement.broken(), claimed_safe) {
+            (true, true) => Self::ClaimFailed,
+            (true, false) => Self::BrokenAsClaimed,
+            (false, _) if !judgement.undecided.is_empty() => Self::Undecided,
+            (false, true) => Self::Correct,
+            (false, false) => Self::HeldThisTime,
+        }
+    }
+
+    /// Whether something was shown to be broken, as claimed or not. Such a result is never ranked by its speed.
+    #[must_use]
+    pub fn is_broken(self) -> bool {
+        matches!(self, Self::BrokenAsClaimed | Self::ClaimFailed)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Correct => "correct",
+            Self::BrokenAsClaimed => "BROKEN",
+            Self::HeldThisTime => "held this time",
+            Self::Undecided => "undecided",
+            Self::ClaimFailed => "CLAIM FAILED",
+            Self::NoEvidence => "no evidence",
+        })
+    }
+}
+
+/// What an approach did, under one value of a sweep if there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproachResult {
+    /// Its name.
+    pub approach: String,
+    /// What is claimed of it.
+    pub claim: ClaimFound,
+    /// The value of the sweep's parameter.
+    pub value: Option<String>,
+    /// The worst verdict of its rounds; of a broken one, that it broke in any.
+    pub verdict: Verdict,
+    /// Its rounds, in order.
+    pub rounds: Vec<Round>,
+}
+
+/// One round of load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// Its number, from 1.
+    pub round: u32,
+    /// What it proves.
+    pub judgement: Judgement,
+    /// What that means for the claim.
+    pub verdict: Verdict,
+    /// From the first request to the last answer, in s.
+    pub elapsed_s: f64,
+    /// Answers a second.
+    pub rate_per_s: f64,
+    /// Latencies of answered requests.
+    pub latency: Latency,
+    /// Mean attempts that the target reported; `None` if it reports none.
+    pub attempts: Option<f64>,
+    /// Requests that took more than one attempt.
+    pub retried: u64,
+    /// Different answers (status and body).
+    pub distinct_answers: u64,
+    /// What happened in each second.
+    pub series: Vec<Second>,
+    /// Where the time went in the server, from the requests that were traced; `None` without traces.
+    pub waits: Option<Waits>,
+    /// The rows in the end, for up to ten rows: balance, value, or seats left.
+    pub final_values: BTreeMap<String, i64>,
+    /// How the load generator did.
+    pub generator: Generator,
+}
+
+/// Latencies, in µs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// From when the request was intended (open loop), or from when it was sent (closed loop, which cannot see the
+    /// requests that a stalled server kept from being sent).
+    pub from_intended: bool,
+    /// Median.
+    pub p50_us: u64,
+    /// 90 of 100 are at most this.
+    pub p90_us: u64,
+    /// 99 of 100.
+    pub p99_us: u64,
+    /// 999 of 1000.
+    pub p999_us: u64,
+    /// The longest.
+    pub max_us: u64,
+    /// The distribution: how many were above the bucket before and at most `up_to_us`. Buckets grow by about a
+    /// tenth; empty ones are left out.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A bucket of a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Its upper bound, in µs.
+    pub up_to_us: u64,
+    /// Latencies in it.
+    pub count: u64,
+}
+
+/// A second of a round, by when answers came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    /// Requests done.
+    pub done: u64,
+    /// Requests refused by the state.
+    pub refused: u64,
+    /// Gave up, unknown, or unexpected.
+    pub other: u64,
+    /// Requests that took more than one attempt.
+    pub retried: u64,
+    /// Median latency, in µs.
+    pub p50_us: u64,
+    /// 99th percentile of latency, in µs.
+    pub p99_us: u64,
+}
+
+/// Where a request's time went, as means over the traced requests, in µs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// Requests that were traced.
+    pub traced: u64,
+    /// Waiting for the row's turn and a pooled connection.
+    pub pool_us: f64,
+    /// In statements beyond the fastest time of each: mostly waiting for locks of PostgreSQL.
+    pub locks_us: f64,
+    /// In statements, up to the fastest time of each: round trip and work.
+    pub statements_us: f64,
+    /// In COMMIT: making it durable.
+    pub commit_us: f64,
+}
+
+/// How the load generator did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Generator {
+    /// Its CPU time, as a share of all cores that it may use.
+    pub cpu_share: f64,
+    /// 99th percentile of how late it was itself: to send what was due while a client was free, in µs.
+    pub late_p99_us: u64,
+    /// Why the figures are its own limit and not the server's, in plain words.
+    pub limited: Option<String>,
+}
+
+impl ApproachResult {
+    /// How often an anomaly was found, over all rounds.
+    #[must_use]
+    pub fn count(&self, anomaly: Anomaly) -> u64 {
+        self.rounds.iter().map(|round| round.judgement.count(anomaly)).sum()
+    }
+
+    /// The median of a figure over the rounds, and its spread.
+    #[must_use]
+    pub fn spread(&self, figure: impl Fn(&Round) -> f64) -> Spread {
+        Spread::of(self.rounds.iter().map(figure).collect())
+    }
+}
+
+/// A figure that was measured several times.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// The smallest.
+    pub min: f64,
+    /// The median; the mean of the middle two of an even number.
+    pub median: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// The spread of these; all `NaN` if there are none.
+    #[must_use]
+    pub fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let middle = figures.len() / 2;
+        let median = match figures.len() {
+            0 => f64::NAN,
+            count if count % 2 == 1 => figures[middle],
+            _ => f64::midpoint(figures[middle - 1], figures[middle]),
+        };
+        let end = |figure: Option<&f64>| figure.copied().unwrap_or(f64::NAN);
+        Self { min: end(figures.first()), median, max: end(figures.last()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judgement::{Counts, Finding, Witness};
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_claim_and_evidence() {
+        let good = Judgement { counts: Counts { done: 1, ..Counts::default() }, ..Judgement::default() };
+        let witness = Witness { operations: Vec::new(), explanation: String::new() };
+        let finding = Finding { anomaly: Anomaly::LostUpdate, count: 1, witness };
+        let bad = Judgement { findings: vec![finding], ..good.clone() };
+        let open = Judgement { undecided: vec!["open".to_owned()], ..good.clone() };
+        let gave_up = Judgement { counts: Counts { not_done: 9, ..Counts::default() }, ..Judgement::default() };
+        assert_eq!(Verdict::of(&gave_up, ClaimFound::Safe, 1), Verdict::NoEvidence);
+        let table = [
+            (ClaimFound::Safe, 1, Verdict::Correct, Verdict::ClaimFailed),
+            (ClaimFound::Safe, 2, Verdict::Correct, Verdict::ClaimFailed),
+            (ClaimFound::SafeOnOneServer, 1, Verdict::Correct, Verdict::ClaimFailed),
+            (ClaimFound::SafeOnOneServer, 2, Verdict::HeldThisTime, Verdict::BrokenAsClaimed),
+            (ClaimFound::Broken, 1, Verdict::HeldThisTime, Verdict::BrokenAsClaimed),
+        ];
+        for (claim, servers, held, broke) in table {
+            assert_eq!(Verdict::of(&good, claim, servers), held, "{claim:?} on {servers}");
+            assert_eq!(Verdict::of(&bad, claim, servers), broke, "{claim:?} on {servers}");
+            assert_eq!(Verdict::of(&open, claim, servers), Verdict::Undecided, "{claim:?} on {servers}");
+        }
+    }
+
+    #[test]
+    fn a_spread_has_its_median_in_the_middle() {
+        let table =
+            [(vec![3.0], (3.0, 3.0, 3.0)), (vec![9.0, 1.0, 2.0], (1.0, 2.0, 9.0)), (vec![4.0, 2.0], (2.0, 3.0, 4.0))];
+        for (figures, (min, median, max)) in table {
+            assert_eq!(Spread::of(figures), Spread { min, median, max });
+        }
+        assert!(Spread::of(Vec::new()).median.is_nan());
+    }
+}
