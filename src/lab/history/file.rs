@@ -315,24 +315,24 @@ impl<R: BufRead> Reader<R> {
             None => match self.read_line()? {
                 None => return Ok(None),
                 Some(Line::Start { start }) => start,
-                Some(_) => return Err(self.wrong("expected a line with \"start\", which begins a round")),
+                Some(_) => return Err(self.wrong(&"expected a line with \"start\", which begins a round")),
             },
         };
         if start.format != FORMAT {
-            return Err(self.wrong(format!("format: expected {FORMAT}, found {}", start.format)));
+            return Err(self.wrong(&format!("format: expected {FORMAT}, found {}", start.format)));
         }
         let before = self.state(start.rows)?;
         let mut history = History { title: start.title, before, operations: Vec::new(), after: None };
         loop {
             match self.read_line()? {
                 Some(Line::Operation(line)) => {
-                    let operation = line.operation().map_err(|reason| self.wrong(reason))?;
+                    let operation = line.operation().map_err(|reason| self.wrong(&reason))?;
                     history.operations.push(operation);
                 }
                 Some(Line::End { end }) => {
                     let found = history.operations.len() as u64;
                     if end.operations != found {
-                        return Err(self.wrong(format!("operations: expected {found}, found {}", end.operations)));
+                        return Err(self.wrong(&format!("operations: expected {found}, found {}", end.operations)));
                     }
                     history.after = end.rows.map(|rows| self.state(rows)).transpose()?;
                     return Ok(Some(Read { history, finished: true }));
@@ -355,7 +355,7 @@ impl<R: BufRead> Reader<R> {
                 return Ok(None);
             }
             if read == LINE_MAX {
-                return Err(self.wrong(format!("longer than {LINE_MAX} bytes")));
+                return Err(self.wrong(&format!("longer than {LINE_MAX} bytes")));
             }
             if self.buffer.trim_ascii().is_empty() {
                 continue;
@@ -364,7 +364,7 @@ impl<R: BufRead> Reader<R> {
                 Ok(line) => Ok(Some(line)),
                 // The run was killed while it wrote its last line.
                 Err(_) if !self.buffer.ends_with(b"\n") => Ok(None),
-                Err(error) => Err(self.wrong(error)),
+                Err(error) => Err(self.wrong(&error)),
             };
         }
     }
@@ -384,28 +384,27 @@ impl<R: BufRead> Reader<R> {
         match serde_json::from_slice(&self.buffer) {
             Ok(Around { start: Some(start), end: None }) => Ok(Line::Start { start }),
             Ok(Around { start: None, end: Some(end) }) => Ok(Line::End { end }),
-            Ok(_) => Err(error),
             // What is wrong inside a start or an end says more than that it is no operation.
             Err(inside) if self.buffer.starts_with(b"{\"start\"") || self.buffer.starts_with(b"{\"end\"") => {
                 Err(inside)
             }
-            Err(_) => Err(error),
+            Ok(_) | Err(_) => Err(error),
         }
     }
 
     fn state(&self, lines: Vec<RowLine>) -> Result<State, ReadError> {
         let mut state = State::new();
         for RowLine { row, value, version, mut bookings } in lines {
-            let parsed: Row = row.parse().map_err(|error| self.wrong(format!("rows: {error}, found {row:?}")))?;
+            let parsed: Row = row.parse().map_err(|error| self.wrong(&format!("rows: {error}, found {row:?}")))?;
             bookings.sort_unstable();
             if state.insert(parsed, RowState { seen: Seen { value, version }, bookings }).is_some() {
-                return Err(self.wrong(format!("rows: {row} is there twice")));
+                return Err(self.wrong(&format!("rows: {row} is there twice")));
             }
         }
         Ok(state)
     }
 
-    fn wrong(&self, reason: impl ToString) -> ReadError {
+    fn wrong(&self, reason: &impl ToString) -> ReadError {
         ReadError::Line { line: self.line, reason: reason.to_string() }
     }
 }
