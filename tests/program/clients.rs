@@ -1,11 +1,13 @@
-//! Other people's clients, run for real as the README says: wrk with our Lua scripts, and the Go tester.
+//! Other people's clients, run for real as the README says: wrk with our Lua scripts, the Go tester, k6 and Locust.
 //!
 //! They are installed by `scripts/setup.sh test`; without them these tests fail, and say so.
 
 use std::process::Command;
+use std::time::Duration;
 
 use concurrency_lab::strategy::{Approach, Claim};
 use strum::IntoEnumIterator;
+use tokio::time::timeout;
 
 use crate::common::{directory, repository};
 use crate::served::{Served, run_to_end};
@@ -66,10 +68,10 @@ async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory(
         let asked = std::time::Instant::now();
         let health = server.get("/healthz").await.expect("an answer under load");
         assert_eq!(health["status"], "ok");
-        assert!(asked.elapsed() < std::time::Duration::from_secs(1), "/healthz took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(1), "/healthz took {:?}", asked.elapsed());
         healthy += 1;
         peak_mb = peak_mb.max(server.resident_mb());
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (code, output, errors) = load.await.expect("wrk");
     assert_eq!(code, Some(0), "{output}{errors}");
@@ -99,4 +101,78 @@ async fn the_go_tester_agrees_with_the_run() {
         assert_eq!(output.matches(" SUCCESS  ").count(), right, "all but the broken ones: {output}");
         assert!(std::fs::read_to_string(log).expect("its log").contains("naive"));
     }
+}
+
+/// The mixed scenario by k6 on an approach: its exit code, and all that it says.
+async fn k6(server: &Served, approach: Approach, think_time_ms: u32) -> (Option<i32>, String) {
+    let base_url = format!("BASE_URL={}/approach/{approach}", server.url);
+    let think_time = format!("THINK_TIME_MS={think_time_ms}");
+    python_program("k6", &["run", "--no-usage-report", "-e", &base_url, "-e", &think_time, "clients/k6/mixed.js"]).await
+}
+
+/// The same by Locust.
+async fn locust(server: &Served, approach: Approach, think_time_ms: u32) -> (Option<i32>, String) {
+    let host = format!("{}/approach/{approach}", server.url);
+    let think_time = think_time_ms.to_string();
+    let file = ["-f", "clients/locust/locustfile.py", "--headless"];
+    python_program("locust", &[&file[..], &["--host", &host, "--think-time-ms", &think_time]].concat()).await
+}
+
+/// One of those that `scripts/setup.sh test` installs with pip, from the top of the repository as in the README.
+async fn python_program(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let program = repository().join("target/python/bin").join(name);
+    assert!(program.exists(), "{name} is not installed; scripts/setup.sh test installs it");
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).current_dir(repository()).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    // They end by themselves, within seconds or at a limit of their own of some two minutes.
+    let output = timeout(Duration::from_mins(4), command.output()).await.expect("an end in time").expect("a process");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// What the mixed scenario must leave.
+async fn expect_right_balances(server: &Served) {
+    for (user, balance) in [(1, 1500), (2, 1250), (3, 1000)] {
+        assert_eq!(
+            server.get(&format!("/balance/{user}")).await.expect("a balance")["balance"],
+            balance,
+            "user {user}"
+        );
+    }
+}
+
+/// Far more than a request takes: whoever reads in that time decides on the same balance.
+const THINK_TIME_MS: u32 = 20;
+
+#[tokio::test]
+async fn k6_finds_a_safe_approach_right_and_a_broken_one_wrong() {
+    let directory = directory();
+    let server = Served::start(directory.path(), &[]);
+    let (code, said) = k6(&server, Approach::Pessimistic, 0).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("600 complete and 0 interrupted iterations"), "{said}");
+    expect_right_balances(&server).await;
+    let (code, said) = k6(&server, Approach::Naive, THINK_TIME_MS).await;
+    assert_eq!(code, Some(99), "a threshold was missed: {said}");
+    assert!(said.contains("a lost update") && said.contains("thresholds on metrics"), "{said}");
+    // Before the load, and not by a threshold: what cannot be tested.
+    let (code, said) = k6(&server, Approach::UniqueConstraint, 0).await;
+    assert!(code != Some(0) && code != Some(99) && said.contains("501"), "{code:?}: {said}");
+}
+
+#[tokio::test]
+async fn locust_finds_a_safe_approach_right_and_a_broken_one_wrong() {
+    let directory = directory();
+    let server = Served::start(directory.path(), &[]);
+    let (code, said) = locust(&server, Approach::Pessimistic, 0).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no update was lost: 600 changes were made"), "{said}");
+    expect_right_balances(&server).await;
+    let (code, said) = locust(&server, Approach::Naive, THINK_TIME_MS).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("lost update: user"), "{said}");
+    let (code, said) = locust(&server, Approach::UniqueConstraint, 0).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot start") && said.contains("501"), "{said}");
 }

@@ -23,7 +23,7 @@ const TIME_LIMIT: Duration = Duration::from_mins(6);
 
 #[tokio::test]
 async fn the_server_answers_generated_requests_as_documented() {
-    let program = repository().join("target/fuzz/bin/schemathesis");
+    let program = repository().join("target/python/bin/schemathesis");
     assert!(program.exists(), "schemathesis is not installed; scripts/setup.sh test installs it");
     let (data, scratch) = (directory(), directory());
     let server = Served::start(data.path(), &[]);
