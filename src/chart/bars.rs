@@ -1,0 +1,101 @@
+//! Horizontal bars, each with the spread of its figure as a whisker.
+
+use maud::{Markup, html};
+
+use super::scale::Scale;
+use super::{Caption, ROW, WIDTH, bottom_axis, label, label_room, px, svg, width_of};
+
+/// The chart.
+#[derive(Debug, Clone)]
+pub struct Bars {
+    /// What it is.
+    pub caption: Caption,
+    /// Of the figures.
+    pub unit: String,
+    /// From the top.
+    pub bars: Vec<Bar>,
+}
+
+/// A bar.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    /// Whose.
+    pub label: String,
+    /// What it shows, or why it shows nothing.
+    pub figure: Result<Figure, String>,
+}
+
+/// What a bar shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Its length.
+    pub value: f64,
+    /// From where to where its whisker goes; none where both are the same.
+    pub range: (f64, f64),
+    /// What stands at its end.
+    pub text: String,
+}
+
+impl Bars {
+    /// The drawing.
+    #[must_use]
+    pub fn draw(&self) -> Markup {
+        let figures = || self.bars.iter().filter_map(|bar| bar.figure.as_ref().ok());
+        let left = label_room(self.bars.iter().map(|bar| bar.label.as_str()));
+        let right = figures().map(|figure| width_of(&figure.text)).fold(0.0, f64::max) + 14.0;
+        let longest = figures().map(|figure| figure.value.max(figure.range.1)).fold(0.0, f64::max);
+        let scale = Scale::from_zero(longest).onto(left, WIDTH - right);
+        let bottom = super::as_f64(self.bars.len()) * ROW + 6.0;
+        let content = html! {
+            (bottom_axis(&scale, 0.0, bottom, &self.unit))
+            @for (index, bar) in self.bars.iter().enumerate() { (row(bar, &scale, left, super::as_f64(index) * ROW)) }
+        };
+        svg(&self.caption, WIDTH, bottom + 36.0, &content)
+    }
+}
+
+fn row(bar: &Bar, scale: &Scale, left: f64, top: f64) -> Markup {
+    let middle = top + ROW / 2.0;
+    html! {
+        (label(&bar.label, left - 8.0, middle + 4.0, "label end"))
+        @match &bar.figure {
+            Err(why) => text.note x=(px(left + 4.0)) y=(px(middle + 4.0)) { (why) },
+            Ok(Figure { value, range: (low, high), text }) => {
+                rect.bar x=(px(left)) y=(px(top + 5.0)) width=(px(scale.at(*value) - left)) height=(px(ROW - 10.0)) {}
+                @if high > low { (whisker(scale.at(*low), scale.at(*high), middle)) }
+                text.value x=(px(scale.at(value.max(*high)) + 7.0)) y=(px(middle + 4.0)) { (text) }
+            }
+        }
+    }
+}
+
+fn whisker(low: f64, high: f64, middle: f64) -> Markup {
+    let (top, bottom) = (px(middle - 4.0), px(middle + 4.0));
+    html! {
+        path.whisker d={ "M" (px(low)) " " (px(middle)) "H" (px(high))
+            "M" (px(low)) " " (top) "V" (bottom) "M" (px(high)) " " (top) "V" (bottom) } {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(figure: Result<Figure, String>) -> String {
+        let bar = Bar { label: "pessimistic".to_owned(), figure };
+        Bars { caption: Caption::default(), unit: "req/s".to_owned(), bars: vec![bar] }.draw().into_string()
+    }
+
+    #[test]
+    fn a_bar_without_a_figure_says_why() {
+        let drawn = bar(Err("broken".to_owned()));
+        assert!(drawn.contains(">broken</text>") && !drawn.contains("<rect"), "{drawn}");
+    }
+
+    #[test]
+    fn a_figure_measured_once_has_no_whisker() {
+        let figure = |low, high| Ok(Figure { value: 100.0, range: (low, high), text: "100".to_owned() });
+        assert!(!bar(figure(100.0, 100.0)).contains("whisker"));
+        assert!(bar(figure(90.0, 110.0)).contains("whisker"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Latencies on a logarithmic axis: for each row the shape of the distribution, and marks at its percentiles.
+//!
+//! A mean hides what a tail does to people; a bar hides that a distribution has two humps. The marks differ in shape, and
+//! stand on the line that goes from the median to the longest.
+
+use maud::{Markup, html};
+
+use super::scale::Scale;
+use super::{Caption, WIDTH, as_f64, bottom_axis, label, label_room, px, svg, width_of};
+
+/// From one row to the next.
+const ROW: f64 = 36.0;
+
+/// Height of the shape's highest place.
+const SHAPE: f64 = 20.0;
+
+/// Buckets grow by about a tenth; where the one before is left out, one is taken to begin this far below its end.
+const BUCKET: f64 = 1.1;
+
+/// The chart.
+#[derive(Debug, Clone)]
+pub struct Distributions {
+    /// What it is.
+    pub caption: Caption,
+    /// Of the values.
+    pub unit: String,
+    /// What the marks are, such as p50, ascending.
+    pub marks: Vec<String>,
+    /// From the top.
+    pub rows: Vec<Row>,
+}
+
+/// One distribution.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Whose.
+    pub label: String,
+    /// Upper bounds, ascending, and how many there are in each bucket.
+    pub buckets: Vec<(f64, u64)>,
+    /// The values of the marks.
+    pub marks: Vec<f64>,
+}
+
+impl Distributions {
+    /// The drawing.
+    #[must_use]
+    pub fn draw(&self) -> Markup {
+        let left = label_room(self.rows.iter().map(|row| row.label.as_str()));
+        let values = || {
+            let buckets = self.rows.iter().flat_map(|row| row.buckets.iter().map(|(bound, _)| *bound));
+            buckets.chain(self.rows.iter().flat_map(|row| row.marks.iter().copied())).filter(|value| *value > 0.0)
+        };
+        let scale = Scale::log(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+        let scale = scale.onto(left, WIDTH - 16.0);
+        let (top, bottom) = (26.0, 26.0 + as_f64(self.rows.len()) * ROW + 6.0);
+        let content = html! {
+            (self.legend(left))
+            (bottom_axis(&scale, top, bottom, &self.unit))
+            @for (index, row) in self.rows.iter().enumerate() {
+                @let base = top + as_f64(index) * ROW + ROW - 8.0;
+                (label(&row.label, left - 8.0, base, "label end"))
+                line.base x1=(px(left)) x2=(px(WIDTH - 16.0)) y1=(px(base)) y2=(px(base)) {}
+                path.shape d=(shape(&row.buckets, &scale, base)) {}
+                (marks(&row.marks, &scale, base))
+            }
+        };
+        svg(&self.caption, WIDTH, bottom + 36.0, &content)
+    }
+
+    fn legend(&self, left: f64) -> Markup {
+        let mut x = left + 4.0;
+        html! {
+            @for (kind, name) in self.marks.iter().enumerate() {
+                (mark(kind, x, 10.0))
+                text.legend x=(px(x + 8.0)) y="14" { (name) }
+                @let () = x += width_of(name) + 26.0;
+            }
+        }
+    }
+}
+
+/// The outline of a histogram whose areas are the counts: on a logarithmic axis, count by ratio.
+fn shape(buckets: &[(f64, u64)], scale: &Scale, base: f64) -> String {
+    let mut steps = Vec::with_capacity(buckets.len());
+    let mut before = 0.0;
+    for &(bound, count) in buckets.iter().filter(|(bound, _)| *bound > 0.0) {
+        let from = f64::max(before, bound / BUCKET);
+        #[expect(clippy::cast_precision_loss, reason = "drawings: counts beyond 2^53 differ by less than a pixel")]
+        let density = count as f64 / (bound / from).ln().max(1e-3);
+        steps.push((from, bound, density));
+        before = bound;
+    }
+    let peak = steps.iter().map(|(_, _, density)| *density).fold(0.0, f64::max);
+    let step = |(from, to, density): (f64, f64, f64)| {
+        let height = px(base - SHAPE * density / peak);
+        format!("M{} {b}V{height}H{}V{b}Z", px(scale.at(from)), px(scale.at(to)), b = px(base))
+    };
+    steps.into_iter().map(step).collect()
+}
+
+fn marks(values: &[f64], scale: &Scale, base: f64) -> Markup {
+    let places = || values.iter().map(|value| scale.at(*value));
+    html! {
+        @if let (Some(first), Some(last)) = (places().next(), places().next_back()) {
+            line.reach x1=(px(first)) x2=(px(last)) y1=(px(base)) y2=(px(base)) {}
+        }
+        // The median last, on top of the others where they are close.
+        @for (kind, x) in places().enumerate().collect::<Vec<_>>().into_iter().rev() { (mark(kind, x, base)) }
+    }
+}
+
+/// A mark: full and hollow circle, full and hollow diamond, a stroke.
+fn mark(kind: usize, x: f64, y: f64) -> Markup {
+    let diamond = |radius: f64| format!("M{} {}l{r} {r}l-{r} {r}l-{r} -{r}Z", px(x), px(y - radius), r = px(radius));
+    html! {
+        @match kind {
+            0 => circle.mark.full cx=(px(x)) cy=(px(y)) r="4" {},
+            1 => circle.mark.hollow cx=(px(x)) cy=(px(y)) r="3.2" {},
+            2 => path.mark.full d=(diamond(4.6)) {},
+            3 => path.mark.hollow d=(diamond(4.2)) {},
+            _ => line.mark.hollow x1=(px(x)) x2=(px(x)) y1=(px(y - 5.0)) y2=(px(y + 5.0)) {},
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_as_high_where_twice_as_wide_holds_twice_as_many() {
+        let scale = Scale::log(1.0, 100.0).onto(0.0, 200.0);
+        // Ratios of 1.05 and 1.1: the second holds about twice as many.
+        let path = shape(&[(10.0, 0), (10.5, 488), (11.55, 953)], &scale, 100.0);
+        let heights: Vec<&str> = path.split('V').skip(1).step_by(2).filter_map(|part| part.split('H').next()).collect();
+        assert_eq!(heights, ["100", "80", "80"], "{path}");
+    }
+
+    #[test]
+    fn nothing_measured_is_nothing_drawn() {
+        let row = Row { label: "naive".to_owned(), buckets: Vec::new(), marks: vec![0.0; 5] };
+        let marks = ["p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
+        let chart = Distributions { caption: Caption::default(), unit: "ms".to_owned(), marks, rows: vec![row] };
+        let drawn = chart.draw().into_string();
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+    }
+}
