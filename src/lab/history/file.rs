@@ -7,10 +7,10 @@
 
 use std::io::{self, BufRead, Write};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{History, Operation, Outcome, Reason, Request, RowState, Seen, State, Title};
+use super::lines::{End, Line, OperationLine, RowLine, Start, row_lines};
+use super::{History, RowState, Seen, State, Title};
 use crate::domain::Row;
 
 /// The version of the format, in each start line. A reader refuses others.
@@ -18,112 +18,6 @@ pub const FORMAT: u32 = 1;
 
 /// Longest line that is read, in bytes: a start line with a thousand rows has about 60 KB.
 const LINE_MAX: usize = 4 << 20;
-
-/// A line.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Line {
-    /// An operation that ended.
-    Operation(OperationLine),
-    /// A round begins.
-    Start {
-        /// What it is.
-        start: Start,
-    },
-    /// A round has ended.
-    End {
-        /// What it left.
-        end: End,
-    },
-}
-
-/// The beginning of a round.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Start {
-    /// 1.
-    pub format: u32,
-    /// What the round is.
-    pub title: Title,
-    /// The rows before the first operation.
-    pub rows: Vec<RowLine>,
-}
-
-/// The end of a round.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct End {
-    /// Operations in the round; a reader that counts others has a damaged file.
-    pub operations: u64,
-    /// The rows after the last operation; null if they could not be read.
-    pub rows: Option<Vec<RowLine>>,
-}
-
-/// A row as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RowLine {
-    /// Which: `users/1`, `events/1`, `counters/1`.
-    pub row: String,
-    /// Its balance, value, or number of seats left.
-    pub value: i64,
-    /// Its version, if the target reports one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<i64>,
-    /// Of an event: the users of its bookings, one entry a booking.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bookings: Vec<i64>,
-}
-
-/// How an operation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ended {
-    /// The change was made.
-    Done,
-    /// The state refused it, for `reason`.
-    Refused,
-    /// Certainly not made.
-    NotDone,
-    /// Made or not.
-    Unknown,
-    /// An answer that a valid request must never get.
-    Unexpected,
-}
-
-/// One operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OperationLine {
-    /// Its number in the round, from 0.
-    pub id: u64,
-    /// Who asked; a client has one operation at a time.
-    pub client: u32,
-    /// What was asked.
-    pub request: Request,
-    /// When it was meant to be sent, in ns from the start of the round; in an open loop only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intended_ns: Option<u64>,
-    /// When it was sent.
-    pub invoked_ns: u64,
-    /// When the whole answer was there, or nothing more was waited for.
-    pub returned_ns: u64,
-    /// The status of the answer; null without one.
-    pub status: Option<u16>,
-    /// The body of the answer, or why there is none.
-    pub body: String,
-    /// Attempts that the target reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<u32>,
-    /// How it ended.
-    pub outcome: Ended,
-    /// Why it was refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Reason>,
-    /// Of one that was done: its rows afterwards, as far as the answer tells.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rows: Vec<RowLine>,
-}
 
 /// Why a history cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -139,107 +33,6 @@ pub enum ReadError {
         /// What is wrong.
         reason: String,
     },
-}
-
-/// The rows of a state as lines.
-#[must_use]
-pub fn row_lines(state: &State) -> Vec<RowLine> {
-    state
-        .iter()
-        .map(|(row, RowState { seen, bookings })| RowLine {
-            row: row.to_string(),
-            value: seen.value,
-            version: seen.version,
-            bookings: bookings.clone(),
-        })
-        .collect()
-}
-
-impl OperationLine {
-    /// The line of an operation, with what was answered literally.
-    #[must_use]
-    pub fn new(
-        operation: &Operation,
-        intended_ns: Option<u64>,
-        status: Option<u16>,
-        body: String,
-        attempts: Option<u32>,
-    ) -> Self {
-        let &Operation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
-        let (outcome, reason, rows) = match outcome {
-            Outcome::Done(seen) => {
-                let effects = request.effects();
-                let told = effects.iter().zip(seen).filter_map(|((row, _), seen)| Some((*row, seen?)));
-                let line = |(row, seen): (Row, Seen)| RowLine {
-                    row: row.to_string(),
-                    value: seen.value,
-                    version: seen.version,
-                    bookings: Vec::new(),
-                };
-                (Ended::Done, None, told.map(line).collect())
-            }
-            Outcome::Refused(reason) => (Ended::Refused, Some(reason), Vec::new()),
-            Outcome::NotDone => (Ended::NotDone, None, Vec::new()),
-            Outcome::Unknown => (Ended::Unknown, None, Vec::new()),
-            Outcome::Unexpected => (Ended::Unexpected, None, Vec::new()),
-        };
-        Self {
-            id,
-            client,
-            request,
-            intended_ns,
-            invoked_ns,
-            returned_ns,
-            status,
-            body,
-            attempts,
-            outcome,
-            reason,
-            rows,
-        }
-    }
-
-    fn operation(&self) -> Result<Operation, String> {
-        if self.returned_ns < self.invoked_ns {
-            return Err(format!(
-                "returned_ns: expected {} (invoked_ns) or later, found {}",
-                self.invoked_ns, self.returned_ns
-            ));
-        }
-        if let Request::Transfer { from, to, amount } = self.request
-            && (from == to || amount < 1)
-        {
-            return Err("request: expected two users and an amount from 1".to_owned());
-        }
-        let outcome = match (self.outcome, self.reason) {
-            (Ended::Done, None) => self.done()?,
-            (Ended::Refused, Some(reason)) => Outcome::Refused(reason),
-            (Ended::NotDone, None) => Outcome::NotDone,
-            (Ended::Unknown, None) => Outcome::Unknown,
-            (Ended::Unexpected, None) => Outcome::Unexpected,
-            (Ended::Refused, None) => return Err("reason: expected one with the outcome refused".to_owned()),
-            (_, Some(_)) => return Err("reason: expected only with the outcome refused".to_owned()),
-        };
-        if self.outcome != Ended::Done && !self.rows.is_empty() {
-            return Err("rows: expected only with the outcome done".to_owned());
-        }
-        let &Self { id, client, request, invoked_ns, returned_ns, .. } = self;
-        Ok(Operation { id, client, request, invoked_ns, returned_ns, outcome })
-    }
-
-    fn done(&self) -> Result<Outcome, String> {
-        let effects = self.request.effects();
-        let mut seen = [None; 2];
-        for line in &self.rows {
-            let row: Row = line.row.parse().map_err(|error| format!("rows: {error}, found {:?}", line.row))?;
-            let at = effects.iter().position(|(changed, _)| *changed == row);
-            let at = at.ok_or_else(|| format!("rows: {row} is not a row of its request"))?;
-            if seen[at].replace(Seen { value: line.value, version: line.version }).is_some() {
-                return Err(format!("rows: {row} is there twice"));
-            }
-        }
-        Ok(Outcome::Done(seen))
-    }
 }
 
 /// Writes one line.

@@ -1,12 +1,13 @@
 //! Histories: everything that the clients of one round asked and heard, and the state before and after.
 //!
-//! A history is what the [`super::referee`] judges, and nothing else is: a run writes it to a file ([`file`]) while it
+//! A history is what the [`super::referee`] judges, and nothing else is: a run writes it to a file ([`mod@file`], [`lines`]) while it
 //! goes on, and judges what it reads back from there, so `check` on the same file must say the same.
 //!
 //! A *row* has one number that operations change: a user's balance, a counter's value, the seats that an event has left. Where
 //! the target reports versions, each change of a row raises its version by 1, which puts its writes in order.
 
 pub mod file;
+pub mod lines;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +60,7 @@ impl Request {
         match *self {
             Self::Balance { user, amount } => Effects::one(Row::User(user), amount),
             Self::Transfer { from, to, amount } => {
-                Effects { rows: [(Row::User(from), -amount), (Row::User(to), amount)], count: 2 }
+                Effects { rows: [(Row::User(from), amount.saturating_neg()), (Row::User(to), amount)], count: 2 }
             }
             Self::Booking { event, .. } => Effects::one(Row::Event(event), -1),
             Self::Increment { counter } => Effects::one(Row::Counter(counter), 1),
@@ -136,6 +137,14 @@ pub enum Outcome {
     Unknown,
     /// An answer that a valid request must never get: a 500, a 4xx other than a refusal, a success that cannot be read.
     Unexpected,
+}
+
+impl Outcome {
+    /// Whether it may have been done or not. An answer that should not be says nothing of that either.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Unexpected)
+    }
 }
 
 /// One operation of one client. Times are in ns of one clock, from the start of the round.

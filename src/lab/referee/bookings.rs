@@ -1,0 +1,152 @@
+//! Bookings: who has a seat of which event, by the rows before and after and by the answers between.
+//!
+//! The seats that an event has left are a number like any other, which [`super::chain`] follows. What is left to say is about
+//! the rows: one a user at most, none lost, none that nobody asked for, and as many as were taken from the seats.
+
+use rustc_hash::FxHashMap;
+
+use super::docket::{Docket, NONE};
+use super::tally::Tally;
+use crate::lab::history::{Outcome, Request};
+use crate::lab::judgement::Anomaly;
+
+/// The bookings of one event by one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Seats {
+    /// Rows before.
+    pub before: u32,
+    /// Bookings that were acknowledged.
+    pub done: u32,
+    /// One of those.
+    pub done_by: u32,
+    /// Bookings of unknown outcome.
+    unknown: u32,
+    /// The first of those to be called: no other can explain more, for none has to be done by any time.
+    pub unknown_by: u32,
+    /// Rows after.
+    after: u32,
+}
+
+const NO_SEATS: Seats = Seats { before: 0, done: 0, done_by: NONE, unknown: 0, unknown_by: NONE, after: 0 };
+
+/// All bookings, by event (its row's number) and user.
+#[derive(Debug, Default)]
+pub struct Bookings {
+    by_user: FxHashMap<(u32, i64), Seats>,
+}
+
+impl Bookings {
+    /// Gathers the bookings, and names the double ones that the answers tell of.
+    pub fn gather(docket: &Docket<'_>, tally: &mut Tally) -> Self {
+        let mut bookings = Self::default();
+        for (row, known) in (0..).zip(&docket.rows) {
+            for &user in &known.before.bookings {
+                bookings.seats(row, user).before += 1;
+            }
+            for &user in known.after.iter().flat_map(|after| &after.bookings) {
+                bookings.seats(row, user).after += 1;
+            }
+        }
+        for (at, operation) in (0..).zip(&docket.history.operations) {
+            let Request::Booking { event, user } = operation.request else { continue };
+            if !docket.takes_part(at) {
+                continue;
+            }
+            let seats = bookings.seats(docket.rows_of[at as usize][0], user);
+            match operation.outcome {
+                Outcome::Done(_) => {
+                    if seats.before + seats.done > 0 {
+                        let earlier = (seats.done > 0).then_some(seats.done_by);
+                        tally.add(docket.history, Anomaly::DoubleBooking, 1, &[earlier, Some(at)], || {
+                            format!("user {user} has booked events/{event} twice")
+                        });
+                    }
+                    (seats.done, seats.done_by) = (seats.done + 1, at);
+                }
+                Outcome::Unknown | Outcome::Unexpected => {
+                    let called = |at: u32| docket.operation(at).invoked_ns;
+                    seats.unknown += 1;
+                    if seats.unknown_by == NONE || called(at) < called(seats.unknown_by) {
+                        seats.unknown_by = at;
+                    }
+                }
+                Outcome::Refused(_) | Outcome::NotDone => {}
+            }
+        }
+        bookings
+    }
+
+    fn seats(&mut self, row: u32, user: i64) -> &mut Seats {
+        self.by_user.entry((row, user)).or_insert(NO_SEATS)
+    }
+
+    /// What is known of a user's seats.
+    pub fn of(&self, row: u32, user: i64) -> Seats {
+        self.by_user.get(&(row, user)).copied().unwrap_or(NO_SEATS)
+    }
+
+    /// Whether a booking of unknown outcome may have been made: nobody has two, and the rows in the end show it.
+    pub fn may_be_made(&self, docket: &Docket<'_>, at: u32) -> bool {
+        let Request::Booking { user, .. } = docket.operation(at).request else { return true };
+        let row = docket.rows_of[at as usize][0];
+        let seats = self.of(row, user);
+        seats.before + seats.done == 0 && seats.unknown_by == at && (docket.row(row).after.is_none() || seats.after > 0)
+    }
+
+    /// Compares the rows in the end with what was asked for.
+    pub fn compare(&self, docket: &Docket<'_>, tally: &mut Tally) {
+        // In order, so that equal histories get equal judgements.
+        let mut by_user: Vec<_> = self.by_user.iter().collect();
+        by_user.sort_unstable_by_key(|(key, _)| **key);
+        for (&(row, user), seats) in by_user {
+            let known = docket.row(row);
+            if known.after.is_none() {
+                continue;
+            }
+            let (event, expected) = (known.row, seats.before + seats.done);
+            let by = (seats.done > 0).then_some(seats.done_by);
+            if seats.after < expected {
+                tally.add(docket.history, Anomaly::LostWrite, u64::from(expected - seats.after), &[by], || {
+                    format!(
+                        "{event} should have {expected} bookings of user {user} in the end, and has {}",
+                        seats.after
+                    )
+                });
+            }
+            if seats.after > expected + seats.unknown {
+                let strange = u64::from(seats.after - expected - seats.unknown);
+                tally.add(docket.history, Anomaly::UnexplainedWrite, strange, &[by], || {
+                    format!("user {user} has {} bookings of {event} in the end, and asked for fewer", seats.after)
+                });
+            }
+            // Those that the answers told of are counted already.
+            if seats.after > 1 && seats.after > expected {
+                let doubled = u64::from(seats.after - expected.max(1));
+                tally.add(docket.history, Anomaly::DoubleBooking, doubled, &[by], || {
+                    format!("user {user} has {} bookings of {event} in the end", seats.after)
+                });
+            }
+        }
+        for known in &docket.rows {
+            let Some(after) = known.after else { continue };
+            let (event, left) = (known.row, i128::from(after.seen.value));
+            let rows = |bookings: &Vec<i64>| i128::try_from(bookings.len()).unwrap_or(i128::MAX);
+            if !matches!(event, crate::domain::Row::Event(_)) {
+                continue;
+            }
+            let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);
+            let booked = rows(&after.bookings);
+            if capacity - booked != left {
+                tally.add(docket.history, Anomaly::Miscount, 1, &[], || {
+                    format!("{event} has {booked} bookings of {capacity} seats in the end, and counts {left} left")
+                });
+            }
+            if booked > capacity && booked > rows(&known.before.bookings) && !tally.has(Anomaly::Oversell) {
+                let count = u64::try_from(booked - capacity).unwrap_or(u64::MAX);
+                tally.add(docket.history, Anomaly::Oversell, count, &[], || {
+                    format!("{event} has {booked} bookings in the end, and {capacity} seats")
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The referee against tables of histories, against simulated servers, and against an oracle that tries every order.
+
+mod mistakes;
+mod oracle;
+mod simulate;
+mod small;
+mod tables;
+mod whole;
