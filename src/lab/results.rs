@@ -303,6 +303,19 @@ pub struct Generator {
 }
 
 impl ApproachResult {
+    /// An approach without rounds yet.
+    #[must_use]
+    pub fn new(approach: &str, claim: ClaimFound, value: Option<&str>) -> Self {
+        let (approach, value) = (approach.to_owned(), value.map(str::to_owned));
+        Self { approach, claim, value, verdict: Verdict::NoEvidence, rounds: Vec::new() }
+    }
+
+    /// Adds a round; the worst verdict of all counts.
+    pub fn push(&mut self, round: Round) {
+        self.rounds.push(round);
+        self.verdict = self.rounds.iter().map(|round| round.verdict).max().unwrap_or(Verdict::NoEvidence);
+    }
+
     /// How often an anomaly was found, over all rounds.
     #[must_use]
     pub fn count(&self, anomaly: Anomaly) -> u64 {

@@ -1,0 +1,166 @@
+//! The charts of the whole run: rate, latencies, outcomes, waits.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::super::figures::{LATENCIES, float, median, ms, whole};
+use super::super::view::{is_ranked, ordered};
+use super::{chart_label, listed, unranked_key};
+use crate::chart::Caption;
+use crate::chart::bars::{Bar, Bars, Figure};
+use crate::chart::distribution::{self, Distributions};
+use crate::chart::scale::grouped;
+use crate::chart::stacked::{self, Figures, Stacked};
+use crate::lab::results::{ApproachResult, Round, Run, Verdict, Waits};
+
+pub(super) fn section(run: &Run) -> Markup {
+    let results = ordered(run);
+    if results.iter().all(|result| result.rounds.is_empty()) {
+        return html! {};
+    }
+    html! {
+        section {
+            h2 { "Cost" }
+            div.figures {
+                @if run.sweep.is_none() {
+                    (figure("Throughput", "Median of the rounds; the whisker goes from the slowest to the fastest. The referee comes \
+                        first: what is broken has no bar.", &rates(&results)))
+                }
+                @if results.iter().any(|result| is_ranked(result)) {
+                (figure("Latency", "Shape of the distribution over all rounds, on a logarithmic axis; marks are medians of the rounds. \
+                    Only what may be ranked.", &latencies(&results)))
+                }
+                (figure("Outcomes", &format!("Share of all requests. The thin line below a bar: requests that took more than one attempt. {}",
+                    unranked_key(run)), &outcomes(&results)))
+                (figure("Where the time goes", &format!("Means over traced requests. Beyond the fastest time of each statement, a statement \
+                    waits: mostly for locks. {}", unranked_key(run)), &waits(&results)))
+            }
+        }
+    }
+}
+
+/// A chart with what one must know to read it.
+pub(super) fn figure(title: &str, explanation: &str, chart: &Markup) -> Markup {
+    html! { figure { figcaption { h3 { (title) } p.soft { (explanation) } } (chart) } }
+}
+
+fn caption(id: &str, title: &str, description: String) -> Caption {
+    Caption { id: id.to_owned(), title: title.to_owned(), description }
+}
+
+/// For those who do not see a chart: each row in words.
+fn in_words(rows: impl Iterator<Item = (String, String)>) -> String {
+    rows.map(|(name, text)| format!("{name}: {text}.")).collect::<Vec<_>>().join(" ")
+}
+
+fn rates(results: &[&ApproachResult]) -> Markup {
+    let bar = |result: &&ApproachResult| {
+        let rate = result.spread(|round| round.rate_per_s);
+        let figure = match result.verdict {
+            _ if is_ranked(result) => {
+                Ok(Figure { value: rate.median, range: (rate.min, rate.max), text: grouped(&whole(rate.median)) })
+            }
+            Verdict::BrokenAsClaimed | Verdict::ClaimFailed => Err("broken: not ranked".to_owned()),
+            Verdict::NoEvidence => Err("nothing was accepted or refused".to_owned()),
+            _ => Err("claimed broken: not ranked".to_owned()),
+        };
+        Bar { label: chart_label(result), figure }
+    };
+    let bars: Vec<Bar> = results.iter().map(bar).collect();
+    let words =
+        |bar: &Bar| (bar.label.clone(), bar.figure.as_ref().map_or_else(Clone::clone, |figure| figure.text.clone()));
+    let caption = caption("rate", "Answers a second", in_words(bars.iter().map(words)));
+    Bars { caption, unit: "req/s".to_owned(), bars }.draw()
+}
+
+fn latencies(results: &[&ApproachResult]) -> Markup {
+    let row = |result: &&&ApproachResult| {
+        let mut buckets: BTreeMap<u64, u64> = BTreeMap::new();
+        for bucket in result.rounds.iter().flat_map(|round| &round.latency.buckets) {
+            *buckets.entry(bucket.up_to_us).or_default() += bucket.count;
+        }
+        distribution::Row {
+            label: chart_label(result),
+            buckets: buckets.into_iter().map(|(up_to_us, count)| (float(up_to_us) / 1e3, count)).collect(),
+            marks: LATENCIES.map(|(_, of)| median(result, of) / 1e3).to_vec(),
+        }
+    };
+    let rows: Vec<distribution::Row> =
+        results.iter().filter(|result| is_ranked(result)).map(|result| row(&result)).collect();
+    let words = |row: &distribution::Row| {
+        let marks = LATENCIES.iter().zip(&row.marks).map(|((name, _), value)| format!("{name} {value:.1} ms"));
+        (row.label.clone(), listed(&marks.collect::<Vec<_>>()))
+    };
+    let caption = caption("latency", "Latency", in_words(rows.iter().map(words)));
+    let marks = LATENCIES.map(|(name, _)| name.to_owned()).to_vec();
+    Distributions { caption, unit: "ms".to_owned(), marks, rows }.draw()
+}
+
+fn outcomes(results: &[&ApproachResult]) -> Markup {
+    let names = ["accepted", "refused", "gave up", "unknown", "unexpected"];
+    let row = |result: &&ApproachResult| {
+        let sum = |count: fn(&Round) -> u64| result.rounds.iter().map(count).sum::<u64>();
+        let counts = [
+            sum(|round| round.judgement.counts.done),
+            sum(|round| round.judgement.counts.refused),
+            sum(|round| round.judgement.counts.not_done),
+            sum(|round| round.judgement.counts.unknown),
+            sum(|round| round.judgement.counts.unexpected),
+        ];
+        let total = counts.iter().sum::<u64>();
+        let share = |count: u64| 100.0 * float(count) / float(total.max(1));
+        let parts = counts.map(|count| (share(count), format!("{:.0}%", share(count)))).to_vec();
+        let figures = Figures { parts, under: share(sum(|round| round.retried)) };
+        let figures = if total > 0 { Ok(figures) } else { Err("no request".to_owned()) };
+        stacked::Row { label: chart_label(result), figures }
+    };
+    let rows: Vec<stacked::Row> = results.iter().map(row).collect();
+    let caption = caption("outcomes", "Outcomes", words_of_parts(&names, &rows));
+    let parts = names.map(str::to_owned).to_vec();
+    Stacked { caption, unit: "% of requests".to_owned(), parts, under: Some("retried".to_owned()), rows }.draw()
+}
+
+fn waits(results: &[&ApproachResult]) -> Markup {
+    let names = ["turn and pool", "locks", "statements", "commit"];
+    let row = |result: &&ApproachResult| {
+        let part = |of: fn(&Waits) -> f64| {
+            let mean_us = mean_over_traces(result, of);
+            (mean_us / 1e3, ms(mean_us))
+        };
+        let traced = result.rounds.iter().any(|round| round.waits.is_some_and(|waits| waits.traced > 0));
+        let parts = vec![
+            part(|waits| waits.pool_us),
+            part(|waits| waits.locks_us),
+            part(|waits| waits.statements_us),
+            part(|waits| waits.commit_us),
+        ];
+        let figures = if traced { Ok(Figures { parts, under: 0.0 }) } else { Err("no trace".to_owned()) };
+        stacked::Row { label: chart_label(result), figures }
+    };
+    let rows: Vec<stacked::Row> = results.iter().map(row).collect();
+    let caption = caption("waits", "Where the time of a request goes", words_of_parts(&names, &rows));
+    Stacked { caption, unit: "ms a request".to_owned(), parts: names.map(str::to_owned).to_vec(), under: None, rows }
+        .draw()
+}
+
+/// A mean over the rounds, each by how many requests it traced.
+fn mean_over_traces(result: &ApproachResult, of: fn(&Waits) -> f64) -> f64 {
+    let waits = || result.rounds.iter().filter_map(|round| round.waits.as_ref());
+    let traced: u64 = waits().map(|waits| waits.traced).sum();
+    waits().map(|waits| of(waits) * float(waits.traced)).sum::<f64>() / float(traced.max(1))
+}
+
+fn words_of_parts(names: &[&str], rows: &[stacked::Row]) -> String {
+    let words = |row: &stacked::Row| {
+        let text = match &row.figures {
+            Ok(figures) => {
+                let parts = names.iter().zip(&figures.parts).filter(|(_, (value, _))| *value > 0.0);
+                listed(&parts.map(|(name, (_, text))| format!("{name} {text}")).collect::<Vec<_>>())
+            }
+            Err(why) => why.clone(),
+        };
+        (row.label.clone(), text)
+    };
+    in_words(rows.iter().map(words))
+}

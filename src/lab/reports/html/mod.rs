@@ -1,0 +1,199 @@
+//! `report.html`: one file, offline, without script, light and dark.
+//!
+//! Its Content-Security-Policy forbids every request and every script: names and answers of foreign targets stand in it as text
+//! (maud escapes them), and even if one did not, nothing could come of it.
+
+mod charts;
+mod courses;
+mod sweep;
+mod verdicts;
+mod witness;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::conditions::{self, Condition};
+use super::notes;
+use super::view;
+use crate::chart;
+use crate::lab::results::{ApproachResult, Run, Verdict};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page.
+#[must_use]
+pub fn page(run: &Run) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (run.scenario) " · " (run.started) " · concurrency-lab" }
+                style { (PreEscaped(chart::STYLE)) (PreEscaped(STYLE)) }
+            }
+            body {
+                (heading(run))
+                main {
+                    (verdicts::section(run))
+                    @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
+                    (charts::section(run))
+                    (courses::section(run))
+                    (witness::section(run))
+                    (conditions_section(run))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn heading(run: &Run) -> Markup {
+    let environment = &run.environment;
+    let cores = format!("{} cores", environment.cores);
+    let postgres = environment.server.as_ref().map(|server| format!("PostgreSQL {}", server.postgres));
+    let pool = environment.server.as_ref().map(|server| format!("pool size {}", server.pool_size));
+    let machine = [environment.processor.clone(), Some(cores), Some(environment.system.clone()), postgres, pool];
+    html! {
+        header {
+            h1 { (run.scenario) }
+            p.tally { (tally(run)) }
+            p { (conditions::summary(run)) "; " (run.started) }
+            p.soft { (machine.into_iter().flatten().collect::<Vec<_>>().join(" · ")) " · " a href="#conditions" { "all conditions" } }
+            p { code { (environment.command_line.join(" ")) } }
+            @for note in notes::warnings(run) { p.warning role="note" { (note) } }
+        }
+    }
+}
+
+/// How many of which verdict, the worst first.
+fn tally(run: &Run) -> Markup {
+    let worst_first = [
+        Verdict::ClaimFailed,
+        Verdict::NoEvidence,
+        Verdict::Undecided,
+        Verdict::BrokenAsClaimed,
+        Verdict::HeldThisTime,
+        Verdict::Correct,
+    ];
+    let count = |verdict| run.results.iter().filter(|result| result.verdict == verdict).count();
+    html! {
+        @for (verdict, count) in worst_first.map(|verdict| (verdict, count(verdict))) {
+            @if count > 0 { span class=(class(verdict)) { (symbol(verdict)) " " (count) " " (verdict) } " " }
+        }
+    }
+}
+
+fn conditions_section(run: &Run) -> Markup {
+    let list = |head: &str, conditions: Vec<Condition>| {
+        html! {
+            div {
+                h3 { (head) }
+                dl { @for (name, value) in conditions { div { dt { (name) } dd { (value) } } } }
+            }
+        }
+    };
+    html! {
+        section #conditions {
+            h2 { "Conditions" }
+            p.soft {
+                "Two runs are compared only if the first two lists are alike. "
+                @if notes::has_closed_loop(run) { (notes::CLOSED_LOOP) }
+            }
+            div.lists {
+                (list("Settings", conditions::settings(run)))
+                (list("Environment", conditions::environment(run)))
+                (list("Origin", conditions::provenance(run)))
+            }
+        }
+    }
+}
+
+/// A sign beside the colour.
+fn symbol(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Correct => "✓",
+        Verdict::HeldThisTime => "○",
+        Verdict::BrokenAsClaimed | Verdict::ClaimFailed => "✗",
+        Verdict::Undecided => "?",
+        Verdict::NoEvidence => "∅",
+    }
+}
+
+fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Correct => "verdict good",
+        Verdict::BrokenAsClaimed => "verdict bad",
+        Verdict::ClaimFailed => "verdict failed",
+        Verdict::HeldThisTime | Verdict::Undecided | Verdict::NoEvidence => "verdict open",
+    }
+}
+
+/// The label of a result in a chart: with its sign, unless it is ranked.
+fn chart_label(result: &ApproachResult) -> String {
+    let value = result.value.as_ref().map(|value| format!(" {value}")).unwrap_or_default();
+    let sign = if view::is_ranked(result) { String::new() } else { format!("{} ", symbol(result.verdict)) };
+    format!("{sign}{}{value}", result.approach)
+}
+
+/// What the signs in labels mean; empty if there are none.
+fn unranked_key(run: &Run) -> &'static str {
+    if run.results.iter().all(view::is_ranked) {
+        return "";
+    }
+    "✗\u{a0}broken, ○\u{a0}claimed broken, ∅\u{a0}silent, ?\u{a0}open: in the catalogue's order, never ranked."
+}
+
+/// Texts as a list in a sentence.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_page_loads_nothing_and_runs_nothing() {
+        for run in [sample::run(), sample::swept(), sample::hostile(), sample::nothing()] {
+            let page = page(&run);
+            assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""));
+            let urls = page.replace("http://www.w3.org/2000/svg", "");
+            for forbidden in ["<script", "http:", "https:", " src=", "@import", "javascript:", " onload"] {
+                assert!(!urls.contains(forbidden), "{forbidden}");
+            }
+            for wrong in ["NaN", "inf\"", "inf<"] {
+                assert!(!page.contains(wrong), "{wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_unique_and_every_reference_is_to_one() {
+        let page = page(&sample::swept());
+        let values = |attribute: &str| -> Vec<&str> {
+            page.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+        };
+        let mut ids = values(" id=\"");
+        for labels in values("aria-labelledby=\"") {
+            assert!(labels.split(' ').all(|label| ids.contains(&label)), "{labels}");
+        }
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+
+    #[test]
+    fn warnings_stand_at_the_top() {
+        let page = page(&sample::hostile());
+        let interrupted = page.find("The run was interrupted").unwrap();
+        assert!(interrupted < page.find("<main").unwrap());
+    }
+}

@@ -1,0 +1,149 @@
+//! What a reader must know before believing a figure. A note is a sentence; where it concerns several approaches it names them.
+
+use super::figures::float;
+use super::view;
+use crate::lab::results::{ApproachResult, Round, Run};
+
+/// A longest latency beyond this share of a round is a stall that a closed loop has hidden from its percentiles.
+const STALL: f64 = 0.25;
+
+/// An open loop that makes less than this share of its rate is not what was asked for.
+const REACHED: f64 = 0.95;
+
+/// With fewer requests than this for each client, most are sent at once, and there are none that a stall could hold back.
+const REQUESTS_A_CLIENT: u64 = 4;
+
+/// What the figures of a closed loop leave out.
+pub const CLOSED_LOOP: &str = "Closed loop: latency counts from when a request was sent, so requests that a stalled \
+                               server kept from being sent are in no percentile (coordinated omission); --rate sees them.";
+
+/// What puts the whole run or its figures in doubt: to be said first.
+#[must_use]
+pub fn warnings(run: &Run) -> Vec<String> {
+    let mut notes = Vec::new();
+    if run.interrupted {
+        notes.push("The run was interrupted: what is here is what there was.".to_owned());
+    }
+    let mut limits: Vec<(&str, Vec<String>)> = Vec::new();
+    for result in &run.results {
+        for why in result.rounds.iter().filter_map(|round| round.generator.limited.as_deref()) {
+            match limits.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, names)) => names.push(view::name(run, result)),
+                None => limits.push((why, vec![view::name(run, result)])),
+            }
+        }
+    }
+    for (why, mut names) in limits {
+        names.dedup();
+        notes.push(format!("The load generator was the limit, not the server ({}): {why}", names.join(", ")));
+    }
+    if let Some(wanted) = run.settings.rate_per_s
+        && let Some(slower) = names(run, |result| result.rounds.iter().any(|round| round.rate_per_s < REACHED * wanted))
+    {
+        notes.push(format!(
+            "The rate that was asked for, {wanted} a second, was not reached ({slower}): all clients were waiting when \
+             requests were due. The server cannot take it, or there are too few clients (--concurrency)."
+        ));
+    }
+    let stalled = names(run, |result| result.rounds.iter().any(|round| stalled(run, round)));
+    if let Some(stalled) = stalled {
+        notes.push(format!(
+            "The longest latency is more than a quarter of the round ({stalled}), and a closed loop cannot see \
+             coordinated omission: the percentiles are too good. Use --rate."
+        ));
+    }
+    notes
+}
+
+/// What happened besides: said below the figures.
+#[must_use]
+pub fn remarks(run: &Run) -> Vec<String> {
+    let mut notes = Vec::new();
+    for result in &run.results {
+        let sum = |count: fn(&Round) -> u64| result.rounds.iter().map(count).sum::<u64>();
+        let name = view::name(run, result);
+        let gave_up = sum(|round| round.judgement.counts.not_done);
+        if gave_up > 0 {
+            notes.push(format!("{name}: gave up {} (503): not done, and no violation", times(gave_up)));
+        }
+        match sum(|round| round.judgement.counts.unknown) {
+            0 => {}
+            1 => notes.push(format!("{name}: one request of unknown outcome; both outcomes were allowed")),
+            unknown => notes.push(format!("{name}: {unknown} requests of unknown outcome; both outcomes were allowed")),
+        }
+        let mut open: Vec<&String> = result.rounds.iter().flat_map(|round| &round.judgement.undecided).collect();
+        open.sort_unstable();
+        open.dedup();
+        notes.extend(open.iter().map(|what| format!("{name}: left open: {what}")));
+    }
+    notes
+}
+
+/// Whether the longest latency of a closed loop says that its percentiles miss a stall: if its clients had more to ask.
+fn stalled(run: &Run, round: &Round) -> bool {
+    let counts = &round.judgement.counts;
+    let asked = counts.done + counts.refused + counts.not_done + counts.unknown + counts.unexpected;
+    asked > REQUESTS_A_CLIENT * u64::from(run.settings.concurrency)
+        && !round.latency.from_intended
+        && float(round.latency.max_us) > STALL * round.elapsed_s * 1e6
+}
+
+/// Whether any latency of the run counts from when a request was sent.
+#[must_use]
+pub fn has_closed_loop(run: &Run) -> bool {
+    run.results.iter().flat_map(|result| &result.rounds).any(|round| !round.latency.from_intended)
+}
+
+fn names(run: &Run, which: impl Fn(&ApproachResult) -> bool) -> Option<String> {
+    let names: Vec<String> =
+        run.results.iter().filter(|result| which(result)).map(|result| view::name(run, result)).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::reports::sample;
+
+    #[test]
+    fn a_stall_in_a_closed_loop_is_told_and_in_an_open_loop_it_is_in_the_figures() {
+        let mut run = sample::run();
+        assert_eq!(warnings(&run), Vec::<String>::new());
+        run.results[3].rounds[1].latency.max_us = 2_600_000;
+        assert!(warnings(&run)[0].contains("(check-constraint)"), "{:?}", warnings(&run));
+        run.results[3].rounds[1].latency.from_intended = true;
+        assert_eq!(warnings(&run), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_rate_that_was_not_reached_is_told() {
+        let mut run = sample::run();
+        run.settings.rate_per_s = Some(1.0);
+        assert!(!warnings(&run).iter().any(|note| note.contains("not reached")));
+        run.settings.rate_per_s = Some(1e9);
+        assert!(warnings(&run)[0].contains("not reached (naive, "), "{:?}", warnings(&run));
+    }
+
+    #[test]
+    fn limits_of_the_generator_are_said_once_with_all_names() {
+        let mut run = sample::run();
+        for index in [2, 11] {
+            for round in &mut run.results[index].rounds {
+                round.generator.limited = Some("it used 97 % of its cores".to_owned());
+            }
+        }
+        let expected = "The load generator was the limit, not the server (atomic-returning, group-commit): \
+                        it used 97 % of its cores";
+        assert_eq!(warnings(&run), [expected]);
+    }
+
+    #[test]
+    fn giving_up_is_told_and_is_no_violation() {
+        let remarks = remarks(&sample::run());
+        assert!(remarks.iter().any(|note| note == "serializable: gave up 7 times (503): not done, and no violation"));
+    }
+}

@@ -1,0 +1,98 @@
+//! A run from its folder, or from its `run.json`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::lab::results::{FORMAT, Run};
+
+/// The file of a run's folder that holds the run.
+pub const FILE: &str = "run.json";
+
+/// Why there is no run to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No such file, or no right to read it.
+    #[error("cannot read {}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A version that this program does not know.
+    #[error("{}: expected a run of format {FORMAT}, found format {found}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// Something else.
+    #[error("{}: not a run: {error}", path.display())]
+    NoRun {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: serde_json::Error,
+    },
+}
+
+/// Reads a run's folder or its file.
+///
+/// # Errors
+/// [`ReadError`], which names the file.
+pub fn read(path: &Path) -> Result<Run, ReadError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u64,
+    }
+    let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(ReadError::Io { path, error }),
+    };
+    // First only the version: what another one holds besides is not ours to judge.
+    match serde_json::from_slice(&text) {
+        Ok(Version { format }) if format == u64::from(FORMAT) => {}
+        Ok(Version { format }) => return Err(ReadError::Format { path, found: format }),
+        Err(error) => return Err(ReadError::NoRun { path, error }),
+    }
+    serde_json::from_slice(&text).map_err(|error| ReadError::NoRun { path, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::reports::sample;
+
+    #[test]
+    fn a_run_is_read_from_its_folder_and_from_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        fs::write(&file, serde_json::to_string(&sample::run()).unwrap()).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), sample::run());
+        assert_eq!(read(&file).unwrap(), sample::run());
+    }
+
+    #[test]
+    fn what_is_no_run_is_named_with_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let error = |text: Option<&str>| {
+            if let Some(text) = text {
+                fs::write(&file, text).unwrap();
+            }
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(&file.display().to_string()), "{error}");
+            error
+        };
+        assert!(error(None).contains("No such file"));
+        assert!(error(Some("verdict,approach")).contains("expected value at line 1"));
+        assert!(error(Some("{}")).contains("missing field `format`"));
+        assert!(error(Some(r#"{"format":1}"#)).contains("missing field `scenario`"));
+        assert!(error(Some(r#"{"format":2,"new":true}"#)).ends_with("expected a run of format 1, found format 2"));
+    }
+}
