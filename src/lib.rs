@@ -11,11 +11,13 @@
 //! - [`metrics`]: what happened, counted
 //! - [`http`]: routes, bodies, headers, limits
 //! - [`lab`]: load, referee, report
+//! - [`chart`]: drawings for pages
 //! - [`postgres`]: the private database
 //! - [`cli`]: the commands
 //! - [`error`]: the ends of an operation that did not succeed
 //! - [`config`]: every limit, with its reason
 
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod database;

@@ -4,6 +4,7 @@ pub mod admission;
 mod forgetting;
 pub mod pool;
 pub mod seed;
+mod settings;
 mod waiting;
 
 use std::future::Future;

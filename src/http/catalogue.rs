@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::session::statement::Statement;
 use crate::strategy::{Approach, Claims};
 
-/// How long `/readyz` waits for the database.
+/// How long `/readyz` and `/environment` wait for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An approach as it is listed.
@@ -89,11 +89,21 @@ pub async fn healthz() -> Response {
 
 /// `GET /readyz`: the database answers too.
 pub async fn readyz(State(app): State<Arc<App>>, request: Request) -> Response {
-    let reason = match tokio::time::timeout(READY_TIMEOUT, app.engine.database().check()).await {
-        Ok(Ok(())) => return answer::json(StatusCode::OK, &Health { status: "ready" }),
+    match in_time(app.engine.database().check()).await {
+        Ok(()) => answer::json(StatusCode::OK, &Health { status: "ready" }),
+        Err(unavailable) => answer::failure(SessionId::of(request.extensions()), &unavailable),
+    }
+}
+
+/// What the database says if it says it soon.
+///
+/// # Errors
+/// The 503 that says why not.
+pub async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    let reason = match tokio::time::timeout(READY_TIMEOUT, answer).await {
+        Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => format!("no answer within {} s", READY_TIMEOUT.as_secs()),
     };
-    let id = SessionId::of(request.extensions());
-    answer::failure(id, &Error::NotDone(format!("Database unavailable: {reason}").into()))
+    Err(Error::NotDone(format!("Database unavailable: {reason}").into()))
 }

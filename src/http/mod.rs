@@ -9,6 +9,7 @@
 //! - [`body`], [`segment`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
 //! - [`access_log`]: one line a request, where it is asked for
+//! - [`environment`]: what a report must say about the server
 //! - [`guard`]: request ids; who may change something
 //! - [`metrics`]: `/metrics`, and the wrapper that counts
 //! - [`problem`]: errors as problem documents, for those who ask
@@ -24,6 +25,7 @@ mod catalogue;
 mod counters;
 mod desk;
 mod docs;
+pub mod environment;
 mod guard;
 mod headers;
 pub mod listener;
@@ -79,6 +81,7 @@ const ROUTES: &Routes<Arc<App>> = &[
     ("/healthz", |_| get(catalogue::healthz)),
     ("/readyz", |_| get(catalogue::readyz)),
     ("/ceiling/balance", |tally| patch(tally.count(Workload::Balance, balances::ceiling))),
+    (environment::PATH, |_| get(environment::environment)),
     ("/metrics", |_| get(metrics::metrics)),
     (openapi::PATH, |_| get(openapi::document)),
     ("/docs", |_| get(docs::page)),

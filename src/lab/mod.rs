@@ -1,19 +1,28 @@
 //! The lab: race the approaches over HTTP like any client, then judge them by what they answered.
 //!
-//! - [`scenario`]: what is sent, and what must come of it
+//! - [`scenario`]: what is sent, and to which data
+//! - [`routes`]: how that is said to a server, ours or a stranger's, and how its answers are understood
 //! - [`target`]: who is raced: a server elsewhere, or one of our own in another process
 //! - [`client`]: one keep-alive connection
-//! - [`load`]: many of them at once, and what they heard
-//! - [`referee`]: pure: what the answers prove
-//! - [`report`], [`responses_log`]: what people read
+//! - [`load`]: many of them at once
+//! - [`recorder`], [`waits`]: what they heard, written and counted
+//! - [`history`]: everything that was asked and heard, as the referee gets it
+//! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
+//! - [`experiment`]: rounds of all this, one approach after the other
+//! - [`results`]: what a run found
+//! - [`reports`], [`responses_log`]: what people and programs read of it
 
 pub mod client;
+pub mod experiment;
 pub mod history;
 pub mod judgement;
 pub mod load;
+pub mod recorder;
 pub mod referee;
-pub mod report;
+pub mod reports;
 pub mod responses_log;
 pub mod results;
+pub mod routes;
 pub mod scenario;
 pub mod target;
+pub mod waits;

@@ -17,6 +17,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::client::{Answer, Client, ClientError};
+use super::history::{ClaimFound, Request, RowState};
+use super::results::ServerEnvironment;
+use super::routes::{Misread, Read};
+use crate::domain::Row;
+use crate::http::environment;
+use crate::strategy::Workload;
 
 /// How long our own server may take to start: a new database, an old machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -57,6 +63,17 @@ pub enum TargetError {
         /// Status and body.
         found: String,
     },
+    /// Its answer lacks what the routes say is in it.
+    #[error("the target's {path}: {misread}")]
+    Misread {
+        /// What was asked.
+        path: String,
+        /// What is not there.
+        misread: Misread,
+    },
+    /// A path that is none.
+    #[error("{0:?} is not a path")]
+    NoPath(String),
     /// Our own server did not start.
     #[error("cannot start a server: {0}")]
     Start(String),
@@ -74,27 +91,26 @@ pub struct Entry {
 }
 
 /// What is claimed, by workload; a workload that is not named is not supported.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Claims {
-    /// For changes of a balance.
-    #[serde(default)]
-    pub balance: ClaimFound,
+    balance: ClaimFound,
+    transfer: ClaimFound,
+    booking: ClaimFound,
+    counter: ClaimFound,
 }
 
-/// A claim as a target states it, which may be newer than this program.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClaimFound {
-    /// Correct under any interleaving.
-    Safe,
-    /// Correct as long as there is only one server.
-    SafeOnOneServer,
-    /// Known to be wrong.
-    Broken,
-    /// Not supported, or a claim that we do not know.
-    #[default]
-    #[serde(other)]
-    Unsupported,
+impl Claims {
+    /// The claim for a workload.
+    #[must_use]
+    pub fn of(&self, workload: Workload) -> ClaimFound {
+        match workload {
+            Workload::Balance => self.balance,
+            Workload::Transfer => self.transfer,
+            Workload::Booking => self.booking,
+            Workload::Counter => self.counter,
+        }
+    }
 }
 
 impl Target {
@@ -129,35 +145,39 @@ impl Target {
         Client::new(self.address, self.host.clone())
     }
 
-    /// Sends one request that must be answered with 200.
+    /// Sends one request that must be answered with success.
     ///
     /// # Errors
     /// [`TargetError::Down`], [`TargetError::Unexpected`].
-    pub async fn ask(&self, method: Method, path: &str, body: &str) -> Result<Answer, TargetError> {
+    pub async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, TargetError> {
         let path = format!("{}{path}", self.base);
-        let answer = self.client().send(method, &path, &Bytes::copy_from_slice(body.as_bytes())).await?;
+        let uri = path.parse().map_err(|_| TargetError::NoPath(path.clone()))?;
+        let answer = self.client().send(method, uri, Bytes::from(body), false).await?;
         if !answer.status.is_success() {
-            return Err(self.unexpected(path, &answer));
+            return Err(TargetError::unexpected(path, &answer));
         }
         Ok(answer)
     }
 
-    /// Sends one request that must be answered with 200 and this JSON.
+    /// Reads one row.
     ///
     /// # Errors
-    /// As [`Target::ask`].
-    pub async fn read<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<(T, Answer), TargetError> {
-        let answer = self.ask(Method::GET, path, "").await?;
-        match serde_json::from_slice(&answer.body) {
-            Ok(value) => Ok((value, answer)),
-            Err(_) => Err(self.unexpected(format!("{}{path}", self.base), &answer)),
-        }
+    /// As [`Target::ask`]; and what the answer lacks.
+    pub async fn row(&self, base: &str, read: &Read, row: Row) -> Result<RowState, TargetError> {
+        let request = match row {
+            Row::User(user) => Request::Balance { user, amount: 0 },
+            Row::Event(event) => Request::Booking { event, user: 0 },
+            Row::Counter(counter) => Request::Increment { counter },
+        };
+        let path = format!("{base}{}", read.path.fill(&request));
+        let answer = self.ask(read.method.clone(), &path, String::new()).await?;
+        read.understand(row, &answer).map_err(|misread| TargetError::Misread { path, misread })
     }
 
-    #[expect(clippy::unused_self, reason = "it is the target's answer that is unexpected")]
-    fn unexpected(&self, path: String, answer: &Answer) -> TargetError {
-        let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
-        TargetError::Unexpected { path, found: format!("{} {body}", answer.status) }
+    async fn json<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, TargetError> {
+        let answer = self.ask(Method::GET, path, String::new()).await?;
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| TargetError::unexpected(format!("{}{path}", self.base), &answer))
     }
 
     /// The approaches it offers.
@@ -169,7 +189,19 @@ impl Target {
         struct Catalogue {
             approaches: Vec<Entry>,
         }
-        Ok(self.read::<Catalogue>("/approaches").await?.0.approaches)
+        Ok(self.json::<Catalogue>("/approaches").await?.approaches)
+    }
+
+    /// What it says of itself, if it is a server of ours.
+    pub async fn environment(&self) -> Option<ServerEnvironment> {
+        self.json(environment::PATH).await.ok()
+    }
+}
+
+impl TargetError {
+    fn unexpected(path: String, answer: &Answer) -> Self {
+        let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+        Self::Unexpected { path, found: format!("{} {body}", answer.status) }
     }
 }
 
@@ -254,7 +286,7 @@ mod tests {
 
     #[test]
     fn claims_that_we_do_not_know_count_as_unsupported() {
-        let read = |json: &str| serde_json::from_str::<Claims>(json).unwrap().balance;
+        let read = |json: &str| serde_json::from_str::<Claims>(json).unwrap().of(Workload::Balance);
         assert_eq!(read(r#"{"balance":"safe","transfer":"broken"}"#), ClaimFound::Safe);
         assert_eq!(read(r#"{"balance":"safe-on-one-server"}"#), ClaimFound::SafeOnOneServer);
         assert_eq!(read(r#"{"balance":"blessed"}"#), ClaimFound::Unsupported);

@@ -8,7 +8,7 @@ use super::operation::{Operation, answered, json_body, shown};
 use super::parts::numbers;
 use crate::http::answer::Rejection;
 use crate::http::body::{Amounts, BalanceBody};
-use crate::http::{catalogue, docs, metrics, openapi, problem};
+use crate::http::{catalogue, docs, environment, metrics, openapi, problem};
 use crate::metrics::exposition;
 use crate::strategy::Approach;
 
@@ -22,6 +22,7 @@ pub fn operations() -> Vec<Operation> {
         ceiling(),
         get("/healthz", "healthz", "server", "Whether the process answers", ok),
         ready(),
+        environment(),
         figures(),
         get(openapi::PATH, "openapi", "server", "This document", shown("OpenAPI 3.1.", &["application/json"])),
         get("/docs", "docs", "server", "This document for people", shown("A page.", &["text/html"])),
@@ -62,12 +63,23 @@ fn ceiling() -> Operation {
 
 fn ready() -> Operation {
     let done = answered("The database answers too.", &[], "Health", &json!({ "status": "ready" }));
-    let unreachable = "Database unavailable: no answer within 2 s";
-    let unreachable = Rejection::new(StatusCode::SERVICE_UNAVAILABLE, unreachable);
     Operation {
-        causes: errors::anywhere().chain([Cause::rejected("unreachable", unreachable)]).collect(),
+        causes: errors::anywhere().chain([unreachable()]).collect(),
         ..get("/readyz", "readyz", "server", "Whether the database answers, too", done)
     }
+}
+
+fn environment() -> Operation {
+    let done = shown("Versions, limits, and settings of PostgreSQL.", &["application/json"]);
+    Operation {
+        causes: errors::anywhere().chain([unreachable()]).collect(),
+        ..get(environment::PATH, "environment", "server", "What a report must say about the server", done)
+    }
+}
+
+fn unreachable() -> Cause {
+    let reason = "Database unavailable: no answer within 2 s";
+    Cause::rejected("unreachable", Rejection::new(StatusCode::SERVICE_UNAVAILABLE, reason))
 }
 
 fn figures() -> Operation {

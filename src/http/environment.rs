@@ -1,0 +1,39 @@
+//! `GET /environment`: what a report must say about the server, for its figures to mean anything.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::guard::SessionId;
+use super::{App, answer, catalogue};
+use crate::lab::results::ServerEnvironment;
+
+/// Where it is.
+pub const PATH: &str = "/environment";
+
+/// The commit that this program was built from, if the build could tell.
+pub const COMMIT: Option<&str> = option_env!("LAB_COMMIT");
+
+/// Versions, limits, and the settings of PostgreSQL that matter.
+pub async fn environment(State(app): State<Arc<App>>, request: Request) -> Response {
+    let limits = app.engine.limits();
+    let found = catalogue::in_time(app.engine.database().settings()).await;
+    match found {
+        Ok((postgres, settings)) => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let environment = ServerEnvironment {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                commit: COMMIT.map(str::to_owned),
+                cores: u32::try_from(cores).unwrap_or(u32::MAX),
+                pool_size: limits.pool_size as u64,
+                row_sessions: limits.row_sessions as u64,
+                postgres,
+                settings,
+            };
+            answer::json(StatusCode::OK, &environment)
+        }
+        Err(unavailable) => answer::failure(SessionId::of(request.extensions()), &unavailable),
+    }
+}

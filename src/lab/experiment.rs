@@ -1,0 +1,361 @@
+//! A run: rounds of load on each approach in turn, each with its history and its judgement.
+//!
+//! A round is: reset, warm up, reset, read the rows, load, read the rows, judge. What is judged is read back from the
+//! history's file: the referee sees what anybody will see who checks that file. The order of the approaches rotates
+//! from round to round, so that none of them always meets the machine in the same state.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::history::file::{self, ReadError, Reader};
+use super::history::{ClaimFound, State, Title};
+use super::judgement::Judgement;
+use super::load::{self, Ended, LoadError, Plan};
+use super::recorder::Recorded;
+use super::referee::judge;
+use super::responses_log;
+use super::results::{ApproachResult, Round, Verdict};
+use super::routes::{Call, Route, Routes};
+use super::scenario::Work;
+use super::target::{Target, TargetError};
+use crate::domain::Row;
+
+/// Batches of answers that may wait for the recorder: with 256 answers each some 10 MB.
+const BATCHES_WAITING: usize = 128;
+
+/// Rows that are read at the same time.
+const READING: usize = 16;
+
+/// Rows that a report shows.
+const ROWS_SHOWN: usize = 10;
+
+/// What every round is made under.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// The requests.
+    pub work: Arc<Work>,
+    /// How many a round; `None` if the duration decides.
+    pub requests: Option<u64>,
+    /// For how long; `None` if the number decides.
+    pub duration: Option<Duration>,
+    /// Load before each round that is not in its history.
+    pub warmup: Duration,
+    /// Rounds of each approach.
+    pub repeat: u32,
+    /// Clients.
+    pub concurrency: u32,
+    /// Of the open loop: requests due a second.
+    pub rate_per_s: Option<f64>,
+    /// The think time that each request asks for.
+    pub think_time: Option<Duration>,
+}
+
+/// Who is raced.
+#[derive(Debug, Clone)]
+pub struct Contestant {
+    /// Its name.
+    pub name: String,
+    /// What is claimed of it.
+    pub claim: ClaimFound,
+    /// What stands before its routes, behind the target's base.
+    pub base: String,
+    /// Its routes.
+    pub routes: Arc<Routes>,
+    /// Whether some requests may ask for the times of their statements.
+    pub trace: bool,
+}
+
+/// Who wants to know how it goes.
+pub trait Observer: Send + Sync {
+    /// A round begins; the number of answers is counted here.
+    fn begins(&self, title: &Title, conditions: &Conditions, answered: &Arc<AtomicU64>);
+
+    /// A round is judged.
+    fn ends(&self, title: &Title, round: &Round);
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file of the run.
+    #[error("cannot write {}: {error}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The history that was just written cannot be read.
+    #[error("cannot read the history: {0}")]
+    History(#[from] ReadError),
+    /// A thread died.
+    #[error("a thread died: {0}")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// A file of the run's folder.
+#[derive(Debug)]
+struct Out {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Out {
+    fn create(path: PathBuf) -> Result<Self, RunError> {
+        match File::create(&path) {
+            Ok(file) => Ok(Self { path, file: BufWriter::with_capacity(1 << 16, file) }),
+            Err(error) => Err(RunError::Write { path, error }),
+        }
+    }
+
+    fn written(&self, result: io::Result<()>) -> Result<(), RunError> {
+        result.map_err(|error| RunError::Write { path: self.path.clone(), error })
+    }
+}
+
+/// A run's files, and when to end.
+pub struct Experiment {
+    history: Option<Out>,
+    log: Out,
+    stop: CancellationToken,
+    observer: Arc<dyn Observer>,
+}
+
+impl Experiment {
+    /// Makes the files in a run's folder. `stop` ends the run early, with what there is.
+    ///
+    /// # Errors
+    /// [`RunError::Write`].
+    pub fn new(folder: &Path, stop: CancellationToken, observer: Arc<dyn Observer>) -> Result<Self, RunError> {
+        let history = Some(Out::create(folder.join("history.jsonl"))?);
+        Ok(Self { history, log: Out::create(folder.join("responses.log"))?, stop, observer })
+    }
+
+    /// Races the contestants on these targets, and adds their rounds to `results`: also of a race that ends with an error.
+    /// `point` is the point of a sweep (parameter and value).
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn race(
+        &mut self,
+        conditions: &Conditions,
+        targets: &[Target],
+        contestants: &[Contestant],
+        point: Option<(&str, &str)>,
+        results: &mut Vec<ApproachResult>,
+    ) -> Result<(), RunError> {
+        let mut found: Vec<_> = contestants
+            .iter()
+            .map(|contestant| ApproachResult::new(&contestant.name, contestant.claim, point.map(|(_, value)| value)))
+            .collect();
+        let ended = self.take_turns(conditions, targets, contestants, point, &mut found).await;
+        // An approach whose turn never came says nothing.
+        results.extend(found.into_iter().filter(|result| !result.rounds.is_empty()));
+        ended
+    }
+
+    async fn take_turns(
+        &mut self,
+        conditions: &Conditions,
+        targets: &[Target],
+        contestants: &[Contestant],
+        point: Option<(&str, &str)>,
+        results: &mut [ApproachResult],
+    ) -> Result<(), RunError> {
+        for round in 1..=conditions.repeat {
+            for turn in 0..contestants.len() {
+                if self.stop.is_cancelled() {
+                    return Ok(());
+                }
+                let at = (turn + round as usize - 1) % contestants.len();
+                let title = Title {
+                    scenario: conditions.work.scenario().to_string(),
+                    approach: contestants[at].name.clone(),
+                    claim: contestants[at].claim,
+                    servers: u32::try_from(targets.len()).unwrap_or(u32::MAX),
+                    round,
+                    point: point.map(|(parameter, value)| format!("{parameter}={value}")),
+                };
+                if let Some(round) = self.round(conditions, targets, &contestants[at], &title).await? {
+                    self.observer.ends(&title, &round);
+                    results[at].push(round);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One round. `None` if the run was ended before it began.
+    async fn round(
+        &mut self,
+        conditions: &Conditions,
+        targets: &[Target],
+        contestant: &Contestant,
+        title: &Title,
+    ) -> Result<Option<Round>, RunError> {
+        let answered = Arc::new(AtomicU64::new(0));
+        self.observer.begins(title, conditions, &answered);
+        let plan = plan(conditions, targets, contestant);
+        if !conditions.warmup.is_zero() {
+            self.reset(conditions, &targets[0], contestant).await?;
+            let warmup = Plan { requests: None, duration: Some(conditions.warmup), ..plan.clone() };
+            let stop = self.stop.clone();
+            tokio::task::spawn_blocking(move || load::run(warmup, Arc::default(), &stop, None)).await??;
+        }
+        self.reset(conditions, &targets[0], contestant).await?;
+        let before = rows(&plan, conditions, &targets[0], contestant).await?;
+        if self.stop.is_cancelled() {
+            return Ok(None);
+        }
+        let (ended, recorded, began_at) = self.load(title, plan.clone(), &before, answered).await?;
+        // The load may have ended because its target did.
+        let after = rows(&plan, conditions, &targets[0], contestant).await;
+        if let Err(error) = &after {
+            tracing::warn!(%error, "cannot read the rows after the round");
+        }
+        let after = after.ok();
+        let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
+        let heading = [Some(title.approach.clone()), title.point.clone(), Some(format!("round {}", title.round))];
+        let heading = heading.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let logged = responses_log::write(&mut self.log.file, &heading, &recorded.answers);
+        let logged = logged.and_then(|()| self.log.file.flush());
+        self.log.written(logged)?;
+        Ok(Some(round(title, judgement, &ended, &recorded, after.as_ref())))
+    }
+
+    async fn reset(&self, conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<(), RunError> {
+        if let Some(Call { method, path, body }) = &contestant.routes.reset {
+            let seed: &str = conditions.work.seed().into();
+            let path = format!("{}{}", contestant.base, path.fill_seed(seed));
+            let body = body.as_ref().map_or_else(String::new, |body| body.fill_seed(seed));
+            target.ask(method.clone(), &path, body).await?;
+        }
+        Ok(())
+    }
+
+    /// The load, its history written. Also tells where in the file the round begins.
+    async fn load(
+        &mut self,
+        title: &Title,
+        plan: Plan,
+        before: &State,
+        answered: Arc<AtomicU64>,
+    ) -> Result<(Ended, Recorded, u64), RunError> {
+        let Some(mut out) = self.history.take() else { unreachable!("it is put back below") };
+        let mut began_at = 0;
+        let started = out.file.stream_position().and_then(|at| {
+            began_at = at;
+            file::write_start(&mut out.file, title, before)
+        });
+        out.written(started)?;
+        let (heard, hears) = sync_channel(BATCHES_WAITING);
+        let recorder = tokio::task::spawn_blocking(move || {
+            let recorded = Recorded::new().record_all(&hears, &mut out.file);
+            (out, recorded)
+        });
+        // Not its clone: a recorder that fails ends this round, and the run by its error.
+        let stop = self.stop.child_token();
+        let load = tokio::task::spawn_blocking(move || load::run(plan, answered, &stop, Some(heard)));
+        let ended = load.await?;
+        let (out, recorded) = recorder.await?;
+        let recorded = recorded.map_err(|error| RunError::Write { path: out.path.clone(), error });
+        self.history = Some(out);
+        Ok((ended?, recorded?, began_at))
+    }
+
+    /// Ends the round in the file, and judges what is written there.
+    async fn judge(&mut self, began_at: u64, operations: u64, after: Option<&State>) -> Result<Judgement, RunError> {
+        let Some(out) = &mut self.history else { return Ok(Judgement::default()) };
+        let written = file::write_end(&mut out.file, operations, after).and_then(|()| out.file.flush());
+        out.written(written)?;
+        let path = out.path.clone();
+        tokio::task::spawn_blocking(move || Ok(judge_written(&path, began_at)?)).await?
+    }
+}
+
+fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, ReadError> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(began_at))?;
+    let read = Reader::new(BufReader::with_capacity(1 << 16, file)).next_round()?;
+    Ok(read.map_or_else(Judgement::default, |read| judge(&read.history)))
+}
+
+fn plan(conditions: &Conditions, targets: &[Target], contestant: &Contestant) -> Plan {
+    Plan {
+        targets: targets.iter().map(|target| (target.address, target.host.clone())).collect(),
+        base: format!("{}{}", targets[0].base, contestant.base),
+        routes: Arc::clone(&contestant.routes),
+        work: Arc::clone(&conditions.work),
+        requests: conditions.requests,
+        duration: conditions.duration,
+        concurrency: conditions.concurrency as usize,
+        rate_per_s: conditions.rate_per_s,
+        think_time: conditions.think_time,
+        trace: contestant.trace,
+    }
+}
+
+/// Reads all rows that the round is about.
+async fn rows(
+    plan: &Plan,
+    conditions: &Conditions,
+    target: &Target,
+    contestant: &Contestant,
+) -> Result<State, RunError> {
+    let route: Option<Route> = plan.routes.of(&conditions.work.request(0)).cloned();
+    let Some(route) = route.map(|route| Arc::new(route.read)) else { return Ok(State::new()) };
+    let mut state = State::new();
+    let mut reading: JoinSet<Result<(Row, super::history::RowState), TargetError>> = JoinSet::new();
+    for row in conditions.work.rows() {
+        if reading.len() >= READING
+            && let Some(read) = reading.join_next().await
+        {
+            state.extend([read??]);
+        }
+        let (target, base, route) = (target.clone(), contestant.base.clone(), Arc::clone(&route));
+        reading.spawn(async move { Ok((row, target.row(&base, &route, row).await?)) });
+    }
+    while let Some(read) = reading.join_next().await {
+        state.extend([read??]);
+    }
+    Ok(state)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn round(title: &Title, judgement: Judgement, ended: &Ended, recorded: &Recorded, after: Option<&State>) -> Round {
+    let elapsed_s = ended.elapsed.as_secs_f64();
+    let answered: u64 =
+        recorded.answers.by_status.iter().filter(|(status, _)| **status != 0).map(|(_, count)| count).sum();
+    let shown = after.into_iter().flatten().take(ROWS_SHOWN);
+    let final_values: BTreeMap<String, i64> = shown.map(|(row, state)| (row.to_string(), state.seen.value)).collect();
+    Round {
+        round: title.round,
+        verdict: Verdict::of(&judgement, title.claim, title.servers),
+        judgement,
+        elapsed_s,
+        rate_per_s: answered as f64 / elapsed_s.max(1e-9),
+        latency: recorded.latency(),
+        attempts: recorded.mean_attempts(),
+        retried: recorded.retried,
+        distinct_answers: recorded.answers.distinct(),
+        series: recorded.series(),
+        waits: recorded.traces.waits(),
+        final_values,
+        generator: ended.generator.clone(),
+    }
+}

@@ -1,0 +1,295 @@
+//! The recorder: one thread that takes what the load's clients heard, writes the history, and counts.
+//!
+//! Everything here is bounded: lines go to the file as they come; of different answers only a hash and a count is kept
+//! until one comes twice.
+
+use std::io::{self, Write};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use hdrhistogram::Histogram;
+use rustc_hash::FxHashMap;
+
+use super::history::file;
+use super::history::lines::OperationLine;
+use super::history::{Operation, Outcome};
+use super::load::Literally;
+use super::results::{Bucket, Latency, Second};
+use super::waits::Traces;
+
+/// Longest latency that is recorded, in µs: longer than any answer is waited for.
+const LATENCY_MAX_US: u64 = 3_600_000_000;
+
+/// Seconds that are shown one by one; what comes later is counted to the last.
+const SECONDS_MAX: usize = 3_600;
+
+/// Seconds whose latencies are still collected: answers are handed over late and out of order by less than that.
+const SECONDS_OPEN: usize = 3;
+
+/// Longest body that goes into the history, in bytes.
+const BODY_MAX: usize = 4_096;
+
+/// Different answers that are told apart; ours come once a version of a row.
+const DISTINCT_MAX: usize = 4_000_000;
+
+/// One operation as it was heard.
+#[derive(Debug)]
+pub struct Heard {
+    /// What was asked and how it ended.
+    pub operation: Operation,
+    /// When it was due, in an open loop.
+    pub intended_ns: Option<u64>,
+    /// The status of the answer; `None` without one.
+    pub status: Option<u16>,
+    /// The body of the answer, or why there is none.
+    pub body: Bytes,
+    /// Attempts that the target reported.
+    pub attempts: Option<u32>,
+    /// The times of its statements, as `Server-Timing` gave them.
+    pub trace: Option<String>,
+}
+
+impl Heard {
+    /// What was heard literally.
+    #[must_use]
+    pub fn new(operation: Operation, intended_ns: Option<u64>, answer: Literally) -> Self {
+        match answer {
+            Ok(answer) => {
+                let header = |name| answer.headers.get(name)?.to_str().ok();
+                let attempts = header("lab-attempts").and_then(|attempts| attempts.parse().ok());
+                let trace = header("server-timing").map(str::to_owned);
+                let status = Some(answer.status.as_u16());
+                // A copy: the answer's own would keep its connection's whole read buffer from being used again.
+                let body = Bytes::copy_from_slice(&answer.body);
+                Self { operation, intended_ns, status, body, attempts, trace }
+            }
+            Err(reason) => {
+                let body = Bytes::from(reason);
+                Self { operation, intended_ns, status: None, body, attempts: None, trace: None }
+            }
+        }
+    }
+
+    fn latency(&self) -> Duration {
+        let from = self.intended_ns.unwrap_or(self.operation.invoked_ns);
+        Duration::from_nanos(self.operation.returned_ns.saturating_sub(from))
+    }
+}
+
+/// How often an answer came.
+#[derive(Debug)]
+struct Repeated {
+    count: u64,
+    /// Kept from the second time on.
+    text: Option<Bytes>,
+}
+
+/// How often each answer came: of those that came once, only that they did.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// By status (0 without an answer).
+    pub by_status: std::collections::BTreeMap<u16, u64>,
+    by_hash: FxHashMap<u64, Repeated>,
+    /// Different answers beyond [`DISTINCT_MAX`]: not told apart.
+    pub beyond: u64,
+}
+
+impl Answers {
+    /// Counts one.
+    pub fn count(&mut self, status: Option<u16>, body: &Bytes) {
+        use std::hash::BuildHasher as _;
+        let status = status.unwrap_or(0);
+        *self.by_status.entry(status).or_default() += 1;
+        let hash = std::hash::BuildHasherDefault::<std::collections::hash_map::DefaultHasher>::default();
+        let hash = hash.hash_one((status, body));
+        let full = self.by_hash.len() >= DISTINCT_MAX;
+        match self.by_hash.entry(hash) {
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                let repeated = entry.get_mut();
+                repeated.count += 1;
+                repeated.text.get_or_insert_with(|| body.clone());
+            }
+            std::collections::hash_map::Entry::Vacant(_) if full => self.beyond += 1,
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Repeated { count: 1, text: None });
+            }
+        }
+    }
+
+    /// Different answers.
+    #[must_use]
+    pub fn distinct(&self) -> u64 {
+        self.by_hash.len() as u64
+    }
+
+    /// Answers that came more than once, most first; equal counts by text.
+    #[must_use]
+    pub fn repeated(&self) -> Vec<(u64, &Bytes)> {
+        let mut repeated: Vec<_> =
+            self.by_hash.values().filter_map(|answer| Some((answer.count, answer.text.as_ref()?))).collect();
+        repeated.sort_unstable_by(|(left, left_text), (right, right_text)| {
+            right.cmp(left).then_with(|| left_text.cmp(right_text))
+        });
+        repeated
+    }
+
+    /// How many answers came once.
+    #[must_use]
+    pub fn once(&self) -> u64 {
+        self.by_hash.values().filter(|answer| answer.count == 1).count() as u64
+    }
+}
+
+/// What was counted of one round.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Operations in all.
+    pub operations: u64,
+    /// Answers by status and text.
+    pub answers: Answers,
+    /// The sum of the attempts that the target reported, and of how many operations.
+    pub attempts: (u64, u64),
+    /// Operations that took more than one attempt.
+    pub retried: u64,
+    /// Statements of traced requests.
+    pub traces: Traces,
+    latency_us: Histogram<u64>,
+    open_loop: bool,
+    series: Vec<Second>,
+    /// Latencies of the last seconds, the youngest last.
+    open: std::collections::VecDeque<Histogram<u64>>,
+}
+
+impl Recorded {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            operations: 0,
+            answers: Answers::default(),
+            attempts: (0, 0),
+            retried: 0,
+            traces: Traces::default(),
+            latency_us: histogram(3),
+            open_loop: false,
+            series: Vec::new(),
+            open: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// Takes all that is heard until the senders are gone, and writes it.
+    ///
+    /// # Errors
+    /// As writing does; the senders then find nobody to take more.
+    pub fn record_all(mut self, heard: &Receiver<Vec<Heard>>, out: &mut impl Write) -> io::Result<Self> {
+        while let Ok(batch) = heard.recv() {
+            for heard in batch {
+                self.record(&heard);
+                let body = String::from_utf8_lossy(&heard.body[..heard.body.len().min(BODY_MAX)]).into_owned();
+                let Heard { operation, intended_ns, status, attempts, .. } = &heard;
+                file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
+            }
+        }
+        while !self.open.is_empty() {
+            self.close_second();
+        }
+        Ok(self)
+    }
+
+    fn record(&mut self, heard: &Heard) {
+        self.operations += 1;
+        self.answers.count(heard.status, &heard.body);
+        let retried = heard.attempts.is_some_and(|attempts| attempts > 1);
+        if let Some(attempts) = heard.attempts {
+            self.attempts = (self.attempts.0 + u64::from(attempts), self.attempts.1 + 1);
+            self.retried += u64::from(retried);
+        }
+        if let Some(trace) = &heard.trace {
+            self.traces.add(trace);
+        }
+        self.open_loop |= heard.intended_ns.is_some();
+        let latency_us = super::load::micros(heard.latency());
+        let second =
+            usize::try_from(heard.operation.returned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(SECONDS_MAX - 1);
+        while self.series.len() <= second {
+            self.series.push(Second::default());
+            self.open.push_back(histogram(2));
+            if self.open.len() > SECONDS_OPEN {
+                self.close_second();
+            }
+        }
+        let age = self.series.len() - 1 - second;
+        if heard.status.is_some() {
+            self.latency_us.saturating_record(latency_us);
+            if let Some(at) = self.open.len().checked_sub(age + 1) {
+                self.open[at].saturating_record(latency_us);
+            }
+        }
+        let counts = &mut self.series[second];
+        match heard.operation.outcome {
+            Outcome::Done(_) => counts.done += 1,
+            Outcome::Refused(_) => counts.refused += 1,
+            Outcome::NotDone | Outcome::Unknown | Outcome::Unexpected => counts.other += 1,
+        }
+        counts.retried += u64::from(retried);
+    }
+
+    /// Ends the oldest second whose latencies are still collected.
+    fn close_second(&mut self) {
+        let at = self.series.len() - self.open.len();
+        if let Some(latencies) = self.open.pop_front() {
+            self.series[at].p50_us = latencies.value_at_quantile(0.5);
+            self.series[at].p99_us = latencies.value_at_quantile(0.99);
+        }
+    }
+
+    /// What happened in each second.
+    #[must_use]
+    pub fn series(&self) -> Vec<Second> {
+        self.series.clone()
+    }
+
+    /// Mean attempts; `None` if the target reports none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+    pub fn mean_attempts(&self) -> Option<f64> {
+        let (sum, of) = self.attempts;
+        (of > 0).then(|| sum as f64 / of as f64)
+    }
+
+    /// The latencies.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let at = |quantile| self.latency_us.value_at_quantile(quantile);
+        Latency {
+            from_intended: self.open_loop,
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: self.latency_us.max(),
+            buckets: self.buckets(),
+        }
+    }
+
+    fn buckets(&self) -> Vec<Bucket> {
+        let steps = self.latency_us.iter_log(10, 1.1);
+        steps
+            .map(|step| Bucket { up_to_us: step.value_iterated_to(), count: step.count_since_last_iteration() })
+            .filter(|bucket| bucket.count > 0)
+            .collect()
+    }
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A histogram of µs with so many significant digits.
+fn histogram(digits: u8) -> Histogram<u64> {
+    // It fails for bounds that make no sense only.
+    Histogram::new_with_bounds(1, LATENCY_MAX_US, digits).unwrap_or_else(|_| unreachable!("the bounds are in order"))
+}

@@ -1,0 +1,256 @@
+//! What an answer says: where its numbers are, and how the operation ended.
+
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Read, Refused, Route};
+use crate::domain::Row;
+use crate::lab::client::Answer;
+use crate::lab::history::{Outcome, Request, RowState, Seen};
+
+/// Where a number is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
+/// `header:etag`. Of the header `lab-versions`, it is the number behind the row's name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Find {
+    /// In the body.
+    Pointer(String),
+    /// In a header, quoted (as an `ETag`) or not.
+    Header(HeaderName),
+}
+
+/// Each changed row with its new version: `users/1=12, users/2=7`.
+const LAB_VERSIONS: &str = "lab-versions";
+
+impl TryFrom<String> for Find {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if let Some(name) = text.strip_prefix("header:") {
+            return name
+                .parse()
+                .map(Self::Header)
+                .map_err(|_| format!("expected the name of a header, found {name:?}"));
+        }
+        if text.is_empty() || text.starts_with('/') {
+            return Ok(Self::Pointer(text));
+        }
+        Err(format!("expected a JSON pointer such as /account/balance, or header:etag, found {text:?}"))
+    }
+}
+
+impl Find {
+    /// The number; `row` is whose it is.
+    fn number(&self, row: Row, body: &Value, headers: &HeaderMap) -> Option<i64> {
+        match self {
+            Self::Pointer(pointer) => body.pointer(pointer)?.as_i64(),
+            Self::Header(name) => {
+                let text = headers.get(name)?.to_str().ok()?;
+                if name.as_str() == LAB_VERSIONS {
+                    return version_of(row, text);
+                }
+                text.trim_start_matches("W/").trim_matches('"').parse().ok()
+            }
+        }
+    }
+}
+
+fn version_of(row: Row, text: &str) -> Option<i64> {
+    text.split(", ").find_map(|entry| {
+        let (name, version) = entry.split_once('=')?;
+        (name.parse() == Ok(row)).then(|| version.parse().ok())?
+    })
+}
+
+/// A row that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no {what} in {body}")]
+pub struct Misread {
+    what: &'static str,
+    body: String,
+}
+
+impl Route {
+    /// How an answered operation ended. A success that does not say what the route promises is unexpected.
+    #[must_use]
+    pub fn understand(&self, request: &Request, answer: &Answer) -> Outcome {
+        let status = answer.status.as_u16();
+        if let Some(reason) = self.refused.iter().find_map(|refused| refused.reason(request, status, &answer.body)) {
+            return Outcome::Refused(reason);
+        }
+        match status {
+            200..=299 => self.done(request, answer).map_or(Outcome::Unexpected, Outcome::Done),
+            429 | 503 => Outcome::NotDone,
+            502 | 504 => Outcome::Unknown,
+            _ => Outcome::Unexpected,
+        }
+    }
+
+    /// What a success says of each row; `None` if it lacks a value that the route promises.
+    fn done(&self, request: &Request, answer: &Answer) -> Option<[Option<Seen>; 2]> {
+        let body = if answer.body.is_empty() { Value::Null } else { serde_json::from_slice(&answer.body).ok()? };
+        let values = match request {
+            Request::Transfer { .. } => [&self.from, &self.to],
+            _ => [&self.value, &None],
+        };
+        let mut seen = [None; 2];
+        for ((seen, find), (row, _)) in seen.iter_mut().zip(values).zip(request.effects().iter()) {
+            let Some(find) = find else { continue };
+            let value = find.number(*row, &body, &answer.headers)?;
+            let version = self.version.as_ref().and_then(|find| find.number(*row, &body, &answer.headers));
+            *seen = Some(Seen { value, version });
+        }
+        Some(seen)
+    }
+}
+
+impl Refused {
+    fn reason(&self, request: &Request, status: u16, body: &[u8]) -> Option<crate::lab::history::Reason> {
+        match self {
+            Self::Status(wanted) => (*wanted == status).then(|| Route::usual_reason(request)),
+            Self::Exactly { status: wanted, contains, reason } => {
+                let there =
+                    || contains.is_empty() || body.windows(contains.len()).any(|part| part == contains.as_bytes());
+                (*wanted == status && there()).then_some(*reason)
+            }
+        }
+    }
+}
+
+impl Read {
+    /// The row that an answer shows.
+    ///
+    /// # Errors
+    /// [`Misread`], which says what is not there.
+    pub fn understand(&self, row: Row, answer: &Answer) -> Result<RowState, Misread> {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let missing = |what| Misread { what, body: String::from_utf8_lossy(&answer.body).chars().take(200).collect() };
+        let number = |find: &Option<Find>, what| {
+            let found = find.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
+            found.ok_or_else(|| missing(what))
+        };
+        let value = if self.value.is_some() {
+            number(&self.value, "value")?
+        } else {
+            let left = number(&self.capacity, "capacity")?.checked_sub(number(&self.booked, "booked")?);
+            left.ok_or_else(|| missing("number of seats that is a number"))?
+        };
+        let version = self.version.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
+        let mut bookings = Vec::new();
+        if let Some(Find::Pointer(list)) = &self.bookings {
+            let list = body.pointer(list).and_then(Value::as_array).ok_or_else(|| missing("list of bookings"))?;
+            for booking in list {
+                let user = match &self.booking_user {
+                    Some(Find::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
+                    _ => booking.as_i64(),
+                };
+                bookings.push(user.ok_or_else(|| missing("user of a booking"))?);
+            }
+            bookings.sort_unstable();
+        }
+        Ok(RowState { seen: Seen { value, version }, bookings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use hyper::StatusCode;
+
+    use super::super::Routes;
+    use super::*;
+    use crate::lab::history::Reason;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), hyper::header::HeaderValue::from_static(value)));
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers.collect(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    const fn seen(value: i64, version: i64) -> Seen {
+        Seen { value, version: Some(version) }
+    }
+
+    #[test]
+    fn our_own_answers_are_understood() {
+        let routes = Routes::ours();
+        let balance = Request::Balance { user: 1, amount: -2 };
+        let transfer = Request::Transfer { from: 2, to: 1, amount: 5 };
+        let booking = Request::Booking { event: 2, user: 7 };
+        let refused = Outcome::Refused;
+        let table = [
+            (
+                balance,
+                answer(200, &[("lab-versions", "users/1=12")], r#"{"balance":9998}"#),
+                Outcome::Done([Some(seen(9998, 12)), None]),
+            ),
+            (
+                balance,
+                answer(200, &[], r#"{"balance":9998}"#),
+                Outcome::Done([Some(Seen { value: 9998, version: None }), None]),
+            ),
+            (balance, answer(200, &[], "{}"), Outcome::Unexpected),
+            (balance, answer(409, &[], r#"{"error":"Insufficient funds"}"#), refused(Reason::InsufficientFunds)),
+            (balance, answer(409, &[], r#"{"error":"Balance out of range"}"#), refused(Reason::OutOfRange)),
+            (balance, answer(409, &[], r#"{"error":"Something else"}"#), Outcome::Unexpected),
+            (balance, answer(503, &[], "{}"), Outcome::NotDone),
+            (balance, answer(504, &[], "{}"), Outcome::Unknown),
+            (balance, answer(500, &[], "{}"), Outcome::Unexpected),
+            (balance, answer(404, &[], r#"{"error":"User not found"}"#), Outcome::Unexpected),
+            (
+                transfer,
+                answer(
+                    200,
+                    &[("lab-versions", "users/1=3, users/2=4")],
+                    r#"{"from":{"userId":2,"balance":5},"to":{"userId":1,"balance":15}}"#,
+                ),
+                Outcome::Done([Some(seen(5, 4)), Some(seen(15, 3))]),
+            ),
+            (
+                booking,
+                answer(201, &[("lab-versions", "events/2=2")], r#"{"bookingId":"x","eventId":2,"seatsLeft":99}"#),
+                Outcome::Done([Some(seen(99, 2)), None]),
+            ),
+            (booking, answer(409, &[], r#"{"error":"Already booked"}"#), refused(Reason::AlreadyBooked)),
+            (
+                Request::Increment { counter: 1 },
+                answer(200, &[("lab-versions", "counters/1=2")], r#"{"value":2}"#),
+                Outcome::Done([Some(seen(2, 2)), None]),
+            ),
+        ];
+        for (request, answer, expected) in table {
+            let route = routes.of(&request).unwrap();
+            assert_eq!(route.understand(&request, &answer), expected, "{request}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_read_and_what_is_missing_is_named() {
+        let routes = Routes::ours();
+        let read = &routes.booking.as_ref().unwrap().read;
+        let whole = answer(200, &[("etag", "\"3\"")], r#"{"capacity":2,"booked":1,"bookings":[{"userId":7}]}"#);
+        let expected = RowState { seen: Seen { value: 1, version: Some(3) }, bookings: vec![7] };
+        assert_eq!(read.understand(Row::Event(1), &whole), Ok(expected));
+        for (body, what) in [
+            ("{}", "capacity"),
+            (r#"{"capacity":2,"booked":1}"#, "list of bookings"),
+            (r#"{"capacity":2,"booked":1,"bookings":[1]}"#, "user of a booking"),
+        ] {
+            assert_eq!(read.understand(Row::Event(1), &answer(200, &[], body)).unwrap_err().what, what);
+        }
+    }
+
+    #[test]
+    fn a_place_in_an_answer_is_a_pointer_or_a_header() {
+        let find = |text: &str| Find::try_from(text.to_owned());
+        assert!(matches!(find("/a/b"), Ok(Find::Pointer(_))) && matches!(find("header:etag"), Ok(Find::Header(_))));
+        assert!(find("balance").is_err() && find("header:a b").is_err());
+    }
+}
