@@ -1,10 +1,14 @@
 //! The command line: every option is an environment variable as well, and `.env` is read.
 
+mod check;
+mod compare;
 mod logging;
 mod options;
+mod output;
 mod psql;
 mod run;
 mod serve;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -25,11 +29,21 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve every approach over HTTP, on a private PostgreSQL or on yours.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Race the approaches over HTTP and judge them by what they answered.
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
+    /// Say what changed from one run to another.
+    Compare(compare::CompareArgs),
+    /// Judge a history again: a run's, or one that somebody else wrote.
+    Check(check::CheckArgs),
     /// Open psql on the database that serve uses, to look at `pg_locks` while it runs.
     Psql(psql::PsqlArgs),
+}
+
+/// The commands that need a runtime.
+enum Lasting {
+    Serve(Box<serve::ServeArgs>),
+    Run(Box<run::RunArgs>),
 }
 
 /// Why a command ended without doing what it was asked to. The variants are the exit codes.
@@ -44,6 +58,9 @@ pub enum CliError {
     /// 3: no database, target down, port taken.
     #[error("{0}")]
     Environment(String),
+    /// 4: a threshold was missed.
+    #[error("{0}")]
+    Threshold(String),
 }
 
 impl CliError {
@@ -52,6 +69,7 @@ impl CliError {
             Self::ClaimFailed(_) => 1,
             Self::Usage(_) => 2,
             Self::Environment(_) => 3,
+            Self::Threshold(_) => 4,
         })
     }
 }
@@ -98,18 +116,21 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliError> {
-    if let Command::Psql(arguments) = command {
-        return psql::psql(&arguments);
-    }
+    let command = match command {
+        Command::Psql(arguments) => return psql::psql(&arguments),
+        Command::Check(arguments) => return check::check(&arguments),
+        Command::Compare(arguments) => return compare::compare(&arguments),
+        Command::Serve(arguments) => Lasting::Serve(arguments),
+        Command::Run(arguments) => Lasting::Run(arguments),
+    };
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Environment(format!("cannot start the runtime: {error}")))?;
     let result = match command {
-        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
-        Command::Run(arguments) => runtime.block_on(run::run(arguments, matches)),
-        Command::Psql(_) => Ok(()),
+        Lasting::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
+        Lasting::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
     };
     // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
     runtime.shutdown_background();

@@ -10,12 +10,11 @@ use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
+use super::signals::Interrupts;
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
 use crate::database::seed::Seed;
 use crate::database::{Database, Seeded};
@@ -225,37 +224,6 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
         )));
     }
     Ok(room.min(limits.client_connections))
-}
-
-/// How often this process was told to stop, by SIGTERM or SIGINT: counted from the start, so that none is missed that comes
-/// while nobody waits for it.
-#[derive(Debug, Clone)]
-struct Interrupts(watch::Receiver<u32>);
-
-impl Interrupts {
-    fn listen() -> Self {
-        let (count, counted) = watch::channel(0);
-        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-            let count = count.clone();
-            match signal(kind) {
-                Ok(mut signals) => drop(tokio::spawn(async move {
-                    while signals.recv().await.is_some() {
-                        count.send_modify(|count| *count += 1);
-                    }
-                })),
-                Err(error) => tracing::error!(%error, "cannot listen for signals"),
-            }
-        }
-        Self(counted)
-    }
-
-    /// Waits until it was told so often.
-    async fn reach(mut self, times: u32) {
-        if self.0.wait_for(|count| *count >= times).await.is_err() {
-            // No signal can be heard of.
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// Resolves when standard input ends: whoever started this server for itself is gone, however it went.

@@ -1,0 +1,104 @@
+//! `concurrency-lab check`: judge a history again, ours or one that somebody else wrote.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CliError;
+use super::output::print;
+use crate::lab::history::Title;
+use crate::lab::history::file::{Read, Reader};
+use crate::lab::judgement::{Counts, Judgement};
+use crate::lab::referee::judge;
+use crate::lab::results::Verdict;
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The history: history.jsonl of a run, or a file in its format (docs/HISTORY.md); - is standard input.
+    #[arg(value_name = "HISTORY.jsonl")]
+    history: PathBuf,
+}
+
+/// Judges each round of a file, and says what it found.
+///
+/// # Errors
+/// [`CliError::ClaimFailed`] when a round breaks a claim.
+pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
+    let name = arguments.history.display().to_string();
+    let failed = |error: &dyn std::fmt::Display| CliError::Environment(format!("{name}: {error}"));
+    let input: Box<dyn BufRead> = if name == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::with_capacity(1 << 16, File::open(&arguments.history).map_err(|error| failed(&error))?))
+    };
+    let mut reader = Reader::new(input);
+    let (mut rounds, mut broken, mut empty) = (0, Vec::new(), Vec::new());
+    while let Some(Read { history, finished }) = reader.next_round().map_err(|error| failed(&error))? {
+        rounds += 1;
+        let judgement = if finished { judge(&history) } else { unjudged(judge(&history).counts) };
+        let verdict = Verdict::of(&judgement, history.title.claim, history.title.servers);
+        print(&told(&history.title, verdict, &judgement))?;
+        match verdict {
+            Verdict::ClaimFailed => broken.push(history.title.approach),
+            Verdict::NoEvidence => empty.push(history.title.approach),
+            _ => {}
+        }
+    }
+    if rounds == 0 {
+        return Err(failed(&"there is no round in it"));
+    }
+    if !broken.is_empty() {
+        return Err(CliError::ClaimFailed(format!("claimed safe, but broken: {}", broken.join(", "))));
+    }
+    if !empty.is_empty() {
+        return Err(failed(&format!("no operation was done or refused, so nothing is proved: {}", empty.join(", "))));
+    }
+    Ok(())
+}
+
+/// A round that was cut short: operations are written as their answers come, not in the order of their effects, so what is not
+/// there yet looks as if it had been lost.
+fn unjudged(counts: Counts) -> Judgement {
+    let undecided =
+        "the round has no end line: the run was cut short, and what it did not write is not lost".to_owned();
+    Judgement { counts, findings: Vec::new(), undecided: vec![undecided] }
+}
+
+fn told(title: &Title, verdict: Verdict, judgement: &Judgement) -> String {
+    let Title { approach, scenario, round, point, .. } = title;
+    let point = point.as_ref().map(|point| format!(", {point}")).unwrap_or_default();
+    let counts = &judgement.counts;
+    let mut text = format!(
+        "{verdict}: {approach}, {scenario}{point}, round {round}: {} done, {} refused, {} not done, {} unknown, {} unexpected\n",
+        counts.done, counts.refused, counts.not_done, counts.unknown, counts.unexpected
+    );
+    for finding in &judgement.findings {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {} × {}: {}", finding.count, finding.anomaly, finding.witness.explanation);
+        for operation in &finding.witness.operations {
+            let _ = writeln!(
+                text,
+                "    operation {} of client {}, {:.3} to {:.3} ms: {}: {}",
+                operation.id,
+                operation.client,
+                ms(operation.invoked_ns),
+                ms(operation.returned_ns),
+                operation.request,
+                operation.heard
+            );
+        }
+    }
+    for open in &judgement.undecided {
+        let _ = writeln!(text, "  undecided: {open}");
+    }
+    text
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times for people")]
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}

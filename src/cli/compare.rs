@@ -1,0 +1,32 @@
+//! `concurrency-lab compare`: what changed from one run to another.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CliError;
+use super::output::print;
+use crate::lab::reports::{compare, read};
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The run to compare with: its folder, or its run.json.
+    #[arg(value_name = "RUN")]
+    before: PathBuf,
+
+    /// The run that is compared.
+    #[arg(value_name = "RUN")]
+    after: PathBuf,
+}
+
+/// Compares two runs that were made under the same conditions.
+///
+/// # Errors
+/// [`CliError::Usage`] when their conditions differ, [`CliError::Environment`] when one cannot be read.
+pub fn compare(arguments: &CompareArgs) -> Result<(), CliError> {
+    let read = |path| read::read(path).map_err(|error| CliError::Environment(error.to_string()));
+    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+    let comparison = compare::compare(&before, &after).map_err(|differ| CliError::Usage(differ.to_string()))?;
+    print(&comparison.to_string())
+}

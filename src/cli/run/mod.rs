@@ -1,0 +1,332 @@
+//! `concurrency-lab run`.
+
+mod arguments;
+mod progress;
+mod provenance;
+mod sweep;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use arguments::RunArgs;
+
+use super::CliError;
+use super::output::print;
+use crate::lab::experiment::{Conditions, Contestant, Experiment, RunError};
+use crate::lab::history::ClaimFound;
+use crate::lab::reports::threshold::{Threshold, Thresholds};
+use crate::lab::reports::{self, Format};
+use crate::lab::results::{self, ApproachResult, FORMAT, Run, ServerEnvironment, Verdict};
+use crate::lab::routes::Routes;
+use crate::lab::scenario::{Scenario, Work};
+use crate::lab::target::{Entry, OwnServer, Target, TargetError};
+use crate::strategy::Approach;
+use progress::Progress;
+use sweep::{Parameter, Sweep};
+
+impl From<TargetError> for CliError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Url { .. } => Self::Usage(error.to_string()),
+            other => Self::Environment(other.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
+/// Races the approaches, judges them, and leaves a folder with all that was found.
+///
+/// # Errors
+/// [`CliError::ClaimFailed`] when a safe approach broke, [`CliError::Threshold`] when one missed what it was to hold.
+pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
+    arguments.check(matches)?;
+    let scenario = arguments.scenario()?;
+    let targets = arguments.target.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
+    let routes = arguments.routes.as_deref().map(Routes::read).transpose();
+    let routes = routes.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
+    let began = (Instant::now(), SystemTime::now());
+    let mut raced = Raced { results: Vec::new(), server: None, folder: PathBuf::new() };
+    let stop = CancellationToken::new();
+    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
+
+    let rows_given = matches.is_some_and(|matches| {
+        matches.value_source("row_sessions").is_some_and(|source| source != ValueSource::DefaultValue)
+    });
+    let ended = race_points(&arguments, rows_given, &targets, routes.as_ref(), &stop, &mut raced).await;
+    if raced.results.is_empty() {
+        return ended.and_then(|()| Err(CliError::Environment("interrupted before anything was found".to_owned())));
+    }
+    let run = Run {
+        format: FORMAT,
+        scenario: scenario.to_string(),
+        started: humantime::format_rfc3339_seconds(began.1).to_string(),
+        elapsed_s: began.0.elapsed().as_secs_f64(),
+        interrupted: stop.is_cancelled() || ended.is_err(),
+        environment: provenance::environment(&arguments, raced.server.clone()),
+        settings: provenance::settings(&arguments, scenario),
+        sweep: arguments
+            .sweep
+            .as_ref()
+            .map(|sweep| results::Sweep { parameter: sweep.parameter.to_string(), values: sweep.values() }),
+        results: raced.results,
+    };
+    save(&raced.folder, &run)?;
+    let format: Format = arguments.format.parse().map_err(|_| CliError::Usage("unknown format".to_owned()))?;
+    let text = reports::render(format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
+    print(&text)?;
+    eprintln!("report: {}", raced.folder.join("report.html").display());
+    // What was found comes before why there is not more of it.
+    verdict(&run)?;
+    ended?;
+    meets(&arguments.threshold, &run)
+}
+
+/// What came of all races.
+struct Raced {
+    results: Vec<ApproachResult>,
+    server: Option<ServerEnvironment>,
+    folder: PathBuf,
+}
+
+/// Races at each point of the sweep, or once.
+async fn race_points(
+    arguments: &RunArgs,
+    rows_given: bool,
+    targets: &[Target],
+    routes: Option<&Arc<Routes>>,
+    stop: &CancellationToken,
+    raced: &mut Raced,
+) -> Result<(), CliError> {
+    let points = match &arguments.sweep {
+        None => vec![(None, arguments.clone())],
+        Some(sweep) => {
+            sweep.points(arguments, rows_given).into_iter().map(|(value, options)| (Some(value), options)).collect()
+        }
+    };
+    let restarts = arguments.sweep.as_ref().is_some_and(|sweep| sweep.parameter == Parameter::PoolSize);
+    let parameter = arguments.sweep.as_ref().map(|sweep: &Sweep| sweep.parameter.to_string());
+    let mut experiment = None;
+    let mut own: Option<OwnServer> = None;
+    let mut ended = Ok(());
+    for (value, options) in &points {
+        let point = parameter.as_deref().zip(value.as_deref());
+        if targets.is_empty() && (own.is_none() || restarts) {
+            if let Some(server) = own.take() {
+                server.stop().await?;
+            }
+            own = Some(tokio::select! {
+                started = OwnServer::start(server_command(options)?) => started?,
+                () = stop.cancelled() => break,
+            });
+        }
+        let here = own.as_ref().map_or(targets, |server| std::slice::from_ref(&server.target));
+        ended = race(options, here, routes, point, stop, &mut experiment, raced).await;
+        if ended.is_err() || stop.is_cancelled() {
+            break;
+        }
+    }
+    // What the race found matters more than how its server went.
+    let stopped = match own {
+        Some(server) => server.stop().await.map_err(CliError::from),
+        None => Ok(()),
+    };
+    ended.and(stopped)
+}
+
+async fn race(
+    options: &RunArgs,
+    targets: &[Target],
+    routes: Option<&Arc<Routes>>,
+    point: Option<(&str, &str)>,
+    stop: &CancellationToken,
+    experiment: &mut Option<Experiment>,
+    raced: &mut Raced,
+) -> Result<(), CliError> {
+    let conditions = conditions(options)?;
+    let contestants = if let Some(routes) = routes {
+        vec![stranger(options, &conditions, routes)?]
+    } else {
+        let offered = targets[0].approaches().await?;
+        raced.server = targets[0].environment().await;
+        contestants(&options.approach, offered, conditions.work.scenario())?
+    };
+    let experiment = if let Some(experiment) = experiment {
+        experiment
+    } else {
+        // Only now: a run that cannot even begin leaves no folder behind.
+        raced.folder = make_folder(&options.out)?;
+        experiment.insert(Experiment::new(&raced.folder, stop.clone(), Arc::new(Progress::new()))?)
+    };
+    Ok(experiment.race(&conditions, targets, &contestants, point, &mut raced.results).await?)
+}
+
+fn conditions(options: &RunArgs) -> Result<Conditions, CliError> {
+    let scenario = options.scenario()?;
+    let work = Work::new(
+        scenario,
+        options.amount(),
+        options.hot_rows(scenario),
+        options.zipf.filter(|_| scenario.hot_rows().is_some()),
+        options.random_seed,
+    );
+    Ok(Conditions {
+        work: Arc::new(work),
+        requests: options.requests(scenario),
+        duration: options.duration,
+        warmup: options.warmup.unwrap_or_default(),
+        repeat: options.repeat,
+        concurrency: options.concurrency,
+        rate_per_s: options.rate,
+        think_time: options.think_time,
+    })
+}
+
+/// The approaches asked for that offer this scenario, in the order of the target.
+fn contestants(wanted: &[String], offered: Vec<Entry>, scenario: Scenario) -> Result<Vec<Contestant>, CliError> {
+    let workload = scenario.workload();
+    let supports = |entry: &Entry| entry.claims.of(workload) != ClaimFound::Unsupported;
+    let matches = |entry: &Entry, name: &String| entry.name == *name || entry.aliases.contains(name);
+    let all = wanted.iter().any(|name| name == "all");
+    let names = |entries: &mut dyn Iterator<Item = &Entry>| {
+        entries.map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    for name in wanted.iter().filter(|name| *name != "all") {
+        match offered.iter().find(|entry| matches(entry, name)) {
+            None => {
+                let there = names(&mut offered.iter());
+                return Err(CliError::Usage(format!("--approach: {name:?} is unknown; there are all, {there}")));
+            }
+            Some(entry) if !supports(entry) => {
+                let there = names(&mut offered.iter().filter(|entry| supports(entry)));
+                return Err(CliError::Usage(format!(
+                    "--approach: {} does not offer {scenario}; those that do are {there}",
+                    entry.name
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    let routes = Arc::new(Routes::ours());
+    let chosen = offered
+        .into_iter()
+        .filter(|entry| supports(entry) && (all || wanted.iter().any(|name| matches(entry, name))))
+        .map(|entry| Contestant {
+            claim: entry.claims.of(workload),
+            base: format!("/approach/{}", entry.name),
+            routes: Arc::clone(&routes),
+            // A trace would take a request out of the batch that it shares.
+            trace: Approach::find(&entry.name).is_some_and(|approach| !approach.card().batches),
+            name: entry.name,
+        });
+    Ok(chosen.collect())
+}
+
+/// Somebody's own service.
+fn stranger(options: &RunArgs, conditions: &Conditions, routes: &Arc<Routes>) -> Result<Contestant, CliError> {
+    let scenario = conditions.work.scenario();
+    if conditions.work.examples().iter().any(|request| routes.of(request).is_none()) {
+        return Err(CliError::Usage(format!("--routes: {} has no route for the scenario {scenario}", routes.name)));
+    }
+    if routes.reset.is_none() && (options.repeat > 1 || options.warmup.is_some() || options.sweep.is_some()) {
+        return Err(CliError::Usage(
+            "--routes: without a [reset] there is one round: no --repeat, --warmup or --sweep".to_owned(),
+        ));
+    }
+    if options.think_time.is_some() {
+        return Err(CliError::Usage("--think-time: a service of one's own does not know the header for it".to_owned()));
+    }
+    Ok(Contestant {
+        name: routes.name.clone(),
+        claim: routes.claim,
+        base: String::new(),
+        routes: Arc::clone(routes),
+        trace: false,
+    })
+}
+
+/// Our own server runs on the given database, or on one that is gone afterwards. The URL goes by the environment:
+/// everybody on the machine may read a command line.
+fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
+    let program = std::env::current_exe().map_err(|error| CliError::Environment(error.to_string()))?;
+    let mut server = Command::new(program);
+    server.arg("serve").arg("--listen=127.0.0.1:0").args(arguments.limits.to_arguments());
+    match arguments.database.url() {
+        Some(url) => server.env("DATABASE_URL", url),
+        None => server.arg("--temporary").env_remove("DATABASE_URL").env_remove("LAB_DATA_DIR"),
+    };
+    if let Some(bin) = &arguments.database.postgres_bin {
+        server.arg("--postgres-bin").arg(bin);
+    }
+    Ok(server)
+}
+
+/// Ends the run at the first signal, and the program at the second.
+async fn stop_on_signals(stop: CancellationToken) {
+    let interrupts = super::signals::Interrupts::listen();
+    interrupts.clone().reach(1).await;
+    eprintln!("\nconcurrency-lab: ending with what there is; once more ends at once");
+    stop.cancel();
+    interrupts.reach(2).await;
+    std::process::exit(130);
+}
+
+/// A folder of this run's own: the time it started, and the process, in case two start in one second.
+fn make_folder(out: &Path) -> Result<PathBuf, CliError> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let folder = out.join(format!("{seconds}-{}", std::process::id()));
+    fs::create_dir_all(&folder)
+        .map_err(|error| CliError::Environment(format!("cannot create {}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
+/// Writes what was found, for programs and for people.
+fn save(folder: &Path, run: &Run) -> Result<(), CliError> {
+    let json = reports::render(Format::Json, run).map_err(|error| CliError::Environment(error.to_string()))?;
+    for (name, text) in [("run.json", json), ("report.html", reports::html::page(run))] {
+        let path = folder.join(name);
+        fs::write(&path, text)
+            .map_err(|error| CliError::Environment(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+fn verdict(run: &Run) -> Result<(), CliError> {
+    let with = |verdict| {
+        let names = run.results.iter().filter(|result| result.verdict == verdict).map(|result| match &result.value {
+            Some(value) => format!("{} ({value})", result.approach),
+            None => result.approach.clone(),
+        });
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (failed, without_evidence) = (with(Verdict::ClaimFailed), with(Verdict::NoEvidence));
+    if !failed.is_empty() {
+        return Err(CliError::ClaimFailed(format!("claimed safe, but broken: {failed}")));
+    }
+    if !without_evidence.is_empty() {
+        return Err(CliError::Environment(format!(
+            "no request was accepted or refused, so nothing is proved: {without_evidence}"
+        )));
+    }
+    Ok(())
+}
+
+fn meets(thresholds: &[Threshold], run: &Run) -> Result<(), CliError> {
+    let misses = Thresholds(thresholds.to_vec()).misses(run);
+    if misses.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Threshold(misses.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}

@@ -1,0 +1,84 @@
+//! How a run tells how it goes: a bar on a terminal, a line a round elsewhere. On standard error, so that standard output
+//! is the report alone.
+
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::lab::experiment::{Conditions, Observer};
+use crate::lab::history::Title;
+use crate::lab::results::Round;
+
+/// How often the bar moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows how a run goes.
+#[derive(Debug)]
+pub struct Progress {
+    terminal: bool,
+    bar: Mutex<Option<(ProgressBar, AbortOnDropHandle<()>)>>,
+}
+
+impl Progress {
+    /// A bar if standard error is a terminal.
+    pub fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), bar: Mutex::new(None) }
+    }
+
+    fn replace(&self, next: Option<(ProgressBar, AbortOnDropHandle<()>)>) {
+        let last = std::mem::replace(&mut *self.bar.lock().unwrap_or_else(PoisonError::into_inner), next);
+        if let Some((bar, _)) = last {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What a round is called.
+fn name(title: &Title) -> String {
+    let point = title.point.as_ref().map(|point| format!(" {point}")).unwrap_or_default();
+    format!("{}{point} #{}", title.approach, title.round)
+}
+
+impl Observer for Progress {
+    fn begins(&self, title: &Title, conditions: &Conditions, answered: &Arc<AtomicU64>) {
+        if !self.terminal {
+            return;
+        }
+        // By time where time decides.
+        let (length, template) = match (conditions.requests, conditions.duration) {
+            (Some(requests), _) => (requests, "{msg:>32} {bar:30} {pos}/{len} {elapsed}"),
+            (None, duration) => {
+                let ms = duration.unwrap_or_default().as_millis();
+                (u64::try_from(ms).unwrap_or(u64::MAX), "{msg:>32} {bar:30} {elapsed}")
+            }
+        };
+        let bar = ProgressBar::new(length);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(name(title));
+        let (moving, answered, by_number) = (bar.clone(), Arc::clone(answered), conditions.requests.is_some());
+        let began = Instant::now();
+        let task = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(TICK);
+            loop {
+                tick.tick().await;
+                let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                moving.set_position(if by_number { answered.load(Ordering::Relaxed) } else { elapsed_ms });
+            }
+        });
+        self.replace(Some((bar, AbortOnDropHandle::new(task))));
+    }
+
+    fn ends(&self, title: &Title, round: &Round) {
+        self.replace(None);
+        if !self.terminal {
+            let Round { verdict, elapsed_s, rate_per_s, .. } = round;
+            eprintln!("{}: {verdict}, {rate_per_s:.0} answers/s in {elapsed_s:.1} s", name(title));
+        }
+    }
+}

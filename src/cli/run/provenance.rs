@@ -1,0 +1,77 @@
+//! What a run must say about itself, for its figures to mean anything: where it ran, and what was asked for.
+
+use std::fs;
+use std::time::Duration;
+
+use super::RunArgs;
+use crate::http::environment::COMMIT;
+use crate::lab::results::{Environment, ServerEnvironment, Settings};
+use crate::lab::scenario::Scenario;
+
+/// Where this program runs, and on what.
+pub fn environment(arguments: &RunArgs, server: Option<ServerEnvironment>) -> Environment {
+    Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: COMMIT.map(str::to_owned),
+        command_line: std::env::args().map(|argument| without_password(&argument)).collect(),
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        processor: processor(),
+        cores: std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX)),
+        targets: arguments.target.iter().map(|url| without_password(url)).collect(),
+        server,
+    }
+}
+
+/// The processor's name, where the system tells it.
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// A URL without its password, which a report must not show; anything else as it is.
+fn without_password(argument: &str) -> String {
+    let (option, value) =
+        argument.split_once('=').filter(|(option, _)| option.starts_with("--")).unwrap_or(("", argument));
+    let Ok(mut url) = url::Url::parse(value) else { return argument.to_owned() };
+    if url.password().is_none() || url.set_password(Some("…")).is_err() {
+        return argument.to_owned();
+    }
+    if option.is_empty() { url.to_string() } else { format!("{option}={url}") }
+}
+
+/// What was asked for, as far as it counts for the scenario.
+pub fn settings(arguments: &RunArgs, scenario: Scenario) -> Settings {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Settings {
+        requests: arguments.requests(scenario),
+        duration_ms: arguments.duration.map(ms),
+        warmup_ms: arguments.warmup.map_or(0, ms),
+        repeat: arguments.repeat,
+        concurrency: arguments.concurrency,
+        rate_per_s: arguments.rate,
+        amount: (scenario == Scenario::Withdrawal).then(|| arguments.amount()),
+        hot_rows: scenario.hot_rows().map(|_| arguments.hot_rows(scenario)),
+        zipf: arguments.zipf.filter(|_| scenario.hot_rows().is_some()),
+        think_time_ms: arguments.think_time.map(ms),
+        random_seed: arguments.random_seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_left_out() {
+        for (argument, expected) in [
+            ("--target=http://127.0.0.1:3000", "--target=http://127.0.0.1:3000"),
+            ("postgres://me:secret@host/db", "postgres://me:%E2%80%A6@host/db"),
+            ("--database-url=postgres://me:secret@host/db", "--database-url=postgres://me:%E2%80%A6@host/db"),
+            ("--sweep=pool-size=2,4", "--sweep=pool-size=2,4"),
+            ("withdrawal", "withdrawal"),
+        ] {
+            assert_eq!(without_password(argument), expected);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `--sweep pool-size=2,4,8`: the same run for each value of one parameter.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use strum::{Display, EnumString, VariantNames};
+
+use super::arguments::{self, CONCURRENCY_MAX, RunArgs};
+
+/// Values at most: each is a whole run.
+const VALUES_MAX: usize = 50;
+
+/// What can be varied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Parameter {
+    /// Database connections of a server of our own, which is started for each value.
+    PoolSize,
+    /// Clients.
+    Concurrency,
+    /// Rows that the requests are spread over.
+    HotRows,
+    /// Pause before each statement that writes.
+    ThinkTime,
+}
+
+/// A value of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Number(u64),
+    Time(Duration),
+}
+
+/// A parameter and its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    /// What is varied.
+    pub parameter: Parameter,
+    values: Vec<(String, Value)>,
+}
+
+impl FromStr for Sweep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = Parameter::VARIANTS.join(", ");
+        let (name, values) = text.split_once('=').ok_or("expected PARAMETER=VALUE,VALUE,…")?;
+        let parameter: Parameter = name.parse().map_err(|_| format!("{name:?} cannot be varied; {names} can"))?;
+        let values: Vec<_> = values
+            .split(',')
+            .map(|value| Ok((value.to_owned(), parameter.value(value).map_err(|why| format!("{value:?}: {why}"))?)))
+            .collect::<Result<_, String>>()?;
+        if values.len() > VALUES_MAX {
+            return Err(format!("expected at most {VALUES_MAX} values, found {}", values.len()));
+        }
+        if let Some(again) = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
+            return Err(format!("{:?} is there twice", again.1.0));
+        }
+        Ok(Self { parameter, values })
+    }
+}
+
+impl Parameter {
+    fn value(self, text: &str) -> Result<Value, String> {
+        let bounds = match self {
+            Self::ThinkTime => return arguments::think_time(text).map(Value::Time),
+            Self::PoolSize => 2..=1_000,
+            Self::Concurrency => 1..=u64::from(CONCURRENCY_MAX),
+            Self::HotRows => 1..=1_000,
+        };
+        let expected = || format!("expected {} to {}", bounds.start(), bounds.end());
+        text.parse().ok().filter(|number| bounds.contains(number)).map(Value::Number).ok_or_else(expected)
+    }
+}
+
+impl Sweep {
+    /// The values as given.
+    pub fn values(&self) -> Vec<String> {
+        self.values.iter().map(|(text, _)| text.clone()).collect()
+    }
+
+    /// The numbers of rows in it.
+    pub fn hot_rows(&self) -> impl Iterator<Item = u64> {
+        let swept = self.parameter == Parameter::HotRows;
+        self.values.iter().filter_map(move |(_, value)| match value {
+            Value::Number(rows) if swept => Some(*rows),
+            _ => None,
+        })
+    }
+
+    /// Each value, and the options with it. A pool that is swept is not held up by `--row-sessions`: what the pool does to
+    /// the locks is what one wants to see. `rows_given` says that it was asked for on purpose.
+    pub fn points(&self, options: &RunArgs, rows_given: bool) -> Vec<(String, RunArgs)> {
+        let point = |(text, value): &(String, Value)| {
+            let mut options = options.clone();
+            match (self.parameter, *value) {
+                (Parameter::PoolSize, Value::Number(size)) => {
+                    options.limits.pool_size = size;
+                    if !rows_given {
+                        options.limits.row_sessions = size;
+                    }
+                }
+                (Parameter::Concurrency, Value::Number(clients)) => {
+                    options.concurrency = u32::try_from(clients).unwrap_or(CONCURRENCY_MAX);
+                }
+                (Parameter::HotRows, Value::Number(rows)) => options.hot_rows = Some(rows),
+                (_, Value::Time(time)) => options.think_time = Some(time),
+                (Parameter::ThinkTime, Value::Number(_)) => {}
+            }
+            (text.clone(), options)
+        };
+        self.values.iter().map(point).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_names_a_parameter_and_its_values() {
+        let sweep: Sweep = "pool-size=2,4,8".parse().unwrap();
+        assert_eq!((sweep.parameter, sweep.values()), (Parameter::PoolSize, ["2", "4", "8"].map(str::to_owned).into()));
+        assert_eq!("hot-rows=1,10".parse::<Sweep>().unwrap().hot_rows().collect::<Vec<_>>(), [1, 10]);
+        assert!("think-time=0ms,5ms".parse::<Sweep>().is_ok());
+        for (text, reason) in [
+            ("pool-size", "PARAMETER=VALUE"),
+            ("pool=2", "pool-size, concurrency, hot-rows, think-time can"),
+            ("pool-size=1", "\"1\": expected 2 to 1000"),
+            ("pool-size=2,,4", "\"\": expected 2 to 1000"),
+            ("pool-size=2,2", "\"2\" is there twice"),
+            ("think-time=2s", "whole milliseconds"),
+            ("concurrency=x", "expected 1 to 50000"),
+        ] {
+            let error = text.parse::<Sweep>().unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

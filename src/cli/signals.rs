@@ -1,0 +1,36 @@
+//! SIGTERM and SIGINT.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How often this process was told to stop, by SIGTERM or SIGINT: counted from the start, so that none is missed that comes
+/// while nobody waits for it.
+#[derive(Debug, Clone)]
+pub struct Interrupts(watch::Receiver<u32>);
+
+impl Interrupts {
+    /// Counts from now on.
+    pub fn listen() -> Self {
+        let (count, counted) = watch::channel(0);
+        for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+            let count = count.clone();
+            match signal(kind) {
+                Ok(mut signals) => drop(tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        count.send_modify(|count| *count += 1);
+                    }
+                })),
+                Err(error) => tracing::error!(%error, "cannot listen for signals"),
+            }
+        }
+        Self(counted)
+    }
+
+    /// Waits until it was told so often.
+    pub async fn reach(mut self, times: u32) {
+        if self.0.wait_for(|count| *count >= times).await.is_err() {
+            // No signal can be heard of.
+            std::future::pending::<()>().await;
+        }
+    }
+}
