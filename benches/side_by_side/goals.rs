@@ -80,6 +80,9 @@ fn of_http(results: &Results) -> Vec<Goal> {
     let bare = Some((Group::Http, Point::BareAxum));
     let what = "/ceiling/balance / bare axum".to_owned();
     let mut goals = vec![Goal::ratio(results, what, (Group::Http, Point::ceiling()), bare, 0.9)];
+    let what = "/ceiling/balance: our load generator / wrk".to_owned();
+    let ceiling_of_wrk = Some((Group::Http, Point::ceiling()));
+    goals.push(Goal::ratio(results, what, (Group::Http, Point::Generator), ceiling_of_wrk, 0.6));
     let ceiling = |setup| (Group::Metrics, Point::Ceiling { setup, connections: CONNECTIONS });
     let approach = |setup| (Group::Metrics, Point::http(setup, fastest(), Load::Cold));
     let of_metrics = |what: String, [with, without]: [Key; 2]| Goal::ratio(results, what, with, Some(without), 0.97);

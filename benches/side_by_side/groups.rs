@@ -16,7 +16,7 @@ pub const GROUP_COMMIT_CONNECTIONS: [u32; 3] = [CONNECTIONS, 256, 1_000];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Section {
-    /// `/ceiling/balance` against a bare axum handler.
+    /// `/ceiling/balance` against a bare axum handler, and our load generator against wrk.
     Http,
     /// A server that counts against one that does not.
     Metrics,
@@ -87,7 +87,7 @@ impl Group {
     pub fn points(self) -> Vec<Point> {
         let on = |approach, load| Point::http(Setup::Default, approach, load);
         match self {
-            Self::Http => vec![Point::ceiling(), Point::BareAxum],
+            Self::Http => vec![Point::ceiling(), Point::BareAxum, Point::Generator],
             Self::Metrics => {
                 let both = |setup| {
                     [Point::Ceiling { setup, connections: CONNECTIONS }, Point::http(setup, fastest(), Load::Cold)]

@@ -6,6 +6,7 @@
 //! - every approach over HTTP (wrk), on one hot row and on 1000 rows, against `/ceiling/balance` of the same server
 //!   (what HTTP costs alone) and against pgbench sending the same statements (what PostgreSQL costs alone);
 //! - `/ceiling/balance` against a bare axum handler, in a process of its own (what our routes and headers cost);
+//! - our own load generator against wrk, on the same route (what its history costs);
 //! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions a row (what
 //!   waiting inside PostgreSQL costs);
 //! - the same server with and without metrics (what counting costs);
@@ -34,7 +35,7 @@
 //! - [`groups`]: what is compared with what
 //! - [`stage`]: the database, the servers, and their end
 //! - [`bare_axum`]: the reference for HTTP
-//! - [`wrk`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
+//! - [`wrk`], [`generator`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
 //! - [`results`]: medians and ratios
 //! - [`goals`]: what is hoped for
 //! - [`report`], [`conditions`]: the Markdown
@@ -42,6 +43,7 @@
 mod bare_axum;
 mod conditions;
 mod disk;
+mod generator;
 mod goals;
 mod groups;
 mod pgbench;
@@ -242,6 +244,7 @@ impl Stage {
                 self.wrk.measure(self.server(setup), "/ceiling/balance", Load::Hot, connections, time).await
             }
             Point::BareAxum => self.wrk.measure(self.bare_axum(), "/balance", Load::Hot, CONNECTIONS, time).await,
+            Point::Generator => generator::measure(self.default_server(), time).await,
             Point::Pgbench { approach, load, clients } => {
                 self.pgbench.measure(approach, load, clients, time).await.map(Measured::rate)
             }

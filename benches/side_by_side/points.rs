@@ -83,6 +83,8 @@ pub enum Point {
     },
     /// A server that does nothing else.
     BareAxum,
+    /// The route that touches no database, asked by our own load generator.
+    Generator,
     /// An approach's statements, sent by pgbench.
     Pgbench {
         /// Whose statements.
@@ -202,6 +204,7 @@ impl fmt::Display for Point {
             }
             Self::Ceiling { setup, connections } => write!(formatter, "/ceiling/balance, -c{connections}, {setup}"),
             Self::BareAxum => formatter.write_str("bare axum"),
+            Self::Generator => formatter.write_str("/ceiling/balance, asked by `run` instead of wrk"),
             Self::Pgbench { approach, load, clients } => {
                 write!(formatter, "pgbench, {clients} clients, {approach}, {load}")
             }

@@ -85,7 +85,7 @@ fn over_http(load: Load, approaches: &[Approach], results: &Results) -> String {
 
 fn http_alone(results: &Results) -> String {
     let mut table = Table::new("HTTP alone", &["server", "requests/s", "min … max", "/ bare axum"]);
-    for point in [Point::ceiling(), Point::BareAxum] {
+    for point in [Point::ceiling(), Point::BareAxum, Point::Generator] {
         let Some(rate) = results.rate((Group::Http, point)) else { continue };
         let by_bare = ratio(results.ratio((Group::Http, point), (Group::Http, Point::BareAxum)));
         table.row([point.to_string(), count(rate.median), min_max(rate), by_bare]);

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use concurrency_lab::config::SPARE_DATABASE_CONNECTIONS;
 use concurrency_lab::database::SCHEMA;
-use concurrency_lab::lab::target::{ClaimFound, OwnServer, Target};
+use concurrency_lab::lab::history::ClaimFound;
+use concurrency_lab::lab::target::{OwnServer, Target};
 use concurrency_lab::postgres::{self, Cluster, Endpoint};
-use concurrency_lab::strategy::Approach;
+use concurrency_lab::strategy::{Approach, Workload};
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 
@@ -61,7 +62,8 @@ impl Stage {
     /// The approaches that the server offers for balances, or those of them that are wanted.
     pub async fn approaches(&self, wanted: &[Approach]) -> Result<Vec<Approach>, Failure> {
         let offered = self.default_server().approaches().await.map_err(Failure::environment)?;
-        let approaches = offered.into_iter().filter(|entry| entry.claims.balance != ClaimFound::Unsupported);
+        let approaches =
+            offered.into_iter().filter(|entry| entry.claims.of(Workload::Balance) != ClaimFound::Unsupported);
         let approaches = approaches.filter_map(|entry| Approach::find(&entry.name));
         Ok(approaches.filter(|approach| wanted.is_empty() || wanted.contains(approach)).collect())
     }
@@ -146,7 +148,7 @@ fn max_connections() -> u32 {
 
 fn server(setup: Setup, endpoint: &Endpoint) -> Result<Command, Failure> {
     let (pool_size, row_sessions) = setup.limits();
-    let mut command = clean(Path::new(SERVER));
+    let mut command = program();
     command.args(["serve", "--listen=127.0.0.1:0", "--seed=bench"]);
     command.arg(format!("--pool-size={pool_size}")).arg(format!("--row-sessions={row_sessions}"));
     command.arg(format!("--metrics={}", setup != Setup::NoMetrics));
@@ -161,6 +163,11 @@ fn bare_axum() -> Result<Command, Failure> {
 }
 
 /// A command that no setting of this machine reaches, and that does not outlive us.
+/// The program under test.
+pub fn program() -> Command {
+    clean(Path::new(SERVER))
+}
+
 fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAB_")) {

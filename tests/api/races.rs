@@ -4,44 +4,72 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use concurrency_lab::lab::load::{self, Plan};
-use concurrency_lab::lab::referee::{History, Judgement, State, judge};
+use concurrency_lab::lab::experiment::{Conditions, Contestant, Experiment, Observer};
+use concurrency_lab::lab::history::{ClaimFound, Title};
+use concurrency_lab::lab::judgement::Anomaly;
+use concurrency_lab::lab::results::{Round, Verdict};
+use concurrency_lab::lab::routes::Routes;
+use concurrency_lab::lab::scenario::{Scenario, Work};
+use concurrency_lab::lab::target::Target;
 use concurrency_lab::strategy::{Approach, Claim, Workload};
-use hyper::header::HeaderValue;
-use reqwest::Method;
 
-use crate::common::{Lab, Setup, claiming, crowded};
+use crate::common::{Lab, Setup, claiming, crowded, directory};
 
 const AMOUNT: i64 = -2;
 
 struct Race {
     approach: Approach,
     requests: u64,
-    concurrency: usize,
+    concurrency: u32,
     think_time: Option<Duration>,
 }
 
+/// Nobody watches.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn begins(&self, _: &Title, _: &Conditions, _: &Arc<AtomicU64>) {}
+
+    fn ends(&self, _: &Title, _: &Round) {}
+}
+
 impl Race {
-    async fn run(&self, servers: &[&Lab]) -> (Judgement, load::Load) {
-        let state = async || {
-            let account = servers[0].account(1).await;
-            State { balance: account.balance, version: Some(account.version) }
-        };
-        let before = state().await;
-        let plan = Plan {
-            targets: servers.iter().map(|lab| (lab.address, HeaderValue::from_static("localhost"))).collect(),
-            method: Method::PATCH,
-            path: format!("/approach/{}/balance", self.approach),
-            body: Bytes::from(format!(r#"{{"userId":1,"amount":{AMOUNT}}}"#)),
-            requests: self.requests,
+    /// One round, from a reset to its judgement.
+    async fn run(&self, servers: &[&Lab]) -> Round {
+        let conditions = Conditions {
+            work: Arc::new(Work::new(Scenario::Withdrawal, AMOUNT, 1, None, 1)),
+            requests: Some(self.requests),
+            duration: None,
+            warmup: Duration::ZERO,
+            repeat: 1,
             concurrency: self.concurrency,
+            rate_per_s: None,
             think_time: self.think_time,
         };
-        let load = load::run(plan, Arc::new(AtomicU64::new(0))).await.expect("a load");
-        let after = state().await;
-        (judge(&History { before, amount: AMOUNT, heard: load.heard.clone(), after }), load)
+        let contestant = Contestant {
+            name: self.approach.to_string(),
+            claim: ClaimFound::Safe,
+            base: format!("/approach/{}", self.approach),
+            routes: Arc::new(Routes::ours()),
+            trace: false,
+        };
+        let targets: Vec<_> = servers.iter().map(|lab| Target::parse(&lab.url("")).expect("a URL")).collect();
+        let directory = directory();
+        let mut experiment =
+            Experiment::new(directory.path(), tokio_util::sync::CancellationToken::new(), Arc::new(Nobody))
+                .expect("its files");
+        let mut results = Vec::new();
+        experiment.race(&conditions, &targets, &[contestant], None, &mut results).await.expect("a race");
+        results[0].rounds.remove(0)
     }
+}
+
+/// Whether a round went as it must: so many done, so many refused, and nothing else.
+fn is_right(round: &Round, done: u64, refused: u64) -> bool {
+    let counts = &round.judgement.counts;
+    round.verdict == Verdict::Correct
+        && (counts.done, counts.refused) == (done, refused)
+        && counts.not_done + counts.unknown + counts.unexpected == 0
 }
 
 fn safe() -> impl Iterator<Item = Approach> {
@@ -57,14 +85,11 @@ fn broken() -> impl Iterator<Item = Approach> {
 async fn of_10000_withdrawals_of_2_from_10000_exactly_5000_succeed_on_every_safe_approach() {
     let lab = Lab::start().await;
     for approach in safe().chain(claiming(Workload::Balance, Claim::SafeOnOneServer)) {
-        lab.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let race = Race { approach, requests: 10_000, concurrency: 256, think_time: None };
-        let (judgement, load) = race.run(&[&lab]).await;
-        assert_eq!(judgement, Judgement { accepted: 5_000, refused: 5_000, ..Judgement::default() }, "{approach}");
+        let round = race.run(&[&lab]).await;
+        assert!(is_right(&round, 5_000, 5_000), "{approach}: {:?}", round.judgement);
         assert_eq!(lab.account(1).await.balance, 0, "{approach}");
-        let insufficient = Bytes::from_static(br#"{"error":"Insufficient funds"}"#);
-        assert_eq!(load.answers.get(&(409, insufficient)), Some(&5_000), "{approach}");
-        assert_eq!(load.answers.len(), 5_001, "{approach}: 5000 balances, each once, and one refusal");
+        assert_eq!(round.distinct_answers, 5_001, "{approach}: 5000 balances, each once, and one refusal");
     }
 }
 
@@ -72,11 +97,10 @@ async fn of_10000_withdrawals_of_2_from_10000_exactly_5000_succeed_on_every_safe
 async fn broken_approaches_are_shown_broken_with_a_think_time() {
     let lab = Lab::start().await;
     for approach in broken() {
-        lab.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let think_time = Some(Duration::from_millis(5));
-        let (judgement, _) = Race { approach, requests: 200, concurrency: 16, think_time }.run(&[&lab]).await;
-        assert!(judgement.lost_updates > 0, "{approach}: {judgement:?}");
-        assert_eq!(judgement.accepted, 200, "{approach}");
+        let round = Race { approach, requests: 200, concurrency: 16, think_time }.run(&[&lab]).await;
+        assert!(round.judgement.count(Anomaly::LostUpdate) > 0, "{approach}: {:?}", round.judgement);
+        assert_eq!(round.judgement.counts.done, 200, "{approach}");
         assert!(lab.account(1).await.balance > 10_000 - 400, "{approach}: more was paid out than the account shows");
     }
 }
@@ -86,10 +110,9 @@ async fn two_servers_on_one_database_are_as_safe_as_one() {
     let first = Lab::start().await;
     let second = first.another(Setup::default()).await;
     for approach in safe() {
-        first.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let race = Race { approach, requests: 6_000, concurrency: 64, think_time: None };
-        let (judgement, _) = race.run(&[&first, &second]).await;
-        assert_eq!(judgement, Judgement { accepted: 5_000, refused: 1_000, ..Judgement::default() }, "{approach}");
+        let round = race.run(&[&first, &second]).await;
+        assert!(is_right(&round, 5_000, 1_000), "{approach}: {:?}", round.judgement);
     }
 }
 
@@ -97,13 +120,12 @@ async fn two_servers_on_one_database_are_as_safe_as_one() {
 async fn think_time_and_no_limit_by_row_break_no_safe_approach() {
     let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe() {
-        lab.post("/reset", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
         let think_time = Some(Duration::from_millis(1));
         let race = Race { approach, requests: 600, concurrency: 32, think_time };
-        let (judgement, load) = race.run(&[&lab]).await;
-        assert_eq!(judgement, Judgement { accepted: 600, ..Judgement::default() }, "{approach}");
+        let round = race.run(&[&lab]).await;
+        assert!(is_right(&round, 600, 0), "{approach}: {:?}", round.judgement);
         if approach == Approach::OptimisticVersion {
-            assert!(load.attempts > 600, "with 32 competitors somebody must have retried");
+            assert!(round.retried > 0, "with 32 competitors somebody must have retried");
         }
     }
 }

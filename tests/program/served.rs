@@ -92,6 +92,14 @@ pub fn postmaster(data_dir: &Path) -> Option<Pid> {
     file.lines().next()?.parse().ok().map(Pid::from_raw)
 }
 
+/// The URL of the private PostgreSQL that serves from this data directory: of another database there, or of its own.
+pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
+    let endpoint = concurrency_lab::postgres::running_endpoint(data_dir).expect("an endpoint");
+    let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
+    let database = database.unwrap_or(&endpoint.database);
+    format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password)
+}
+
 /// Runs a command that must end by itself, and gives its exit code, output and errors.
 pub fn run_to_end(mut command: Command) -> (Option<i32>, String, String) {
     let output = command.stdin(Stdio::null()).output().expect("a process");
@@ -214,9 +222,7 @@ async fn psql_opens_on_the_database_that_serve_uses() {
 async fn a_database_of_ones_own_is_used_in_a_schema_of_its_own() {
     let cluster_directory = directory();
     let _postgres = Served::start(cluster_directory.path(), &[]);
-    let endpoint = concurrency_lab::postgres::running_endpoint(cluster_directory.path()).expect("an endpoint");
-    let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
-    let url = |database: &str| format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password);
+    let url = |database: &str| database_url(cluster_directory.path(), Some(database));
     let psql = |database: &str, sql: &str| {
         let mut command = program();
         command.env("DATABASE_URL", url(database)).args(["psql", "--", "-Atc", sql]);
@@ -239,10 +245,8 @@ async fn a_database_of_ones_own_is_used_in_a_schema_of_its_own() {
 async fn without_the_database_requests_are_503_and_readyz_says_so_until_it_is_back() {
     let cluster_directory = directory();
     let mut postgres = Served::start(cluster_directory.path(), &[]);
-    let endpoint = concurrency_lab::postgres::running_endpoint(cluster_directory.path()).expect("an endpoint");
-    let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
     let mut command = program();
-    let url = format!("postgres://{}:{}@{socket}/{}", endpoint.user, endpoint.password, endpoint.database);
+    let url = database_url(cluster_directory.path(), None);
     command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", url);
     let server = Served::spawn(command);
     assert_eq!(server.withdraw("pessimistic", 1).await.map(|(status, _)| status), Some(200));

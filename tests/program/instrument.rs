@@ -1,0 +1,246 @@
+//! `run` as an instrument: loops, limits, interruption, sweeps, thresholds, formats, comparison, and other people's services.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::common::{directory, program, repository};
+use crate::runs::{command, ended, run};
+use crate::served::{Served, run_to_end};
+
+/// Latencies while the server stands still for two seconds: a closed loop sends next to nothing meanwhile and so sees next to
+/// nothing of it; an open loop counts for everybody who would have come.
+#[tokio::test]
+async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
+    let directory = directory();
+    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let target = format!("--target={}", server.url);
+    let p99_ms = async |name: &str, loop_options: &[&str]| {
+        let out = directory.path().join(name);
+        let mut arguments = vec!["--approach=group-commit", &target, "--duration=8s", "--amount=0"];
+        arguments.extend(loop_options);
+        let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+        // In the middle of it; the exact moment does not matter.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        server.signal(Signal::SIGSTOP);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        server.signal(Signal::SIGCONT);
+        let output =
+            tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its output");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let run = ended(&out, (output.status.code(), text(&output.stdout), text(&output.stderr)));
+        assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+        let round = run.result("group-commit")["rounds"][0].clone();
+        let max_us = round["latency"]["max_us"].as_u64().expect("a latency");
+        assert!(max_us > 1_500_000, "the stall was met: {max_us} µs");
+        let told = run.output.clone() + &run.file("report.html");
+        (round["latency"]["p99_us"].as_u64().expect("a latency") / 1_000, told)
+    };
+    let (open_ms, _) = p99_ms("open", &["--rate=200", "--concurrency=64"]).await;
+    assert!(open_ms >= 1_000, "open loop: p99 {open_ms} ms");
+    let (closed_ms, told) = p99_ms("closed", &["--concurrency=4"]).await;
+    assert!(closed_ms < 500, "closed loop: p99 {closed_ms} ms");
+    assert!(told.contains("coordinated omission"), "it says what it cannot see: {told}");
+}
+
+#[test]
+fn an_interrupted_run_ends_cleanly_with_what_there_is() {
+    let directory = directory();
+    let out = directory.path().join("runs");
+    let arguments = ["--approach=atomic-returning,pessimistic", "--duration=60s", "--amount=0", "--concurrency=8"];
+    let mut child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a run");
+    // Once its history grows, it is under way.
+    let grows = || {
+        let folder = std::fs::read_dir(&out).ok()?.next()?.ok()?.path();
+        (std::fs::metadata(folder.join("history.jsonl")).ok()?.len() > 100_000).then_some(())
+    };
+    while grows().is_none() {
+        assert!(child.try_wait().expect("a state").is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("a living process");
+    let output = child.wait_with_output().expect("its end");
+    let run = ended(&out, (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
+    assert_eq!(run.code, Some(0), "{}", run.output);
+    let json = run.json();
+    assert_eq!(json["interrupted"], true);
+    assert_eq!(json["results"].as_array().expect("results").len(), 1, "the second one never began");
+    assert_eq!(json["results"][0]["verdict"], "correct", "what there is is judged");
+    assert!(run.file("report.html").contains("nterrupted"), "the page says so");
+}
+
+#[test]
+fn the_random_seed_decides_what_is_sent_and_hot_rows_and_zipf_where() {
+    let directory = directory();
+    let requests = |name: &str, options: &[&str]| {
+        let mut arguments = vec!["--approach=group-commit", "--requests=300", "--concurrency=4"];
+        arguments.extend(options);
+        let run = run(&directory.path().join(name), &arguments);
+        assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+        let history = run.file("history.jsonl");
+        let mut users: Vec<(u64, i64)> = history
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+            .filter_map(|line| Some((line["id"].as_u64()?, line["request"]["balance"]["user"].as_i64()?)))
+            .collect();
+        users.sort_unstable();
+        users
+    };
+    let one = requests("one", &["--hot-rows=50", "--random-seed=7"]);
+    assert_eq!(one.len(), 300);
+    assert!(one.iter().any(|(_, user)| *user > 25) && one.iter().all(|(_, user)| (1..=50).contains(user)));
+    assert_eq!(one, requests("again", &["--hot-rows=50", "--random-seed=7"]));
+    assert_ne!(one, requests("other", &["--hot-rows=50", "--random-seed=8"]));
+    let hottest = |users: &[(u64, i64)]| users.iter().filter(|(_, user)| *user == 1).count();
+    let zipf = requests("zipf", &["--hot-rows=50", "--random-seed=7", "--zipf=1.5"]);
+    assert!(hottest(&zipf) > 3 * hottest(&one), "{} and {}", hottest(&zipf), hottest(&one));
+}
+
+#[test]
+fn a_sweep_of_the_pool_restarts_its_server_and_shows_each_value() {
+    let directory = directory();
+    let arguments = ["--approach=pessimistic", "--sweep=pool-size=2,8", "--requests=1000", "--concurrency=32"];
+    let run = run(directory.path(), &arguments);
+    assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+    let json = run.json();
+    assert_eq!(json["sweep"]["parameter"], "pool-size");
+    let values: Vec<_> =
+        json["results"].as_array().expect("results").iter().map(|result| result["value"].clone()).collect();
+    assert_eq!(values, ["2", "8"]);
+    assert!(run.file("report.html").contains("<svg"), "one chart");
+}
+
+#[test]
+fn a_missed_threshold_exits_4_and_names_the_figure() {
+    let directory = directory();
+    let with = |name: &str, threshold: &str| {
+        let arguments = ["--approach=group-commit", "--requests=100", "--concurrency=4", "--threshold", threshold];
+        run(&directory.path().join(name), &arguments)
+    };
+    assert_eq!(with("met", "p99<600s,rate>0.001,attempts<1000").code, Some(0));
+    let missed = with("missed", "p99<1us,rate>1");
+    assert_eq!(missed.code, Some(4), "{}", missed.errors);
+    assert!(missed.errors.contains("p99") && missed.errors.contains("group-commit"), "{}", missed.errors);
+    assert!(!missed.errors.contains("rate>1"), "only what was missed: {}", missed.errors);
+    for wrong in ["p98<1ms", "p99<50", "rate>5ms", "p99", "p99<50 parsecs"] {
+        let refused = with("wrong", wrong);
+        assert_eq!(refused.code, Some(2), "{wrong}: {}", refused.errors);
+        assert!(refused.errors.contains("--threshold"), "{wrong}: {}", refused.errors);
+    }
+}
+
+#[test]
+fn runs_are_printed_in_each_format_and_compared_only_under_the_same_conditions() {
+    let directory = directory();
+    let with = |name: &str, options: &[&str]| {
+        let mut arguments = vec!["--approach=naive,group-commit", "--requests=200", "--concurrency=4", "--repeat=2"];
+        arguments.extend(options);
+        let run = run(&directory.path().join(name), &arguments);
+        assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+        run
+    };
+    let json = with("json", &["--format=json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json.output).expect("JSON alone on standard output"), json.json());
+    let csv = with("csv", &["--format=csv"]);
+    assert_eq!(csv.output.lines().count(), 5, "a heading, and a line a round: {}", csv.output);
+    let markdown = with("markdown", &["--format=markdown"]);
+    assert!(markdown.output.contains("| group-commit"), "{}", markdown.output);
+    let junit = with("junit", &["--format=junit"]);
+    assert!(junit.output.contains("<testsuite") && junit.output.contains("group-commit"), "{}", junit.output);
+
+    let compare = |one: &Path, other: &Path| {
+        let mut command = program();
+        command.arg("compare").args([one, other]);
+        run_to_end(command)
+    };
+    let (code, output, errors) = compare(&json.folder(), &csv.folder().join("run.json"));
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert!(output.contains("group-commit"), "{output}");
+    let other = with("other", &["--think-time=1ms"]);
+    let (code, _, errors) = compare(&json.folder(), &other.folder());
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("think"), "it names what differs: {errors}");
+    let (code, _, errors) = compare(&json.folder(), Path::new("/nonexistent"));
+    assert_eq!(code, Some(3), "{errors}");
+}
+
+/// What a run wrote is judged again as it is, and not believed when it was changed.
+#[test]
+fn check_says_the_same_as_the_run_and_finds_what_was_changed() {
+    let directory = directory();
+    let run = run(&directory.path().join("runs"), &["--approach=pessimistic", "--requests=500", "--concurrency=8"]);
+    let history = run.file("history.jsonl");
+    let check = |text: &str| {
+        let path = directory.path().join("history.jsonl");
+        std::fs::write(&path, text).expect("a file");
+        let mut command = program();
+        command.arg("check").arg(&path);
+        run_to_end(command)
+    };
+    let (code, output, errors) = check(&history);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert!(output.starts_with("correct: pessimistic, withdrawal, round 1: 500 done"), "{output}");
+    // The balance of one version is another.
+    let changed = history.replace(r#""value":9800,"#, r#""value":9802,"#);
+    assert_ne!(changed, history);
+    let (code, output, errors) = check(&changed);
+    assert_eq!(code, Some(1), "{output}{errors}");
+    assert!(output.contains("CLAIM FAILED") && output.contains("lost-update") && output.contains("9802"), "{output}");
+    // One operation is missing, and so is the count of them.
+    let line = history.lines().find(|line| line.contains(r#""value":9700,"#)).expect("a line");
+    let shorter = history.replace(&format!("{line}\n"), "");
+    let (code, _, errors) = check(&shorter);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("operations: expected 499, found 500"), "{errors}");
+    let (code, output, _) = check(&shorter.replace(r#""operations":500"#, r#""operations":499"#));
+    assert_eq!(code, Some(1), "{output}");
+    // It was cut short: the rest is still judged.
+    let (code, output, errors) = check(&history[..history.len() / 2]);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert!(output.contains("cut short"), "{output}");
+    for (text, reason) in [("", "no round"), ("{}\n", "line 1"), ("nonsense\n", "line 1")] {
+        let (code, _, errors) = check(text);
+        assert_eq!(code, Some(3), "{text:?}: {errors}");
+        assert!(errors.contains(reason), "{text:?}: {errors}");
+    }
+}
+
+/// Somebody's own service, in another language, without versions.
+fn wallet(options: &[&str]) -> Served {
+    let mut command = Command::new("python3");
+    command.arg(repository().join("examples/foreign/server.py")).arg("0").args(options);
+    Served::spawn(command)
+}
+
+#[test]
+fn a_service_of_ones_own_is_raced_by_its_routes_file() {
+    let directory = directory();
+    let routes = repository().join("examples/foreign/routes.toml").display().to_string();
+    for (options, verdict, code) in [(&[][..], "claim-failed", 1), (&["--fixed"], "correct", 0)] {
+        let service = wallet(options);
+        let arguments =
+            ["--target", &service.url, "--routes", &routes, "--requests=1000", "--concurrency=8", "--repeat=2"];
+        let run = run(&directory.path().join(verdict), &arguments);
+        assert_eq!(run.code, Some(code), "{}{}", run.output, run.errors);
+        assert_eq!(run.result("wallet")["verdict"], verdict, "{}", run.output);
+        if code == 1 {
+            assert!(run.anomalies("wallet").iter().any(|anomaly| anomaly == "lost-update"), "{}", run.output);
+        }
+    }
+    let service = wallet(&[]);
+    for (arguments, message) in [
+        (&["counter", "--routes", &routes][..], "wallet has no route for the scenario counter"),
+        (&["--routes", &routes, "--think-time=5ms"], "--think-time"),
+        (&["--routes", "/nonexistent.toml"], "--routes: /nonexistent.toml"),
+    ] {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--target", &service.url]);
+        let run = run(&directory.path().join("refused"), &arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.errors);
+        assert!(run.errors.contains(message), "{arguments:?}: {}", run.errors);
+    }
+}

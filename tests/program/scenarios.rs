@@ -1,0 +1,136 @@
+//! The five scenarios over every approach: no safe one ever breaks; with a think time, every broken one breaks in the way
+//! that it is known for.
+
+use concurrency_lab::strategy::{Approach, Claim, Workload};
+use serde_json::{Value, json};
+use strum::IntoEnumIterator;
+
+use crate::common::{claiming, directory, program};
+use crate::runs::run;
+use crate::served::{Served, database_url, run_to_end};
+
+fn workload(scenario: &str) -> Workload {
+    match scenario {
+        "withdrawal" | "mixed" => Workload::Balance,
+        "transfer" => Workload::Transfer,
+        "booking" => Workload::Booking,
+        _ => Workload::Counter,
+    }
+}
+
+/// Three rounds of a scenario over all approaches. Whatever is claimed safe holds, and its history, read again, says the same.
+fn holds_three_times(scenario: &str, options: &[&str], final_values: &Value) {
+    let directory = directory();
+    let arguments = [&[scenario, "--repeat=3", "--concurrency=64"], options].concat();
+    let run = run(&directory.path().join("runs"), &arguments);
+    assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+    let workload = workload(scenario);
+    let offered = Approach::iter().filter(|approach| approach.card().claims.of(workload) != Claim::Unsupported);
+    assert_eq!(run.results().len(), offered.count(), "all that offer it, and no others");
+    let right: Vec<_> = claiming(workload, Claim::Safe).chain(claiming(workload, Claim::SafeOnOneServer)).collect();
+    for approach in &right {
+        let result = run.result(approach.name());
+        assert_eq!(result["verdict"], "correct", "{approach}: {}", run.output);
+        let rounds = result["rounds"].as_array().expect("rounds");
+        assert_eq!(rounds.len(), 3, "{approach}");
+        for (row, value) in final_values.as_object().expect("rows") {
+            assert!(rounds.iter().all(|round| round["final_values"][row] == *value), "{approach}: {rounds:?}");
+        }
+    }
+    let mut check = program();
+    check.arg("check").arg(run.folder().join("history.jsonl"));
+    let (code, output, errors) = run_to_end(check);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert_eq!(output.matches("correct: ").count(), 3 * right.len(), "{output}");
+}
+
+#[test]
+fn withdrawals_hold_three_times() {
+    holds_three_times("withdrawal", &["--amount=-20", "--requests=700"], &json!({"users/1": 0}));
+}
+
+#[test]
+fn mixed_ends_where_it_must_three_times() {
+    holds_three_times("mixed", &[], &json!({"users/1": 1500, "users/2": 1250, "users/3": 1000}));
+}
+
+#[test]
+fn transfers_hold_three_times() {
+    holds_three_times("transfer", &["--requests=800", "--hot-rows=20"], &json!({}));
+}
+
+#[test]
+fn bookings_hold_three_times() {
+    holds_three_times("booking", &["--requests=1000"], &json!({"events/1": 0, "events/2": 0}));
+}
+
+#[test]
+fn counters_hold_three_times() {
+    holds_three_times("counter", &["--requests=600"], &json!({"counters/1": 601}));
+}
+
+/// With time to think between reading and writing, what is claimed broken breaks, as the contract says how.
+#[test]
+fn the_broken_break_with_the_anomaly_that_they_are_known_for() {
+    let directory = directory();
+    for (scenario, rows, anomalies) in [
+        ("withdrawal", None, &["lost-update"][..]),
+        ("mixed", None, &["lost-update"]),
+        ("transfer", Some("--hot-rows=4"), &["lost-update"]),
+        ("booking", None, &["oversell", "double-booking"]),
+        ("counter", None, &["lost-update"]),
+    ] {
+        let broken: Vec<_> = claiming(workload(scenario), Claim::Broken).map(Approach::name).collect();
+        assert_eq!(broken, ["naive", "read-committed"]);
+        let approaches = format!("--approach={}", broken.join(","));
+        let mut arguments = vec![scenario, &approaches, "--think-time=2ms", "--requests=400", "--concurrency=32"];
+        arguments.extend(rows);
+        let run = run(&directory.path().join(scenario), &arguments);
+        assert_eq!(run.code, Some(0), "as claimed: {}{}", run.output, run.errors);
+        for approach in broken {
+            assert_eq!(run.result(approach)["verdict"], "broken-as-claimed", "{scenario}: {}", run.output);
+            let found = run.anomalies(approach);
+            for anomaly in anomalies {
+                assert!(found.iter().any(|name| name == anomaly), "{scenario}, {approach}: {anomaly}, not {found:?}");
+            }
+        }
+        if scenario == "transfer" {
+            let found = run.anomalies("naive");
+            assert!(found.iter().any(|name| name == "money-created"), "a refusal after the credit: {found:?}");
+        }
+    }
+}
+
+/// What is safe on one server only is raced on two servers of one database.
+#[test]
+fn a_mutex_in_the_process_breaks_on_two_servers() {
+    let directory = directory();
+    let data_dir = directory.path().join("data");
+    let one = Served::start(&data_dir, &[]);
+    let mut command = program();
+    command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", database_url(&data_dir, None));
+    let other = Served::spawn(command);
+    let targets = format!("--target={},{}", one.url, other.url);
+    for (scenario, anomaly) in [
+        ("withdrawal", "lost-update"),
+        ("transfer", "lost-update"),
+        ("booking", "oversell"),
+        ("counter", "lost-update"),
+    ] {
+        let mut arguments = vec![
+            scenario,
+            &targets,
+            "--approach=in-process-mutex,pessimistic",
+            "--think-time=2ms",
+            "--requests=300",
+            "--concurrency=16",
+        ];
+        arguments.extend((scenario == "transfer").then_some("--hot-rows=4"));
+        let run = run(&directory.path().join(scenario), &arguments);
+        assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
+        assert_eq!(run.result("in-process-mutex")["verdict"], "broken-as-claimed", "{scenario}: {}", run.output);
+        let found = run.anomalies("in-process-mutex");
+        assert!(found.iter().any(|name| name == anomaly), "{scenario}: {anomaly}, not {found:?}");
+        assert_eq!(run.result("pessimistic")["verdict"], "correct", "{scenario}: {}", run.output);
+    }
+}
