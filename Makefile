@@ -8,7 +8,8 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
-# Sets up what is missing (PostgreSQL, Go, wrk, schemathesis), then everything that must hold before a change lands.
+# Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis), then everything that must hold before a change
+# lands.
 test:
 	@scripts/setup.sh test
 	cargo fmt --check
