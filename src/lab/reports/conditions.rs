@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::figures::NONE;
-use crate::lab::results::Run;
+use crate::lab::results::{Run, ServerEnvironment};
 
 /// A condition's name and its value.
 pub type Condition = (String, String);
@@ -46,14 +46,25 @@ pub fn environment(run: &Run) -> Vec<Condition> {
     if let Some(server) = &environment.server {
         conditions.extend(list([
             ("server's cores", server.cores.to_string()),
-            ("pool size", server.pool_size.to_string()),
-            ("sessions on a row", server.row_sessions.to_string()),
+            ("pool size", pool_size(run, server)),
+            ("sessions on a row", row_sessions(server)),
             ("PostgreSQL", server.postgres.clone()),
         ]));
         let settings = server.settings.iter();
         conditions.extend(settings.map(|(name, value)| (format!("PostgreSQL's {name}"), value.clone())));
     }
     conditions
+}
+
+/// Connections of the server's pool; what it says of itself holds for the last point of a sweep only.
+#[must_use]
+pub fn pool_size(run: &Run, server: &ServerEnvironment) -> String {
+    let swept = run.sweep.as_ref().is_some_and(|sweep| sweep.parameter == "pool-size");
+    if swept { "swept".to_owned() } else { server.pool_size.to_string() }
+}
+
+fn row_sessions(server: &ServerEnvironment) -> String {
+    if server.row_sessions >= server.pool_size { "no limit".to_owned() } else { server.row_sessions.to_string() }
 }
 
 /// Where it comes from.

@@ -53,7 +53,7 @@ fn heading(run: &Run) -> Markup {
     let environment = &run.environment;
     let cores = format!("{} cores", environment.cores);
     let postgres = environment.server.as_ref().map(|server| format!("PostgreSQL {}", server.postgres));
-    let pool = environment.server.as_ref().map(|server| format!("pool size {}", server.pool_size));
+    let pool = environment.server.as_ref().map(|server| format!("pool size {}", conditions::pool_size(run, server)));
     let machine = [environment.processor.clone(), Some(cores), Some(environment.system.clone()), postgres, pool];
     html! {
         header {
