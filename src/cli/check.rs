@@ -13,6 +13,7 @@ use crate::lab::history::Title;
 use crate::lab::history::file::{Read, Reader};
 use crate::lab::judgement::{Counts, Judgement};
 use crate::lab::referee::judge;
+use crate::lab::reports::figures::printable;
 use crate::lab::results::Verdict;
 
 /// Options of `check`.
@@ -41,7 +42,10 @@ pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
         rounds += 1;
         let judgement = if finished { judge(&history) } else { unjudged(judge(&history).counts) };
         let verdict = Verdict::of(&judgement, history.title.claim, history.title.servers);
-        print(&told(&history.title, verdict, &judgement))?;
+        // A line at a time: what comes from the file is shown, not obeyed.
+        for line in told(&history.title, verdict, &judgement).lines() {
+            print(&printable(line))?;
+        }
         match verdict {
             Verdict::ClaimFailed => broken.push(history.title.approach),
             Verdict::NoEvidence => empty.push(history.title.approach),

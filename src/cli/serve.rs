@@ -41,6 +41,10 @@ pub struct ServeArgs {
     #[arg(long, hide = true)]
     temporary: bool,
 
+    /// Serve only as long as standard input is open: for the server that `run` starts on a database that is there.
+    #[arg(long, hide = true)]
+    attached: bool,
+
     /// The data that an empty database starts from, and that a bare /reset goes back to.
     #[arg(long, env = "LAB_SEED", default_value = "withdrawal", value_parser = seed_parser())]
     seed: Seed,
@@ -151,7 +155,7 @@ async fn serve_from(
     listener::serve(listener, Front::new(app), limits, async {
         failed = tokio::select! {
             () = interrupts.clone().reach(1) => None,
-            () = parent_gone(arguments.temporary) => None,
+            () = parent_gone(arguments.temporary || arguments.attached) => None,
             reason = database_failed(source) => Some(reason),
         };
     })

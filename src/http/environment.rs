@@ -1,14 +1,38 @@
 //! `GET /environment`: what a report must say about the server, for its figures to mean anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::guard::SessionId;
 use super::{App, answer, catalogue};
-use crate::lab::results::ServerEnvironment;
+
+/// What a server of ours says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerEnvironment {
+    /// Its program's version.
+    pub version: String,
+    /// The commit that it was built from, if that is known.
+    pub commit: Option<String>,
+    /// Cores that it may use.
+    pub cores: u32,
+    /// Database connections at most.
+    pub pool_size: u64,
+    /// Sessions at most on one row.
+    pub row_sessions: u64,
+    /// Whether it honours the experiment headers, such as `Lab-Think-Time`.
+    pub lab_headers: bool,
+    /// PostgreSQL's version.
+    pub postgres: String,
+    /// PostgreSQL's settings that matter to durability, isolation and speed, as `SHOW` gives them.
+    pub settings: BTreeMap<String, String>,
+}
 
 /// Where it is.
 pub const PATH: &str = "/environment";
@@ -29,6 +53,7 @@ pub async fn environment(State(app): State<Arc<App>>, request: Request) -> Respo
                 cores: u32::try_from(cores).unwrap_or(u32::MAX),
                 pool_size: limits.pool_size as u64,
                 row_sessions: limits.row_sessions as u64,
+                lab_headers: app.lab_headers,
                 postgres,
                 settings,
             };

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
@@ -22,6 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take. Longer than a server's own request timeout: its 504 says more than our giving up.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(4);
 
+/// The longest body that is read, in bytes: that of an event with a thousand bookings has about 150 KB.
+const BODY_MAX: usize = 4 << 20;
+
 /// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -33,15 +36,18 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// What a connection ends with.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The connection did not open: the request was not sent.
     #[error("cannot connect to {0}: {1}")]
     Connect(SocketAddr, #[source] std::io::Error),
-    /// The connection broke: the request may have been carried out.
+    /// The connection broke, or what came is no answer: the request may have been carried out.
     #[error("the connection broke: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(#[source] Fault),
     /// No answer in time: the request may have been carried out.
     #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
@@ -101,7 +107,8 @@ impl Client {
             Err(_elapsed) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
         };
         stream.set_nodelay(true).map_err(failed)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| ClientError::Broken(error.into()))?;
         Ok(Open { sender, connection: Box::pin(connection) })
     }
 
@@ -120,10 +127,10 @@ impl Client {
         let Open { sender, connection } = &mut open;
         let exchange = async {
             let (head, body) = sender.send_request(request).await?.into_parts();
-            Ok::<_, hyper::Error>(Answer {
+            Ok::<_, Fault>(Answer {
                 status: head.status,
                 headers: head.headers,
-                body: body.collect().await?.to_bytes(),
+                body: Limited::new(body, BODY_MAX).collect().await?.to_bytes(),
             })
         };
         let driven = async {
@@ -134,12 +141,12 @@ impl Client {
                 // It may end with its last answer, which is there then.
                 ended = connection => match ended {
                     Ok(()) => Ok((exchange.await?, false)),
-                    Err(error) => Err(error),
+                    Err(error) => Err(error.into()),
                 },
             }
         };
         let answered = tokio::time::timeout(ANSWER_TIMEOUT, driven).await.map_err(|_elapsed| ClientError::Silent)?;
-        let (answer, lives) = answered?;
+        let (answer, lives) = answered.map_err(ClientError::Broken)?;
         if lives {
             self.open = Some(open);
         }

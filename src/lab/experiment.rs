@@ -7,24 +7,25 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::history::file::{self, ReadError, Reader};
-use super::history::{ClaimFound, State, Title};
+use super::history::{ClaimFound, RowState, State, Title};
 use super::judgement::Judgement;
 use super::load::{self, Ended, LoadError, Plan};
-use super::recorder::Recorded;
+use super::recorder::{Answers, Recorded};
 use super::referee::judge;
 use super::responses_log;
 use super::results::{ApproachResult, Round, Verdict};
-use super::routes::{Call, Route, Routes};
+use super::routes::{Call, Routes};
 use super::scenario::Work;
 use super::target::{Target, TargetError};
 use crate::domain::Row;
@@ -34,6 +35,10 @@ const BATCHES_WAITING: usize = 128;
 
 /// Rows that are read at the same time.
 const READING: usize = 16;
+
+/// How long what nobody heard the end of is waited for, and how often the rows are looked at meanwhile.
+const SETTLE_MAX: Duration = Duration::from_mins(1);
+const SETTLE_STEP: Duration = Duration::from_millis(300);
 
 /// Rows that a report shows.
 const ROWS_SHOWN: usize = 10;
@@ -103,6 +108,14 @@ pub enum RunError {
     /// The history that was just written cannot be read.
     #[error("cannot read the history: {0}")]
     History(#[from] ReadError),
+    /// A target that shows other rows than the first one: no replica of it.
+    #[error(
+        "the target {0} shows other rows than the first one: several targets are raced as replicas on one database"
+    )]
+    NoReplica(SocketAddr),
+    /// The rows went on changing after the load.
+    #[error("the rows still changed {} s after the load", SETTLE_MAX.as_secs())]
+    NeverSettled,
     /// A thread died.
     #[error("a thread died: {0}")]
     Died(#[from] tokio::task::JoinError),
@@ -191,23 +204,27 @@ impl Experiment {
                     round,
                     point: point.map(|(parameter, value)| format!("{parameter}={value}")),
                 };
-                if let Some(round) = self.round(conditions, targets, &contestants[at], &title).await? {
-                    self.observer.ends(&title, &round);
-                    results[at].push(round);
+                let Some((round, lost)) = self.round(conditions, targets, &contestants[at], &title).await? else {
+                    return Ok(());
+                };
+                self.observer.ends(&title, &round);
+                results[at].push(round);
+                if let Some(error) = lost {
+                    return Err(error);
                 }
             }
         }
         Ok(())
     }
 
-    /// One round. `None` if the run was ended before it began.
+    /// One round, and why its target cannot be asked any more, if that is so. `None` if the run was ended before it began.
     async fn round(
         &mut self,
         conditions: &Conditions,
         targets: &[Target],
         contestant: &Contestant,
         title: &Title,
-    ) -> Result<Option<Round>, RunError> {
+    ) -> Result<Option<(Round, Option<RunError>)>, RunError> {
         let answered = Arc::new(AtomicU64::new(0));
         self.observer.begins(title, conditions, &answered);
         let plan = plan(conditions, targets, contestant);
@@ -218,24 +235,63 @@ impl Experiment {
             tokio::task::spawn_blocking(move || load::run(warmup, Arc::default(), &stop, None)).await??;
         }
         self.reset(conditions, &targets[0], contestant).await?;
-        let before = rows(&plan, conditions, &targets[0], contestant).await?;
+        let before = rows(conditions, &targets[0], contestant).await?;
+        for replica in &targets[1..] {
+            if rows(conditions, replica, contestant).await? != before {
+                return Err(RunError::NoReplica(replica.address));
+            }
+        }
         if self.stop.is_cancelled() {
             return Ok(None);
         }
-        let (ended, recorded, began_at) = self.load(title, plan.clone(), &before, answered).await?;
-        // The load may have ended because its target did.
-        let after = rows(&plan, conditions, &targets[0], contestant).await;
-        if let Err(error) = &after {
-            tracing::warn!(%error, "cannot read the rows after the round");
-        }
-        let after = after.ok();
-        let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
+        let (ended, mut recorded, began_at) = self.load(title, plan.clone(), &before, answered).await?;
+        // What nobody heard the end of may still be under way. And the load may have ended because its target did.
+        let after = match recorded.open {
+            0 => rows(conditions, &targets[0], contestant).await,
+            _ => Self::settled_rows(conditions, &targets[0], contestant).await,
+        };
+        let (after, lost) = match after {
+            Ok(after) => (Some(after), None),
+            Err(RunError::NeverSettled) => (None, None),
+            Err(error) => (None, Some(error)),
+        };
         let heading = [Some(title.approach.clone()), title.point.clone(), Some(format!("round {}", title.round))];
         let heading = heading.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let logged = responses_log::write(&mut self.log.file, &heading, &recorded.answers);
         let logged = logged.and_then(|()| self.log.file.flush());
         self.log.written(logged)?;
-        Ok(Some(round(title, judgement, &ended, &recorded, after.as_ref())))
+        let heading = [Some(title.approach.clone()), title.point.clone(), Some(format!("round {}", title.round))];
+        let heading = heading.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let logged = responses_log::write(&mut self.log.file, &heading, &recorded.answers);
+        let logged = logged.and_then(|()| self.log.file.flush());
+        self.log.written(logged)?;
+        let distinct_answers = recorded.answers.distinct();
+        // The referee needs the memory.
+        recorded.answers = Answers::default();
+        let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
+        if recorded.operations == 0 && self.stop.is_cancelled() {
+            return Ok(None);
+        }
+        Ok(Some((round(title, judgement, ended, &recorded, distinct_answers, after.as_ref()), lost)))
+    }
+
+    /// The rows once nobody changes them any more: read again and again until two readings agree.
+    async fn settled_rows(
+        conditions: &Conditions,
+        target: &Target,
+        contestant: &Contestant,
+    ) -> Result<State, RunError> {
+        let begun = Instant::now();
+        let mut last = rows(conditions, target, contestant).await?;
+        while begun.elapsed() < SETTLE_MAX {
+            tokio::time::sleep(SETTLE_STEP).await;
+            let now = rows(conditions, target, contestant).await?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
+        Err(RunError::NeverSettled)
     }
 
     async fn reset(&self, conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<(), RunError> {
@@ -297,8 +353,8 @@ fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, ReadError> {
 
 fn plan(conditions: &Conditions, targets: &[Target], contestant: &Contestant) -> Plan {
     Plan {
-        targets: targets.iter().map(|target| (target.address, target.host.clone())).collect(),
-        base: format!("{}{}", targets[0].base, contestant.base),
+        targets: targets.to_vec(),
+        base: contestant.base.clone(),
         routes: Arc::clone(&contestant.routes),
         work: Arc::clone(&conditions.work),
         requests: conditions.requests,
@@ -311,24 +367,19 @@ fn plan(conditions: &Conditions, targets: &[Target], contestant: &Contestant) ->
 }
 
 /// Reads all rows that the round is about.
-async fn rows(
-    plan: &Plan,
-    conditions: &Conditions,
-    target: &Target,
-    contestant: &Contestant,
-) -> Result<State, RunError> {
-    let route: Option<Route> = plan.routes.of(&conditions.work.request(0)).cloned();
-    let Some(route) = route.map(|route| Arc::new(route.read)) else { return Ok(State::new()) };
+async fn rows(conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<State, RunError> {
+    let reads = conditions.work.examples().iter().find_map(|request| contestant.routes.reading(request)).cloned();
+    let Some(read) = reads.map(Arc::new) else { return Ok(State::new()) };
     let mut state = State::new();
-    let mut reading: JoinSet<Result<(Row, super::history::RowState), TargetError>> = JoinSet::new();
+    let mut reading: JoinSet<Result<(Row, RowState), TargetError>> = JoinSet::new();
     for row in conditions.work.rows() {
         if reading.len() >= READING
             && let Some(read) = reading.join_next().await
         {
             state.extend([read??]);
         }
-        let (target, base, route) = (target.clone(), contestant.base.clone(), Arc::clone(&route));
-        reading.spawn(async move { Ok((row, target.row(&base, &route, row).await?)) });
+        let (target, base, read) = (target.clone(), contestant.base.clone(), Arc::clone(&read));
+        reading.spawn(async move { Ok((row, target.row(&base, &read, row).await?)) });
     }
     while let Some(read) = reading.join_next().await {
         state.extend([read??]);
@@ -337,10 +388,15 @@ async fn rows(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn round(title: &Title, judgement: Judgement, ended: &Ended, recorded: &Recorded, after: Option<&State>) -> Round {
-    let elapsed_s = ended.elapsed.as_secs_f64();
-    let answered: u64 =
-        recorded.answers.by_status.iter().filter(|(status, _)| **status != 0).map(|(_, count)| count).sum();
+fn round(
+    title: &Title,
+    judgement: Judgement,
+    ended: Ended,
+    recorded: &Recorded,
+    distinct_answers: u64,
+    after: Option<&State>,
+) -> Round {
+    let elapsed_s = Duration::from_nanos(recorded.last_returned_ns).as_secs_f64();
     let shown = after.into_iter().flatten().take(ROWS_SHOWN);
     let final_values: BTreeMap<String, i64> = shown.map(|(row, state)| (row.to_string(), state.seen.value)).collect();
     Round {
@@ -348,14 +404,14 @@ fn round(title: &Title, judgement: Judgement, ended: &Ended, recorded: &Recorded
         verdict: Verdict::of(&judgement, title.claim, title.servers),
         judgement,
         elapsed_s,
-        rate_per_s: answered as f64 / elapsed_s.max(1e-9),
+        rate_per_s: recorded.decided as f64 / elapsed_s.max(1e-9),
         latency: recorded.latency(),
         attempts: recorded.mean_attempts(),
         retried: recorded.retried,
-        distinct_answers: recorded.answers.distinct(),
+        distinct_answers,
         series: recorded.series(),
         waits: recorded.traces.waits(),
         final_values,
-        generator: ended.generator.clone(),
+        generator: ended.generator,
     }
 }

@@ -25,7 +25,7 @@ const LATENCY_MAX_US: u64 = 3_600_000_000;
 const SECONDS_MAX: usize = 3_600;
 
 /// Seconds whose latencies are still collected: answers are handed over late and out of order by less than that.
-const SECONDS_OPEN: usize = 3;
+const SECONDS_RECENT: usize = 3;
 
 /// Longest body that goes into the history, in bytes.
 const BODY_MAX: usize = 4_096;
@@ -146,6 +146,12 @@ impl Answers {
 pub struct Recorded {
     /// Operations in all.
     pub operations: u64,
+    /// Those that were done or refused: only they make a rate and a latency, for it is no merit to give up quickly.
+    pub decided: u64,
+    /// Operations that may have been done or not.
+    pub open: u64,
+    /// When the last answer came, from the start.
+    pub last_returned_ns: u64,
     /// Answers by status and text.
     pub answers: Answers,
     /// The sum of the attempts that the target reported, and of how many operations.
@@ -158,7 +164,7 @@ pub struct Recorded {
     open_loop: bool,
     series: Vec<Second>,
     /// Latencies of the last seconds, the youngest last.
-    open: std::collections::VecDeque<Histogram<u64>>,
+    recent: std::collections::VecDeque<Histogram<u64>>,
 }
 
 impl Recorded {
@@ -167,6 +173,9 @@ impl Recorded {
     pub fn new() -> Self {
         Self {
             operations: 0,
+            decided: 0,
+            open: 0,
+            last_returned_ns: 0,
             answers: Answers::default(),
             attempts: (0, 0),
             retried: 0,
@@ -174,7 +183,7 @@ impl Recorded {
             latency_us: histogram(3),
             open_loop: false,
             series: Vec::new(),
-            open: std::collections::VecDeque::new(),
+            recent: std::collections::VecDeque::new(),
         }
     }
 
@@ -190,8 +199,10 @@ impl Recorded {
                 let Heard { operation, intended_ns, status, attempts, .. } = &heard;
                 file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
             }
+            // A run that is killed leaves what was heard.
+            out.flush()?;
         }
-        while !self.open.is_empty() {
+        while !self.recent.is_empty() {
             self.close_second();
         }
         Ok(self)
@@ -199,6 +210,7 @@ impl Recorded {
 
     fn record(&mut self, heard: &Heard) {
         self.operations += 1;
+        self.open += u64::from(heard.operation.outcome.is_open());
         self.answers.count(heard.status, &heard.body);
         let retried = heard.attempts.is_some_and(|attempts| attempts > 1);
         if let Some(attempts) = heard.attempts {
@@ -214,16 +226,18 @@ impl Recorded {
             usize::try_from(heard.operation.returned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(SECONDS_MAX - 1);
         while self.series.len() <= second {
             self.series.push(Second::default());
-            self.open.push_back(histogram(2));
-            if self.open.len() > SECONDS_OPEN {
+            self.recent.push_back(histogram(2));
+            if self.recent.len() > SECONDS_RECENT {
                 self.close_second();
             }
         }
         let age = self.series.len() - 1 - second;
-        if heard.status.is_some() {
+        self.last_returned_ns = self.last_returned_ns.max(heard.operation.returned_ns);
+        if matches!(heard.operation.outcome, Outcome::Done(_) | Outcome::Refused(_)) {
+            self.decided += 1;
             self.latency_us.saturating_record(latency_us);
-            if let Some(at) = self.open.len().checked_sub(age + 1) {
-                self.open[at].saturating_record(latency_us);
+            if let Some(at) = self.recent.len().checked_sub(age + 1) {
+                self.recent[at].saturating_record(latency_us);
             }
         }
         let counts = &mut self.series[second];
@@ -237,8 +251,8 @@ impl Recorded {
 
     /// Ends the oldest second whose latencies are still collected.
     fn close_second(&mut self) {
-        let at = self.series.len() - self.open.len();
-        if let Some(latencies) = self.open.pop_front() {
+        let at = self.series.len() - self.recent.len();
+        if let Some(latencies) = self.recent.pop_front() {
             self.series[at].p50_us = latencies.value_at_quantile(0.5);
             self.series[at].p99_us = latencies.value_at_quantile(0.99);
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::ClaimFound;
 use super::judgement::{Anomaly, Judgement};
+pub use crate::http::environment::ServerEnvironment;
 
 /// The version of the format. A reader refuses others.
 pub const FORMAT: u32 = 1;
@@ -33,6 +34,8 @@ pub struct Run {
     pub settings: Settings,
     /// What was varied, if anything.
     pub sweep: Option<Sweep>,
+    /// Approaches that do not offer the scenario: n/a.
+    pub not_offered: Vec<String>,
     /// One entry for each approach, and for each approach and value of a sweep.
     pub results: Vec<ApproachResult>,
 }
@@ -57,26 +60,6 @@ pub struct Environment {
     pub targets: Vec<String>,
     /// What the server says of itself, if it is one of ours.
     pub server: Option<ServerEnvironment>,
-}
-
-/// What a server of ours says of itself at `/environment`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ServerEnvironment {
-    /// Its program's version.
-    pub version: String,
-    /// The commit that it was built from, if that is known.
-    pub commit: Option<String>,
-    /// Cores that it may use.
-    pub cores: u32,
-    /// Database connections at most.
-    pub pool_size: u64,
-    /// Sessions at most on one row.
-    pub row_sessions: u64,
-    /// PostgreSQL's version.
-    pub postgres: String,
-    /// PostgreSQL's settings that matter to durability, isolation and speed, as `SHOW` gives them.
-    pub settings: BTreeMap<String, String>,
 }
 
 /// What was asked for.
@@ -117,7 +100,7 @@ pub struct Sweep {
     pub values: Vec<String>,
 }
 
-/// Claim and evidence together.
+/// Claim and evidence together. In order of what counts most among several rounds: what one of them has shown, stays shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -125,12 +108,12 @@ pub enum Verdict {
     Correct,
     /// Claimed broken, but this run did not show it.
     HeldThisTime,
-    /// Claimed broken, and shown broken.
-    BrokenAsClaimed,
-    /// Nothing found, but the data leave something open.
-    Undecided,
     /// Nothing was answered that says anything about the approach.
     NoEvidence,
+    /// Nothing found, but the data leave something open.
+    Undecided,
+    /// Claimed broken, and shown broken.
+    BrokenAsClaimed,
     /// Claimed safe, and shown broken: the claim failed.
     ClaimFailed,
 }
@@ -204,9 +187,9 @@ pub struct Round {
     pub verdict: Verdict,
     /// From the first request to the last answer, in s.
     pub elapsed_s: f64,
-    /// Answers a second.
+    /// Requests done or refused a second. Giving up is not counted: it would be fast.
     pub rate_per_s: f64,
-    /// Latencies of answered requests.
+    /// Latencies of the requests that were done or refused.
     pub latency: Latency,
     /// Mean attempts that the target reported; `None` if it reports none.
     pub attempts: Option<f64>,
@@ -381,6 +364,20 @@ mod tests {
             assert_eq!(Verdict::of(&good, claim, servers), held, "{claim:?} on {servers}");
             assert_eq!(Verdict::of(&bad, claim, servers), broke, "{claim:?} on {servers}");
             assert_eq!(Verdict::of(&open, claim, servers), Verdict::Undecided, "{claim:?} on {servers}");
+        }
+    }
+
+    #[test]
+    fn what_one_round_has_shown_stays_shown() {
+        use Verdict::{BrokenAsClaimed, ClaimFailed, Correct, HeldThisTime, NoEvidence, Undecided};
+        for (rounds, expected) in [
+            (&[Correct, Correct][..], Correct),
+            (&[Correct, NoEvidence], NoEvidence),
+            (&[NoEvidence, Undecided, Correct], Undecided),
+            (&[HeldThisTime, BrokenAsClaimed, Undecided, NoEvidence], BrokenAsClaimed),
+            (&[Undecided, ClaimFailed, Correct], ClaimFailed),
+        ] {
+            assert_eq!(rounds.iter().max(), Some(&expected), "{rounds:?}");
         }
     }
 

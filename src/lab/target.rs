@@ -3,7 +3,7 @@
 //! Another process, because load and server would otherwise share one runtime, one allocator and one limit of open
 //! files, and the latencies would be those of neither.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use hyper::Method;
 use hyper::header::HeaderValue;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -23,6 +24,12 @@ use super::routes::{Misread, Read};
 use crate::domain::Row;
 use crate::http::environment;
 use crate::strategy::Workload;
+
+/// How long each address of a host with several may take to connect.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a target may take to answer what is asked of it beside the load: a reset waits for the locks of others.
+const ASK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long our own server may take to start: a new database, an old machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -55,6 +62,12 @@ pub enum TargetError {
     /// It does not answer.
     #[error("the target does not answer: {0}")]
     Down(#[from] ClientError),
+    /// It takes too long.
+    #[error("the target did not answer {path} within {} s", ASK_TIMEOUT.as_secs())]
+    Slow {
+        /// What was asked.
+        path: String,
+    },
     /// It answers something else.
     #[error("the target's {path} answered {found}")]
     Unexpected {
@@ -94,10 +107,21 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Claims {
+    #[serde(deserialize_with = "claim")]
     balance: ClaimFound,
+    #[serde(deserialize_with = "claim")]
     transfer: ClaimFound,
+    #[serde(deserialize_with = "claim")]
     booking: ClaimFound,
+    #[serde(deserialize_with = "claim")]
     counter: ClaimFound,
+}
+
+/// A claim as a target states it, which may be newer than this program: one that we do not know is none.
+fn claim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClaimFound, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known: Result<_, serde::de::value::Error> = ClaimFound::deserialize(name.as_str().into_deserializer());
+    Ok(known.unwrap_or_default())
 }
 
 impl Claims {
@@ -130,11 +154,14 @@ impl Target {
         }
         let name = url.host_str().ok_or_else(|| invalid(&"it has no host"))?;
         let port = url.port_or_known_default().unwrap_or(80);
-        let address = (name.trim_start_matches('[').trim_end_matches(']'), port)
+        let addresses: Vec<SocketAddr> = (name.trim_start_matches('[').trim_end_matches(']'), port)
             .to_socket_addrs()
             .map_err(|error| invalid(&error))?
-            .next()
-            .ok_or_else(|| invalid(&"its host has no address"))?;
+            .collect();
+        // localhost is often ::1 first, where nobody may listen.
+        let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, LOOK_TIMEOUT).is_ok();
+        let alive = if addresses.len() > 1 { addresses.iter().find(answers) } else { None };
+        let address = *alive.or(addresses.first()).ok_or_else(|| invalid(&"its host has no address"))?;
         let host = HeaderValue::from_str(&format!("{name}:{port}")).map_err(|error| invalid(&error))?;
         Ok(Self { address, host, base: url.path().trim_end_matches('/').to_owned() })
     }
@@ -152,7 +179,10 @@ impl Target {
     pub async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, TargetError> {
         let path = format!("{}{path}", self.base);
         let uri = path.parse().map_err(|_| TargetError::NoPath(path.clone()))?;
-        let answer = self.client().send(method, uri, Bytes::from(body), false).await?;
+        let mut client = self.client();
+        let sent = client.send(method, uri, Bytes::from(body), false);
+        let answer = tokio::time::timeout(ASK_TIMEOUT, sent).await;
+        let answer = answer.map_err(|_elapsed| TargetError::Slow { path: path.clone() })??;
         if !answer.status.is_success() {
             return Err(TargetError::unexpected(path, &answer));
         }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::common::{directory, program, repository};
+use crate::common::{directory, eventually, program, repository};
 use crate::runs::{command, ended, run};
 use crate::served::{Served, run_to_end};
 
@@ -44,7 +44,65 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
     assert!(open_ms >= 1_000, "open loop: p99 {open_ms} ms");
     let (closed_ms, told) = p99_ms("closed", &["--concurrency=4"]).await;
     assert!(closed_ms < 500, "closed loop: p99 {closed_ms} ms");
-    assert!(told.contains("coordinated omission"), "it says what it cannot see: {told}");
+    assert!(told.contains("WARNING: There was a stall (group-commit)"), "it says what it cannot see: {told}");
+}
+
+/// A stall at the very end: what was due before the end counts, although it is sent after it.
+#[tokio::test]
+async fn an_open_loop_does_not_forget_what_was_due_when_its_time_was_up() {
+    let directory = directory();
+    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let target = format!("--target={}", server.url);
+    let out = directory.path().join("runs");
+    let arguments =
+        ["--approach=group-commit", &target, "--amount=0", "--rate=100", "--concurrency=8", "--duration=4s"];
+    let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    grows(&out).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Until the load has surely ended.
+    server.signal(Signal::SIGSTOP);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    server.signal(Signal::SIGCONT);
+    let output =
+        tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its end");
+    let run = ended(&out, (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
+    assert_eq!(run.code, Some(0), "{}", run.output);
+    let round = run.result("group-commit")["rounds"][0].clone();
+    assert_eq!(round["judgement"]["counts"]["done"], 400, "all that were due in 4 s at 100 a second");
+    assert!(round["latency"]["p90_us"].as_u64().expect("a latency") > 1_000_000, "{}", round["latency"]);
+}
+
+/// Waits until a run is under way.
+async fn grows(out: &Path) {
+    eventually("its history grows", async || {
+        let folder = std::fs::read_dir(out).ok().and_then(|mut folders| folders.next()?.ok());
+        let history = folder.and_then(|folder| std::fs::metadata(folder.path().join("history.jsonl")).ok());
+        history.is_some_and(|history| history.len() > 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_target_that_dies_leaves_what_there_is_and_exits_3() {
+    let directory = directory();
+    let mut server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let target = format!("--target={}", server.url);
+    let out = directory.path().join("runs");
+    let arguments = ["--approach=atomic-returning", &target, "--duration=30s", "--concurrency=4", "--amount=0"];
+    let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    grows(&out).await;
+    server.kill();
+    // The clients go on knocking for all of the 30 s; nobody has to wait for that.
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("a living process");
+    let output =
+        tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its end");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("the target does not answer"), "{errors}");
+    let run = ended(&out, (Some(3), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
+    let result = run.result("atomic-returning");
+    assert_eq!(result["verdict"], "undecided", "{}", run.output);
+    assert!(result["rounds"][0]["judgement"]["counts"]["done"].as_u64() > Some(0), "what was done before is there");
 }
 
 #[test]

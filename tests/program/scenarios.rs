@@ -46,7 +46,7 @@ fn holds_three_times(scenario: &str, options: &[&str], final_values: &Value) {
 
 #[test]
 fn withdrawals_hold_three_times() {
-    holds_three_times("withdrawal", &["--amount=-20", "--requests=700"], &json!({"users/1": 0}));
+    holds_three_times("withdrawal", &["--amount=-50", "--requests=300"], &json!({"users/1": 0}));
 }
 
 #[test]
@@ -56,17 +56,17 @@ fn mixed_ends_where_it_must_three_times() {
 
 #[test]
 fn transfers_hold_three_times() {
-    holds_three_times("transfer", &["--requests=800", "--hot-rows=20"], &json!({}));
+    holds_three_times("transfer", &["--requests=400", "--hot-rows=20"], &json!({}));
 }
 
 #[test]
 fn bookings_hold_three_times() {
-    holds_three_times("booking", &["--requests=1000"], &json!({"events/1": 0, "events/2": 0}));
+    holds_three_times("booking", &["--requests=800"], &json!({"events/1": 0, "events/2": 0}));
 }
 
 #[test]
 fn counters_hold_three_times() {
-    holds_three_times("counter", &["--requests=600"], &json!({"counters/1": 601}));
+    holds_three_times("counter", &["--requests=300"], &json!({"counters/1": 301}));
 }
 
 /// With time to think between reading and writing, what is claimed broken breaks, as the contract says how.

@@ -169,6 +169,9 @@ impl RunArgs {
                 return usage("--sweep pool-size shapes a server of our own; it cannot go with --target".to_owned());
             }
         }
+        if self.routes.is_some() && given("approach") {
+            return usage("--approach: a service of one's own has none; --routes names it".to_owned());
+        }
         let scenario = self.scenario()?;
         if self.amount.is_some() && scenario != Scenario::Withdrawal && given("amount") {
             return usage(format!("--amount: the scenario {scenario} says itself how much; withdrawal does not"));

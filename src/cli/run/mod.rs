@@ -58,7 +58,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     let routes = arguments.routes.as_deref().map(Routes::read).transpose();
     let routes = routes.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
     let began = (Instant::now(), SystemTime::now());
-    let mut raced = Raced { results: Vec::new(), server: None, folder: PathBuf::new() };
+    let mut raced = Raced { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
 
@@ -81,6 +81,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
             .sweep
             .as_ref()
             .map(|sweep| results::Sweep { parameter: sweep.parameter.to_string(), values: sweep.values() }),
+        not_offered: raced.not_offered,
         results: raced.results,
     };
     save(&raced.folder, &run)?;
@@ -98,6 +99,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
 struct Raced {
     results: Vec<ApproachResult>,
     server: Option<ServerEnvironment>,
+    not_offered: Vec<String>,
     folder: PathBuf,
 }
 
@@ -161,6 +163,12 @@ async fn race(
     } else {
         let offered = targets[0].approaches().await?;
         raced.server = targets[0].environment().await;
+        if options.think_time.is_some() && raced.server.as_ref().is_some_and(|server| !server.lab_headers) {
+            return Err(CliError::Usage(
+                "--think-time: the target ignores the header for it; serve --lab-headers makes it listen".to_owned(),
+            ));
+        }
+        raced.not_offered = not_offered(&options.approach, &offered, conditions.work.scenario());
         contestants(&options.approach, offered, conditions.work.scenario())?
     };
     let experiment = if let Some(experiment) = experiment {
@@ -192,6 +200,13 @@ fn conditions(options: &RunArgs) -> Result<Conditions, CliError> {
         rate_per_s: options.rate,
         think_time: options.think_time,
     })
+}
+
+/// The approaches that do not offer a scenario, where all are asked for.
+fn not_offered(wanted: &[String], offered: &[Entry], scenario: Scenario) -> Vec<String> {
+    let lacks = |entry: &&Entry| entry.claims.of(scenario.workload()) == ClaimFound::Unsupported;
+    let all = wanted.iter().any(|name| name == "all");
+    offered.iter().filter(lacks).filter(|_| all).map(|entry| entry.name.clone()).collect()
 }
 
 /// The approaches asked for that offer this scenario, in the order of the target.
@@ -264,7 +279,7 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
     let mut server = Command::new(program);
     server.arg("serve").arg("--listen=127.0.0.1:0").args(arguments.limits.to_arguments());
     match arguments.database.url() {
-        Some(url) => server.env("DATABASE_URL", url),
+        Some(url) => server.arg("--attached").env("DATABASE_URL", url),
         None => server.arg("--temporary").env_remove("DATABASE_URL").env_remove("LAB_DATA_DIR"),
     };
     if let Some(bin) = &arguments.database.postgres_bin {

@@ -34,8 +34,16 @@ fn without_password(argument: &str) -> String {
     let (option, value) =
         argument.split_once('=').filter(|(option, _)| option.starts_with("--")).unwrap_or(("", argument));
     let Ok(mut url) = url::Url::parse(value) else { return argument.to_owned() };
-    if url.password().is_none() || url.set_password(Some("…")).is_err() {
+    // libpq and sqlx take it from the query as well.
+    let in_query = url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"));
+    if url.password().is_none() && !in_query {
         return argument.to_owned();
+    }
+    if in_query {
+        url.set_query(None);
+    }
+    if url.password().is_some() && url.set_password(Some("…")).is_err() {
+        return format!("{option}=…");
     }
     if option.is_empty() { url.to_string() } else { format!("{option}={url}") }
 }
@@ -68,6 +76,7 @@ mod tests {
             ("--target=http://127.0.0.1:3000", "--target=http://127.0.0.1:3000"),
             ("postgres://me:secret@host/db", "postgres://me:%E2%80%A6@host/db"),
             ("--database-url=postgres://me:secret@host/db", "--database-url=postgres://me:%E2%80%A6@host/db"),
+            ("postgres://host/db?user=me&password=secret", "postgres://host/db"),
             ("--sweep=pool-size=2,4", "--sweep=pool-size=2,4"),
             ("withdrawal", "withdrawal"),
         ] {

@@ -186,9 +186,8 @@ pub enum ClaimFound {
     SafeOnOneServer,
     /// Known to be wrong.
     Broken,
-    /// Not supported, or a claim that we do not know.
+    /// Nothing is claimed.
     #[default]
-    #[serde(other)]
     Unsupported,
 }
 

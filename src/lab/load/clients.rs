@@ -30,6 +30,13 @@ const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// How long answers are still waited for after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long what was due before the end of an open loop is still sent after it. A server that needs longer does not reach
+/// the rate at all, which the report says.
+const OVERDUE: Duration = Duration::from_secs(30);
+
+/// Operations of a round at most: the referee holds them all in memory, some 200 bytes each.
+const OPERATIONS_MAX: u64 = 10_000_000;
+
 /// One in so many requests is traced, where traces are wanted.
 const TRACE_EVERY: u64 = 100;
 
@@ -48,12 +55,22 @@ impl Thread {
     pub fn run(shared: Arc<Shared>, start: &Start, numbers: Vec<usize>) -> Result<Rest, LoadError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let connected = match &runtime {
-            Ok(runtime) => runtime.block_on(connect(&shared.plan, numbers)),
+            Ok(runtime) => runtime.block_on(async {
+                tokio::select! {
+                    connected = connect(&shared.plan, numbers) => connected,
+                    () = shared.stop.cancelled() => Ok(Vec::new()),
+                }
+            }),
             Err(_) => Ok(Vec::new()),
         };
+        if runtime.is_err() || connected.is_err() {
+            start.failed.store(true, Ordering::SeqCst);
+        }
         // Whatever happened: the others wait.
         start.connected.wait();
         let (runtime, clients) = (runtime?, connected?);
+        // All or none.
+        let clients = if start.failed.load(Ordering::SeqCst) { Vec::new() } else { clients };
         let started = *start.at.get_or_init(Instant::now);
         let busy_before = runtime.metrics().worker_total_busy_duration(0);
         let thread = Rc::new(Self {
@@ -95,9 +112,11 @@ impl Thread {
     async fn send_as(self: Rc<Self>, number: u32, mut client: Client) {
         let plan = &self.shared.plan;
         let ends = plan.duration.map(|duration| self.started + duration);
-        while !self.shared.stop.is_cancelled() && ends.is_none_or(|ends| Instant::now() < ends) {
+        // Of an open loop, what was due before the end is still sent after it: left out, it would be missing in the latencies.
+        let last = ends.map(|ends| if plan.rate_per_s.is_some() { ends + OVERDUE } else { ends });
+        while !self.shared.stop.is_cancelled() && last.is_none_or(|last| Instant::now() < last) {
             let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if plan.requests.is_some_and(|requests| id >= requests) {
+            if id >= plan.requests.unwrap_or(OPERATIONS_MAX) {
                 return;
             }
             let intended = match plan.rate_per_s {
@@ -140,7 +159,8 @@ impl Thread {
         let plan = &self.shared.plan;
         let request = plan.work.request(id);
         let invoked_ns = self.ns(Instant::now());
-        let answer = match said(plan, &request) {
+        let target = &plan.targets[number as usize % plan.targets.len()];
+        let answer = match said(plan, &target.base, &request) {
             Some((method, uri, body)) => {
                 let trace = plan.trace && id.is_multiple_of(TRACE_EVERY);
                 tokio::select! {
@@ -196,9 +216,10 @@ impl Thread {
     }
 }
 
-fn said(plan: &Plan, request: &Request) -> Option<(Method, Uri, Bytes)> {
+/// How a request is said to a target that has this before its routes.
+fn said(plan: &Plan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
     let route = plan.routes.of(request)?;
-    let (uri, body) = route.say(&plan.base, request).ok()?;
+    let (uri, body) = route.say(&format!("{base}{}", plan.base), request).ok()?;
     Some((route.method.clone(), uri, body))
 }
 
@@ -213,8 +234,7 @@ async fn connect(plan: &Plan, numbers: Vec<usize>) -> Result<Vec<(u32, Client)>,
         {
             clients.push(connected.map_err(died)??);
         }
-        let (address, host) = &plan.targets[number % plan.targets.len()];
-        let mut client = Client::new(*address, host.clone()).with_think_time(plan.think_time);
+        let mut client = plan.targets[number % plan.targets.len()].client().with_think_time(plan.think_time);
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         connecting.spawn(async move { client.connect().await.map(|()| (number, client)) });
     }

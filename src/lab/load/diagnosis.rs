@@ -10,6 +10,9 @@ const BUSY_SHARE: f64 = 0.95;
 /// A thread that waited for more than this share of the time until what was heard was written sent less because of it.
 const BLOCKED_SHARE: f64 = 0.2;
 
+/// An open loop whose generator is later than this by itself, in µs, measures its own delay. Its timer alone is up to 1 ms late.
+const LATE_US: u64 = 5_000;
+
 /// How a thread spent its time.
 pub struct Rest {
     /// Share of the time in which it had something to do.
@@ -27,6 +30,7 @@ pub fn diagnose(rests: &[Rest], cpu_share: f64) -> Generator {
         // Equal bounds: it cannot fail.
         let _ = late_us.add(&rest.late_us);
     }
+    let late_p99_us = late_us.value_at_quantile(0.99);
     let most = |share: fn(&Rest) -> f64| rests.iter().map(share).fold(0.0, f64::max);
     let least_busy = rests.iter().map(|rest| rest.busy).fold(1.0, f64::min);
     let limited = if most(|rest| rest.blocked) > BLOCKED_SHARE {
@@ -36,10 +40,12 @@ pub fn diagnose(rests: &[Rest], cpu_share: f64) -> Generator {
             "it had something to do all the time and never waited for the server, which may be faster than this"
                 .to_owned(),
         )
+    } else if late_p99_us > LATE_US {
+        Some("it sent requests too late by itself; their latency counts that as well".to_owned())
     } else {
         None
     };
-    Generator { cpu_share, late_p99_us: late_us.value_at_quantile(0.99), limited }
+    Generator { cpu_share, late_p99_us, limited }
 }
 
 /// Nothing was late yet.

@@ -11,13 +11,11 @@
 mod clients;
 mod diagnosis;
 
-use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +28,7 @@ use super::recorder::Heard;
 use super::results::Generator;
 use super::routes::Routes;
 use super::scenario::Work;
+use super::target::Target;
 
 /// Threads at most: more would only take the cores from the server.
 const THREADS_MAX: usize = 4;
@@ -38,8 +37,8 @@ const THREADS_MAX: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Who takes the requests; clients are spread over several.
-    pub targets: Vec<(SocketAddr, HeaderValue)>,
-    /// What stands before each path.
+    pub targets: Vec<Target>,
+    /// What stands before each path, behind the target's own base.
     pub base: String,
     /// How requests are said and answers understood.
     pub routes: Arc<Routes>,
@@ -112,7 +111,11 @@ pub fn run(
     let threads = THREADS_MAX.min(cores).min(clients);
     let (stop, leave) = (stop.clone(), CancellationToken::new());
     let shared = Arc::new(Shared { plan, next: AtomicU64::new(0), answered, stop, leave, heard });
-    let start = Arc::new(Start { connected: Barrier::new(threads), at: std::sync::OnceLock::new() });
+    let start = Arc::new(Start {
+        connected: Barrier::new(threads),
+        failed: AtomicBool::new(false),
+        at: std::sync::OnceLock::new(),
+    });
     let cpu = cpu_time();
     let handles: Vec<_> = (0..threads)
         .map(|thread| {
@@ -123,6 +126,11 @@ pub fn run(
                 .spawn(move || Thread::run(shared, &start, clients))
         })
         .collect();
+    for _ in handles.iter().filter(|handle| handle.is_err()) {
+        // In its place, or the others would wait for ever.
+        start.failed.store(true, Ordering::SeqCst);
+        start.connected.wait();
+    }
     let mut rests: Vec<Rest> = Vec::new();
     let mut failed = None;
     for handle in handles {
@@ -152,6 +160,8 @@ fn cpu_time() -> Duration {
 /// Where all threads start together.
 struct Start {
     connected: Barrier,
+    /// A thread has no clients: then none sends.
+    failed: AtomicBool,
     at: std::sync::OnceLock<Instant>,
 }
 

@@ -61,7 +61,12 @@ impl Bookings {
                             format!("user {user} has booked events/{event} twice")
                         });
                     }
-                    (seats.done, seats.done_by) = (seats.done + 1, at);
+                    // The first to be answered: whoever is told "already booked" may mean that one.
+                    let answered = |at: u32| docket.operation(at).returned_ns;
+                    if seats.done == 0 || answered(at) < answered(seats.done_by) {
+                        seats.done_by = at;
+                    }
+                    seats.done += 1;
                 }
                 Outcome::Unknown | Outcome::Unexpected => {
                     let called = |at: u32| docket.operation(at).invoked_ns;

@@ -114,13 +114,15 @@ fn in_a_line(run: &Run, rounds: Option<String>) -> String {
         (Some(requests), Some(ms)) => Some(format!("{requests} requests or {} a round", duration(ms))),
         (None, None) => None,
     };
-    let clients = format!("{} clients", settings.concurrency);
+    let swept = |parameter| run.sweep.as_ref().is_some_and(|sweep| sweep.parameter == parameter);
+    let clients = (!swept("concurrency")).then(|| format!("{} clients", settings.concurrency));
     let shape = match settings.rate_per_s {
         Some(rate) => format!("open loop at {rate} req/s"),
         None => "closed loop".to_owned(),
     };
-    let think_time = settings.think_time_ms.map(|ms| format!("think time {}", duration(ms)));
-    let parts = [amount, length, rounds, Some(clients), Some(shape), think_time];
+    let think_time =
+        settings.think_time_ms.filter(|_| !swept("think-time")).map(|ms| format!("think time {}", duration(ms)));
+    let parts = [amount, length, rounds, clients, Some(shape), think_time];
     format!("{}: {}", run.scenario, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 

@@ -1,17 +1,15 @@
 //! What a reader must know before believing a figure. A note is a sentence; where it concerns several approaches it names them.
 
-use super::figures::float;
 use super::view;
 use crate::lab::results::{ApproachResult, Round, Run};
 
-/// A longest latency beyond this share of a round is a stall that a closed loop has hidden from its percentiles.
-const STALL: f64 = 0.25;
+/// A longest latency of a second or more, and so many times the median, is a stall that a closed loop has hidden from its
+/// percentiles: its clients sent nothing meanwhile.
+const STALL_US: u64 = 1_000_000;
+const STALL_TO_MEDIAN: u64 = 50;
 
 /// An open loop that makes less than this share of its rate is not what was asked for.
 const REACHED: f64 = 0.95;
-
-/// With fewer requests than this for each client, most are sent at once, and there are none that a stall could hold back.
-const REQUESTS_A_CLIENT: u64 = 4;
 
 /// What the figures of a closed loop leave out.
 pub const CLOSED_LOOP: &str = "Closed loop: latency counts from when a request was sent, so requests that a stalled \
@@ -45,11 +43,11 @@ pub fn warnings(run: &Run) -> Vec<String> {
              requests were due. The server cannot take it, or there are too few clients (--concurrency)."
         ));
     }
-    let stalled = names(run, |result| result.rounds.iter().any(|round| stalled(run, round)));
+    let stalled = names(run, |result| result.rounds.iter().any(stalled));
     if let Some(stalled) = stalled {
         notes.push(format!(
-            "The longest latency is more than a quarter of the round ({stalled}), and a closed loop cannot see \
-             coordinated omission: the percentiles are too good. Use --rate."
+            "There was a stall ({stalled}): the longest latency is far above all others. A closed loop sends nothing \
+             meanwhile, so its percentiles hide it (coordinated omission). Use --rate."
         ));
     }
     notes
@@ -59,6 +57,9 @@ pub fn warnings(run: &Run) -> Vec<String> {
 #[must_use]
 pub fn remarks(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
+    if !run.not_offered.is_empty() {
+        notes.push(format!("n/a, since they do not offer {}: {}", run.scenario, run.not_offered.join(", ")));
+    }
     for result in &run.results {
         let sum = |count: fn(&Round) -> u64| result.rounds.iter().map(count).sum::<u64>();
         let name = view::name(run, result);
@@ -79,13 +80,13 @@ pub fn remarks(run: &Run) -> Vec<String> {
     notes
 }
 
-/// Whether the longest latency of a closed loop says that its percentiles miss a stall: if its clients had more to ask.
-fn stalled(run: &Run, round: &Round) -> bool {
-    let counts = &round.judgement.counts;
-    let asked = counts.done + counts.refused + counts.not_done + counts.unknown + counts.unexpected;
-    asked > REQUESTS_A_CLIENT * u64::from(run.settings.concurrency)
-        && !round.latency.from_intended
-        && float(round.latency.max_us) > STALL * round.elapsed_s * 1e6
+/// Whether the longest latency of a closed loop says that its percentiles miss a stall.
+fn stalled(round: &Round) -> bool {
+    let latency = &round.latency;
+    !latency.from_intended
+        && latency.max_us >= STALL_US
+        && latency.max_us / STALL_TO_MEDIAN > latency.p50_us
+        && latency.p99_us < latency.max_us / 2
 }
 
 /// Whether any latency of the run counts from when a request was sent.
@@ -113,7 +114,8 @@ mod tests {
     fn a_stall_in_a_closed_loop_is_told_and_in_an_open_loop_it_is_in_the_figures() {
         let mut run = sample::run();
         assert_eq!(warnings(&run), Vec::<String>::new());
-        run.results[3].rounds[1].latency.max_us = 2_600_000;
+        let latency = &mut run.results[3].rounds[1].latency;
+        (latency.p50_us, latency.p99_us, latency.max_us) = (1_000, 9_000, 2_600_000);
         assert!(warnings(&run)[0].contains("(check-constraint)"), "{:?}", warnings(&run));
         run.results[3].rounds[1].latency.from_intended = true;
         assert_eq!(warnings(&run), Vec::<String>::new());

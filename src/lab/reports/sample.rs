@@ -50,6 +50,7 @@ pub fn run() -> Run {
             ..Settings::default()
         },
         sweep: None,
+        not_offered: vec!["unique-constraint".to_owned()],
         results,
     }
 }
@@ -116,6 +117,7 @@ fn environment() -> Environment {
             version: "0.1.0".to_owned(),
             commit: Some("4803f40".to_owned()),
             cores: 2,
+            lab_headers: true,
             pool_size: 32,
             row_sessions: 8,
             postgres: "15.14".to_owned(),

@@ -85,16 +85,20 @@ pub enum Refused {
     /// Any answer with this status.
     Status(u16),
     /// An answer with this status, and this text in its body.
-    #[serde(rename_all = "kebab-case")]
-    Exactly {
-        /// Its status.
-        status: u16,
-        /// Text in its body; any body without it.
-        #[serde(default)]
-        contains: String,
-        /// What it means.
-        reason: Reason,
-    },
+    Exactly(Exactly),
+}
+
+/// See [`Refused::Exactly`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exactly {
+    /// Its status.
+    pub status: u16,
+    /// Text in its body; any body without it.
+    #[serde(default)]
+    pub contains: String,
+    /// What it means.
+    pub reason: Reason,
 }
 
 /// How a row is read.
@@ -180,6 +184,16 @@ impl Routes {
         }
     }
 
+    /// How the rows of a request are read. Of a balance always in the same way, whatever a deposit's route says.
+    #[must_use]
+    pub fn reading(&self, request: &Request) -> Option<&Read> {
+        let route = match request {
+            Request::Balance { .. } => self.balance.as_ref().or(self.deposit.as_ref()),
+            other => self.of(other),
+        };
+        route.map(|route| &route.read)
+    }
+
     fn all(&self) -> impl Iterator<Item = (&'static str, Request, &Route)> {
         let withdrawal = Request::Balance { user: 1, amount: -1 };
         let deposit = Request::Balance { user: 1, amount: 1 };
@@ -220,14 +234,28 @@ impl Routes {
             if let Some(place) = route.read.path.misfit(&reads) {
                 return Err(format!("{name}.read: {place} is not part of what is read"));
             }
-            route.check().map_err(|reason| format!("{name}.{reason}"))?;
+            route.check(&example).map_err(|reason| format!("{name}.{reason}"))?;
         }
         Ok(())
     }
 }
 
 impl Route {
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, example: &Request) -> Result<(), String> {
+        for refused in &self.refused {
+            match refused {
+                Refused::Status(status) if Workload::from(example) == Workload::Booking => {
+                    return Err(format!(
+                        "refused: {status} may mean sold out or already booked; say which, as in \
+                         {{ status = {status}, contains = \"Sold out\", reason = \"sold-out\" }}"
+                    ));
+                }
+                Refused::Exactly(Exactly { reason, .. }) if !Self::reasons(example).contains(reason) => {
+                    return Err(format!("refused: {reason:?} is no reason to refuse it"));
+                }
+                _ => {}
+            }
+        }
         let Read { value, capacity, booked, .. } = &self.read;
         if value.is_none() && (capacity.is_none() || booked.is_none()) {
             return Err("read: expected value, or capacity and booked".to_owned());
@@ -235,12 +263,12 @@ impl Route {
         Ok(())
     }
 
-    /// The reason that a status alone stands for.
-    pub(crate) fn usual_reason(request: &Request) -> Reason {
+    /// The reasons for which a request may be refused; the first is what a status alone stands for.
+    fn reasons(request: &Request) -> &'static [Reason] {
         match Workload::from(request) {
-            Workload::Balance | Workload::Transfer => Reason::InsufficientFunds,
-            Workload::Booking => Reason::SoldOut,
-            Workload::Counter => Reason::OutOfRange,
+            Workload::Balance | Workload::Transfer => &[Reason::InsufficientFunds, Reason::OutOfRange],
+            Workload::Booking => &[Reason::SoldOut, Reason::AlreadyBooked],
+            Workload::Counter => &[Reason::OutOfRange],
         }
     }
 
@@ -286,7 +314,7 @@ mod tests {
     fn what_is_wrong_with_a_routes_file_is_said() {
         for (from, to, reason) in [
             ("\"POST\"", "\"post\"", "expected GET, POST"),
-            ("\"safe\"", "\"blessed\"", "claim: expected"),
+            ("\"safe\"", "\"blessed\"", "unknown variant `blessed`"),
             ("\"wallet\"", "\"\"", "name: expected"),
             ("{user}/debit", "{from}/debit", "balance: {from} is not part"),
             ("{-amount}", "{event}", "balance: {event} is not part"),
@@ -295,6 +323,8 @@ mod tests {
             ("value = \"/available\"", "version = \"/version\"", "balance.read: expected value"),
             ("value = \"/available\"", "value = \"available\"", "expected a JSON pointer"),
             ("402", "\"402\"", "refused"),
+            ("contains =", "contain =", "refused"),
+            ("\"out-of-range\"", "\"sold-out\"", "balance.refused: SoldOut is no reason"),
             ("[balance.read]", "[balance.write]", "unknown field"),
         ] {
             assert!(WALLET.contains(from));

@@ -6,7 +6,8 @@ use strum::IntoEnumIterator;
 
 use super::simulate::{Plan, correct, row_state, serve};
 use crate::domain::Row;
-use crate::lab::history::{Request, State};
+use crate::lab::history::{Outcome, Request, State};
+use crate::lab::judgement::Anomaly;
 use crate::lab::referee::judge;
 use crate::strategy::Workload;
 
@@ -33,6 +34,28 @@ proptest! {
             let judgement = judge(&history);
             prop_assert!(!judgement.broken(), "{:#?}\n{:#?}", history, judgement);
             prop_assert!(judgement.undecided.is_empty() || !with_end, "{:#?}", judgement);
+        }
+    }
+}
+
+proptest! {
+    /// An answer that should not be is a finding, and nothing more: what it did or not, nobody knows.
+    #[test]
+    fn an_unexpected_answer_may_have_been_done_or_not(seed in any::<u64>(), versions in any::<bool>()) {
+        for workload in Workload::iter() {
+            let plan = Plan { workload, operations: 30, clients: 4, unknown_percent: 20, versions };
+            let mut history = correct(&mut Rng::with_seed(seed), plan);
+            let mut unexpected = 0;
+            for operation in &mut history.operations {
+                if operation.outcome == Outcome::Unknown {
+                    operation.outcome = Outcome::Unexpected;
+                    unexpected += 1;
+                }
+            }
+            let judgement = judge(&history);
+            let found: Vec<_> = judgement.findings.iter().map(|finding| (finding.anomaly, finding.count)).collect();
+            let expected = if unexpected > 0 { vec![(Anomaly::UnexpectedAnswer, unexpected)] } else { Vec::new() };
+            prop_assert_eq!(found, expected, "{:#?}", history);
         }
     }
 }

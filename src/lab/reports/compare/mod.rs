@@ -192,10 +192,10 @@ mod tests {
         b.settings.think_time_ms = Some(5);
         b.environment.cores = 8;
         let server = b.environment.server.as_mut().unwrap();
-        server.pool_size = 8;
+        server.pool_size = 16;
         server.settings.insert("fsync".to_owned(), "off".to_owned());
         let expected = "the runs were made under different conditions: scenario: withdrawal and mixed; clients: 256 and 64; \
-                        think time: – and 5ms; cores: 2 and 8; pool size: 32 and 8; PostgreSQL's fsync: on and off";
+                        think time: – and 5ms; cores: 2 and 8; pool size: 32 and 16; PostgreSQL's fsync: on and off";
         assert_eq!(compare(&a, &b).unwrap_err().to_string(), expected);
     }
 
