@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::history::file::{self, ReadError, Reader};
-use super::history::{ClaimFound, RowState, State, Title};
+use super::history::{ClaimFound, State, Title};
 use super::judgement::Judgement;
 use super::load::{self, Ended, LoadError, Plan};
 use super::recorder::{Answers, Recorded};
@@ -26,19 +25,12 @@ use super::referee::judge;
 use super::responses_log;
 use super::results::{ApproachResult, Round, Verdict};
 use super::routes::{Call, Routes};
+use super::rows;
 use super::scenario::Work;
 use super::target::{Target, TargetError};
-use crate::domain::Row;
 
 /// Batches of answers that may wait for the recorder: with 256 answers each some 10 MB.
 const BATCHES_WAITING: usize = 128;
-
-/// Rows that are read at the same time.
-const READING: usize = 16;
-
-/// How long what nobody heard the end of is waited for, and how often the rows are looked at meanwhile.
-const SETTLE_MAX: Duration = Duration::from_mins(1);
-const SETTLE_STEP: Duration = Duration::from_millis(300);
 
 /// Rows that a report shows.
 const ROWS_SHOWN: usize = 10;
@@ -114,7 +106,7 @@ pub enum RunError {
     )]
     NoReplica(SocketAddr),
     /// The rows went on changing after the load.
-    #[error("the rows still changed {} s after the load", SETTLE_MAX.as_secs())]
+    #[error("the rows still changed {} s after the load", rows::SETTLE_MAX.as_secs())]
     NeverSettled,
     /// A thread died.
     #[error("a thread died: {0}")]
@@ -235,9 +227,9 @@ impl Experiment {
             tokio::task::spawn_blocking(move || load::run(warmup, Arc::default(), &stop, None)).await??;
         }
         self.reset(conditions, &targets[0], contestant).await?;
-        let before = rows(conditions, &targets[0], contestant).await?;
+        let before = rows::read(conditions, &targets[0], contestant).await?;
         for replica in &targets[1..] {
-            if rows(conditions, replica, contestant).await? != before {
+            if rows::read(conditions, replica, contestant).await? != before {
                 return Err(RunError::NoReplica(replica.address));
             }
         }
@@ -247,19 +239,14 @@ impl Experiment {
         let (ended, mut recorded, began_at) = self.load(title, plan.clone(), &before, answered).await?;
         // What nobody heard the end of may still be under way. And the load may have ended because its target did.
         let after = match recorded.open {
-            0 => rows(conditions, &targets[0], contestant).await,
-            _ => Self::settled_rows(conditions, &targets[0], contestant).await,
+            0 => rows::read(conditions, &targets[0], contestant).await,
+            _ => rows::settled(conditions, &targets[0], contestant).await,
         };
         let (after, lost) = match after {
             Ok(after) => (Some(after), None),
             Err(RunError::NeverSettled) => (None, None),
             Err(error) => (None, Some(error)),
         };
-        let heading = [Some(title.approach.clone()), title.point.clone(), Some(format!("round {}", title.round))];
-        let heading = heading.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let logged = responses_log::write(&mut self.log.file, &heading, &recorded.answers);
-        let logged = logged.and_then(|()| self.log.file.flush());
-        self.log.written(logged)?;
         let heading = [Some(title.approach.clone()), title.point.clone(), Some(format!("round {}", title.round))];
         let heading = heading.into_iter().flatten().collect::<Vec<_>>().join(", ");
         let logged = responses_log::write(&mut self.log.file, &heading, &recorded.answers);
@@ -273,25 +260,6 @@ impl Experiment {
             return Ok(None);
         }
         Ok(Some((round(title, judgement, ended, &recorded, distinct_answers, after.as_ref()), lost)))
-    }
-
-    /// The rows once nobody changes them any more: read again and again until two readings agree.
-    async fn settled_rows(
-        conditions: &Conditions,
-        target: &Target,
-        contestant: &Contestant,
-    ) -> Result<State, RunError> {
-        let begun = Instant::now();
-        let mut last = rows(conditions, target, contestant).await?;
-        while begun.elapsed() < SETTLE_MAX {
-            tokio::time::sleep(SETTLE_STEP).await;
-            let now = rows(conditions, target, contestant).await?;
-            if now == last {
-                return Ok(now);
-            }
-            last = now;
-        }
-        Err(RunError::NeverSettled)
     }
 
     async fn reset(&self, conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<(), RunError> {
@@ -364,27 +332,6 @@ fn plan(conditions: &Conditions, targets: &[Target], contestant: &Contestant) ->
         think_time: conditions.think_time,
         trace: contestant.trace,
     }
-}
-
-/// Reads all rows that the round is about.
-async fn rows(conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<State, RunError> {
-    let reads = conditions.work.examples().iter().find_map(|request| contestant.routes.reading(request)).cloned();
-    let Some(read) = reads.map(Arc::new) else { return Ok(State::new()) };
-    let mut state = State::new();
-    let mut reading: JoinSet<Result<(Row, RowState), TargetError>> = JoinSet::new();
-    for row in conditions.work.rows() {
-        if reading.len() >= READING
-            && let Some(read) = reading.join_next().await
-        {
-            state.extend([read??]);
-        }
-        let (target, base, read) = (target.clone(), contestant.base.clone(), Arc::clone(&read));
-        reading.spawn(async move { Ok((row, target.row(&base, &read, row).await?)) });
-    }
-    while let Some(read) = reading.join_next().await {
-        state.extend([read??]);
-    }
-    Ok(state)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -8,6 +8,7 @@
 //! - [`recorder`], [`waits`]: what they heard, written and counted
 //! - [`history`]: everything that was asked and heard, as the referee gets it
 //! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
+//! - [`rows`]: the rows before and after
 //! - [`experiment`]: rounds of all this, one approach after the other
 //! - [`results`]: what a run found
 //! - [`reports`], [`responses_log`]: what people and programs read of it
@@ -23,6 +24,7 @@ pub mod reports;
 pub mod responses_log;
 pub mod results;
 pub mod routes;
+pub mod rows;
 pub mod scenario;
 pub mod target;
 pub mod waits;

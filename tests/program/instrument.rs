@@ -1,7 +1,7 @@
 //! `run` as an instrument: loops, limits, interruption, sweeps, thresholds, formats, comparison, and other people's services.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::common::{directory, eventually, program, repository};
-use crate::runs::{command, ended, run};
+use crate::runs::{end_of, run, start};
 use crate::served::{Served, run_to_end};
 
 /// Latencies while the server stands still for two seconds: a closed loop sends next to nothing meanwhile and so sees next to
@@ -23,16 +23,13 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
         let out = directory.path().join(name);
         let mut arguments = vec!["--approach=group-commit", &target, "--duration=8s", "--amount=0"];
         arguments.extend(loop_options);
-        let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+        let child = start(&out, &arguments);
         // In the middle of it; the exact moment does not matter.
         tokio::time::sleep(Duration::from_secs(3)).await;
         server.signal(Signal::SIGSTOP);
         tokio::time::sleep(Duration::from_secs(2)).await;
         server.signal(Signal::SIGCONT);
-        let output =
-            tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its output");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let run = ended(&out, (output.status.code(), text(&output.stdout), text(&output.stderr)));
+        let run = end_of(child, &out).await;
         assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
         let round = run.result("group-commit")["rounds"][0].clone();
         let max_us = round["latency"]["max_us"].as_u64().expect("a latency");
@@ -56,17 +53,15 @@ async fn an_open_loop_does_not_forget_what_was_due_when_its_time_was_up() {
     let out = directory.path().join("runs");
     let arguments =
         ["--approach=group-commit", &target, "--amount=0", "--rate=100", "--concurrency=8", "--duration=4s"];
-    let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    let child = start(&out, &arguments);
     grows(&out).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     // Until the load has surely ended.
     server.signal(Signal::SIGSTOP);
     tokio::time::sleep(Duration::from_secs(4)).await;
     server.signal(Signal::SIGCONT);
-    let output =
-        tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its end");
-    let run = ended(&out, (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
-    assert_eq!(run.code, Some(0), "{}", run.output);
+    let run = end_of(child, &out).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
     let round = run.result("group-commit")["rounds"][0].clone();
     assert_eq!(round["judgement"]["counts"]["done"], 400, "all that were due in 4 s at 100 a second");
     assert!(round["latency"]["p90_us"].as_u64().expect("a latency") > 1_000_000, "{}", round["latency"]);
@@ -89,41 +84,29 @@ async fn a_target_that_dies_leaves_what_there_is_and_exits_3() {
     let target = format!("--target={}", server.url);
     let out = directory.path().join("runs");
     let arguments = ["--approach=atomic-returning", &target, "--duration=30s", "--concurrency=4", "--amount=0"];
-    let child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run");
+    let child = start(&out, &arguments);
     grows(&out).await;
     server.kill();
     // The clients go on knocking for all of the 30 s; nobody has to wait for that.
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("a living process");
-    let output =
-        tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its end");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{errors}");
-    assert!(errors.contains("the target does not answer"), "{errors}");
-    let run = ended(&out, (Some(3), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
+    let run = end_of(child, &out).await;
+    assert_eq!(run.code, Some(3), "{}", run.errors);
+    assert!(run.errors.contains("the target does not answer"), "{}", run.errors);
     let result = run.result("atomic-returning");
     assert_eq!(result["verdict"], "undecided", "{}", run.output);
     assert!(result["rounds"][0]["judgement"]["counts"]["done"].as_u64() > Some(0), "what was done before is there");
 }
 
-#[test]
-fn an_interrupted_run_ends_cleanly_with_what_there_is() {
+#[tokio::test]
+async fn an_interrupted_run_ends_cleanly_with_what_there_is() {
     let directory = directory();
     let out = directory.path().join("runs");
     let arguments = ["--approach=atomic-returning,pessimistic", "--duration=60s", "--amount=0", "--concurrency=8"];
-    let mut child = command(&out, &arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a run");
-    // Once its history grows, it is under way.
-    let grows = || {
-        let folder = std::fs::read_dir(&out).ok()?.next()?.ok()?.path();
-        (std::fs::metadata(folder.join("history.jsonl")).ok()?.len() > 100_000).then_some(())
-    };
-    while grows().is_none() {
-        assert!(child.try_wait().expect("a state").is_none(), "it ended by itself");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let child = start(&out, &arguments);
+    grows(&out).await;
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("a living process");
-    let output = child.wait_with_output().expect("its end");
-    let run = ended(&out, (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::new()));
-    assert_eq!(run.code, Some(0), "{}", run.output);
+    let run = end_of(child, &out).await;
+    assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
     let json = run.json();
     assert_eq!(json["interrupted"], true);
     assert_eq!(json["results"].as_array().expect("results").len(), 1, "the second one never began");

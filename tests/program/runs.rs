@@ -1,7 +1,7 @@
 //! What a run leaves, read as a program would: its folder, its run.json.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -25,11 +25,7 @@ pub fn command(out: &Path, arguments: &[&str]) -> Command {
 
 /// Makes a run.
 pub fn run(out: &Path, arguments: &[&str]) -> Run {
-    ended(out, run_to_end(command(out, arguments)))
-}
-
-/// The run that this command was.
-pub fn ended(out: &Path, (code, output, errors): (Option<i32>, String, String)) -> Run {
+    let (code, output, errors) = run_to_end(command(out, arguments));
     Run { code, output, errors, out: out.to_owned() }
 }
 
@@ -43,6 +39,19 @@ fn folder(out: &Path) -> PathBuf {
 /// A file of the one folder that a run made here.
 pub fn file(out: &Path, name: &str) -> String {
     std::fs::read_to_string(folder(out).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Starts a run, to be disturbed.
+pub fn start(out: &Path, arguments: &[&str]) -> Child {
+    command(out, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run")
+}
+
+/// Waits for the end of a run that was started.
+pub async fn end_of(child: Child, out: &Path) -> Run {
+    let output =
+        tokio::task::spawn_blocking(move || child.wait_with_output()).await.expect("it ends").expect("its end");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Run { code: output.status.code(), output: text(&output.stdout), errors: text(&output.stderr), out: out.to_owned() }
 }
 
 impl Run {
