@@ -17,16 +17,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::history::file::{self, ReadError, Reader};
-use super::history::{ClaimFound, State, Title};
+use super::history::{State, Title};
 use super::judgement::Judgement;
-use super::load::{self, Ended, LoadError, Plan};
+use super::load::{self, Ended, LoadError};
+use super::plan::{Conditions, Contestant, Plan};
 use super::recorder::{Answers, Recorded};
 use super::referee::judge;
 use super::responses_log;
 use super::results::{ApproachResult, Round, Verdict};
-use super::routes::{Call, Routes};
+use super::routes::Call;
 use super::rows;
-use super::scenario::Work;
 use super::target::{Target, TargetError};
 
 /// Batches of answers that may wait for the recorder: with 256 answers each some 10 MB.
@@ -34,42 +34,6 @@ const BATCHES_WAITING: usize = 128;
 
 /// Rows that a report shows.
 const ROWS_SHOWN: usize = 10;
-
-/// What every round is made under.
-#[derive(Debug, Clone)]
-pub struct Conditions {
-    /// The requests.
-    pub work: Arc<Work>,
-    /// How many a round; `None` if the duration decides.
-    pub requests: Option<u64>,
-    /// For how long; `None` if the number decides.
-    pub duration: Option<Duration>,
-    /// Load before each round that is not in its history.
-    pub warmup: Duration,
-    /// Rounds of each approach.
-    pub repeat: u32,
-    /// Clients.
-    pub concurrency: u32,
-    /// Of the open loop: requests due a second.
-    pub rate_per_s: Option<f64>,
-    /// The think time that each request asks for.
-    pub think_time: Option<Duration>,
-}
-
-/// Who is raced.
-#[derive(Debug, Clone)]
-pub struct Contestant {
-    /// Its name.
-    pub name: String,
-    /// What is claimed of it.
-    pub claim: ClaimFound,
-    /// What stands before its routes, behind the target's base.
-    pub base: String,
-    /// Its routes.
-    pub routes: Arc<Routes>,
-    /// Whether some requests may ask for the times of their statements.
-    pub trace: bool,
-}
 
 /// Who wants to know how it goes.
 pub trait Observer: Send + Sync {
@@ -219,10 +183,10 @@ impl Experiment {
     ) -> Result<Option<(Round, Option<RunError>)>, RunError> {
         let answered = Arc::new(AtomicU64::new(0));
         self.observer.begins(title, conditions, &answered);
-        let plan = plan(conditions, targets, contestant);
+        let plan = Plan { targets: targets.to_vec(), contestant: contestant.clone(), conditions: conditions.clone() };
         if !conditions.warmup.is_zero() {
             self.reset(conditions, &targets[0], contestant).await?;
-            let warmup = Plan { requests: None, duration: Some(conditions.warmup), ..plan.clone() };
+            let warmup = Plan { conditions: conditions.for_warmup(), ..plan.clone() };
             let stop = self.stop.clone();
             tokio::task::spawn_blocking(move || load::run(warmup, Arc::default(), &stop, None)).await??;
         }
@@ -236,7 +200,7 @@ impl Experiment {
         if self.stop.is_cancelled() {
             return Ok(None);
         }
-        let (ended, mut recorded, began_at) = self.load(title, plan.clone(), &before, answered).await?;
+        let (ended, mut recorded, began_at) = self.load(title, plan, &before, answered).await?;
         // What nobody heard the end of may still be under way. And the load may have ended because its target did.
         let after = match recorded.open {
             0 => rows::read(conditions, &targets[0], contestant).await,
@@ -317,21 +281,6 @@ fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, ReadError> {
     file.seek(SeekFrom::Start(began_at))?;
     let read = Reader::new(BufReader::with_capacity(1 << 16, file)).next_round()?;
     Ok(read.map_or_else(Judgement::default, |read| judge(&read.history)))
-}
-
-fn plan(conditions: &Conditions, targets: &[Target], contestant: &Contestant) -> Plan {
-    Plan {
-        targets: targets.to_vec(),
-        base: contestant.base.clone(),
-        routes: Arc::clone(&contestant.routes),
-        work: Arc::clone(&conditions.work),
-        requests: conditions.requests,
-        duration: conditions.duration,
-        concurrency: conditions.concurrency as usize,
-        rate_per_s: conditions.rate_per_s,
-        think_time: conditions.think_time,
-        trace: contestant.trace,
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -4,7 +4,7 @@
 //! - [`routes`]: how that is said to a server, ours or a stranger's, and how its answers are understood
 //! - [`target`]: who is raced: a server elsewhere, or one of our own in another process
 //! - [`client`]: one keep-alive connection
-//! - [`load`]: many of them at once
+//! - [`plan`]: what a round is to be; [`load`]: many clients at once
 //! - [`recorder`], [`waits`]: what they heard, written and counted
 //! - [`history`]: everything that was asked and heard, as the referee gets it
 //! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
@@ -18,6 +18,7 @@ pub mod experiment;
 pub mod history;
 pub mod judgement;
 pub mod load;
+pub mod plan;
 pub mod recorder;
 pub mod referee;
 pub mod reports;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::experiment::{Conditions, Contestant, RunError};
+use super::experiment::RunError;
 use super::history::{RowState, State};
+use super::plan::{Conditions, Contestant};
 use super::target::{Target, TargetError};
 use crate::domain::Row;
 

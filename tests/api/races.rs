@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use concurrency_lab::lab::experiment::{Conditions, Contestant, Experiment, Observer};
+use concurrency_lab::lab::experiment::{Experiment, Observer};
 use concurrency_lab::lab::history::{ClaimFound, Title};
 use concurrency_lab::lab::judgement::Anomaly;
+use concurrency_lab::lab::plan::{Conditions, Contestant};
 use concurrency_lab::lab::results::{Round, Verdict};
 use concurrency_lab::lab::routes::Routes;
 use concurrency_lab::lab::scenario::{Scenario, Work};

@@ -100,9 +100,22 @@ pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
     format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password)
 }
 
-/// Runs a command that must end by itself, and gives its exit code, output and errors.
+/// The longest run here takes some minutes on a slow disk; what takes longer hangs.
+const TIME_LIMIT: Duration = Duration::from_mins(12);
+
+/// Runs a command that must end by itself, and gives its exit code, output and errors. One that does not is killed.
 pub fn run_to_end(mut command: Command) -> (Option<i32>, String, String) {
-    let output = command.stdin(Stdio::null()).output().expect("a process");
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    let (ended, ends) = std::sync::mpsc::channel::<()>();
+    let watching = std::thread::spawn(move || {
+        if ends.recv_timeout(TIME_LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    let output = child.wait_with_output().expect("its output");
+    drop(ended);
+    watching.join().expect("a watch");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

@@ -20,8 +20,9 @@ pub use arguments::RunArgs;
 
 use super::CliError;
 use super::output::print;
-use crate::lab::experiment::{Conditions, Contestant, Experiment, RunError};
+use crate::lab::experiment::{Experiment, RunError};
 use crate::lab::history::ClaimFound;
+use crate::lab::plan::{Conditions, Contestant};
 use crate::lab::reports::threshold::{Threshold, Thresholds};
 use crate::lab::reports::{self, Format};
 use crate::lab::results::{self, ApproachResult, FORMAT, Run, ServerEnvironment, Verdict};

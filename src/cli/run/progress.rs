@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::lab::experiment::{Conditions, Observer};
+use crate::lab::experiment::Observer;
 use crate::lab::history::Title;
+use crate::lab::plan::Conditions;
 use crate::lab::results::Round;
 
 /// How often the bar moves.

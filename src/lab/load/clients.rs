@@ -13,9 +13,10 @@ use tokio::runtime;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::diagnosis::{self, Rest};
-use super::{LoadError, Plan, Shared, Start, micros};
+use super::{LoadError, Shared, Start, micros};
 use crate::lab::client::{Client, ClientError};
 use crate::lab::history::{Operation, Outcome, Request};
+use crate::lab::plan::Plan;
 use crate::lab::recorder::Heard;
 
 /// Connections that a thread opens at the same time; more would only overflow the server's accept queue.
@@ -110,16 +111,16 @@ impl Thread {
 
     /// One client: takes numbers until there are none.
     async fn send_as(self: Rc<Self>, number: u32, mut client: Client) {
-        let plan = &self.shared.plan;
-        let ends = plan.duration.map(|duration| self.started + duration);
+        let conditions = &self.shared.plan.conditions;
+        let ends = conditions.duration.map(|duration| self.started + duration);
         // Of an open loop, what was due before the end is still sent after it: left out, it would be missing in the latencies.
-        let last = ends.map(|ends| if plan.rate_per_s.is_some() { ends + OVERDUE } else { ends });
+        let last = ends.map(|ends| if conditions.rate_per_s.is_some() { ends + OVERDUE } else { ends });
         while !self.shared.stop.is_cancelled() && last.is_none_or(|last| Instant::now() < last) {
             let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if id >= plan.requests.unwrap_or(OPERATIONS_MAX) {
+            if id >= conditions.requests.unwrap_or(OPERATIONS_MAX) {
                 return;
             }
-            let intended = match plan.rate_per_s {
+            let intended = match conditions.rate_per_s {
                 None => None,
                 Some(rate) => match self.wait_until_due(id, rate, ends).await {
                     Some(intended) => Some(intended),
@@ -157,12 +158,12 @@ impl Thread {
     /// Sends one request and understands its answer.
     async fn ask(&self, number: u32, client: &mut Client, id: u64, intended: Option<Instant>) -> Heard {
         let plan = &self.shared.plan;
-        let request = plan.work.request(id);
+        let request = plan.conditions.work.request(id);
         let invoked_ns = self.ns(Instant::now());
         let target = &plan.targets[number as usize % plan.targets.len()];
         let answer = match said(plan, &target.base, &request) {
             Some((method, uri, body)) => {
-                let trace = plan.trace && id.is_multiple_of(TRACE_EVERY);
+                let trace = plan.contestant.trace && id.is_multiple_of(TRACE_EVERY);
                 tokio::select! {
                     biased;
                     answer = client.send(method, uri, body, trace) => answer.map_err(|error| {
@@ -178,9 +179,11 @@ impl Thread {
         };
         let returned_ns = self.ns(Instant::now());
         let outcome = match &answer {
-            Ok(answer) => {
-                plan.routes.of(&request).map_or(Outcome::Unexpected, |route| route.understand(&request, answer))
-            }
+            Ok(answer) => plan
+                .contestant
+                .routes
+                .of(&request)
+                .map_or(Outcome::Unexpected, |route| route.understand(&request, answer)),
             Err((outcome, _)) => *outcome,
         };
         let operation = Operation { id, client: number, request, invoked_ns, returned_ns, outcome };
@@ -218,8 +221,8 @@ impl Thread {
 
 /// How a request is said to a target that has this before its routes.
 fn said(plan: &Plan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
-    let route = plan.routes.of(request)?;
-    let (uri, body) = route.say(&format!("{base}{}", plan.base), request).ok()?;
+    let route = plan.contestant.routes.of(request)?;
+    let (uri, body) = route.say(&format!("{base}{}", plan.contestant.base), request).ok()?;
     Some((route.method.clone(), uri, body))
 }
 
@@ -234,7 +237,7 @@ async fn connect(plan: &Plan, numbers: Vec<usize>) -> Result<Vec<(u32, Client)>,
         {
             clients.push(connected.map_err(died)??);
         }
-        let mut client = plan.targets[number % plan.targets.len()].client().with_think_time(plan.think_time);
+        let mut client = plan.targets[number % plan.targets.len()].client().with_think_time(plan.conditions.think_time);
         let number = u32::try_from(number).unwrap_or(u32::MAX);
         connecting.spawn(async move { client.connect().await.map(|()| (number, client)) });
     }

@@ -24,39 +24,12 @@ use clients::Thread;
 use diagnosis::{Rest, diagnose};
 
 use super::client::{Answer, ClientError};
+use super::plan::Plan;
 use super::recorder::Heard;
 use super::results::Generator;
-use super::routes::Routes;
-use super::scenario::Work;
-use super::target::Target;
 
 /// Threads at most: more would only take the cores from the server.
 const THREADS_MAX: usize = 4;
-
-/// What to send.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Who takes the requests; clients are spread over several.
-    pub targets: Vec<Target>,
-    /// What stands before each path, behind the target's own base.
-    pub base: String,
-    /// How requests are said and answers understood.
-    pub routes: Arc<Routes>,
-    /// The requests.
-    pub work: Arc<Work>,
-    /// How many; `None` if the duration decides.
-    pub requests: Option<u64>,
-    /// For how long; `None` if the number decides.
-    pub duration: Option<Duration>,
-    /// How many clients at most.
-    pub concurrency: usize,
-    /// Of the open loop: requests due a second.
-    pub rate_per_s: Option<f64>,
-    /// The think time that each request asks for.
-    pub think_time: Option<Duration>,
-    /// Whether some requests ask for the times of their statements.
-    pub trace: bool,
-}
 
 /// Why there was no load at all.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +79,9 @@ pub fn run(
     stop: &CancellationToken,
     heard: Option<SyncSender<Vec<Heard>>>,
 ) -> Result<Ended, LoadError> {
-    let clients = plan.concurrency.min(usize::try_from(plan.requests.unwrap_or(u64::MAX)).unwrap_or(usize::MAX)).max(1);
+    let clients = (plan.conditions.concurrency as usize)
+        .min(usize::try_from(plan.conditions.requests.unwrap_or(u64::MAX)).unwrap_or(usize::MAX))
+        .max(1);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = THREADS_MAX.min(cores).min(clients);
     let (stop, leave) = (stop.clone(), CancellationToken::new());
