@@ -160,7 +160,8 @@ fn differences(a: &Run, b: &Run) -> Vec<(String, String, String)> {
 fn origin(run: &Run) -> String {
     let environment = &run.environment;
     let version = environment.commit.as_ref().unwrap_or(&environment.version);
-    format!("{} ({version})", run.started)
+    let early = if run.interrupted { ", interrupted" } else { "" };
+    format!("{} ({version}{early})", run.started)
 }
 
 fn pair(name: String, a: &ApproachResult, b: &ApproachResult) -> Pair {
