@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+pub use concurrency_lab::lab::results::Spread;
 use concurrency_lab::strategy::Approach;
 
 use crate::groups::Group;
@@ -31,7 +32,7 @@ impl Measured {
     pub fn mean(slices: &[Self]) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "slices are few")]
         let count = slices.len() as f64;
-        let p99_ms = Spread::of(slices.iter().filter_map(|slice| slice.p99_ms)).map(|p99_ms| p99_ms.median);
+        let p99_ms = spread(slices.iter().filter_map(|slice| slice.p99_ms)).map(|p99_ms| p99_ms.median);
         Self {
             per_second: slices.iter().map(|slice| slice.per_second).sum::<f64>() / count,
             p99_ms,
@@ -46,30 +47,10 @@ pub struct Results {
     measured: HashMap<Key, Vec<Measured>>,
 }
 
-/// A number that was measured several times.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// The smallest.
-    pub min: f64,
-    /// The one in the middle.
-    pub median: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let (&min, &max) = (values.first()?, values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len().is_multiple_of(2) {
-            f64::midpoint(values[middle - 1], values[middle])
-        } else {
-            values[middle]
-        };
-        Some(Self { min, median, max })
-    }
+/// The spread of these; `None` without any.
+fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| Spread::of(values))
 }
 
 impl Results {
@@ -80,12 +61,12 @@ impl Results {
 
     /// A point's rates, if it was measured.
     pub fn rate(&self, key: Key) -> Option<Spread> {
-        Spread::of(self.measured.get(&key)?.iter().map(|measured| measured.per_second))
+        spread(self.measured.get(&key)?.iter().map(|measured| measured.per_second))
     }
 
     /// The same of its 99th percentiles.
     pub fn p99_ms(&self, key: Key) -> Option<Spread> {
-        Spread::of(self.measured.get(&key)?.iter().filter_map(|measured| measured.p99_ms))
+        spread(self.measured.get(&key)?.iter().filter_map(|measured| measured.p99_ms))
     }
 
     /// All requests that were not answered in time.
@@ -97,7 +78,7 @@ impl Results {
     /// medians are, and so have more of the machine's mood in common.
     pub fn ratio(&self, key: Key, reference: Key) -> Option<Spread> {
         let pairs = self.measured.get(&key)?.iter().zip(self.measured.get(&reference)?);
-        Spread::of(pairs.map(|(measured, reference)| measured.per_second / reference.per_second))
+        spread(pairs.map(|(measured, reference)| measured.per_second / reference.per_second))
     }
 
     /// pgbench at its best: with the number of clients that has the highest median.

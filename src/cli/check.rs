@@ -13,7 +13,7 @@ use crate::lab::history::Title;
 use crate::lab::history::file::{Read, Reader};
 use crate::lab::judgement::{Counts, Judgement};
 use crate::lab::referee::judge;
-use crate::lab::reports::figures::printable;
+use crate::lab::reports::figures::{ms_of_ns, printable};
 use crate::lab::results::Verdict;
 
 /// Options of `check`.
@@ -86,11 +86,11 @@ fn told(title: &Title, verdict: Verdict, judgement: &Judgement) -> String {
         for operation in &finding.witness.operations {
             let _ = writeln!(
                 text,
-                "    operation {} of client {}, {:.3} to {:.3} ms: {}: {}",
+                "    operation {} of client {}, {} to {} ms: {}: {}",
                 operation.id,
                 operation.client,
-                ms(operation.invoked_ns),
-                ms(operation.returned_ns),
+                ms_of_ns(operation.invoked_ns),
+                ms_of_ns(operation.returned_ns),
                 operation.request,
                 operation.heard
             );
@@ -100,9 +100,4 @@ fn told(title: &Title, verdict: Verdict, judgement: &Judgement) -> String {
         let _ = writeln!(text, "  undecided: {open}");
     }
     text
-}
-
-#[expect(clippy::cast_precision_loss, reason = "times for people")]
-fn ms(ns: u64) -> f64 {
-    ns as f64 / 1e6
 }

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::history::file::{self, ReadError, Reader};
 use super::history::{State, Title};
 use super::judgement::Judgement;
-use super::load::{self, Ended, LoadError};
+use super::load::{self, LoadError};
 use super::plan::{Conditions, Contestant, Plan};
 use super::recorder::{Answers, Recorded};
 use super::referee::judge;
 use super::responses_log;
-use super::results::{ApproachResult, Round, Verdict};
+use super::results::{ApproachResult, Generator, Round, Verdict};
 use super::routes::Call;
 use super::rows;
 use super::target::{Target, TargetError};
@@ -200,7 +200,7 @@ impl Experiment {
         if self.stop.is_cancelled() {
             return Ok(None);
         }
-        let (ended, mut recorded, began_at) = self.load(title, plan, &before, answered).await?;
+        let (generator, mut recorded, began_at) = self.load(title, plan, &before, answered).await?;
         // What nobody heard the end of may still be under way. And the load may have ended because its target did.
         let after = match recorded.open {
             0 => rows::read(conditions, &targets[0], contestant).await,
@@ -223,7 +223,7 @@ impl Experiment {
         if recorded.operations == 0 && self.stop.is_cancelled() {
             return Ok(None);
         }
-        Ok(Some((round(title, judgement, ended, &recorded, distinct_answers, after.as_ref()), lost)))
+        Ok(Some((round(title, judgement, generator, &recorded, distinct_answers, after.as_ref()), lost)))
     }
 
     async fn reset(&self, conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<(), RunError> {
@@ -243,7 +243,7 @@ impl Experiment {
         plan: Plan,
         before: &State,
         answered: Arc<AtomicU64>,
-    ) -> Result<(Ended, Recorded, u64), RunError> {
+    ) -> Result<(Generator, Recorded, u64), RunError> {
         let Some(mut out) = self.history.take() else { unreachable!("it is put back below") };
         let mut began_at = 0;
         let started = out.file.stream_position().and_then(|at| {
@@ -259,11 +259,11 @@ impl Experiment {
         // Not its clone: a recorder that fails ends this round, and the run by its error.
         let stop = self.stop.child_token();
         let load = tokio::task::spawn_blocking(move || load::run(plan, answered, &stop, Some(heard)));
-        let ended = load.await?;
+        let generator = load.await?;
         let (out, recorded) = recorder.await?;
         let recorded = recorded.map_err(|error| RunError::Write { path: out.path.clone(), error });
         self.history = Some(out);
-        Ok((ended?, recorded?, began_at))
+        Ok((generator?, recorded?, began_at))
     }
 
     /// Ends the round in the file, and judges what is written there.
@@ -287,7 +287,7 @@ fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, ReadError> {
 fn round(
     title: &Title,
     judgement: Judgement,
-    ended: Ended,
+    generator: Generator,
     recorded: &Recorded,
     distinct_answers: u64,
     after: Option<&State>,
@@ -308,6 +308,6 @@ fn round(
         series: recorded.series(),
         waits: recorded.traces.waits(),
         final_values,
-        generator: ended.generator,
+        generator,
     }
 }

@@ -11,10 +11,10 @@ use axum::body::Bytes;
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
+use super::client::Answer;
 use super::history::file;
 use super::history::lines::OperationLine;
 use super::history::{Operation, Outcome};
-use super::load::Literally;
 use super::results::{Bucket, Latency, Second};
 use super::waits::Traces;
 
@@ -51,9 +51,9 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// What was heard literally.
+    /// What was heard literally: the answer, or why there was none.
     #[must_use]
-    pub fn new(operation: Operation, intended_ns: Option<u64>, answer: Literally) -> Self {
+    pub fn new(operation: Operation, intended_ns: Option<u64>, answer: Result<Answer, String>) -> Self {
         match answer {
             Ok(answer) => {
                 let header = |name| answer.headers.get(name)?.to_str().ok();
@@ -303,7 +303,7 @@ impl Default for Recorded {
 }
 
 /// A histogram of µs with so many significant digits.
-fn histogram(digits: u8) -> Histogram<u64> {
+pub(super) fn histogram(digits: u8) -> Histogram<u64> {
     // It fails for bounds that make no sense only.
     Histogram::new_with_bounds(1, LATENCY_MAX_US, digits).unwrap_or_else(|_| unreachable!("the bounds are in order"))
 }

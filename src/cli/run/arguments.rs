@@ -4,7 +4,7 @@ use std::num::ParseFloatError;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use strum::VariantNames as _;
@@ -27,8 +27,8 @@ pub const CONCURRENCY_MAX: u32 = 50_000;
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// What to send.
-    #[arg(default_value = "withdrawal", value_parser = PossibleValuesParser::new(Scenario::VARIANTS))]
-    pub scenario: String,
+    #[arg(default_value = "withdrawal", value_parser = PossibleValuesParser::new(Scenario::VARIANTS).try_map(|name| name.parse::<Scenario>()))]
+    pub scenario: Scenario,
 
     /// Which approaches, by name or alias.
     #[arg(long, env = "LAB_APPROACH", default_value = "all", value_delimiter = ',', value_name = "NAME,…")]
@@ -83,8 +83,8 @@ pub struct RunArgs {
     pub threshold: Vec<Threshold>,
 
     /// What to print.
-    #[arg(long, env = "LAB_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(Format::VARIANTS))]
-    pub format: String,
+    #[arg(long, env = "LAB_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(Format::VARIANTS).try_map(|name| name.parse::<Format>()))]
+    pub format: Format,
 
     /// Seed of what is chosen at random: with the same one, the same requests are sent.
     #[arg(long, env = "LAB_RANDOM_SEED", default_value_t = 1, value_name = "N")]
@@ -143,14 +143,6 @@ fn exponent(text: &str) -> Result<f64, String> {
 }
 
 impl RunArgs {
-    /// The scenario.
-    ///
-    /// # Errors
-    /// None that clap has not found before.
-    pub fn scenario(&self) -> Result<Scenario, CliError> {
-        self.scenario.parse().map_err(|_| CliError::Usage(format!("unknown scenario {:?}", self.scenario)))
-    }
-
     /// Refuses what does not go together.
     ///
     /// # Errors
@@ -172,7 +164,7 @@ impl RunArgs {
         if self.routes.is_some() && given("approach") {
             return usage("--approach: a service of one's own has none; --routes names it".to_owned());
         }
-        let scenario = self.scenario()?;
+        let scenario = self.scenario;
         if self.amount.is_some() && scenario != Scenario::Withdrawal && given("amount") {
             return usage(format!("--amount: the scenario {scenario} says itself how much; withdrawal does not"));
         }

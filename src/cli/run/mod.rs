@@ -54,7 +54,7 @@ impl From<RunError> for CliError {
 /// [`CliError::ClaimFailed`] when a safe approach broke, [`CliError::Threshold`] when one missed what it was to hold.
 pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
     arguments.check(matches)?;
-    let scenario = arguments.scenario()?;
+    let scenario = arguments.scenario;
     let targets = arguments.target.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
     let routes = arguments.routes.as_deref().map(Routes::read).transpose();
     let routes = routes.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
@@ -86,8 +86,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
         results: raced.results,
     };
     save(&raced.folder, &run)?;
-    let format: Format = arguments.format.parse().map_err(|_| CliError::Usage("unknown format".to_owned()))?;
-    let text = reports::render(format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
+    let text = reports::render(arguments.format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
     print(&text)?;
     eprintln!("report: {}", raced.folder.join("report.html").display());
     // What was found comes before why there is not more of it.
@@ -158,7 +157,7 @@ async fn race(
     experiment: &mut Option<Experiment>,
     raced: &mut Raced,
 ) -> Result<(), CliError> {
-    let conditions = conditions(options)?;
+    let conditions = conditions(options);
     let contestants = if let Some(routes) = routes {
         vec![stranger(options, &conditions, routes)?]
     } else {
@@ -182,8 +181,8 @@ async fn race(
     Ok(experiment.race(&conditions, targets, &contestants, point, &mut raced.results).await?)
 }
 
-fn conditions(options: &RunArgs) -> Result<Conditions, CliError> {
-    let scenario = options.scenario()?;
+fn conditions(options: &RunArgs) -> Conditions {
+    let scenario = options.scenario;
     let work = Work::new(
         scenario,
         options.amount(),
@@ -191,7 +190,7 @@ fn conditions(options: &RunArgs) -> Result<Conditions, CliError> {
         options.zipf.filter(|_| scenario.hot_rows().is_some()),
         options.random_seed,
     );
-    Ok(Conditions {
+    Conditions {
         work: Arc::new(work),
         requests: options.requests(scenario),
         duration: options.duration,
@@ -200,7 +199,7 @@ fn conditions(options: &RunArgs) -> Result<Conditions, CliError> {
         concurrency: options.concurrency,
         rate_per_s: options.rate,
         think_time: options.think_time,
-    })
+    }
 }
 
 /// The approaches that do not offer a scenario, where all are asked for.

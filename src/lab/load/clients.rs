@@ -12,12 +12,12 @@ use hyper::{Method, Uri};
 use tokio::runtime;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::diagnosis::{self, Rest};
+use super::diagnosis::{LATENESS_DIGITS, Rest};
 use super::{LoadError, Shared, Start, micros};
 use crate::lab::client::{Client, ClientError};
 use crate::lab::history::{Operation, Outcome, Request};
 use crate::lab::plan::Plan;
-use crate::lab::recorder::Heard;
+use crate::lab::recorder::{Heard, histogram};
 
 /// Connections that a thread opens at the same time; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
@@ -80,7 +80,7 @@ impl Thread {
             batch: RefCell::new(Vec::with_capacity(BATCH)),
             handed_over: Cell::new(started),
             blocked: Cell::new(Duration::ZERO),
-            late_us: RefCell::new(diagnosis::lateness()),
+            late_us: RefCell::new(histogram(LATENESS_DIGITS)),
         });
         LocalSet::new().block_on(&runtime, Self::send_all(Rc::clone(&thread), clients))?;
         let elapsed = started.elapsed().as_secs_f64().max(1e-9);

@@ -2,7 +2,11 @@
 
 use hdrhistogram::Histogram;
 
+use crate::lab::recorder::histogram;
 use crate::lab::results::Generator;
+
+/// Significant digits of lateness: it is compared with a limit, not reported to the microsecond.
+pub const LATENESS_DIGITS: u8 = 2;
 
 /// A thread that rested for less than this share of the time never waited for the server.
 const BUSY_SHARE: f64 = 0.95;
@@ -25,7 +29,7 @@ pub struct Rest {
 
 /// What the threads' times mean.
 pub fn diagnose(rests: &[Rest], cpu_share: f64) -> Generator {
-    let mut late_us = lateness();
+    let mut late_us = histogram(LATENESS_DIGITS);
     for rest in rests {
         // Equal bounds: it cannot fail.
         let _ = late_us.add(&rest.late_us);
@@ -46,10 +50,4 @@ pub fn diagnose(rests: &[Rest], cpu_share: f64) -> Generator {
         None
     };
     Generator { cpu_share, late_p99_us, limited }
-}
-
-/// Nothing was late yet.
-pub fn lateness() -> Histogram<u64> {
-    // It fails for bounds that make no sense only.
-    Histogram::new_with_bounds(1, 3_600_000_000, 2).unwrap_or_else(|_| unreachable!("the bounds are in order"))
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use clients::Thread;
 use diagnosis::{Rest, diagnose};
 
-use super::client::{Answer, ClientError};
+use super::client::ClientError;
 use super::plan::Plan;
 use super::recorder::Heard;
 use super::results::Generator;
@@ -45,15 +45,6 @@ pub enum LoadError {
     Died(String),
 }
 
-/// What came of a load, beside what was heard.
-#[derive(Debug, Clone)]
-pub struct Ended {
-    /// From the first request to the last answer.
-    pub elapsed: Duration,
-    /// How the generator did.
-    pub generator: Generator,
-}
-
 /// What the threads of one load share.
 struct Shared {
     plan: Plan,
@@ -69,7 +60,7 @@ struct Shared {
 }
 
 /// Sends a plan's requests and hands over what was heard, until all are answered, the time is up, or `stop` is cancelled. Blocks its
-/// thread. Without `heard` nothing is recorded, as for a warm-up.
+/// thread. Without `heard` nothing is recorded, as for a warm-up. Tells how the generator itself did.
 ///
 /// # Errors
 /// [`LoadError`]: a client that cannot connect before the start.
@@ -78,7 +69,7 @@ pub fn run(
     answered: Arc<AtomicU64>,
     stop: &CancellationToken,
     heard: Option<SyncSender<Vec<Heard>>>,
-) -> Result<Ended, LoadError> {
+) -> Result<Generator, LoadError> {
     let clients = (plan.conditions.concurrency as usize)
         .min(usize::try_from(plan.conditions.requests.unwrap_or(u64::MAX)).unwrap_or(usize::MAX))
         .max(1);
@@ -121,7 +112,7 @@ pub fn run(
     }
     let elapsed = start.at.get().map_or(Duration::ZERO, Instant::elapsed);
     let cpu_share = (cpu_time().saturating_sub(cpu)).as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-    Ok(Ended { elapsed, generator: diagnose(&rests, cpu_share / f64::from(u32::try_from(cores).unwrap_or(1))) })
+    Ok(diagnose(&rests, cpu_share / f64::from(u32::try_from(cores).unwrap_or(1))))
 }
 
 /// CPU time of this process so far.
@@ -144,6 +135,3 @@ struct Start {
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
-
-/// The literal answer, or why there was none.
-pub type Literally = Result<Answer, String>;
