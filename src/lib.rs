@@ -11,6 +11,7 @@
 //! - [`metrics`]: what happened, counted
 //! - [`http`]: routes, bodies, headers, limits
 //! - [`lab`]: load, referee, report
+//! - [`explore`]: every interleaving
 //! - [`chart`]: drawings for pages
 //! - [`postgres`]: the private database
 //! - [`cli`]: the commands
@@ -24,6 +25,7 @@ pub mod database;
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod explore;
 pub mod http;
 pub mod lab;
 pub mod metrics;

@@ -1,0 +1,168 @@
+//! What an exploration found.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::Display;
+
+use super::schedule::Schedule;
+use super::transcript::Transcript;
+use crate::lab::history::ClaimFound;
+
+/// The format of the JSON: raised when a reader of the one before would misread it.
+pub const FORMAT: u32 = 1;
+
+/// Everything that one `explore` found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// When it began, in UTC (RFC 3339).
+    pub started: String,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// Version of the program, and of PostgreSQL.
+    pub versions: Versions,
+    /// It was ended before everything asked for was explored.
+    pub interrupted: bool,
+    /// What was explored, in order.
+    pub explorations: Vec<Exploration>,
+}
+
+/// Who found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Versions {
+    /// Of concurrency-lab, with the commit if it is known.
+    pub lab: String,
+    /// Of the PostgreSQL that ran the statements.
+    pub postgresql: String,
+}
+
+/// What is explored: one cell of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The scenario's name, or the title of an explore file.
+    pub scenario: String,
+    /// The approach's name; empty for an explore file.
+    pub approach: String,
+    /// How many clients.
+    pub clients: u32,
+    /// Where the clients are, if the approach keeps something in its process, so that it matters.
+    pub servers: Option<Servers>,
+    /// The isolation level that every transaction was made to have, if it was not left to the approach.
+    pub isolation: Option<String>,
+    /// What was taken away from the SQL for the sake of the experiment.
+    pub without: Option<String>,
+    /// What is claimed for it.
+    pub claim: ClaimFound,
+}
+
+/// Where the clients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+#[serde(rename_all = "kebab-case")]
+pub enum Servers {
+    /// All on one server.
+    #[strum(serialize = "one server")]
+    One,
+    /// Each on a server of its own, as replicas on one database.
+    #[strum(serialize = "a server each")]
+    Each,
+}
+
+/// What the interleavings of one subject showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exploration {
+    /// Of what.
+    pub subject: Subject,
+    /// Interleavings that were run to their end and judged.
+    pub interleavings: u64,
+    /// How many there are in all: as estimated from those that were run, or exactly if all were.
+    pub estimate: f64,
+    /// Every interleaving was run, or is equivalent to one that was.
+    pub complete: bool,
+    /// Interleavings that were left out because they are equivalent to others: a lower bound. 0 without reduction.
+    pub pruned: u64,
+    /// Where to go on (`--after`), if it is not complete.
+    pub last: Option<Schedule>,
+    /// Interleavings in which somebody had to wait.
+    pub waited: u64,
+    /// Interleavings in which the deadlock detector ended a transaction.
+    pub deadlocks: u64,
+    /// Interleavings in which a serialization failure (40001) ended an attempt.
+    pub conflicts: u64,
+    /// What came out, the most frequent first.
+    pub outcomes: Vec<DistinctOutcome>,
+    /// Interleavings whose outcome no serial order explains.
+    pub violations: u64,
+    /// What could not be decided, in plain words.
+    pub undecided: Vec<String>,
+    /// What it proves.
+    pub verdict: Verdict,
+    /// The shortest violating interleaving.
+    pub witness: Option<Witness>,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+}
+
+/// One way to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DistinctOutcome {
+    /// The answers and the final rows, a line each.
+    pub lines: Vec<String>,
+    /// How many interleavings ended so.
+    pub count: u64,
+    /// What is wrong with it, by the names of [`crate::lab::judgement::Anomaly`] or of an explore file's own words; empty if
+    /// a serial order explains it.
+    pub anomalies: Vec<String>,
+    /// One of them.
+    pub example: Schedule,
+}
+
+/// The evidence against it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// What is wrong, by name, the gravest first.
+    pub anomalies: Vec<String>,
+    /// What is wrong, in a sentence.
+    pub explanation: String,
+    /// What happened.
+    pub transcript: Transcript,
+}
+
+/// What an exploration proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Verdict {
+    /// Every interleaving is explained by a serial order.
+    Proved,
+    /// One is not.
+    Broken,
+    /// Those that were run are explained; there are more.
+    HeldSoFar,
+    /// Something could not be decided, and nothing else was found.
+    Undecided,
+}
+
+impl Exploration {
+    /// Whether it contradicts what is claimed: a safe approach that breaks, or a broken one whose every interleaving holds.
+    #[must_use]
+    pub fn contradicts_claim(&self) -> bool {
+        let claimed_safe = match self.subject.claim {
+            ClaimFound::Safe => true,
+            ClaimFound::SafeOnOneServer => self.subject.servers == Some(Servers::One),
+            ClaimFound::Broken => false,
+            ClaimFound::Unsupported => return false,
+        };
+        match self.verdict {
+            Verdict::Broken => claimed_safe,
+            Verdict::Proved => !claimed_safe,
+            Verdict::HeldSoFar | Verdict::Undecided => false,
+        }
+    }
+}

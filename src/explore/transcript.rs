@@ -1,0 +1,110 @@
+//! What happened in one interleaving, step by step, as people and programs read it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{Actor, Schedule};
+
+/// One interleaving from its first step to its last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transcript {
+    /// Who was let go, step by step: enough to run it again.
+    pub schedule: Schedule,
+    /// Who took part, in the order of the columns.
+    pub parts: Vec<Part>,
+    /// The rows before the first step, a line each.
+    pub before: Vec<String>,
+    /// The steps, in the order in which they were let go.
+    pub entries: Vec<Entry>,
+    /// The rows after the last step, a line each.
+    pub after: Vec<String>,
+}
+
+/// One who took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Who.
+    pub actor: Actor,
+    /// What was asked, such as `users/1 -2`; of a writer, whose batches it makes.
+    pub title: String,
+    /// How it ended, such as `done: users/1=8 (version 2)` or `refused: Insufficient funds`; nothing of a writer.
+    pub heard: Option<String>,
+}
+
+/// One step: something that was held at the gate, let go, and came back, at once or after a wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Who took it.
+    pub actor: Actor,
+    /// The statement's name, such as `read`.
+    pub name: String,
+    /// What was sent, with `$1` … parameters. For what is no SQL (a mutex, a queue), what it is, as an SQL comment.
+    pub sql: String,
+    /// The values of `$1` …, in order.
+    pub values: Vec<String>,
+    /// The wait, if it had to wait for somebody.
+    pub wait: Option<Wait>,
+    /// The number of the step, from 0, that it came back with: its own if it did not wait, else the one that ended its wait. `None` if it never came back.
+    pub returned_with: Option<usize>,
+    /// What came back.
+    pub outcome: StepOutcome,
+    /// The actor's operation ended with this step: what it was answered, as in [`Part::heard`].
+    pub ended: Option<String>,
+}
+
+/// A wait for somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// Who held what was waited for, when the wait began.
+    pub holders: Vec<Actor>,
+    /// What was waited for, in PostgreSQL's words for it (`transactionid`, `tuple`, `advisory`, `spectoken` …: `wait_event` of
+    /// `pg_stat_activity`), or `mutex` or `batch` for waits inside the server.
+    pub on: String,
+}
+
+/// What came back from a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum StepOutcome {
+    /// Rows, or none: each row's columns as `name = value`.
+    Rows(Vec<Vec<String>>),
+    /// Success of something that returns no rows.
+    Done,
+    /// An error.
+    Error {
+        /// Its SQLSTATE, such as `40001`, if the server sent one.
+        sqlstate: Option<String>,
+        /// Its message.
+        message: String,
+    },
+    /// Carried out, but its connection was cut before the answer was heard.
+    Cut,
+    /// It never came back.
+    Lost,
+}
+
+impl Transcript {
+    /// Whether a step was ended by the deadlock detector.
+    #[must_use]
+    pub fn deadlocked(&self) -> bool {
+        self.has_sqlstate("40P01")
+    }
+
+    /// Whether a step ended with this SQLSTATE.
+    #[must_use]
+    pub fn has_sqlstate(&self, wanted: &str) -> bool {
+        self.entries.iter().any(
+            |entry| matches!(&entry.outcome, StepOutcome::Error { sqlstate: Some(sqlstate), .. } if sqlstate == wanted),
+        )
+    }
+
+    /// Whether anybody had to wait.
+    #[must_use]
+    pub fn waited(&self) -> bool {
+        self.entries.iter().any(|entry| entry.wait.is_some())
+    }
+}
