@@ -19,14 +19,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::session::batch::Batches;
+use crate::session::batch::{Batches, Observed};
 use crate::session::sqlstate::classify;
+use crate::session::statement::Isolation;
 
 use admission::Admission;
 use pool::Pool;
 use seed::Seed;
 
-/// The schema that holds everything of ours.
+/// The schema that holds everything of a server's.
 pub const SCHEMA: &str = "concurrency_lab";
 
 /// The comment by which we know a schema as ours.
@@ -51,12 +52,12 @@ pub enum DatabaseError {
     TooOld(String),
     /// A schema of our name that we did not make.
     #[error(
-        "the database already has a schema \"{SCHEMA}\" that concurrency-lab did not make; nothing was changed. \
+        "the database already has a schema \"{0}\" that concurrency-lab did not make; nothing was changed. \
          Use another database, or rename that schema"
     )]
-    ForeignSchema,
+    ForeignSchema(String),
     /// A schema of ours, but of another version of this program.
-    #[error("the schema \"{SCHEMA}\" does not fit this version of concurrency-lab: {0}")]
+    #[error("the schema of concurrency-lab does not fit this version of it: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement of the set-up failed.
     #[error("cannot prepare the database: {0}")]
@@ -75,6 +76,7 @@ pub struct Database {
     batches: Arc<Batches>,
     aside: Arc<Aside>,
     metrics: Metrics,
+    isolation: Option<Isolation>,
 }
 
 /// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
@@ -149,8 +151,22 @@ impl Database {
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, Seeded), DatabaseError> {
+        Self::prepare_in(SCHEMA, options, limits, seed, reset).await
+    }
+
+    /// The same in a schema of another name.
+    ///
+    /// # Errors
+    /// As [`Database::prepare`].
+    pub async fn prepare_in(
+        schema: &str,
+        options: PgConnectOptions,
+        limits: &Limits,
+        seed: Seed,
+        reset: bool,
+    ) -> Result<(Self, Seeded), DatabaseError> {
         let settings = [
-            ("search_path", SCHEMA.to_owned()),
+            ("search_path", schema.to_owned()),
             // Every statement of ours finds its rows by their keys whatever the values are. Left to itself, PostgreSQL would
             // plan those with an array anew each time, which is a fifth of what a batch costs it.
             ("plan_cache_mode", "force_generic_plan".to_owned()),
@@ -168,7 +184,7 @@ impl Database {
             .disable_statement_logging();
         let connecting = PgConnection::connect_with(&setup_options);
         let mut connection = within(limits.connect_timeout, connecting).await.map_err(DatabaseError::Connect)?;
-        claim_schema(&mut connection).await?;
+        claim_schema(&mut connection, schema).await?;
         MIGRATIONS.run(&mut connection).await?;
         let seeded = seed_if_empty(&mut connection, seed, reset).await?;
         connection.close().await?;
@@ -179,13 +195,44 @@ impl Database {
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let batches = Batches::new(limits);
         let aside = Arc::new(Aside::new(options, limits));
-        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on() }, seeded))
+        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on(), isolation: None }, seeded))
     }
 
     /// The same, counting nothing.
     #[must_use]
     pub fn without_metrics(self) -> Self {
         Self { metrics: Metrics::off(), ..self }
+    }
+
+    /// The same, with these connections.
+    #[must_use]
+    pub fn with_pool(self, pool: Pool) -> Self {
+        Self { pool, ..self }
+    }
+
+    /// The same rows as a server of its own sees them: what a server keeps in its memory is new. Every transaction gets `isolation`,
+    /// if there is one, whatever its approach asks for.
+    #[must_use]
+    pub fn another_server(&self, limits: &Limits, isolation: Option<Isolation>, observed: Option<Observed>) -> Self {
+        Self {
+            admission: Admission::new(limits.row_sessions, limits.queue, limits.queue_wait),
+            mutexes: Admission::new(1, limits.queue, limits.queue_wait),
+            batches: Batches::observed(limits, observed),
+            isolation,
+            ..self.clone()
+        }
+    }
+
+    /// How its connections are opened.
+    #[must_use]
+    pub fn connect_options(&self) -> &PgConnectOptions {
+        &self.aside.options
+    }
+
+    /// The level that every transaction gets, if it is not left to the approach.
+    #[must_use]
+    pub fn isolation(&self) -> Option<Isolation> {
+        self.isolation
     }
 
     /// What happened on it, counted; within reach of whoever works on it.
@@ -286,7 +333,7 @@ impl Database {
 }
 
 /// Creates our schema, or makes sure that it is ours. The advisory lock lets two servers start at once.
-async fn claim_schema(connection: &mut PgConnection) -> Result<(), DatabaseError> {
+async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result<(), DatabaseError> {
     let (number, version): (i32, String) =
         sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
             .fetch_one(&mut *connection)
@@ -298,14 +345,14 @@ async fn claim_schema(connection: &mut PgConnection) -> Result<(), DatabaseError
     sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))").bind(MARK).execute(&mut *transaction).await?;
     let comment: Option<Option<String>> =
         sqlx::query_scalar("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = $1")
-            .bind(SCHEMA)
+            .bind(schema)
             .fetch_optional(&mut *transaction)
             .await?;
     match comment {
         Some(comment) if comment.as_deref() == Some(MARK) => {}
-        Some(_) => return Err(DatabaseError::ForeignSchema),
+        Some(_) => return Err(DatabaseError::ForeignSchema(schema.to_owned())),
         None => {
-            let create = format!("create schema {SCHEMA}; comment on schema {SCHEMA} is '{MARK}'");
+            let create = format!("create schema {schema}; comment on schema {schema} is '{MARK}'");
             transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create))).await?;
         }
     }

@@ -21,8 +21,8 @@ use crate::database::seed::Seed;
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::once::Once;
-use crate::session::probe::{Fault, Span, ThinkTime, Trace};
-use crate::strategy::{Approach, Claim, Strategy};
+use crate::session::probe::{Fault, Probe, Span, ThinkTime, Trace};
+use crate::strategy::{Approach, Card, Claim, Strategy};
 
 use operation::Operation;
 use retry::Retries;
@@ -129,18 +129,55 @@ impl Engine {
         experiment: Experiment,
         key: Option<Uuid>,
     ) -> Outcome<O::Done> {
-        let prepared = self.prepare(id, approach, &operation, experiment, key);
-        let (session, trace) = match prepared {
-            Ok(prepared) => prepared,
+        let card = approach.card();
+        let mut session = match self.session(id, card, &operation, experiment.is_personal(), key) {
+            Ok(session) => session,
             Err(error) => {
                 return Outcome { session: id, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() };
             }
         };
-        let changes = operation.change().is_some();
+        let trace = attach_probes(&mut session, experiment);
+        let counted = |retries: Retries| retries.counted(self.database.metrics().clone(), approach);
+        let outcome = self.settled(session, counted, approach.strategy(), operation).await;
+        Outcome { trace: trace.map(|trace| trace.spans()).unwrap_or_default(), ..outcome }
+    }
+
+    /// The same for an explorer: any strategy, under these probes, which do not take it out of its batch.
+    ///
+    /// # Errors
+    /// In the outcome, as with [`Engine::run`].
+    pub async fn run_probed<O: Operation>(
+        &self,
+        id: Uuid,
+        strategy: &'static dyn Strategy,
+        operation: O,
+        probes: Vec<Box<dyn Probe>>,
+        key: Option<Uuid>,
+    ) -> Outcome<O::Done> {
+        let mut session = match self.session(id, strategy.card(), &operation, false, key) {
+            Ok(session) => session,
+            Err(error) => {
+                return Outcome { session: id, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() };
+            }
+        };
+        for probe in probes {
+            session.attach(probe);
+        }
+        self.settled(session, |retries| retries, strategy, operation).await
+    }
+
+    /// Takes a session's operation to its end.
+    async fn settled<O: Operation>(
+        &self,
+        session: Session,
+        counted: impl FnOnce(Retries) -> Retries,
+        strategy: &'static dyn Strategy,
+        operation: O,
+    ) -> Outcome<O::Done> {
+        let (id, changes) = (session.id(), operation.change().is_some());
         let attempts = Arc::new(AtomicU32::new(0));
-        let retries =
-            Retries::new(self.limits.retry, Arc::clone(&attempts)).counted(self.database.metrics().clone(), approach);
-        let settled = Unabandoned::new(&self.tasks, settle(session, retries, approach.strategy(), operation));
+        let retries = counted(Retries::new(self.limits.retry, Arc::clone(&attempts)));
+        let settled = Unabandoned::new(&self.tasks, settle(session, retries, strategy, operation));
         let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
             Ok(settled) => settled,
             Err(_elapsed) if changes => {
@@ -152,25 +189,22 @@ impl Engine {
             Err(Error::MadeBefore(answer)) => (recalled::<O>(&answer), true),
             result => (result, false),
         };
-        let attempts = attempts.load(Ordering::Relaxed);
-        let trace = trace.map(|trace| trace.spans()).unwrap_or_default();
-        Outcome { session: id, result, replayed, attempts, trace }
+        Outcome { session: id, result, replayed, attempts: attempts.load(Ordering::Relaxed), trace: Vec::new() }
     }
 
-    /// A session for an operation, with its probes and its key.
-    fn prepare<O: Operation>(
+    /// A session for an operation, with its key. A `personal` one shares no batch.
+    fn session<O: Operation>(
         &self,
         id: Uuid,
-        approach: Approach,
+        card: &Card,
         operation: &O,
-        experiment: Experiment,
+        personal: bool,
         key: Option<Uuid>,
-    ) -> Result<(Session, Option<Trace>), Error> {
-        let card = approach.card();
+    ) -> Result<Session, Error> {
         if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
             return Err(Error::Unsupported(card.unsupported_because.into()));
         }
-        let shares = card.batches && !experiment.is_personal();
+        let shares = card.batches && !personal;
         let rows = if shares { Vec::new() } else { operation.rows() };
         let mut session = Session::new(id, self.database.clone(), rows);
         if !shares {
@@ -179,8 +213,7 @@ impl Engine {
         if let (Some(key), Some(change)) = (key, operation.change()) {
             session.once(Once::new(key, &change)?);
         }
-        let trace = attach_probes(&mut session, experiment);
-        Ok((session, trace))
+        Ok(session)
     }
 }
 
@@ -229,12 +262,12 @@ async fn attempt_until_settled<O: Operation>(
 
 fn attach_probes(session: &mut Session, experiment: Experiment) -> Option<Trace> {
     if let Some(pause) = experiment.think_time {
-        session.attach(ThinkTime(pause));
+        session.attach(Box::new(ThinkTime(pause)));
     }
     if let Some(statements) = experiment.fault {
-        session.attach(Fault { statements });
+        session.attach(Box::new(Fault { statements }));
     }
     let trace = experiment.trace.then(Trace::default)?;
-    session.attach(trace.clone());
+    session.attach(Box::new(trace.clone()));
     Some(trace)
 }

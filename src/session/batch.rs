@@ -9,6 +9,7 @@
 //! What a batch does is the strategy's: its [`Protocol`].
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +21,11 @@ use uuid::Uuid;
 use super::Session;
 use super::memory::Memory;
 use super::once::Once;
+use super::probe::{Inside, Probe};
+use super::statement::{JOIN_BATCH, TAKE_BATCH};
 use crate::config::Limits;
 use crate::database::Database;
+use crate::database::pool::Pool;
 use crate::domain::state::{Change, Done};
 use crate::error::Error;
 
@@ -46,15 +50,29 @@ pub type Protocol = for<'a> fn(&'a mut Session, &'a mut Memory, &'a [Entry]) -> 
 pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
 
 /// The queue of one server.
-#[derive(Debug)]
 pub struct Batches {
     pending: Mutex<Pending>,
+    observed: Option<Observed>,
     /// Changes that may wait.
     queue: usize,
     /// For how long each.
     wait: Duration,
     /// Changes in a batch.
     size: usize,
+}
+
+/// How the writers of a queue are looked at.
+pub struct Observed {
+    /// A connection of the writer's own.
+    pub pool: Pool,
+    /// Makes a probe for each writer, before it begins.
+    pub probe: Box<dyn Fn() -> Box<dyn Probe> + Send + Sync>,
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Batches").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +85,13 @@ struct Pending {
 struct Job {
     entry: Entry,
     until: Instant,
+    waiter: Waiter,
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+struct Waiter {
+    session: Uuid,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -74,8 +99,15 @@ impl Batches {
     /// An empty queue.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Self> {
+        Self::observed(limits, None)
+    }
+
+    /// The same, with an eye on its writers.
+    #[must_use]
+    pub fn observed(limits: &Limits, observed: Option<Observed>) -> Arc<Self> {
         Arc::new(Self {
             pending: Mutex::default(),
+            observed,
             queue: limits.queue,
             wait: limits.queue_wait,
             size: limits.batch_size,
@@ -119,7 +151,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for job in std::mem::take(&mut *self.0.pending()).waiting {
-                let _ = job.answer.send(Err(Error::NotDone("The batch before ended abnormally".into())));
+                let _ = job.waiter.answer.send(Err(Error::NotDone("The batch before ended abnormally".into())));
             }
         }
     }
@@ -144,48 +176,73 @@ impl Session {
             let answers = make(self, protocol, &mut Memory::default(), &[entry]).await;
             answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         } else {
-            next_batch(&self.database, protocol, entry).await
+            self.next_batch(protocol, entry).await
         };
         if answer.is_err() {
             self.once = once;
         }
         answer
     }
+
+    /// Puts a change into the queue and waits for its answer.
+    async fn next_batch(&mut self, protocol: Protocol, entry: Entry) -> Answer {
+        if !self.probes.is_empty() {
+            self.hold(&JOIN_BATCH, &[]).await;
+        }
+        let batches = Arc::clone(self.database.batches());
+        let (answer, answered) = oneshot::channel();
+        let until = Instant::now() + batches.wait;
+        if batches.push(Job { entry, until, waiter: Waiter { session: self.id, answer } })? {
+            tokio::spawn(write(batches, writer(&self.database), protocol));
+        }
+        // By now it is known who will answer.
+        self.tell(Inside::Queued);
+        answered.await.unwrap_or_else(|_writer_died| unanswered())
+    }
 }
 
-/// Puts a change into the queue and waits for its answer.
-async fn next_batch(database: &Database, protocol: Protocol, entry: Entry) -> Answer {
-    let batches = Arc::clone(database.batches());
-    let (answer, answered) = oneshot::channel();
-    if batches.push(Job { entry, until: Instant::now() + batches.wait, answer })? {
-        tokio::spawn(write(batches, database.clone(), protocol));
-    }
-    answered.await.unwrap_or_else(|_writer_died| unanswered())
+/// The session of a queue's next writer.
+fn writer(database: &Database) -> Session {
+    let mut database = database.clone();
+    let observed = database.batches().observed.as_ref();
+    let probe = observed.map(|observed| ((observed.probe)(), observed.pool.clone()));
+    let probe = probe.map(|(probe, pool)| {
+        database = database.clone().with_pool(pool);
+        probe
+    });
+    let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
+    session.probes.extend(probe);
+    session
 }
 
 /// The writer: batch after batch, until nobody waits.
-async fn write(batches: Arc<Batches>, database: Database, protocol: Protocol) {
+async fn write(batches: Arc<Batches>, mut session: Session, protocol: Protocol) {
     let turn = Turn(Arc::clone(&batches));
-    let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
     let mut memory = Memory::default();
-    while let Some(jobs) = batches.next() {
+    loop {
+        if !session.probes.is_empty() {
+            session.hold(&TAKE_BATCH, &[]).await;
+        }
+        let Some(jobs) = batches.next() else { break };
+        session.tell(Inside::Took(jobs.len()));
         let now = Instant::now();
         let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
-        for job in late {
-            let _ = job.answer.send(Err(Error::NotDone("Waited too long for a batch".into())));
+        if !late.is_empty() {
+            let late = late.into_iter().map(|job| job.waiter).collect();
+            deliver(&mut session, late, Err(Error::NotDone("Waited too long for a batch".into())));
         }
         if due.is_empty() {
             continue;
         }
         // Whoever came last may wait longest, and the batch for a connection with it.
         session.wait_until = due.iter().map(|job| job.until).max().unwrap_or(now);
-        let (entries, answers): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.answer)).unzip();
+        let (entries, waiters): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.waiter)).unzip();
         let made = make(&mut session, protocol, &mut memory, &entries).await;
         if made.is_err() {
             session.end_attempt().await;
             memory.forget();
         }
-        deliver(answers, made);
+        deliver(&mut session, waiters, made);
     }
     drop(turn);
 }
@@ -205,10 +262,15 @@ async fn make(
 }
 
 /// Whoever no longer waits has heard 504 and asks again, or has hung up.
-fn deliver(waiting: Vec<oneshot::Sender<Answer>>, made: Result<Vec<Answer>, Error>) {
+fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<Answer>, Error>) {
+    if !session.probes.is_empty() {
+        let sessions: Vec<Uuid> = waiters.iter().map(|waiter| waiter.session).collect();
+        session.tell(Inside::Answered(&sessions));
+    }
+    let waiting = waiters.into_iter().map(|waiter| waiter.answer);
     match made {
-        Ok(answers) => waiting.into_iter().zip(answers).for_each(|(waiter, answer)| drop(waiter.send(answer))),
-        Err(error) => waiting.into_iter().for_each(|waiter| drop(waiter.send(Err(error.clone())))),
+        Ok(answers) => waiting.zip(answers).for_each(|(waiter, answer)| drop(waiter.send(answer))),
+        Err(error) => waiting.for_each(|waiter| drop(waiter.send(Err(error.clone())))),
     }
 }
 

@@ -29,8 +29,8 @@ use crate::domain::Row;
 use crate::error::Error;
 
 use once::Once;
-use probe::{Completed, Log, Probe};
-use statement::{COMMIT, Effect, Isolation, Parameters, ROLLBACK, Statement};
+use probe::{Completed, Inside, Log, Probe, Step};
+use statement::{COMMIT, Effect, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
 
 /// One client's conversation with the database. See the [module](self).
 pub struct Session {
@@ -39,7 +39,7 @@ pub struct Session {
     rows: Vec<Row>,
     probes: Vec<Box<dyn Probe>>,
     places: Option<Places>,
-    mutexes: Option<Places>,
+    mutexes: Vec<Places>,
     /// When the wait for a connection ends; the wait for the row counts.
     wait_until: Instant,
     /// Not yet told to the probes.
@@ -78,7 +78,7 @@ impl Session {
             rows,
             probes,
             places: None,
-            mutexes: None,
+            mutexes: Vec::new(),
             waited_for_row: Duration::ZERO,
             lease: None,
             transaction: Transaction::None,
@@ -95,8 +95,8 @@ impl Session {
     }
 
     /// Attaches a probe; several may be attached.
-    pub fn attach(&mut self, probe: impl Probe + 'static) {
-        self.probes.push(Box::new(probe));
+    pub fn attach(&mut self, probe: Box<dyn Probe>) {
+        self.probes.push(probe);
     }
 
     /// Takes the places at the session's rows, waiting for them if need be; the engine does so before the first
@@ -121,6 +121,7 @@ impl Session {
         if self.in_transaction() {
             return Ok(());
         }
+        let isolation = self.database.isolation().unwrap_or(isolation);
         self.control(isolation.begin()).await?;
         self.transaction = Transaction::Open;
         self.claim_key().await
@@ -201,9 +202,11 @@ impl Session {
         T: for<'r> FromRow<'r, PgRow>,
     {
         self.prepare_for_key().await?;
+        let statement = self.amended(statement);
+        let shown = self.shown(&values);
         let arguments = encode(statement, values)?;
         let rows: Vec<PgRow> = self
-            .run(statement, async |connection: &mut PgConnection| {
+            .run(statement, &shown, async |connection: &mut PgConnection| {
                 connection.fetch_all(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
             })
             .await?;
@@ -211,7 +214,7 @@ impl Session {
         rows.map_err(|error| bug(statement, &error))
     }
 
-    /// Takes the keyed mutexes of these rows, in order, in this process only; they are held until the session ends.
+    /// Takes the keyed mutexes of these rows, in order, in this process only; they are held until the attempt ends.
     ///
     /// # Errors
     /// [`Error::NotDone`]: too many wait already, or the wait was too long.
@@ -220,8 +223,18 @@ impl Session {
         if !self.in_transaction() {
             self.release_connection();
         }
-        let mutexes = self.database.mutexes().enter(rows).await;
-        self.mutexes = Some(mutexes.map_err(not_admitted)?);
+        let mut rows = rows.to_vec();
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            if !self.probes.is_empty() {
+                self.hold(&LOCK_IN_PROCESS, &[row.to_string()]).await;
+            }
+            self.tell(Inside::Wants(row));
+            let mutex = self.database.mutexes().enter(&[row]).await;
+            self.mutexes.push(mutex.map_err(not_admitted)?);
+            self.tell(Inside::Has(row));
+        }
         Ok(())
     }
 
@@ -242,14 +255,15 @@ impl Session {
         }
         self.transaction = Transaction::None;
         self.release_connection();
-        self.mutexes = None;
+        self.release_mutexes();
         self.give_key_back();
         // Another attempt holds its place at the row, and has few before it at the pool; it may wait anew.
         self.wait_until = Instant::now() + self.database.queue_wait();
     }
 
     async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
-        self.run(statement, async |connection: &mut PgConnection| {
+        let statement = self.amended(statement);
+        self.run(statement, &[], async |connection: &mut PgConnection| {
             connection.execute(sqlx::raw_sql(statement.sql)).await.map(|_| None)
         })
         .await
@@ -266,8 +280,10 @@ impl Session {
         statement: &'static Statement,
         values: impl Parameters,
     ) -> Result<Option<PgRow>, Error> {
+        let statement = self.amended(statement);
+        let shown = self.shown(&values);
         let arguments = encode(statement, values)?;
-        self.run(statement, async |connection: &mut PgConnection| {
+        self.run(statement, &shown, async |connection: &mut PgConnection| {
             connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
         })
         .await
@@ -277,11 +293,12 @@ impl Session {
     async fn run<R: Rows>(
         &mut self,
         statement: &'static Statement,
+        values: &[String],
         exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<R, sqlx::Error>,
     ) -> Result<R, Error> {
         let observed = !self.probes.is_empty();
         if observed {
-            self.pause_before(statement).await;
+            self.hold(statement, values).await;
         }
         let asked = (observed && self.lease.is_none()).then(Instant::now);
         let decisive = match statement.effect {
@@ -303,7 +320,7 @@ impl Session {
                 statement,
                 waited: asked.map(|asked| sent - asked).unwrap_or_default() + std::mem::take(&mut self.waited_for_row),
                 took: sent.elapsed(),
-                outcome: result.as_ref().map(Rows::count),
+                outcome: result.as_ref().map(Rows::rows),
             };
             self.probes.iter_mut().for_each(|probe| probe.completed(&completed));
         }
@@ -324,15 +341,39 @@ impl Session {
         })
     }
 
-    async fn pause_before(&mut self, statement: &'static Statement) {
-        let pause: Duration = self.probes.iter_mut().filter_map(|probe| probe.pause_before(statement)).sum();
-        if pause.is_zero() {
-            return;
+    /// Lets the probes hold the session back before a step; a connection that it does not need meanwhile goes back.
+    async fn hold(&mut self, statement: &'static Statement, values: &[String]) {
+        let resting = !self.in_transaction();
+        for probe in &mut self.probes {
+            if let Some(hold) = probe.hold(Step { statement, values }) {
+                if resting {
+                    self.lease = None;
+                }
+                hold.await;
+            }
         }
-        if !self.in_transaction() {
-            self.release_connection();
+    }
+
+    /// What is sent for a statement of the strategy: itself, unless a probe wants to see what happens without a guard.
+    fn amended(&mut self, statement: &'static Statement) -> &'static Statement {
+        self.probes.iter_mut().find_map(|probe| probe.amends(statement)).unwrap_or(statement)
+    }
+
+    /// Tells the probes what happened inside the process.
+    fn tell(&mut self, event: Inside<'_>) {
+        self.probes.iter_mut().for_each(|probe| probe.inside(event));
+    }
+
+    /// The values of a statement, if anybody looks.
+    fn shown(&self, values: &impl Parameters) -> Vec<String> {
+        if self.probes.is_empty() { Vec::new() } else { values.shown() }
+    }
+
+    fn release_mutexes(&mut self) {
+        if !self.mutexes.is_empty() {
+            self.mutexes.clear();
+            self.tell(Inside::Released);
         }
-        tokio::time::sleep(pause).await;
     }
 
     fn in_transaction(&self) -> bool {
@@ -353,18 +394,18 @@ impl Session {
 
 /// The rows of an answer, for probes.
 trait Rows {
-    fn count(&self) -> u64;
+    fn rows(&self) -> &[PgRow];
 }
 
 impl Rows for Option<PgRow> {
-    fn count(&self) -> u64 {
-        u64::from(self.is_some())
+    fn rows(&self) -> &[PgRow] {
+        self.as_slice()
     }
 }
 
 impl Rows for Vec<PgRow> {
-    fn count(&self) -> u64 {
-        self.len() as u64
+    fn rows(&self) -> &[PgRow] {
+        self
     }
 }
 
@@ -389,5 +430,6 @@ impl Drop for Session {
         if self.in_transaction() || self.in_flight {
             self.discard_connection();
         }
+        self.release_mutexes();
     }
 }

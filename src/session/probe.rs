@@ -1,15 +1,34 @@
 //! The seam for observers and tormentors of a session.
 //!
-//! A probe stands between a strategy and the database without either knowing: it may pause a session before a
-//! statement, hears of every statement that came back, and may cut the connection after it. With no probe attached, a
+//! A probe stands between a strategy and the database without either knowing: it may hold a session back before a
+//! step, hears of every statement that came back, and may cut the connection after it. With no probe attached, a
 //! session does not even read the clock.
+//!
+//! Most steps are statements. Waits inside the process go through the same gate, for they decide who goes on as locks do:
+//! a mutex of ours, the queue of batches ([`Inside`]).
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::statement::{Effect, Statement};
+use crate::domain::Row;
+
+/// What a session is about to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// The statement, or what stands for a wait inside the process.
+    pub statement: &'static Statement,
+    /// The values of its parameters, `$1` first, as text.
+    pub values: &'a [String],
+}
+
+/// How long a session is held back.
+pub type Hold<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// What a probe hears when a statement has come back.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +41,37 @@ pub struct Completed<'a> {
     pub waited: Duration,
     /// From sending it to its whole answer: the round trip, the work, and the locks that it waited for.
     pub took: Duration,
-    /// Rows returned or affected, or the error.
-    pub outcome: Result<u64, &'a sqlx::Error>,
+    /// The rows returned, or the error.
+    pub outcome: Result<&'a [PgRow], &'a sqlx::Error>,
+}
+
+/// What happens to a session inside the process, where the database sees nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum Inside<'a> {
+    /// It wants the mutex of a row, and waits for it if somebody has it.
+    Wants(Row),
+    /// It has that mutex.
+    Has(Row),
+    /// It has none any more.
+    Released,
+    /// Its change lies in the queue of batches, and it waits for the answer.
+    Queued,
+    /// A writer has taken so many changes out of the queue.
+    Took(usize),
+    /// A writer has answered these sessions.
+    Answered(&'a [Uuid]),
 }
 
 /// An observer (trace, log) or a tormentor (think time, fault) of one session.
 pub trait Probe: Send {
-    /// How long to pause before this statement is sent.
-    fn pause_before(&mut self, statement: &Statement) -> Option<Duration> {
+    /// Holds the session back before a step; `None` lets it go at once.
+    fn hold(&mut self, step: Step<'_>) -> Option<Hold<'_>> {
+        let _ = step;
+        None
+    }
+
+    /// Another statement to send in place of this one: what if a guard were missing?
+    fn amends(&mut self, statement: &'static Statement) -> Option<&'static Statement> {
         let _ = statement;
         None
     }
@@ -37,6 +79,11 @@ pub trait Probe: Send {
     /// Hears that a statement came back.
     fn completed(&mut self, completed: &Completed<'_>) {
         let _ = completed;
+    }
+
+    /// Hears what happened inside the process.
+    fn inside(&mut self, event: Inside<'_>) {
+        let _ = event;
     }
 
     /// Whether to cut the connection now that this statement has been carried out, before its answer is heard of.
@@ -52,8 +99,8 @@ pub trait Probe: Send {
 pub struct ThinkTime(pub Duration);
 
 impl Probe for ThinkTime {
-    fn pause_before(&mut self, statement: &Statement) -> Option<Duration> {
-        (statement.effect == Effect::Writes).then_some(self.0)
+    fn hold(&mut self, step: Step<'_>) -> Option<Hold<'_>> {
+        (step.statement.effect == Effect::Writes).then(|| Box::pin(tokio::time::sleep(self.0)) as Hold<'_>)
     }
 }
 
@@ -88,7 +135,7 @@ impl Log {
 impl Probe for Log {
     fn completed(&mut self, completed: &Completed<'_>) {
         let &Completed { session, statement, waited, took, outcome } = completed;
-        let (rows, error) = (outcome.ok(), outcome.err().map(tracing::field::display));
+        let (rows, error) = (outcome.ok().map(<[_]>::len), outcome.err().map(tracing::field::display));
         tracing::debug!(
             target: "concurrency_lab::session", %session, ?waited, ?took, rows, error, sql = statement.sql, "{}", statement.name
         );

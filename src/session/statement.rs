@@ -1,9 +1,12 @@
 //! A statement as an exhibit: its name, its SQL, and what it does to the data.
 
+use std::fmt::Debug;
+
 use serde::Serialize;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, Encode, Postgres, Type};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 /// What a statement does to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,8 +55,19 @@ pub const COMMIT: Statement = Statement::controls("commit", "commit");
 /// Ends a transaction and forgets its changes.
 pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
 
+/// Not SQL: a session waits for the mutex of a row in this process.
+pub const LOCK_IN_PROCESS: Statement =
+    Statement::controls("lock-in-process", "-- takes the mutex of a row in this process");
+
+/// Not SQL: a session leaves its change in the queue of batches, and waits for the answer.
+pub const JOIN_BATCH: Statement = Statement::controls("join-batch", "-- joins the queue for the next batch");
+
+/// Not SQL: the writer takes all that lies in the queue.
+pub const TAKE_BATCH: Statement = Statement::controls("take-batch", "-- takes what waits in the queue");
+
 /// The isolation level of a transaction, always named: engines and operators differ in their default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Isolation {
     /// Each statement sees what was committed before it began.
     ReadCommitted,
@@ -85,13 +99,16 @@ pub trait Parameters {
     /// # Errors
     /// A value that cannot be encoded.
     fn encode(self) -> Result<PgArguments, BoxDynError>;
+
+    /// The values in order, for people to read.
+    fn shown(&self) -> Vec<String>;
 }
 
 macro_rules! tuple_parameters {
     ($($value:ident),+) => {
         impl<$($value),+> Parameters for ($($value,)+)
         where
-            $($value: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send),+
+            $($value: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + Debug),+
         {
             #[allow(non_snake_case, reason = "the tuple's types name its values")]
             fn encode(self) -> Result<PgArguments, BoxDynError> {
@@ -99,6 +116,12 @@ macro_rules! tuple_parameters {
                 let mut arguments = PgArguments::default();
                 $(arguments.add($value)?;)+
                 Ok(arguments)
+            }
+
+            #[allow(non_snake_case, reason = "the tuple's types name its values")]
+            fn shown(&self) -> Vec<String> {
+                let ($($value,)+) = self;
+                vec![$(format!("{:?}", $value)),+]
             }
         }
     };
