@@ -103,6 +103,16 @@ pub struct State {
 }
 
 impl State {
+    /// These rows, and no booking.
+    #[must_use]
+    pub fn of(
+        users: BTreeMap<i64, Account>,
+        events: BTreeMap<i64, Event>,
+        counters: BTreeMap<i64, Counter>,
+    ) -> Self {
+        Self { users, events, counters, ..Self::default() }
+    }
+
     /// Makes a change, or refuses it and changes nothing. A booking gets the id `booking_id`.
     ///
     /// # Errors

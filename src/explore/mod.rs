@@ -1,11 +1,55 @@
 //! The explorer: every interleaving of a few clients' statements, on the real database.
 //!
-//! Load shows that a race happened; only enumeration shows that it cannot.
+//! Load shows that a race happened; only enumeration shows that it cannot. Each client runs its approach, the code that serves
+//! requests, on a connection of its own behind a gate; a controller lets one statement go at a time, until every order has been
+//! run.
 //!
-//! - [`schedule`]: who is let go, step by step
-//! - [`transcript`]: what happened then
-//! - [`findings`]: what all interleavings together prove
+//! - [`scenario`]: a few rows, and what the clients want of them
+//! - [`schedule`]: who is let go, step by step; [`transcript`]: what happened then
+//! - [`gate`]: where a session waits to be let go; [`controller`]: lets it, and waits until everybody stands still, with
+//!   [`monitor`], which asks PostgreSQL who waits for whom
+//! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
+//! - [`search`]: all interleavings, [`independence`]: and which of them are equivalent
+//! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
+//! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
 
+pub mod controller;
+pub mod exploration;
 pub mod findings;
+pub mod gate;
+pub mod independence;
+pub mod monitor;
+pub mod mutation;
+pub mod naming;
+pub mod oracle;
+pub mod play;
+pub mod repertoire;
+pub mod scenario;
 pub mod schedule;
+pub mod search;
+pub mod shown;
 pub mod transcript;
+pub mod world;
+
+use crate::database::DatabaseError;
+use schedule::Actor;
+
+/// Why nothing can be explored.
+#[derive(Debug, thiserror::Error)]
+pub enum ExploreError {
+    /// The schema cannot be made ready.
+    #[error(transparent)]
+    Prepare(#[from] DatabaseError),
+    /// The database did not answer, or not as it should.
+    #[error("the database failed during the exploration: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Two explorers would change each other's rows.
+    #[error("somebody else explores on this database; wait for that to end, or use another database")]
+    Busy,
+    /// A connection that was cut is still there.
+    #[error("the server has not noticed for a long time that the connection of {0} was cut")]
+    Lingers(Actor),
+    /// Clients that were left to themselves do not end.
+    #[error("an interleaving that was left does not end")]
+    NeverEnds,
+}

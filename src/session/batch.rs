@@ -65,8 +65,8 @@ pub struct Batches {
 pub struct Observed {
     /// A connection of the writer's own.
     pub pool: Pool,
-    /// Makes a probe for each writer, before it begins.
-    pub probe: Box<dyn Fn() -> Box<dyn Probe> + Send + Sync>,
+    /// Makes the probes of each writer, before it begins.
+    pub probes: Box<dyn Fn() -> Vec<Box<dyn Probe>> + Send + Sync>,
 }
 
 impl fmt::Debug for Batches {
@@ -203,15 +203,11 @@ impl Session {
 
 /// The session of a queue's next writer.
 fn writer(database: &Database) -> Session {
-    let mut database = database.clone();
-    let observed = database.batches().observed.as_ref();
-    let probe = observed.map(|observed| ((observed.probe)(), observed.pool.clone()));
-    let probe = probe.map(|(probe, pool)| {
-        database = database.clone().with_pool(pool);
-        probe
-    });
-    let mut session = Session::new(Uuid::new_v4(), database, Vec::new());
-    session.probes.extend(probe);
+    let database = database.clone();
+    let Some(observed) = &database.batches().observed else { return Session::new(Uuid::new_v4(), database, Vec::new()) };
+    let (pool, probes) = (observed.pool.clone(), (observed.probes)());
+    let mut session = Session::new(Uuid::new_v4(), database.with_pool(pool), Vec::new());
+    session.probes.extend(probes);
     session
 }
 

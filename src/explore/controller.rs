@@ -1,0 +1,403 @@
+//! The controller: lets one step go, and waits until everybody stands still again.
+//!
+//! *Still* means that every actor stands at the gate, has ended, or is blocked by one who is still himself. The controller does not
+//! guess that from time that passed. Who stands or has ended says so; who waits for a mutex or a batch of ours says so; and who
+//! waits for a lock is told by PostgreSQL, in an answer that counts only if nobody said anything since the question
+//! was sent. Whoever is neither is running, and is waited for, within [`SETTLE_MAX`]; after that the interleaving is undecided.
+//!
+//! Sessions that wait in a circle are not still: one of them will be ended by PostgreSQL's deadlock detector. It looks once, when a session has waited for
+//! `deadlock_timeout`. So a session counts as blocked only when its own look is over; then it is always
+//! the one who closes a circle that finds it and is ended, and every replay ends alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::ExploreError;
+use super::gate::Event;
+use super::monitor::Monitor;
+use super::schedule::{Actor, Schedule};
+use super::transcript::{Entry, StepOutcome, Wait};
+use crate::domain::Row;
+
+/// Longest wait for everybody to stand still. A step takes a millisecond; a deadlock that only the default `deadlock_timeout`
+/// finds, a second.
+pub const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// Events are waited for so long before PostgreSQL is asked: most steps do not wait for anybody.
+const ASK_AFTER: Duration = Duration::from_millis(1);
+
+/// The controller of one interleaving.
+#[derive(Debug)]
+pub struct Controller<'a> {
+    monitor: &'a mut Monitor,
+    events: mpsc::UnboundedReceiver<(Actor, Event)>,
+    /// How long a session must have been seen waiting until its look for deadlocks is over.
+    look_over_after: Duration,
+    /// Nobody has said anything since PostgreSQL was asked.
+    reading_holds: bool,
+    players: BTreeMap<Actor, Player>,
+    mutexes: BTreeMap<(u8, Row), Actor>,
+    steps: Vec<Actor>,
+    entries: Vec<Entry>,
+    heard: BTreeMap<Actor, String>,
+}
+
+#[derive(Debug)]
+struct Player {
+    go: mpsc::Sender<()>,
+    server: u8,
+    session: Uuid,
+    status: Status,
+    /// Its last entry.
+    entry: Option<usize>,
+    /// Since when PostgreSQL says that it waits, and for whom.
+    blocked: Option<(Instant, Wait)>,
+}
+
+#[derive(Debug)]
+enum Status {
+    Running,
+    Stands { name: String, sql: String, values: Vec<String> },
+    WantsMutex(Row),
+    Queued,
+    Ended,
+}
+
+/// Why an interleaving could not be run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// Somebody neither went on nor was seen to wait.
+    #[error("{0} neither goes on nor waits for anybody that PostgreSQL names")]
+    Runs(Actor),
+    /// Somebody waits for a stranger.
+    #[error("{0} waits for {1}")]
+    Stranger(Actor, String),
+    /// All wait, and nothing ends it.
+    #[error("everybody waits for somebody, and nobody's wait ends: {0}")]
+    Stuck(String),
+}
+
+/// Everything that was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// Who was let go.
+    pub schedule: Schedule,
+    /// The steps.
+    pub entries: Vec<Entry>,
+    /// What each client heard.
+    pub heard: BTreeMap<Actor, String>,
+}
+
+impl Seen {
+    /// The numbers of an actor's first step, and of the step with which its last one came back.
+    #[must_use]
+    pub fn lifetime(&self, actor: Actor) -> (usize, usize) {
+        let own = |entry: &&Entry| entry.actor == actor;
+        let began = self.entries.iter().position(|entry| entry.actor == actor).unwrap_or_default();
+        let ended = self.entries.iter().rfind(own).and_then(|entry| entry.returned_with);
+        (began, ended.unwrap_or(self.entries.len()))
+    }
+}
+
+impl<'a> Controller<'a> {
+    /// A controller that hears these events. `deadlock_timeout` is that of the sessions; `None` if it could not be lowered, which makes whoever waited first the victim.
+    #[must_use]
+    pub fn new(
+        monitor: &'a mut Monitor,
+        events: mpsc::UnboundedReceiver<(Actor, Event)>,
+        deadlock_timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            monitor,
+            events,
+            look_over_after: deadlock_timeout.map_or(Duration::ZERO, |timeout| timeout * 2),
+            reading_holds: false,
+            players: BTreeMap::new(),
+            mutexes: BTreeMap::new(),
+            steps: Vec::new(),
+            entries: Vec::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Who stands at the gate.
+    pub fn standing(&self) -> impl Iterator<Item = Actor> + '_ {
+        let stands = |(actor, player): (&Actor, &Player)| {
+            matches!(player.status, Status::Stands { .. }).then_some(*actor)
+        };
+        self.players.iter().filter_map(stands)
+    }
+
+    /// The step that an actor stands at, by name and text.
+    #[must_use]
+    pub fn next_step(&self, actor: Actor) -> Option<(&str, &str)> {
+        match &self.players.get(&actor)?.status {
+            Status::Stands { name, sql, .. } => Some((name, sql)),
+            _ => None,
+        }
+    }
+
+    /// The steps so far.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether an actor has taken a step.
+    #[must_use]
+    pub fn has_begun(&self, actor: Actor) -> bool {
+        self.players.get(&actor).is_some_and(|player| player.entry.is_some())
+    }
+
+    /// Waits until everybody who takes part from the beginning stands at the first step.
+    ///
+    /// # Errors
+    /// As [`Controller::step`].
+    pub async fn gather(&mut self, clients: u8) -> Result<Result<(), Unsettled>, ExploreError> {
+        let begun = Instant::now();
+        while (0..clients).any(|client| !self.players.contains_key(&Actor::Client(client))) {
+            if begun.elapsed() > SETTLE_MAX || !self.hear().await {
+                return Ok(Err(Unsettled::Runs(Actor::Client(0))));
+            }
+        }
+        self.settle().await
+    }
+
+    /// Lets an actor's step go, and waits until everybody stands still. Nothing happens if the actor does not stand at one.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; inside, [`Unsettled`].
+    pub async fn step(&mut self, actor: Actor) -> Result<Result<(), Unsettled>, ExploreError> {
+        let Some(player) = self.players.get_mut(&actor) else { return Ok(Ok(())) };
+        let Status::Stands { name, sql, values } = std::mem::replace(&mut player.status, Status::Running) else {
+            return Ok(Ok(()));
+        };
+        player.entry = Some(self.entries.len());
+        player.blocked = None;
+        self.reading_holds = false;
+        self.steps.push(actor);
+        self.entries.push(Entry {
+            actor,
+            name,
+            sql,
+            values,
+            wait: None,
+            returned_with: None,
+            outcome: StepOutcome::Lost,
+            ended: None,
+        });
+        // It fails if the actor is gone, which is heard of.
+        let _ = player.go.send(()).await;
+        self.settle().await
+    }
+
+    /// Ends the play. Whoever still stands at the gate finds it open.
+    #[must_use]
+    pub fn end(self) -> Seen {
+        Seen { schedule: Schedule(self.steps), entries: self.entries, heard: self.heard }
+    }
+
+    async fn settle(&mut self) -> Result<Result<(), Unsettled>, ExploreError> {
+        let begun = Instant::now();
+        loop {
+            while let Ok((actor, event)) = self.events.try_recv() {
+                self.note(actor, event);
+            }
+            let moving = self.moving();
+            if moving.is_empty() {
+                self.note_waits();
+                return Ok(Ok(()));
+            }
+            if begun.elapsed() > SETTLE_MAX {
+                return Ok(Err(self.unsettled(&moving)));
+            }
+            // In a wait for something inside the process, PostgreSQL has no part.
+            let ask = moving.iter().any(|actor| matches!(self.players[actor].status, Status::Running));
+            if ask && self.only_known_waits(&moving) || !self.hear().await && ask {
+                self.ask().await?;
+            }
+        }
+    }
+
+    /// Whether all that is open is whether those who waited before wait still.
+    fn only_known_waits(&self, moving: &BTreeSet<Actor>) -> bool {
+        !self.reading_holds
+            && moving.iter().all(|actor| {
+                let blocked = self.players[actor].blocked.as_ref();
+                blocked.is_some_and(|(since, _)| since.elapsed() >= self.look_over_after)
+            })
+    }
+
+    /// Waits for an event, but not for long.
+    async fn hear(&mut self) -> bool {
+        match tokio::time::timeout(ASK_AFTER, self.events.recv()).await {
+            Ok(Some((actor, event))) => {
+                self.note(actor, event);
+                true
+            }
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    /// Asks PostgreSQL who waits. An answer during which somebody said something is older than what was said.
+    async fn ask(&mut self) -> Result<(), ExploreError> {
+        let reading = self.monitor.read().await?;
+        if !self.events.is_empty() {
+            return Ok(());
+        }
+        self.reading_holds = true;
+        for (actor, player) in &mut self.players {
+            let now = reading.waits.get(actor).filter(|_| matches!(player.status, Status::Running));
+            // For whom it waits may change while it waits; then it is another wait.
+            player.blocked = match (player.blocked.take(), now) {
+                (Some((since, wait)), Some(now)) if wait == *now => Some((since, wait)),
+                (_, Some(now)) => Some((Instant::now(), now.clone())),
+                (_, None) => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// For whom an actor waits; `None` if it does not, or if PostgreSQL may still end its wait as a deadlock.
+    fn holders(&self, actor: Actor) -> Option<Vec<Actor>> {
+        let player = self.players.get(&actor)?;
+        match &player.status {
+            Status::Running => {
+                let (since, wait) = player.blocked.as_ref()?;
+                (self.reading_holds && since.elapsed() >= self.look_over_after).then(|| wait.holders.clone())
+            }
+            Status::WantsMutex(row) => self.mutexes.get(&(player.server, *row)).map(|holder| vec![*holder]),
+            Status::Queued => {
+                let writer = Actor::Writer(player.server);
+                self.players.contains_key(&writer).then(|| vec![writer])
+            }
+            Status::Stands { .. } | Status::Ended => None,
+        }
+    }
+
+    /// Everybody who is not still.
+    fn moving(&self) -> BTreeSet<Actor> {
+        let busy = |player: &Player| !matches!(player.status, Status::Stands { .. } | Status::Ended);
+        let mut moving: BTreeSet<Actor> =
+            self.players.iter().filter(|(_, player)| busy(player)).map(|(actor, _)| *actor).collect();
+        let holders: BTreeMap<Actor, Vec<Actor>> =
+            moving.iter().filter_map(|actor| Some((*actor, self.holders(*actor)?))).collect();
+        // Whoever waits for those who are still is still. Those who wait in a circle never become so.
+        loop {
+            let still = |actor: &Actor| {
+                holders.get(actor).is_some_and(|holders| {
+                    !holders.is_empty() && holders.iter().all(|holder| !moving.contains(holder) && self.can_hold(*holder))
+                })
+            };
+            let settled: Vec<Actor> = moving.iter().filter(|actor| still(actor)).copied().collect();
+            if settled.is_empty() {
+                return moving;
+            }
+            for actor in settled {
+                moving.remove(&actor);
+            }
+        }
+    }
+
+    /// Who has ended holds nothing: a wait for it is about to end.
+    fn can_hold(&self, actor: Actor) -> bool {
+        self.players.get(&actor).is_some_and(|player| !matches!(player.status, Status::Ended))
+    }
+
+    /// Writes down for whom those who are still wait.
+    fn note_waits(&mut self) {
+        let waits: Vec<(usize, Wait)> = (self.players.iter())
+            .filter_map(|(actor, player)| {
+                let on = match &player.status {
+                    Status::Running => player.blocked.as_ref()?.1.on.clone(),
+                    Status::WantsMutex(_) => "mutex".to_owned(),
+                    Status::Queued => "batch".to_owned(),
+                    Status::Stands { .. } | Status::Ended => return None,
+                };
+                Some((player.entry?, Wait { holders: self.holders(*actor)?, on }))
+            })
+            .collect();
+        for (entry, wait) in waits {
+            self.entries[entry].wait.get_or_insert(wait);
+        }
+    }
+
+    fn unsettled(&self, moving: &BTreeSet<Actor>) -> Unsettled {
+        let waits = |actor: &Actor| self.players[actor].blocked.as_ref().map(|(_, wait)| wait);
+        if let Some(runs) = moving.iter().find(|actor| waits(actor).is_none() && self.holders(**actor).is_none()) {
+            return Unsettled::Runs(*runs);
+        }
+        if let Some(actor) = moving.iter().find(|actor| waits(actor).is_some_and(|wait| wait.holders.is_empty())) {
+            return Unsettled::Stranger(*actor, "a session that is not the explorer's".to_owned());
+        }
+        let told = |actor: &Actor| {
+            let holders: Vec<String> =
+                self.holders(*actor).unwrap_or_default().iter().map(ToString::to_string).collect();
+            format!("{actor} for {}", holders.join(" and "))
+        };
+        Unsettled::Stuck(moving.iter().map(told).collect::<Vec<_>>().join(", "))
+    }
+
+    fn note(&mut self, actor: Actor, event: Event) {
+        self.reading_holds = false;
+        if let Event::Arrives { go, server, session } = event {
+            let player = Player { go, server, session, status: Status::Running, entry: None, blocked: None };
+            self.players.insert(actor, player);
+            return;
+        }
+        let step = self.steps.len().checked_sub(1);
+        let Some(player) = self.players.get_mut(&actor) else { return };
+        let entry = player.entry.map(|entry| &mut self.entries[entry]);
+        match event {
+            Event::Stands { name, sql, values } => player.status = Status::Stands { name, sql, values },
+            Event::Returned(outcome) => {
+                if let Some(entry) = entry {
+                    (entry.outcome, entry.returned_with) = (outcome, step);
+                }
+            }
+            Event::Wants(row) => player.status = Status::WantsMutex(row),
+            Event::Has(row) => {
+                player.status = Status::Running;
+                self.mutexes.insert((player.server, row), actor);
+                if let Some(entry) = entry {
+                    (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
+                }
+            }
+            Event::Released => self.mutexes.retain(|_, holder| *holder != actor),
+            Event::Queued => player.status = Status::Queued,
+            Event::Answered(sessions) => self.answered(&sessions, step),
+            Event::Heard(heard) => {
+                player.status = Status::Ended;
+                if let Some(entry) = entry {
+                    entry.ended = Some(heard.clone());
+                }
+                self.heard.insert(actor, heard);
+            }
+            // A client's operation has still to say how it ended, below.
+            Event::Gone if matches!(actor, Actor::Writer(_)) => {
+                player.status = Status::Ended;
+                // Its last look into the queue found nothing.
+                if let Some(entry) = entry.filter(|entry| entry.outcome == StepOutcome::Lost) {
+                    (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
+                }
+            }
+            Event::HungUp(heard) => {
+                self.heard.insert(actor, heard);
+            }
+            Event::Gone => {}
+            Event::Arrives { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, sessions: &[Uuid], step: Option<usize>) {
+        for player in self.players.values_mut().filter(|player| sessions.contains(&player.session)) {
+            player.status = Status::Running;
+            if let Some(entry) = player.entry {
+                (self.entries[entry].outcome, self.entries[entry].returned_with) = (StepOutcome::Done, step);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One subject explored: the search driven to its end, and what it finds counted.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::ExploreError;
+use super::findings::{DistinctOutcome, Exploration, Subject, Verdict, Witness};
+use super::schedule::Schedule;
+use super::search::{Found, Judged, Plan, Play, Progress, Search};
+
+/// Interleavings that could not be decided, which are named; further ones are only counted.
+const UNDECIDED_NAMED: usize = 3;
+
+/// Hears how far it is, and says whether to go on.
+pub type GoOn<'a> = &'a mut (dyn FnMut(Progress) -> bool + Send);
+
+/// Runs every interleaving of a play.
+///
+/// # Errors
+/// [`ExploreError`].
+pub async fn explore(
+    play: &mut dyn Play,
+    subject: Subject,
+    plan: Plan,
+    go_on: GoOn<'_>,
+) -> Result<Exploration, ExploreError> {
+    let begun = Instant::now();
+    let mut search = Search::new(plan);
+    let mut sum = Sum::default();
+    let mut last = None;
+    while go_on(search.progress())
+        && let Some(found) = search.next(play).await?
+    {
+        match found {
+            Found::Interleaving(judged) => {
+                last = Some(judged.transcript.schedule.clone());
+                sum.add(*judged);
+            }
+            Found::Undecided(schedule, why) => sum.undecided.push(format!("{schedule}: {why}")),
+        }
+    }
+    let progress = search.progress();
+    Ok(sum.told(subject, progress, search.finished(), last, begun.elapsed().as_secs_f64()))
+}
+
+#[derive(Default)]
+struct Sum {
+    outcomes: HashMap<Vec<String>, DistinctOutcome>,
+    waited: u64,
+    deadlocks: u64,
+    conflicts: u64,
+    violations: u64,
+    undecided: Vec<String>,
+    witness: Option<Judged>,
+}
+
+/// The shortest comes first; of equally long ones the one that is easiest to follow.
+fn readability(judged: &Judged) -> (usize, usize, &Schedule) {
+    let schedule = &judged.transcript.schedule;
+    (judged.transcript.entries.len(), schedule.switches(), schedule)
+}
+
+impl Sum {
+    fn add(&mut self, judged: Judged) {
+        let transcript = &judged.transcript;
+        self.waited += u64::from(transcript.waited());
+        self.deadlocks += u64::from(transcript.deadlocked());
+        self.conflicts += u64::from(transcript.has_sqlstate("40001"));
+        let outcome = self.outcomes.entry(judged.outcome.clone()).or_insert_with(|| DistinctOutcome {
+            lines: judged.outcome.clone(),
+            count: 0,
+            anomalies: judged.anomalies.clone(),
+            example: transcript.schedule.clone(),
+        });
+        outcome.count += 1;
+        if judged.anomalies.is_empty() {
+            return;
+        }
+        // The same answers and rows may be explained where the operations overlap, and not where one came after the other.
+        outcome.anomalies.clone_from(&judged.anomalies);
+        self.violations += 1;
+        if self.witness.as_ref().is_none_or(|witness| readability(&judged) < readability(witness)) {
+            self.witness = Some(judged);
+        }
+    }
+
+    fn told(
+        mut self,
+        subject: Subject,
+        progress: Progress,
+        complete: bool,
+        last: Option<Schedule>,
+        elapsed_s: f64,
+    ) -> Exploration {
+        let verdict = if self.witness.is_some() {
+            Verdict::Broken
+        } else if !self.undecided.is_empty() || progress.interleavings == 0 {
+            Verdict::Undecided
+        } else if complete {
+            Verdict::Proved
+        } else {
+            Verdict::HeldSoFar
+        };
+        let unnamed = self.undecided.len().saturating_sub(UNDECIDED_NAMED);
+        if unnamed > 0 {
+            self.undecided.truncate(UNDECIDED_NAMED);
+            self.undecided.push(format!("and {unnamed} more"));
+        }
+        let mut outcomes: Vec<DistinctOutcome> = self.outcomes.into_values().collect();
+        outcomes.sort_by(|one, other| (Reverse(one.count), &one.lines).cmp(&(Reverse(other.count), &other.lines)));
+        Exploration {
+            subject,
+            interleavings: progress.interleavings,
+            estimate: progress.estimate(),
+            complete,
+            pruned: progress.pruned,
+            last: last.filter(|_| !complete),
+            waited: self.waited,
+            deadlocks: self.deadlocks,
+            conflicts: self.conflicts,
+            outcomes,
+            violations: self.violations,
+            undecided: self.undecided,
+            verdict,
+            witness: self.witness.map(|judged| Witness {
+                anomalies: judged.anomalies,
+                explanation: judged.explanation,
+                transcript: judged.transcript,
+            }),
+            elapsed_s,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Which steps commute: the relation by which the reduced search leaves interleavings out.
+//!
+//! Two steps of different actors are *independent* when they can change places, next to each other, without anybody noticing: the same
+//! answers, the same rows, the same locks. Interleavings that differ only by such changes are equivalent (Mazurkiewicz), and
+//! one of them is enough. The relation errs on the side of dependence. Independent are only:
+//!
+//! 1. BEGIN with anything: it takes neither a snapshot nor a lock. A transaction's snapshot is taken by its first query (the manual, "Transaction Isolation"),
+//!    or at READ COMMITTED by each.
+//! 2. A plain SELECT with a plain SELECT: readers do not notice each other; below SERIALIZABLE not at all, and there the
+//!    read marks of two readers are a set without an order.
+//! 3. A plain SELECT with a change inside a transaction that is still open afterwards, below SERIALIZABLE: what is not committed is not seen, and a plain SELECT locks nothing.
+//!
+//! and none of these where
+//!
+//! - a step waited, or ended somebody's wait, or failed: whether it does may hang on the order,
+//! - one is its client's first step and the other ended its own operation: then their order is one of real time, which
+//!   the oracle respects,
+//! - both are first steps: of identical clients, only one may begin.
+
+use super::transcript::{Entry, StepOutcome};
+
+/// What matters of a step that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// What kind of statement it was.
+    pub kind: Kind,
+    /// The first one of its actor.
+    pub first: bool,
+    /// It ended its actor's operation.
+    pub last: bool,
+    /// It waited, ended a wait, or failed.
+    pub entangled: bool,
+    /// In a transaction at SERIALIZABLE.
+    pub serializable: bool,
+}
+
+/// Kinds of statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// BEGIN.
+    Begin,
+    /// A SELECT that neither locks nor calls a function that might.
+    PlainRead,
+    /// Anything else, in a transaction that stays open.
+    Within,
+    /// Anything else: it commits, rolls back, or is no SQL.
+    Visible,
+}
+
+/// Whether two steps of different actors, taken one right after the other, could have been taken in the other order.
+#[must_use]
+pub fn independent(one: Taken, other: Taken) -> bool {
+    let real_time = one.first && other.last || one.last && other.first;
+    if one.entangled || other.entangled || real_time || one.first && other.first {
+        return false;
+    }
+    match (one.kind, other.kind) {
+        (Kind::Begin, _) | (_, Kind::Begin) | (Kind::PlainRead, Kind::PlainRead) => true,
+        (Kind::PlainRead, Kind::Within) | (Kind::Within, Kind::PlainRead) => !one.serializable && !other.serializable,
+        _ => false,
+    }
+}
+
+/// What matters of an entry, among all that were made so far: `now` is the number of steps taken.
+#[must_use]
+pub fn taken(entries: &[Entry], at: usize) -> Taken {
+    let entry = &entries[at];
+    let own = || entries[..at].iter().filter(|before| before.actor == entry.actor);
+    let begin = own().rev().find(|before| is_begin(&before.sql) || ends_transaction(&before.sql));
+    let transaction = begin.filter(|before| is_begin(&before.sql)).map(|begin| begin.sql.to_ascii_lowercase());
+    let ended_a_wait = entries.iter().any(|other| other.actor != entry.actor && other.returned_with == Some(at));
+    let kind = if is_begin(&entry.sql) {
+        Kind::Begin
+    } else if is_plain_read(&entry.sql) {
+        Kind::PlainRead
+    } else if transaction.is_some() && !ends_transaction(&entry.sql) && !entry.sql.starts_with("--") {
+        Kind::Within
+    } else {
+        Kind::Visible
+    };
+    Taken {
+        kind,
+        first: own().next().is_none(),
+        last: entry.ended.is_some(),
+        entangled: entry.wait.is_some()
+            || ended_a_wait
+            || matches!(entry.outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost),
+        serializable: transaction.is_some_and(|begin| begin.contains("serializable")),
+    }
+}
+
+fn is_begin(sql: &str) -> bool {
+    begins_with(sql, &["begin", "start transaction"])
+}
+
+fn ends_transaction(sql: &str) -> bool {
+    begins_with(sql, &["commit", "rollback", "abort", "end", "prepare transaction"])
+}
+
+/// A SELECT without a locking clause, and without a function that is not known to only look.
+fn is_plain_read(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let harmless = ["exists(", "sum(", "count(", "coalesce(", "max(", "min(", "any(", "in (", "from ("];
+    let mut rest = sql.clone();
+    for call in harmless {
+        rest = rest.replace(call, " ");
+    }
+    begins_with(&sql, &["select"]) && !sql.contains(" for ") && !rest.contains(|letter: char| letter == '(')
+}
+
+fn begins_with(sql: &str, words: &[&str]) -> bool {
+    let sql = sql.trim_start();
+    words.iter().any(|word| {
+        sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && !sql[word.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_looks_is_a_plain_read() {
+        let table = [
+            ("select balance, version from users where id = $1", true),
+            ("select exists(select from users where id = $2) as exists", true),
+            ("select sum(balance) from users", true),
+            ("select balance from users where id = $1 for update", false),
+            ("select pg_advisory_xact_lock($1, $2)", false),
+            ("select * from lab_book($1, $2)", false),
+            ("with a as (update users set balance = 1 returning *) select * from a", false),
+            ("update users set balance = $2", false),
+            ("selection", false),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(is_plain_read(sql), expected, "{sql}");
+        }
+    }
+
+    fn step(kind: Kind) -> Taken {
+        Taken { kind, first: false, last: false, entangled: false, serializable: false }
+    }
+
+    #[test]
+    fn the_relation_is_the_one_that_is_written_down() {
+        use Kind::{Begin, PlainRead, Visible, Within};
+        let table = [
+            (Begin, Visible, true),
+            (Begin, Within, true),
+            (PlainRead, PlainRead, true),
+            (PlainRead, Within, true),
+            (PlainRead, Visible, false),
+            (Within, Within, false),
+            (Visible, Visible, false),
+        ];
+        for (one, other, expected) in table {
+            for (one, other) in [(step(one), step(other)), (step(other), step(one))] {
+                assert_eq!(independent(one, other), expected, "{one:?} {other:?}");
+                assert!(!independent(Taken { entangled: true, ..one }, other));
+                assert!(!independent(Taken { first: true, ..one }, Taken { last: true, ..other }));
+                assert!(!independent(Taken { first: true, ..one }, Taken { first: true, ..other }));
+            }
+        }
+        let serializable = |kind| Taken { serializable: true, ..step(kind) };
+        assert!(!independent(serializable(PlainRead), step(Within)));
+        assert!(independent(serializable(PlainRead), serializable(PlainRead)));
+    }
+}

@@ -1,0 +1,158 @@
+//! Who waits for whom, as PostgreSQL says.
+//!
+//! The manual, "System Information Functions": `pg_blocking_pids` names the sessions that hold, or wait earlier for, the lock that a
+//! session waits for; `pg_safe_snapshot_blocking_pids` those that keep a read-only serializable one from its safe
+//! snapshot. Row locks are waits for the transaction that holds them (`transactionid`), or in the queue before it (`tuple`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use super::ExploreError;
+use super::schedule::Actor;
+use super::transcript::Wait;
+
+/// A name for the connection of each actor, by which the server's views know it.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Of this exploration only: several may share a server.
+    prefix: String,
+}
+
+/// Longest `application_name` that PostgreSQL keeps whole, in bytes (`NAMEDATALEN` - 1).
+#[cfg(test)]
+const NAME_MAX: usize = 63;
+
+impl Names {
+    /// Names that nobody else has.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { prefix: format!("concurrency-lab explore {} ", &uuid::Uuid::new_v4().simple().to_string()[..12]) }
+    }
+
+    /// The `application_name` of an actor's connection.
+    #[must_use]
+    pub fn of(&self, actor: Actor) -> String {
+        format!("{}{actor}", self.prefix)
+    }
+
+    /// What all of them begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn actor(&self, name: &str) -> Option<Actor> {
+        name.strip_prefix(&self.prefix).and_then(|letter| letter.chars().next()).and_then(Actor::of_letter)
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Asks on a connection of its own, which waits for nobody.
+#[derive(Debug)]
+pub struct Monitor {
+    connection: PgConnection,
+    names: Names,
+}
+
+/// What the server said at one moment.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Who waits, and for whom.
+    pub waits: BTreeMap<Actor, Wait>,
+    /// Who waits for a session that is none of ours.
+    pub strangers: Vec<(Actor, String)>,
+}
+
+/// How long one answer may take: the question waits for no lock of a table.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+type BackendRow = (String, i32, Vec<i32>, Option<String>);
+
+impl Monitor {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn connect(options: &PgConnectOptions, names: Names) -> Result<Self, ExploreError> {
+        let options = options.clone().application_name(&format!("{}monitor", names.prefix));
+        Ok(Self { connection: options.connect().await?, names })
+    }
+
+    /// Who waits for whom now.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn read(&mut self) -> Result<Reading, ExploreError> {
+        let rows = self.backends().await?;
+        let actors: BTreeMap<i32, Actor> =
+            rows.iter().filter_map(|(name, pid, ..)| Some((*pid, self.names.actor(name)?))).collect();
+        let mut reading = Reading::default();
+        for (_, pid, blockers, on) in &rows {
+            let Some(actor) = actors.get(pid).filter(|_| !blockers.is_empty()) else { continue };
+            let mut holders: Vec<Actor> = blockers.iter().filter_map(|pid| actors.get(pid).copied()).collect();
+            holders.sort_unstable();
+            holders.dedup();
+            if let Some(stranger) = blockers.iter().find(|pid| !actors.contains_key(pid)) {
+                reading.strangers.push((*actor, format!("the session with pid {stranger}, which is not the explorer's")));
+            }
+            reading.waits.insert(*actor, Wait { holders, on: on.clone().unwrap_or_default() });
+        }
+        Ok(reading)
+    }
+
+    /// Waits until only `expected` of these actors' sessions are left on the server: one whose connection was cut holds its locks until the server notices.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; [`ExploreError::Lingers`].
+    pub async fn gone(&mut self, actor: Actor) -> Result<(), ExploreError> {
+        let wanted = self.names.of(actor);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < ANSWER_MAX {
+            if self.backends().await?.iter().all(|(name, ..)| *name != wanted) {
+                return Ok(());
+            }
+        }
+        Err(ExploreError::Lingers(actor))
+    }
+
+    async fn backends(&mut self) -> Result<Vec<BackendRow>, ExploreError> {
+        let rows = sqlx::query_as(
+            "select application_name, pid, pg_blocking_pids(pid) || pg_safe_snapshot_blocking_pids(pid), wait_event \
+             from pg_stat_activity where starts_with(application_name, $1) and pid <> pg_backend_pid()",
+        )
+        .bind(&self.names.prefix)
+        .fetch_all(&mut self.connection);
+        let answered = tokio::time::timeout(ANSWER_MAX, rows).await;
+        Ok(answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?)
+    }
+
+    /// Ends the connection.
+    pub async fn close(self) {
+        // Nothing hangs on how it ends.
+        let _ = self.connection.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_and_tell_the_actor() {
+        let names = Names::new();
+        for actor in [Actor::Client(0), Actor::Client(2), Actor::Writer(1)] {
+            let name = names.of(actor);
+            assert!(name.len() <= NAME_MAX, "{name}");
+            assert_eq!(names.actor(&name), Some(actor));
+            assert_eq!(Names::new().actor(&name), None, "somebody else's");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What an interleaving came to, in words: the oracle says whether it is explained, and the lab's referee names what is wrong.
+
+use std::collections::BTreeMap;
+
+use super::controller::Seen;
+use super::oracle::{Answer, Call, explains};
+use super::schedule::Actor;
+use super::search::Judged;
+use super::shown::without_ids;
+use super::transcript::{Part, Transcript};
+use crate::domain::Row;
+use crate::domain::state::{Change, Done, State};
+use crate::domain::{Booking, Transfer};
+use crate::error::Refusal;
+use crate::lab::history::{self, ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen as SeenRow, Title};
+use crate::lab::referee;
+
+/// The name of an outcome that no serial order explains and that has no better name.
+pub const NOT_SERIALIZABLE: &str = "not-serializable";
+
+/// What a change asks for.
+#[must_use]
+pub fn asked(change: &Change) -> String {
+    match request(change) {
+        Some(request) => request.to_string(),
+        None => "cancels a booking".to_owned(),
+    }
+}
+
+/// What a client heard.
+#[must_use]
+pub fn heard(change: &Change, answer: &Answer) -> String {
+    match answer {
+        Answer::Done(done) => format!("done: {}", told(change, done)),
+        Answer::Refused(refusal) => format!("refused: {refusal}"),
+        Answer::GaveUp(why) => format!("gave up: {why}"),
+        Answer::Unknown(why) => format!("unknown: {why}"),
+        Answer::Unexpected(what) => format!("unexpected: {what}"),
+    }
+}
+
+fn told(change: &Change, done: &Done) -> String {
+    let of_effects = request(change).map(|request| request.effects().iter().map(|(row, _)| *row).collect::<Vec<_>>());
+    let rows = of_effects.unwrap_or_default();
+    let seen = rows.iter().zip(seen(done));
+    let shown = seen.filter_map(|(row, seen)| {
+        let SeenRow { value, version } = seen?;
+        Some(format!("{row}={value} (version {})", version?))
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The rows of an answer, in the order of the request's effects.
+fn seen(done: &Done) -> [Option<SeenRow>; 2] {
+    let row = |value, version| Some(SeenRow { value, version: Some(version) });
+    match done {
+        Done::Balance(account) => [row(account.balance, account.version), None],
+        Done::Transfer(both) => [row(both.from.balance, both.from.version), row(both.to.balance, both.to.version)],
+        Done::Booking(booked) => [row(booked.seats_left, booked.version), None],
+        Done::Cancellation(_) => [None, None],
+        Done::Increment(counter) => [row(counter.value, counter.version), None],
+    }
+}
+
+/// A change as a history has it; nothing of a cancellation, which no history has.
+fn request(change: &Change) -> Option<Request> {
+    Some(match *change {
+        Change::Balance(change) => Request::Balance { user: change.user, amount: change.amount },
+        Change::Transfer(Transfer { from, to, amount }) => Request::Transfer { from, to, amount },
+        Change::Booking(Booking { event, user }) => Request::Booking { event, user },
+        Change::Increment(increment) => Request::Increment { counter: increment.counter },
+        Change::Cancellation(_) => return None,
+    })
+}
+
+/// Judges what was seen.
+#[must_use]
+pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judged {
+    let (anomalies, explanation) = if explains(before, calls, after) {
+        (Vec::new(), String::new())
+    } else {
+        named(before, calls, after)
+    };
+    let parts = (calls.iter().enumerate()).map(|(client, call)| Part {
+        actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
+        title: asked(&call.change),
+        heard: Some(heard(&call.change, &call.answer)),
+    });
+    let writers: std::collections::BTreeSet<Actor> =
+        seen.entries.iter().map(|entry| entry.actor).filter(|actor| matches!(actor, Actor::Writer(_))).collect();
+    let writers = writers.into_iter().map(|actor| Part { actor, title: "writes the batches".to_owned(), heard: None });
+    let mut transcript = Transcript {
+        schedule: seen.schedule,
+        parts: parts.chain(writers).collect(),
+        before: rows(before),
+        entries: seen.entries,
+        after: rows(after),
+    };
+    without_ids(&mut transcript);
+    let answers = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
+    let outcome = answers.chain(transcript.after.iter().cloned()).collect();
+    Judged { transcript, outcome, anomalies, explanation }
+}
+
+/// What the referee calls it.
+fn named(before: &State, calls: &[Call], after: &State) -> (Vec<String>, String) {
+    if let Some(Answer::Unexpected(what)) =
+        calls.iter().map(|call| &call.answer).find(|answer| matches!(answer, Answer::Unexpected(_)))
+    {
+        return (vec!["unexpected-answer".to_owned()], format!("no valid request is answered so: {what}"));
+    }
+    let judgement = referee::judge(&history(before, calls, after));
+    let explanation = judgement.findings.first().map_or_else(
+        || "no order of the operations, one after the other, gives these answers and these rows".to_owned(),
+        |finding| finding.witness.explanation.clone(),
+    );
+    let mut anomalies: Vec<String> = judgement.findings.iter().map(|finding| finding.anomaly.to_string()).collect();
+    if anomalies.is_empty() {
+        anomalies.push(NOT_SERIALIZABLE.to_owned());
+    }
+    (anomalies, explanation)
+}
+
+/// What was seen, as the referee takes it: a step is a microsecond.
+#[must_use]
+pub fn history(before: &State, calls: &[Call], after: &State) -> History {
+    let ns = |step: usize| u64::try_from(step).unwrap_or(u64::MAX).saturating_mul(1_000);
+    let operation = |(client, call): (usize, &Call)| {
+        Some(Operation {
+            id: client as u64,
+            client: u32::try_from(client).unwrap_or(u32::MAX),
+            request: request(&call.change)?,
+            invoked_ns: ns(call.began),
+            returned_ns: ns(call.ended) + 500,
+            outcome: outcome(&call.answer),
+        })
+    };
+    History {
+        title: Title {
+            scenario: String::new(),
+            approach: String::new(),
+            claim: ClaimFound::Unsupported,
+            servers: 1,
+            round: 1,
+            point: None,
+        },
+        before: states(before),
+        operations: calls.iter().enumerate().filter_map(operation).collect(),
+        after: Some(states(after)),
+    }
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    match answer {
+        Answer::Done(done) => Outcome::Done(seen(done)),
+        Answer::Refused(refusal) => match refusal {
+            Refusal::InsufficientFunds => Outcome::Refused(Reason::InsufficientFunds),
+            Refusal::BalanceOutOfRange | Refusal::CounterOutOfRange => Outcome::Refused(Reason::OutOfRange),
+            Refusal::SoldOut => Outcome::Refused(Reason::SoldOut),
+            Refusal::AlreadyBooked => Outcome::Refused(Reason::AlreadyBooked),
+            // The rows are there and no version is asked for.
+            Refusal::UserNotFound
+            | Refusal::EventNotFound
+            | Refusal::BookingNotFound
+            | Refusal::CounterNotFound
+            | Refusal::VersionMismatch => Outcome::Unexpected,
+        },
+        Answer::GaveUp(_) => Outcome::NotDone,
+        Answer::Unknown(_) => Outcome::Unknown,
+        Answer::Unexpected(_) => Outcome::Unexpected,
+    }
+}
+
+fn states(state: &State) -> history::State {
+    let row = |value, version, bookings| RowState { seen: SeenRow { value, version: Some(version) }, bookings };
+    let users = state.users.iter().map(|(id, user)| (Row::User(*id), row(user.balance, user.version, Vec::new())));
+    let counters =
+        state.counters.iter().map(|(id, counter)| (Row::Counter(*id), row(counter.value, counter.version, Vec::new())));
+    let mut bookings: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for Booking { event, user } in state.bookings().values() {
+        bookings.entry(*event).or_default().push(*user);
+    }
+    for users in bookings.values_mut() {
+        users.sort_unstable();
+    }
+    let events = state.events.iter().map(|(id, event)| {
+        let bookings = bookings.get(id).cloned().unwrap_or_default();
+        (Row::Event(*id), row(event.capacity - event.booked, event.version, bookings))
+    });
+    users.chain(events).chain(counters).collect()
+}
+
+/// The rows, a line each.
+fn rows(state: &State) -> Vec<String> {
+    let users = state.users.iter().map(|(id, user)| format!("users/{id}: balance {} (version {})", user.balance, user.version));
+    let events = state.events.iter().map(|(id, event)| {
+        format!("events/{id}: booked {} of {} (version {})", event.booked, event.capacity, event.version)
+    });
+    let counters =
+        state.counters.iter().map(|(id, counter)| format!("counters/{id}: value {} (version {})", counter.value, counter.version));
+    let mut bookings: Vec<String> =
+        state.bookings().values().map(|Booking { event, user }| format!("booking of events/{event} for user {user}")).collect();
+    bookings.sort_unstable();
+    users.chain(events).chain(counters).chain(bookings).collect()
+}

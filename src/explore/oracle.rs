@@ -1,0 +1,167 @@
+//! The oracle: does some serial order explain what was seen?
+//!
+//! The pure sequential rule ([`crate::domain::state`]) is applied in every order of the operations that agrees with real time (who had
+//! ended before another began comes before it). One must give every answer that was heard and leave the rows that were
+//! found. Who gave up must have changed nothing; where the outcome is unknown, both are allowed.
+
+use uuid::Uuid;
+
+use crate::domain::state::{Change, Done, State};
+use crate::error::Refusal;
+
+/// One operation, as its client knows it. Times are numbers of steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What was asked.
+    pub change: Change,
+    /// What was heard.
+    pub answer: Answer,
+    /// The first step.
+    pub began: usize,
+    /// The step with which it ended.
+    pub ended: usize,
+}
+
+/// What a client heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done(Done),
+    /// The state refuses.
+    Refused(Refusal),
+    /// It is certainly not done: 503.
+    GaveUp(String),
+    /// It is done or not: 504, or nothing was heard.
+    Unknown(String),
+    /// An answer that a valid request must never get.
+    Unexpected(String),
+}
+
+/// Whether some order of the calls, one after the other, explains the answers and the rows.
+#[must_use]
+pub fn explains(before: &State, calls: &[Call], after: &State) -> bool {
+    if calls.iter().any(|call| matches!(call.answer, Answer::Unexpected(_))) {
+        return false;
+    }
+    Orders { calls, after, placed: vec![false; calls.len()] }.some(before)
+}
+
+struct Orders<'a> {
+    calls: &'a [Call],
+    after: &'a State,
+    placed: Vec<bool>,
+}
+
+impl Orders<'_> {
+    /// Tries every call that may come next.
+    fn some(&mut self, state: &State) -> bool {
+        let mut complete = true;
+        for next in 0..self.calls.len() {
+            if self.placed[next] {
+                continue;
+            }
+            complete = false;
+            if self.must_wait(next) {
+                continue;
+            }
+            self.placed[next] = true;
+            if self.leads_on(state, next) {
+                return true;
+            }
+            self.placed[next] = false;
+        }
+        complete && *state == *self.after
+    }
+
+    /// Somebody who is not placed had ended before it began.
+    fn must_wait(&self, next: usize) -> bool {
+        let began = self.calls[next].began;
+        self.calls.iter().zip(&self.placed).any(|(call, placed)| !placed && call.ended < began)
+    }
+
+    fn leads_on(&mut self, state: &State, next: usize) -> bool {
+        let call = &self.calls[next];
+        let mut changed = state.clone();
+        match &call.answer {
+            Answer::Done(done) => {
+                changed.apply(&call.change, booking_id(done)).as_ref() == Ok(done) && self.some(&changed)
+            }
+            Answer::Refused(refusal) => {
+                changed.apply(&call.change, Uuid::nil()).as_ref() == Err(refusal) && self.some(state)
+            }
+            Answer::GaveUp(_) => self.some(state),
+            Answer::Unknown(_) => {
+                let id = self.unexplained_booking(&call.change).unwrap_or_default();
+                self.some(state) || changed.apply(&call.change, id).is_ok() && self.some(&changed)
+            }
+            Answer::Unexpected(_) => false,
+        }
+    }
+
+    /// The booking that is there in the end and that nobody was told of, if one fits.
+    fn unexplained_booking(&self, change: &Change) -> Option<Uuid> {
+        let Change::Booking(wanted) = change else { return None };
+        let told = |id: &Uuid| {
+            self.calls.iter().any(|call| matches!(&call.answer, Answer::Done(done) if booking_id(done) == *id))
+        };
+        let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !told(id));
+        fits.map(|(id, _)| *id).next()
+    }
+}
+
+fn booking_id(done: &Done) -> Uuid {
+    match done {
+        Done::Booking(booked) => booked.booking_id,
+        _ => Uuid::nil(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Account, BalanceChange};
+
+    fn state(balance: i64, version: i64) -> State {
+        State { users: [(1, Account { balance, version })].into(), ..State::default() }
+    }
+
+    fn call(amount: i64, answer: Answer, began: usize, ended: usize) -> Call {
+        Call { change: Change::Balance(BalanceChange { user: 1, amount, if_version: None }), answer, began, ended }
+    }
+
+    fn done(balance: i64, version: i64) -> Answer {
+        Answer::Done(Done::Balance(Account { balance, version }))
+    }
+
+    #[test]
+    fn only_what_some_order_explains_is_explained() {
+        let refused = || Answer::Refused(Refusal::InsufficientFunds);
+        let (gave_up, unknown) = (|| Answer::GaveUp(String::new()), || Answer::Unknown(String::new()));
+        // The calls of two clients on a balance of 10, then what is left; both begin before either ends.
+        let table = [
+            ("either order", [(-6, done(4, 2)), (-6, refused())], state(4, 2), true),
+            ("both paid out", [(-6, done(4, 2)), (-6, done(4, 3))], state(4, 3), false),
+            ("refused with money there", [(-6, refused()), (-3, done(7, 2))], state(7, 2), false),
+            ("gave up, nothing changed", [(-6, gave_up()), (-6, done(4, 2))], state(4, 2), true),
+            ("gave up, but changed", [(-6, gave_up()), (-4, done(6, 2))], state(0, 3), false),
+            ("unknown, done", [(-6, unknown()), (-4, done(6, 2))], state(0, 3), true),
+            ("unknown, done first", [(-6, unknown()), (-4, done(0, 3))], state(0, 3), true),
+            ("unknown, not done", [(-6, unknown()), (-4, done(6, 2))], state(6, 2), true),
+            ("unknown, half done", [(-6, unknown()), (-4, done(6, 2))], state(3, 3), false),
+            ("nonsense", [(-6, Answer::Unexpected("500".to_owned())), (-4, done(6, 2))], state(6, 2), false),
+        ];
+        for (name, calls, after, expected) in table {
+            let calls: Vec<Call> = calls.into_iter().map(|(amount, answer)| call(amount, answer, 0, 9)).collect();
+            assert_eq!(explains(&state(10, 1), &calls, &after), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_ended_before_another_began_comes_first() {
+        let calls = |second_began| {
+            [call(-6, Answer::Refused(Refusal::InsufficientFunds), 0, 1), call(-6, done(4, 2), second_began, 5)]
+        };
+        assert!(explains(&state(10, 1), &calls(1), &state(4, 2)), "they overlap");
+        assert!(!explains(&state(10, 1), &calls(2), &state(4, 2)), "the refusal came before anything was paid out");
+    }
+}

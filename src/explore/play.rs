@@ -1,0 +1,210 @@
+//! A play of an approach: its own code, unchanged, run by each client in the engine as a request would, behind a gate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::ExploreError;
+use super::controller::{Controller, Seen, Unsettled};
+use super::gate::{Event, Events, Gate};
+use super::mutation::Amend;
+use super::naming;
+use super::oracle::{Answer, Call};
+use super::scenario::Scenario;
+use super::schedule::Actor;
+use super::search::{Judged, Play};
+use super::findings::Servers;
+use super::world::{LIMITS, World};
+use crate::database::Database;
+use crate::domain::state::{Change, Done, State};
+use crate::engine::{Engine, Outcome};
+use crate::error::Error;
+use crate::session::batch::Observed;
+use crate::session::probe::Probe;
+use crate::session::statement::Isolation;
+use crate::strategy::Strategy;
+
+/// How long clients that were left to themselves may take to end.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// What is played.
+#[derive(Clone)]
+pub struct Piece {
+    /// The approach's code.
+    pub strategy: &'static dyn Strategy,
+    /// The rows, and what the clients want.
+    pub scenario: Scenario,
+    /// How many clients.
+    pub clients: u8,
+    /// Where they are.
+    pub servers: Servers,
+    /// A level for every transaction, if it is not left to the approach.
+    pub isolation: Option<Isolation>,
+    /// What is changed in the SQL.
+    pub amend: Option<Arc<Amend>>,
+}
+
+/// A piece on a world.
+pub struct ApproachPlay<'w> {
+    world: &'w mut World,
+    piece: Piece,
+    rows: State,
+    clients: JoinSet<(u8, Answer)>,
+}
+
+impl<'w> ApproachPlay<'w> {
+    /// Brings a piece into a world.
+    #[must_use]
+    pub fn new(world: &'w mut World, piece: Piece) -> Self {
+        let rows = piece.scenario.rows(piece.clients);
+        Self { world, piece, rows, clients: JoinSet::new() }
+    }
+
+    /// The servers on which the clients are, with a connection for each.
+    fn servers(&mut self, events: &Events) -> Result<Vec<Database>, ExploreError> {
+        let count = match self.piece.servers {
+            Servers::One => 1,
+            Servers::Each => self.piece.clients,
+        };
+        (0..count)
+            .map(|server| {
+                let writer = Actor::Writer(server);
+                let (pool, events, amend) = (self.world.pool_of(writer)?, events.clone(), self.piece.amend.clone());
+                let probes = move || {
+                    let gate = Gate::new(writer, server, Uuid::nil(), events.clone());
+                    probes(amend.as_deref(), gate)
+                };
+                let observed = Observed { pool, probes: Box::new(probes) };
+                Ok(self.world.database().another_server(&LIMITS, self.piece.isolation, Some(observed)))
+            })
+            .collect()
+    }
+
+    fn spawn(&mut self, client: u8, database: Database, events: &Events) {
+        let actor = Actor::Client(client);
+        let server = match self.piece.servers {
+            Servers::One => 0,
+            Servers::Each => client,
+        };
+        let session = Uuid::new_v4();
+        let gate = Gate::new(actor, server, session, events.clone());
+        let probes = probes(self.piece.amend.as_deref(), gate);
+        let (engine, change) = (Engine::new(database, LIMITS), self.piece.scenario.wish(client));
+        let (strategy, events) = (self.piece.strategy, events.clone());
+        self.clients.spawn(async move {
+            let answer = ask(&engine, session, strategy, change, probes, None).await;
+            let _ = events.send((actor, Event::Heard(naming::heard(&change, &answer))));
+            (client, answer)
+        });
+    }
+
+    /// Waits until those of the play before have ended, however it was left.
+    async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
+        let mut answers = BTreeMap::new();
+        let ended = tokio::time::timeout(END_MAX, async {
+            while let Some(ended) = self.clients.join_next().await {
+                answers.extend(ended.ok());
+            }
+        });
+        if ended.await.is_err() {
+            // Their connections are closed, which ends what they wait for.
+            self.clients.shutdown().await;
+            return Err(ExploreError::NeverEnds);
+        }
+        Ok(answers)
+    }
+}
+
+/// A session's probes: the gate shows what is really sent.
+fn probes(amend: Option<&Amend>, gate: Gate) -> Vec<Box<dyn Probe>> {
+    let mut probes: Vec<Box<dyn Probe>> = vec![Box::new(gate)];
+    if let Some(amend) = amend {
+        probes.push(Box::new(amend.probe()));
+    }
+    probes
+}
+
+/// Asks for a change, as the handler of a request does.
+pub async fn ask(
+    engine: &Engine,
+    session: Uuid,
+    strategy: &'static dyn Strategy,
+    change: Change,
+    probes: Vec<Box<dyn Probe>>,
+    key: Option<Uuid>,
+) -> Answer {
+    match change {
+        Change::Balance(change) => told(engine.run_probed(session, strategy, change, probes, key).await, Done::Balance),
+        Change::Transfer(transfer) => {
+            told(engine.run_probed(session, strategy, transfer, probes, key).await, Done::Transfer)
+        }
+        Change::Booking(booking) => {
+            told(engine.run_probed(session, strategy, booking, probes, key).await, Done::Booking)
+        }
+        Change::Cancellation(cancellation) => {
+            told(engine.run_probed(session, strategy, cancellation, probes, key).await, Done::Cancellation)
+        }
+        Change::Increment(increment) => {
+            told(engine.run_probed(session, strategy, increment, probes, key).await, Done::Increment)
+        }
+    }
+}
+
+fn told<T>(outcome: Outcome<T>, done: impl FnOnce(T) -> Done) -> Answer {
+    match outcome.result {
+        Ok(value) => Answer::Done(done(value)),
+        Err(Error::Refused(refusal)) => Answer::Refused(refusal),
+        Err(Error::NotDone(why) | Error::Conflict(why)) => Answer::GaveUp(why.into_owned()),
+        Err(Error::OutcomeUnknown(why)) => Answer::Unknown(why.into_owned()),
+        Err(other) => Answer::Unexpected(match other {
+            Error::Bug(what) => what.into_owned(),
+            other => other.to_string(),
+        }),
+    }
+}
+
+#[async_trait]
+impl Play for ApproachPlay<'_> {
+    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+        self.clear().await?;
+        self.world.set(&self.rows).await?;
+        let (events, heard) = mpsc::unbounded_channel();
+        let servers = self.servers(&events)?;
+        for client in 0..self.piece.clients {
+            let pool = self.world.pool_of(Actor::Client(client))?;
+            let server = servers.get(usize::from(client)).unwrap_or(&servers[0]);
+            self.spawn(client, server.clone().with_pool(pool), &events);
+        }
+        let deadlock_timeout = self.world.deadlock_timeout();
+        let mut controller = Controller::new(self.world.monitor(), heard, deadlock_timeout);
+        let gathered = controller.gather(self.piece.clients).await?;
+        Ok((controller, gathered))
+    }
+
+    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
+        let mut answers = self.clear().await?;
+        let after = self.world.rows().await?;
+        let calls = (0..self.piece.clients)
+            .map(|client| {
+                let lost = || Answer::Unknown("its task ended without an answer".to_owned());
+                let (began, ended) = seen.lifetime(Actor::Client(client));
+                let answer = answers.remove(&client).unwrap_or_else(lost);
+                Call { change: self.piece.scenario.wish(client), answer, began, ended }
+            })
+            .collect::<Vec<_>>();
+        Ok(naming::judged(&self.rows, &calls, &after, seen))
+    }
+
+    fn clients(&self) -> u8 {
+        self.piece.clients
+    }
+
+    fn identical(&self, one: u8, other: u8) -> bool {
+        self.piece.scenario.wish(one) == self.piece.scenario.wish(other)
+    }
+}

@@ -1,0 +1,67 @@
+//! What there is to explore: approaches × scenarios, on one server and on one each, at one isolation level or another.
+
+use std::sync::Arc;
+
+use super::findings::{Servers, Subject};
+use super::mutation::Amend;
+use super::play::Piece;
+use super::scenario::Scenario;
+use crate::lab::history::ClaimFound;
+use crate::session::statement::Isolation;
+use crate::strategy::{Approach, Claim};
+
+/// The pieces for an approach in a scenario; none if it does not offer it. Where an approach keeps something in its process, the clients are
+/// put on one server and on one each.
+#[must_use]
+pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece> {
+    let card = approach.card();
+    let claim = card.claims.of(scenario.workload());
+    if claim == Claim::Unsupported {
+        return Vec::new();
+    }
+    let in_process = card.batches || claim == Claim::SafeOnOneServer;
+    let servers: &[Servers] = if in_process { &[Servers::One, Servers::Each] } else { &[Servers::One] };
+    let piece = |servers: &Servers| Piece {
+        strategy: approach.strategy(),
+        scenario,
+        clients,
+        servers: *servers,
+        isolation: None,
+        amend: None,
+    };
+    servers.iter().map(piece).collect()
+}
+
+/// What a report says of a piece.
+#[must_use]
+pub fn subject(approach: Approach, piece: &Piece) -> Subject {
+    let card = approach.card();
+    let claim = card.claims.of(piece.scenario.workload());
+    let in_process = card.batches || claim == Claim::SafeOnOneServer;
+    let unchanged = piece.isolation.is_none() && piece.amend.is_none();
+    Subject {
+        scenario: piece.scenario.to_string(),
+        approach: approach.name().to_owned(),
+        clients: u32::from(piece.clients),
+        servers: in_process.then_some(piece.servers),
+        isolation: piece.isolation.map(told),
+        without: piece.amend.as_ref().map(|amend: &Arc<Amend>| amend.told().to_owned()),
+        // Nothing is promised of what is no longer the approach.
+        claim: if unchanged { claim.into() } else { ClaimFound::Unsupported },
+    }
+}
+
+fn told(isolation: Isolation) -> String {
+    isolation.to_string().replace('-', " ")
+}
+
+impl From<Claim> for ClaimFound {
+    fn from(claim: Claim) -> Self {
+        match claim {
+            Claim::Safe => Self::Safe,
+            Claim::SafeOnOneServer => Self::SafeOnOneServer,
+            Claim::Broken => Self::Broken,
+            Claim::Unsupported => Self::Unsupported,
+        }
+    }
+}

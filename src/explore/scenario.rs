@@ -1,0 +1,117 @@
+//! The scenarios: a few rows, and what each client wants of them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
+
+use crate::domain::state::{Change, State};
+use crate::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
+use crate::strategy::Workload;
+
+/// What the clients do at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Scenario {
+    /// Withdrawals with money for one of them.
+    LastMoney,
+    /// Withdrawals with money for all of them.
+    MoneyForAll,
+    /// Deposits and withdrawals by turns.
+    DepositAndWithdrawal,
+    /// Transfers between two accounts in opposite directions.
+    OppositeTransfers,
+    /// A transfer and withdrawals from the same account, with money for one of them.
+    TransferAndWithdrawal,
+    /// Different users want the last seat.
+    LastSeat,
+    /// One user books the same event several times.
+    SameUser,
+    /// Increments of one counter.
+    Increments,
+}
+
+impl Scenario {
+    /// Whose claims it tests.
+    #[must_use]
+    pub fn workload(self) -> Workload {
+        match self {
+            Self::LastMoney | Self::MoneyForAll | Self::DepositAndWithdrawal => Workload::Balance,
+            Self::OppositeTransfers | Self::TransferAndWithdrawal => Workload::Transfer,
+            Self::LastSeat | Self::SameUser => Workload::Booking,
+            Self::Increments => Workload::Counter,
+        }
+    }
+
+    /// The rows before the first step, for so many clients.
+    #[must_use]
+    pub fn rows(self, clients: u8) -> State {
+        let account = |balance| Account { balance, version: 1 };
+        let users = |ids: RangeInclusive<i64>, balance| ids.map(|id| (id, account(balance))).collect();
+        let event = |capacity| [(1, Event { capacity, booked: 0, version: 1 })].into();
+        let clients = i64::from(clients);
+        match self {
+            Self::LastMoney | Self::DepositAndWithdrawal => State::of(users(1..=1, 10), BTreeMap::new(), BTreeMap::new()),
+            Self::MoneyForAll => State::of(users(1..=1, 10 * clients), BTreeMap::new(), BTreeMap::new()),
+            Self::OppositeTransfers | Self::TransferAndWithdrawal => {
+                State::of(users(1..=2, 10), BTreeMap::new(), BTreeMap::new())
+            }
+            Self::LastSeat => State::of(users(1..=clients, 10), event(1), BTreeMap::new()),
+            Self::SameUser => State::of(users(1..=1, 10), event(clients), BTreeMap::new()),
+            Self::Increments => {
+                State::of(BTreeMap::new(), BTreeMap::new(), [(1, Counter { value: 1, version: 1 })].into())
+            }
+        }
+    }
+
+    /// What a client wants, counted from 0.
+    #[must_use]
+    pub fn wish(self, client: u8) -> Change {
+        let balance = |amount| Change::Balance(BalanceChange { user: 1, amount, if_version: None });
+        let transfer = |from, to, amount| Change::Transfer(Transfer { from, to, amount });
+        let even = client.is_multiple_of(2);
+        match self {
+            Self::LastMoney | Self::MoneyForAll => balance(-6),
+            Self::DepositAndWithdrawal if even => balance(5),
+            Self::DepositAndWithdrawal => balance(-3),
+            Self::OppositeTransfers if even => transfer(1, 2, 3),
+            Self::OppositeTransfers => transfer(2, 1, 4),
+            Self::TransferAndWithdrawal if client == 0 => transfer(1, 2, 6),
+            Self::TransferAndWithdrawal => balance(-6),
+            Self::LastSeat => Change::Booking(Booking { event: 1, user: i64::from(client) + 1 }),
+            Self::SameUser => Change::Booking(Booking { event: 1, user: 1 }),
+            Self::Increments => Change::Increment(Increment { counter: 1, if_version: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator as _;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// How many of the clients are served when they come one after the other says what a scenario is about.
+    #[test]
+    fn each_scenario_is_what_its_name_says() {
+        let served = |scenario: Scenario, clients| {
+            let mut state = scenario.rows(clients);
+            let wishes = (0..clients).map(|client| (client, scenario.wish(client)));
+            wishes.filter(|(id, wish)| state.apply(wish, Uuid::from_u128(u128::from(*id) + 1)).is_ok()).count()
+        };
+        for scenario in Scenario::iter() {
+            for clients in 2..=4 {
+                let all = usize::from(clients);
+                let expected = match scenario {
+                    Scenario::LastMoney | Scenario::TransferAndWithdrawal | Scenario::LastSeat | Scenario::SameUser => 1,
+                    Scenario::MoneyForAll
+                    | Scenario::DepositAndWithdrawal
+                    | Scenario::OppositeTransfers
+                    | Scenario::Increments => all,
+                };
+                assert_eq!(served(scenario, clients), expected, "{scenario} with {clients}");
+            }
+        }
+    }
+}

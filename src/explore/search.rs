@@ -1,0 +1,355 @@
+//! The search: every schedule, depth first, each by running it from the beginning.
+//!
+//! A database cannot be set back to the middle of a transaction, so the way to a branch is to replay the steps before it. That the
+//! replay stands where the run before it stood is checked at each step; if it does not (a timer fired late), the schedule is
+//! run again, and if that happens too often, it is reported as undecided.
+//!
+//! Clients that ask for the same are not permuted: of those that have not begun, only the first may. The reduced search also uses *sleep
+//! sets* (Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996): once a branch is explored, the step
+//! that begins it sleeps in the branches beside it until a step that depends on it ([`super::independence`]) has been taken;
+//! waking it earlier would only lead to an interleaving that is equivalent to one already run.
+//!
+//! How many there are in all is estimated as Knuth did ("Estimating the Efficiency of Backtrack Programs", 1975): each branch is taken to be as
+//! large as those beside it.
+
+use async_trait::async_trait;
+
+use super::ExploreError;
+use super::controller::{Controller, Seen, Unsettled};
+use super::independence::{Taken, independent, taken};
+use super::schedule::{Actor, Schedule};
+
+/// How often a schedule whose replay went another way is run again.
+const REPLAYS_MAX: usize = 5;
+
+/// Steps of one interleaving: retries are bounded, so more are no interleaving but an endless loop.
+const STEPS_MAX: usize = 500;
+
+/// What can be played again and again from its beginning.
+#[async_trait]
+pub trait Play: Send {
+    /// Sets everything back, and brings every client to its first step.
+    ///
+    /// # Errors
+    /// [`ExploreError`]; inside, [`Unsettled`].
+    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError>;
+
+    /// Judges what was seen, once nobody plays any more.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError>;
+
+    /// How many clients take part.
+    fn clients(&self) -> u8;
+
+    /// Whether two clients ask for the same, so that exchanging them changes nothing.
+    fn identical(&self, one: u8, other: u8) -> bool;
+}
+
+/// What an interleaving came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Everything that was seen.
+    pub transcript: super::transcript::Transcript,
+    /// The answers and the rows, a line each: equal for equal outcomes.
+    pub outcome: Vec<String>,
+    /// What is wrong, the gravest first; empty if nothing is.
+    pub anomalies: Vec<String>,
+    /// What is wrong, in a sentence.
+    pub explanation: String,
+}
+
+/// How to search.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Leave out what is equivalent to what was run.
+    pub reduce: bool,
+    /// Permute identical clients as well.
+    pub permute: bool,
+    /// At most so many interleavings.
+    pub limit: Option<u64>,
+    /// The order in which branches are explored; `None` for the one that lets an actor go on as long as possible.
+    pub seed: Option<u64>,
+    /// Go on after this one, which an earlier search has reported as its last.
+    pub after: Option<Schedule>,
+}
+
+/// What one run of the search came to.
+#[derive(Debug)]
+pub enum Found {
+    /// An interleaving.
+    Interleaving(Box<Judged>),
+    /// One that could not be decided.
+    Undecided(Schedule, String),
+}
+
+/// Where the search stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Progress {
+    /// Interleavings run and judged.
+    pub interleavings: u64,
+    /// Left out as equivalent to others: a lower bound.
+    pub pruned: u64,
+    /// How much of the tree is explored, from 0 to 1.
+    pub explored: f64,
+}
+
+impl Progress {
+    /// How many interleavings there seem to be.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn estimate(&self) -> f64 {
+        if self.explored > 0.0 { self.interleavings as f64 / self.explored } else { 0.0 }
+    }
+}
+
+/// A search that is under way.
+#[derive(Debug)]
+pub struct Search {
+    plan: Plan,
+    /// The branching points on the way to where it stands.
+    nodes: Vec<Node>,
+    /// The way itself.
+    path: Vec<Actor>,
+    progress: Progress,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Node {
+    /// Who stood at the gate, in the order in which they are let go.
+    choices: Vec<Actor>,
+    /// Which of them is being explored.
+    at: usize,
+    /// Their steps, as far as explored.
+    taken: Vec<Option<Taken>>,
+    /// Those that need not be explored here, with their steps.
+    sleeping: Vec<(Actor, Taken)>,
+}
+
+impl Node {
+    fn is_asleep(&self, actor: Actor) -> bool {
+        self.sleeping.iter().any(|(sleeper, _)| *sleeper == actor)
+    }
+
+    fn skip_sleeping(&mut self) {
+        while self.at < self.choices.len() && self.is_asleep(self.choices[self.at]) {
+            self.at += 1;
+        }
+    }
+
+    /// Whose steps sleep after the step at hand has been taken.
+    fn sleeping_after(&self, step: Taken) -> Vec<(Actor, Taken)> {
+        let before = self.choices[..self.at].iter().zip(&self.taken);
+        let explored = before.filter_map(|(actor, taken)| Some((*actor, (*taken)?)));
+        let mut sleeping: Vec<(Actor, Taken)> =
+            self.sleeping.iter().copied().chain(explored).filter(|(_, sleeper)| independent(*sleeper, step)).collect();
+        sleeping.sort_by_key(|(actor, _)| *actor);
+        sleeping.dedup_by_key(|(actor, _)| *actor);
+        sleeping
+    }
+}
+
+/// How a run ended.
+enum Run {
+    Ended(Seen),
+    /// What is left is equivalent to what was run.
+    Pruned,
+    Undecided(Schedule, Unsettled),
+    /// It did not go where it went before.
+    Strayed,
+}
+
+impl Search {
+    /// A search that has not begun.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let path = plan.after.as_ref().map(|after| after.0.clone()).unwrap_or_default();
+        Self { plan, nodes: Vec::new(), path, progress: Progress::default(), finished: false }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Whether everything has been explored.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The next interleaving; `None` when there is none, or as many as wanted were run.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn next(&mut self, play: &mut dyn Play) -> Result<Option<Found>, ExploreError> {
+        if self.plan.after.take().is_some() {
+            self.run(play).await?;
+            self.advance();
+        }
+        while !self.finished && self.plan.limit.is_none_or(|limit| self.progress.interleavings < limit) {
+            let mut run = Run::Strayed;
+            for _ in 0..REPLAYS_MAX {
+                run = self.run(play).await?;
+                if !matches!(run, Run::Strayed) {
+                    break;
+                }
+            }
+            let schedule = Schedule(self.path.clone());
+            let found = match run {
+                Run::Ended(seen) => {
+                    self.progress.interleavings += 1;
+                    Some(Found::Interleaving(Box::new(play.judge(seen).await?)))
+                }
+                Run::Pruned => {
+                    self.progress.pruned += 1;
+                    None
+                }
+                Run::Undecided(schedule, why) => Some(Found::Undecided(schedule, why.to_string())),
+                Run::Strayed => Some(Found::Undecided(
+                    schedule,
+                    format!("{REPLAYS_MAX} replays of it went another way each time"),
+                )),
+            };
+            self.advance();
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs the path, and from its end on the first choice each time.
+    async fn run(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
+        let identical: Vec<(u8, u8)> = self.identical(play);
+        let (mut controller, gathered) = play.begin().await?;
+        if let Err(why) = gathered {
+            return Ok(Run::Undecided(Schedule::default(), why));
+        }
+        let mut pruned = false;
+        for depth in 0..STEPS_MAX {
+            let choices = self.choices(&controller, &identical, depth);
+            if choices.is_empty() {
+                let seen = controller.end();
+                return Ok(if pruned { Run::Pruned } else { Run::Ended(seen) });
+            }
+            let Some(actor) = self.choose(choices, depth, &mut pruned) else { return Ok(Run::Strayed) };
+            if let Err(why) = controller.step(actor).await? {
+                return Ok(Run::Undecided(Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec()), why));
+            }
+            if !pruned {
+                let step = taken(controller.entries(), depth);
+                let node = &mut self.nodes[depth];
+                node.taken[node.at] = Some(step);
+            }
+        }
+        let schedule = controller.end().schedule;
+        Ok(Run::Undecided(schedule, Unsettled::Stuck(format!("more than {STEPS_MAX} steps"))))
+    }
+
+    /// Pairs of clients of whom the second does not begin before the first.
+    fn identical(&self, play: &dyn Play) -> Vec<(u8, u8)> {
+        if self.plan.permute {
+            return Vec::new();
+        }
+        let clients = 0..play.clients();
+        clients.clone().flat_map(|one| (one + 1..clients.end).map(move |other| (one, other)))
+            .filter(|(one, other)| play.identical(*one, *other))
+            .collect()
+    }
+
+    /// Who may be let go, in the order in which they are explored.
+    fn choices(&self, controller: &Controller<'_>, identical: &[(u8, u8)], depth: usize) -> Vec<Actor> {
+        let may_begin = |actor: Actor| {
+            let Actor::Client(client) = actor else { return true };
+            controller.has_begun(actor)
+                || identical
+                    .iter()
+                    .filter(|(_, other)| *other == client)
+                    .all(|(one, _)| controller.has_begun(Actor::Client(*one)))
+        };
+        let mut choices: Vec<Actor> = controller.standing().filter(|actor| may_begin(*actor)).collect();
+        match self.plan.seed {
+            Some(seed) => choices.sort_by_cached_key(|actor| shuffled(seed, &self.path[..depth.min(self.path.len())], *actor)),
+            None => {
+                let last = depth.checked_sub(1).and_then(|last| self.path.get(last).copied());
+                choices.sort_by_key(|actor| (Some(*actor) != last, *actor));
+            }
+        }
+        choices
+    }
+
+    /// Whose turn it is; `None` if those who stand are not those who stood here before.
+    fn choose(&mut self, choices: Vec<Actor>, depth: usize, pruned: &mut bool) -> Option<Actor> {
+        if *pruned {
+            return choices.first().copied();
+        }
+        if let Some(node) = self.nodes.get(depth) {
+            return (node.choices == choices).then(|| node.choices[node.at]);
+        }
+        let sleeping = match depth.checked_sub(1).and_then(|above| self.nodes.get(above)) {
+            Some(above) if self.plan.reduce => {
+                above.taken[above.at].map(|step| above.sleeping_after(step)).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices };
+        // On the way to where an earlier search has ended, what comes before in the order has been explored.
+        match self.path.get(depth) {
+            Some(actor) => node.at = node.choices.iter().position(|choice| choice == actor)?,
+            None => node.skip_sleeping(),
+        }
+        let Some(actor) = node.choices.get(node.at).copied() else {
+            *pruned = true;
+            return node.choices.first().copied();
+        };
+        if depth == self.path.len() {
+            self.path.push(actor);
+        }
+        self.nodes.push(node);
+        Some(actor)
+    }
+
+    /// On to the next branch that is not explored.
+    fn advance(&mut self) {
+        while let Some(node) = self.nodes.last_mut() {
+            node.at += 1;
+            if self.plan.reduce {
+                node.skip_sleeping();
+            }
+            self.path.truncate(self.nodes.len() - 1);
+            if let Some(actor) = self.nodes.last().and_then(|node| node.choices.get(node.at)) {
+                self.path.push(*actor);
+                self.progress.explored = self.explored();
+                return;
+            }
+            self.nodes.pop();
+        }
+        self.finished = true;
+        self.progress.explored = 1.0;
+    }
+
+    /// How much of the tree lies before the branch at hand.
+    #[allow(clippy::cast_precision_loss, reason = "a handful of choices")]
+    fn explored(&self) -> f64 {
+        let (mut explored, mut width) = (0.0, 1.0);
+        for node in &self.nodes {
+            let awake = node.choices.iter().filter(|actor| !node.is_asleep(**actor)).count();
+            let before = node.choices[..node.at].iter().filter(|actor| !node.is_asleep(**actor)).count();
+            width /= awake.max(1) as f64;
+            explored += width * before as f64;
+        }
+        explored
+    }
+}
+
+/// A number by which choices are put in an order that the seed decides.
+fn shuffled(seed: u64, path: &[Actor], actor: Actor) -> u64 {
+    use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+    let mut hasher = rustc_hash::FxBuildHasher.build_hasher();
+    (seed, path, actor).hash(&mut hasher);
+    fastrand::Rng::with_seed(hasher.finish()).u64(..)
+}
