@@ -105,11 +105,7 @@ pub struct State {
 impl State {
     /// These rows, and no booking.
     #[must_use]
-    pub fn of(
-        users: BTreeMap<i64, Account>,
-        events: BTreeMap<i64, Event>,
-        counters: BTreeMap<i64, Counter>,
-    ) -> Self {
+    pub fn of(users: BTreeMap<i64, Account>, events: BTreeMap<i64, Event>, counters: BTreeMap<i64, Counter>) -> Self {
         Self { users, events, counters, ..Self::default() }
     }
 

@@ -114,9 +114,14 @@ impl Engine {
 
     /// Waits until every operation has ended, then closes the pool. No new one must be started.
     pub async fn drain(&self) {
+        self.ended().await;
+        self.database.pool().close();
+    }
+
+    /// Waits until every operation has ended.
+    pub async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.database.pool().close();
     }
 
     /// Takes an operation to its end, with its retries, whether or not somebody still waits for it. With a `key`, a change is

@@ -125,9 +125,8 @@ impl<'a> Controller<'a> {
 
     /// Who stands at the gate.
     pub fn standing(&self) -> impl Iterator<Item = Actor> + '_ {
-        let stands = |(actor, player): (&Actor, &Player)| {
-            matches!(player.status, Status::Stands { .. }).then_some(*actor)
-        };
+        let stands =
+            |(actor, player): (&Actor, &Player)| matches!(player.status, Status::Stands { .. }).then_some(*actor);
         self.players.iter().filter_map(stands)
     }
 
@@ -289,7 +288,8 @@ impl<'a> Controller<'a> {
         loop {
             let still = |actor: &Actor| {
                 holders.get(actor).is_some_and(|holders| {
-                    !holders.is_empty() && holders.iter().all(|holder| !moving.contains(holder) && self.can_hold(*holder))
+                    !holders.is_empty()
+                        && holders.iter().all(|holder| !moving.contains(holder) && self.can_hold(*holder))
                 })
             };
             let settled: Vec<Actor> = moving.iter().filter(|actor| still(actor)).copied().collect();
@@ -384,6 +384,7 @@ impl<'a> Controller<'a> {
                     (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
                 }
             }
+            Event::Gone if self.heard.contains_key(&actor) => player.status = Status::Ended,
             Event::HungUp(heard) => {
                 self.heard.insert(actor, heard);
             }

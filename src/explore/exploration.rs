@@ -25,27 +25,17 @@ pub async fn explore(
     plan: Plan,
     go_on: GoOn<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let begun = Instant::now();
-    let mut search = Search::new(plan);
-    let mut sum = Sum::default();
-    let mut last = None;
-    while go_on(search.progress())
-        && let Some(found) = search.next(play).await?
-    {
-        match found {
-            Found::Interleaving(judged) => {
-                last = Some(judged.transcript.schedule.clone());
-                sum.add(*judged);
-            }
-            Found::Undecided(schedule, why) => sum.undecided.push(format!("{schedule}: {why}")),
-        }
-    }
-    let progress = search.progress();
-    Ok(sum.told(subject, progress, search.finished(), last, begun.elapsed().as_secs_f64()))
+    let mut tally = Tally::new();
+    tally.explore(play, plan, go_on).await?;
+    Ok(tally.told(subject))
 }
 
-#[derive(Default)]
-struct Sum {
+/// What several searches have found so far.
+#[derive(Debug)]
+pub struct Tally {
+    begun: Instant,
+    searched: Vec<(Progress, bool)>,
+    last: Option<Schedule>,
     outcomes: HashMap<Vec<String>, DistinctOutcome>,
     waited: u64,
     deadlocks: u64,
@@ -61,7 +51,46 @@ fn readability(judged: &Judged) -> (usize, usize, &Schedule) {
     (judged.transcript.entries.len(), schedule.switches(), schedule)
 }
 
-impl Sum {
+impl Tally {
+    /// Nothing yet.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "it begins now")]
+    pub fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            searched: Vec::new(),
+            last: None,
+            outcomes: HashMap::new(),
+            waited: 0,
+            deadlocks: 0,
+            conflicts: 0,
+            violations: 0,
+            undecided: Vec::new(),
+            witness: None,
+        }
+    }
+
+    /// Runs every interleaving of one more play.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn explore(&mut self, play: &mut dyn Play, plan: Plan, go_on: GoOn<'_>) -> Result<(), ExploreError> {
+        let mut search = Search::new(plan);
+        while go_on(search.progress())
+            && let Some(found) = search.next(play).await?
+        {
+            match found {
+                Found::Interleaving(judged) => {
+                    self.last = Some(judged.transcript.schedule.clone());
+                    self.add(*judged);
+                }
+                Found::Undecided(schedule, why) => self.undecided.push(format!("{schedule}: {why}")),
+            }
+        }
+        self.searched.push((search.progress(), search.finished()));
+        Ok(())
+    }
+
     fn add(&mut self, judged: Judged) {
         let transcript = &judged.transcript;
         self.waited += u64::from(transcript.waited());
@@ -85,17 +114,16 @@ impl Sum {
         }
     }
 
-    fn told(
-        mut self,
-        subject: Subject,
-        progress: Progress,
-        complete: bool,
-        last: Option<Schedule>,
-        elapsed_s: f64,
-    ) -> Exploration {
+    /// What all of it shows.
+    #[must_use]
+    pub fn told(mut self, subject: Subject) -> Exploration {
+        let complete = self.searched.iter().all(|(_, finished)| *finished);
+        let sum = |of: fn(&Progress) -> u64| self.searched.iter().map(|(progress, _)| of(progress)).sum::<u64>();
+        let (interleavings, pruned) = (sum(|progress| progress.interleavings), sum(|progress| progress.pruned));
+        let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
         let verdict = if self.witness.is_some() {
             Verdict::Broken
-        } else if !self.undecided.is_empty() || progress.interleavings == 0 {
+        } else if !self.undecided.is_empty() || interleavings == 0 {
             Verdict::Undecided
         } else if complete {
             Verdict::Proved
@@ -111,11 +139,11 @@ impl Sum {
         outcomes.sort_by(|one, other| (Reverse(one.count), &one.lines).cmp(&(Reverse(other.count), &other.lines)));
         Exploration {
             subject,
-            interleavings: progress.interleavings,
-            estimate: progress.estimate(),
+            interleavings,
+            estimate,
             complete,
-            pruned: progress.pruned,
-            last: last.filter(|_| !complete),
+            pruned,
+            last: self.last.filter(|_| !complete),
             waited: self.waited,
             deadlocks: self.deadlocks,
             conflicts: self.conflicts,
@@ -128,7 +156,7 @@ impl Sum {
                 explanation: judged.explanation,
                 transcript: judged.transcript,
             }),
-            elapsed_s,
+            elapsed_s: self.begun.elapsed().as_secs_f64(),
         }
     }
 }

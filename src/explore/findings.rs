@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::Display;
+use strum::{Display, EnumIter};
 
 use super::schedule::Schedule;
 use super::transcript::Transcript;
@@ -55,6 +55,8 @@ pub struct Subject {
     pub isolation: Option<String>,
     /// What was taken away from the SQL for the sake of the experiment.
     pub without: Option<String>,
+    /// What happens to the first client, after each of its statements in turn.
+    pub crash: Option<CrashKind>,
     /// What is claimed for it.
     pub claim: ClaimFound,
 }
@@ -69,6 +71,18 @@ pub enum Servers {
     /// Each on a server of its own, as replicas on one database.
     #[strum(serialize = "a server each")]
     Each,
+}
+
+/// What happens to a client half-way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
+#[serde(rename_all = "kebab-case")]
+pub enum CrashKind {
+    /// Its database connection is cut: the answer of the statement is not heard.
+    #[strum(serialize = "connection cut")]
+    Cut,
+    /// It hangs up; its operation goes on without it.
+    #[strum(serialize = "client gone")]
+    HangUp,
 }
 
 /// What the interleavings of one subject showed.

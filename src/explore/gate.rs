@@ -4,8 +4,10 @@
 //! channel, so that the controller hears it in the order in which it happened. When the controller is gone, the
 //! gate stands open, and whoever waits at it runs to its end.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgDatabaseError, PgRow};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::schedule::Actor;
@@ -65,8 +67,10 @@ pub struct Gate {
     actor: Actor,
     events: Events,
     go: mpsc::Receiver<()>,
-    /// Steps after which its connection is cut; 0 once it was, or never is.
+    /// Statements after which its connection is cut; 0 once it was, or never is.
     cut_after: u32,
+    /// Statements after which its client hangs up, and who tells it.
+    hang_up: Option<(u32, Arc<Notify>)>,
 }
 
 impl Gate {
@@ -74,7 +78,7 @@ impl Gate {
     #[must_use]
     pub fn new(actor: Actor, server: u8, session: Uuid, events: Events) -> Self {
         let (go, gone) = mpsc::channel(1);
-        let gate = Self { actor, events, go: gone, cut_after: 0 };
+        let gate = Self { actor, events, go: gone, cut_after: 0, hang_up: None };
         gate.tell(Event::Arrives { go, server, session });
         gate
     }
@@ -86,9 +90,19 @@ impl Gate {
         self
     }
 
+    /// The same, with its client told to hang up when it stands before the next step after so many statements, from 1.
+    #[must_use]
+    pub fn hang_up_after(mut self, statements: u32, client: Arc<Notify>) -> Self {
+        self.hang_up = Some((statements, client));
+        self
+    }
+
     /// Waits before a step until it is let go.
     pub async fn step(&mut self, name: &str, sql: &str, values: &[String]) {
         self.tell(Event::Stands { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
+        if let Some((_, client)) = self.hang_up.take_if(|(statements, _)| *statements == 0) {
+            client.notify_one();
+        }
         // None: the controller is gone, and the gate open.
         self.go.recv().await;
     }
@@ -121,10 +135,9 @@ impl Gate {
 fn failed(error: &sqlx::Error) -> StepOutcome {
     let answer = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     match answer {
-        Some(answer) => StepOutcome::Error {
-            sqlstate: Some(answer.code().to_owned()),
-            message: answer.message().to_owned(),
-        },
+        Some(answer) => {
+            StepOutcome::Error { sqlstate: Some(answer.code().to_owned()), message: answer.message().to_owned() }
+        }
         None => StepOutcome::Error { sqlstate: None, message: error.to_string() },
     }
 }
@@ -137,6 +150,9 @@ impl Probe for Gate {
     }
 
     fn completed(&mut self, completed: &Completed<'_>) {
+        if let Some((statements, _)) = &mut self.hang_up {
+            *statements = statements.saturating_sub(1);
+        }
         self.returned(completed.outcome, shown::returns_rows(completed.statement.sql));
     }
 

@@ -11,9 +11,13 @@
 //! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
 //! - [`search`]: all interleavings, [`independence`]: and which of them are equivalent
 //! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
+//! - [`crash`]: connections cut and clients gone, after each statement in turn
 //! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
+//! - [`company`]: several subjects at once
 
+pub mod company;
 pub mod controller;
+pub mod crash;
 pub mod exploration;
 pub mod findings;
 pub mod gate;
@@ -32,7 +36,6 @@ pub mod transcript;
 pub mod world;
 
 use crate::database::DatabaseError;
-use schedule::Actor;
 
 /// Why nothing can be explored.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +46,12 @@ pub enum ExploreError {
     /// The database did not answer, or not as it should.
     #[error("the database failed during the exploration: {0}")]
     Database(#[from] sqlx::Error),
+    /// No runtime could be started for a worker.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] std::io::Error),
     /// Two explorers would change each other's rows.
     #[error("somebody else explores on this database; wait for that to end, or use another database")]
     Busy,
-    /// A connection that was cut is still there.
-    #[error("the server has not noticed for a long time that the connection of {0} was cut")]
-    Lingers(Actor),
     /// Clients that were left to themselves do not end.
     #[error("an interleaving that was left does not end")]
     NeverEnds,

@@ -101,26 +101,13 @@ impl Monitor {
             holders.sort_unstable();
             holders.dedup();
             if let Some(stranger) = blockers.iter().find(|pid| !actors.contains_key(pid)) {
-                reading.strangers.push((*actor, format!("the session with pid {stranger}, which is not the explorer's")));
+                reading
+                    .strangers
+                    .push((*actor, format!("the session with pid {stranger}, which is not the explorer's")));
             }
             reading.waits.insert(*actor, Wait { holders, on: on.clone().unwrap_or_default() });
         }
         Ok(reading)
-    }
-
-    /// Waits until only `expected` of these actors' sessions are left on the server: one whose connection was cut holds its locks until the server notices.
-    ///
-    /// # Errors
-    /// [`ExploreError::Database`]; [`ExploreError::Lingers`].
-    pub async fn gone(&mut self, actor: Actor) -> Result<(), ExploreError> {
-        let wanted = self.names.of(actor);
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < ANSWER_MAX {
-            if self.backends().await?.iter().all(|(name, ..)| *name != wanted) {
-                return Ok(());
-            }
-        }
-        Err(ExploreError::Lingers(actor))
     }
 
     async fn backends(&mut self) -> Result<Vec<BackendRow>, ExploreError> {

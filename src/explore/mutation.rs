@@ -32,7 +32,8 @@ impl Amend {
             let sql: &'static str = Box::leak(statement.sql.replace(text, by).into_boxed_str());
             (statement.sql, Box::leak(Box::new(Statement { sql, ..*statement })))
         };
-        let having = strategy.card().statements.iter().filter(|statement| !text.is_empty() && statement.sql.contains(text));
+        let having =
+            strategy.card().statements.iter().filter(|statement| !text.is_empty() && statement.sql.contains(text));
         let statements: BTreeMap<_, _> = having.map(amended).collect();
         if statements.is_empty() {
             return Err(NotThere { text: text.to_owned() });

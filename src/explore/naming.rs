@@ -12,7 +12,9 @@ use crate::domain::Row;
 use crate::domain::state::{Change, Done, State};
 use crate::domain::{Booking, Transfer};
 use crate::error::Refusal;
-use crate::lab::history::{self, ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen as SeenRow, Title};
+use crate::lab::history::{
+    self, ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen as SeenRow, Title,
+};
 use crate::lab::referee;
 
 /// The name of an outcome that no serial order explains and that has no better name.
@@ -76,11 +78,8 @@ fn request(change: &Change) -> Option<Request> {
 /// Judges what was seen.
 #[must_use]
 pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judged {
-    let (anomalies, explanation) = if explains(before, calls, after) {
-        (Vec::new(), String::new())
-    } else {
-        named(before, calls, after)
-    };
+    let (anomalies, explanation) =
+        if explains(before, calls, after) { (Vec::new(), String::new()) } else { named(before, calls, after) };
     let parts = (calls.iter().enumerate()).map(|(client, call)| Part {
         actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
         title: asked(&call.change),
@@ -192,14 +191,20 @@ fn states(state: &State) -> history::State {
 
 /// The rows, a line each.
 fn rows(state: &State) -> Vec<String> {
-    let users = state.users.iter().map(|(id, user)| format!("users/{id}: balance {} (version {})", user.balance, user.version));
+    let users =
+        state.users.iter().map(|(id, user)| format!("users/{id}: balance {} (version {})", user.balance, user.version));
     let events = state.events.iter().map(|(id, event)| {
         format!("events/{id}: booked {} of {} (version {})", event.booked, event.capacity, event.version)
     });
-    let counters =
-        state.counters.iter().map(|(id, counter)| format!("counters/{id}: value {} (version {})", counter.value, counter.version));
-    let mut bookings: Vec<String> =
-        state.bookings().values().map(|Booking { event, user }| format!("booking of events/{event} for user {user}")).collect();
+    let counters = state
+        .counters
+        .iter()
+        .map(|(id, counter)| format!("counters/{id}: value {} (version {})", counter.value, counter.version));
+    let mut bookings: Vec<String> = state
+        .bookings()
+        .values()
+        .map(|Booking { event, user }| format!("booking of events/{event} for user {user}"))
+        .collect();
     bookings.sort_unstable();
     users.chain(events).chain(counters).chain(bookings).collect()
 }

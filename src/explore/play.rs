@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ExploreError;
 use super::controller::{Controller, Seen, Unsettled};
+use super::crash::{self, Crash};
+use super::findings::{CrashKind, Servers};
 use super::gate::{Event, Events, Gate};
 use super::mutation::Amend;
 use super::naming;
-use super::oracle::{Answer, Call};
+use super::oracle::{self, Answer, Call};
 use super::scenario::Scenario;
 use super::schedule::Actor;
 use super::search::{Judged, Play};
-use super::findings::Servers;
 use super::world::{LIMITS, World};
 use crate::database::Database;
 use crate::domain::state::{Change, Done, State};
@@ -47,6 +48,8 @@ pub struct Piece {
     pub isolation: Option<Isolation>,
     /// What is changed in the SQL.
     pub amend: Option<Arc<Amend>>,
+    /// What happens to the first client.
+    pub crash: Option<Crash>,
 }
 
 /// A piece on a world.
@@ -55,6 +58,8 @@ pub struct ApproachPlay<'w> {
     piece: Piece,
     rows: State,
     clients: JoinSet<(u8, Answer)>,
+    /// The key under which the first client asks, if it may have to ask again.
+    key: Option<Uuid>,
 }
 
 impl<'w> ApproachPlay<'w> {
@@ -62,7 +67,7 @@ impl<'w> ApproachPlay<'w> {
     #[must_use]
     pub fn new(world: &'w mut World, piece: Piece) -> Self {
         let rows = piece.scenario.rows(piece.clients);
-        Self { world, piece, rows, clients: JoinSet::new() }
+        Self { world, piece, rows, clients: JoinSet::new(), key: None }
     }
 
     /// The servers on which the clients are, with a connection for each.
@@ -74,9 +79,11 @@ impl<'w> ApproachPlay<'w> {
         (0..count)
             .map(|server| {
                 let writer = Actor::Writer(server);
-                let (pool, events, amend) = (self.world.pool_of(writer)?, events.clone(), self.piece.amend.clone());
+                let (pool, events, amend) =
+                    (self.world.pool_of(writer, self.piece.isolation)?, events.clone(), self.piece.amend.clone());
+                let cut = self.cut_after(writer);
                 let probes = move || {
-                    let gate = Gate::new(writer, server, Uuid::nil(), events.clone());
+                    let gate = Gate::new(writer, server, Uuid::nil(), events.clone()).cut_after(cut);
                     probes(amend.as_deref(), gate)
                 };
                 let observed = Observed { pool, probes: Box::new(probes) };
@@ -92,15 +99,68 @@ impl<'w> ApproachPlay<'w> {
             Servers::Each => client,
         };
         let session = Uuid::new_v4();
-        let gate = Gate::new(actor, server, session, events.clone());
+        let mut gate = Gate::new(actor, server, session, events.clone()).cut_after(self.cut_after(actor));
+        let hang_up = Arc::new(Notify::new());
+        if let Some(Crash { kind: CrashKind::HangUp, after }) = self.piece.crash.filter(|_| client == 0) {
+            gate = gate.hang_up_after(after, Arc::clone(&hang_up));
+        }
         let probes = probes(self.piece.amend.as_deref(), gate);
         let (engine, change) = (Engine::new(database, LIMITS), self.piece.scenario.wish(client));
-        let (strategy, events) = (self.piece.strategy, events.clone());
+        let (strategy, events, key) = (self.piece.strategy, events.clone(), self.key.filter(|_| client == 0));
         self.clients.spawn(async move {
-            let answer = ask(&engine, session, strategy, change, probes, None).await;
-            let _ = events.send((actor, Event::Heard(naming::heard(&change, &answer))));
-            (client, answer)
+            let asked = ask(&engine, session, strategy, change, probes, key);
+            tokio::select! {
+                biased;
+                answer = asked => {
+                    let _ = events.send((actor, Event::Heard(naming::heard(&change, &answer))));
+                    (client, answer)
+                }
+                // What was asked for goes on without it.
+                () = hang_up.notified() => {
+                    let answer = Answer::Unknown("hung up".to_owned());
+                    let _ = events.send((actor, Event::HungUp(naming::heard(&change, &answer))));
+                    engine.ended().await;
+                    (client, answer)
+                }
+            }
         });
+    }
+
+    /// After how many statements an actor's connection is cut; 0 for never. Where clients share batches, the writer has the connection.
+    fn cut_after(&self, actor: Actor) -> u32 {
+        let victim = if self.piece.strategy.card().batches { Actor::Writer(0) } else { Actor::Client(0) };
+        match self.piece.crash {
+            Some(Crash { kind: CrashKind::Cut, after }) if actor == victim => after,
+            _ => 0,
+        }
+    }
+
+    /// What must be true after a crash: no lock is left, and whoever asks again under the same key learns what became of it.
+    async fn aftermath(&mut self, calls: &mut [Call], judged: &mut Judged) -> Result<(), ExploreError> {
+        if self.world.holds_locks().await? {
+            judged.object(crash::LOCK_LEFT, "everybody has ended, and a session still holds a lock");
+            return Ok(());
+        }
+        let Some(key) = self.key else { return Ok(()) };
+        let pool = self.world.pool_of(Actor::Client(0), self.piece.isolation)?;
+        let database = self.world.database().another_server(&LIMITS, self.piece.isolation, None).with_pool(pool);
+        let (engine, call) = (Engine::new(database, LIMITS), &mut calls[0]);
+        let answer = ask(&engine, Uuid::new_v4(), self.piece.strategy, call.change, Vec::new(), Some(key)).await;
+        let (change, heard) = (call.change, naming::heard(&call.change, &answer));
+        if let Some(part) = judged.transcript.parts.first_mut() {
+            part.heard = part.heard.take().map(|first| format!("{first}; asked again: {heard}"));
+        }
+        // By now it has certainly been made once, or is refused: the doubt is over, and what was refused then may be done now.
+        let settled = matches!(answer, Answer::Done(_) | Answer::Refused(_));
+        (call.answer, call.ended) = (answer, usize::MAX);
+        let after = self.world.rows().await?;
+        if !settled || !oracle::explains(&self.rows, calls, &after) {
+            judged.object(
+                crash::NOT_ONCE,
+                &format!("asked again under its key, `{}` was {heard}", naming::asked(&change)),
+            );
+        }
+        Ok(())
     }
 
     /// Waits until those of the play before have ended, however it was left.
@@ -173,10 +233,12 @@ impl Play for ApproachPlay<'_> {
     async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
         self.clear().await?;
         self.world.set(&self.rows).await?;
+        let keyed = self.piece.crash.is_some() && self.piece.strategy.card().crash_atomic;
+        self.key = keyed.then(Uuid::new_v4);
         let (events, heard) = mpsc::unbounded_channel();
         let servers = self.servers(&events)?;
         for client in 0..self.piece.clients {
-            let pool = self.world.pool_of(Actor::Client(client))?;
+            let pool = self.world.pool_of(Actor::Client(client), self.piece.isolation)?;
             let server = servers.get(usize::from(client)).unwrap_or(&servers[0]);
             self.spawn(client, server.clone().with_pool(pool), &events);
         }
@@ -189,7 +251,7 @@ impl Play for ApproachPlay<'_> {
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
         let mut answers = self.clear().await?;
         let after = self.world.rows().await?;
-        let calls = (0..self.piece.clients)
+        let mut calls = (0..self.piece.clients)
             .map(|client| {
                 let lost = || Answer::Unknown("its task ended without an answer".to_owned());
                 let (began, ended) = seen.lifetime(Actor::Client(client));
@@ -197,7 +259,11 @@ impl Play for ApproachPlay<'_> {
                 Call { change: self.piece.scenario.wish(client), answer, began, ended }
             })
             .collect::<Vec<_>>();
-        Ok(naming::judged(&self.rows, &calls, &after, seen))
+        let mut judged = naming::judged(&self.rows, &calls, &after, seen);
+        if self.piece.crash.is_some() && judged.anomalies.is_empty() {
+            self.aftermath(&mut calls, &mut judged).await?;
+        }
+        Ok(judged)
     }
 
     fn clients(&self) -> u8 {

@@ -7,7 +7,6 @@ use super::mutation::Amend;
 use super::play::Piece;
 use super::scenario::Scenario;
 use crate::lab::history::ClaimFound;
-use crate::session::statement::Isolation;
 use crate::strategy::{Approach, Claim};
 
 /// The pieces for an approach in a scenario; none if it does not offer it. Where an approach keeps something in its process, the clients are
@@ -28,6 +27,7 @@ pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece>
         servers: *servers,
         isolation: None,
         amend: None,
+        crash: None,
     };
     servers.iter().map(piece).collect()
 }
@@ -44,15 +44,16 @@ pub fn subject(approach: Approach, piece: &Piece) -> Subject {
         approach: approach.name().to_owned(),
         clients: u32::from(piece.clients),
         servers: in_process.then_some(piece.servers),
-        isolation: piece.isolation.map(told),
+        isolation: piece.isolation.map(|isolation| isolation.sql().to_owned()),
         without: piece.amend.as_ref().map(|amend: &Arc<Amend>| amend.told().to_owned()),
-        // Nothing is promised of what is no longer the approach.
-        claim: if unchanged { claim.into() } else { ClaimFound::Unsupported },
+        crash: piece.crash.map(|crash| crash.kind),
+        // Nothing is promised of what is no longer the approach, or in the midst of a crash that it does not claim to survive.
+        claim: if unchanged && (piece.crash.is_none() || card.crash_atomic) {
+            claim.into()
+        } else {
+            ClaimFound::Unsupported
+        },
     }
-}
-
-fn told(isolation: Isolation) -> String {
-    isolation.to_string().replace('-', " ")
 }
 
 impl From<Claim> for ClaimFound {

@@ -51,7 +51,9 @@ impl Scenario {
         let event = |capacity| [(1, Event { capacity, booked: 0, version: 1 })].into();
         let clients = i64::from(clients);
         match self {
-            Self::LastMoney | Self::DepositAndWithdrawal => State::of(users(1..=1, 10), BTreeMap::new(), BTreeMap::new()),
+            Self::LastMoney | Self::DepositAndWithdrawal => {
+                State::of(users(1..=1, 10), BTreeMap::new(), BTreeMap::new())
+            }
             Self::MoneyForAll => State::of(users(1..=1, 10 * clients), BTreeMap::new(), BTreeMap::new()),
             Self::OppositeTransfers | Self::TransferAndWithdrawal => {
                 State::of(users(1..=2, 10), BTreeMap::new(), BTreeMap::new())
@@ -104,7 +106,9 @@ mod tests {
             for clients in 2..=4 {
                 let all = usize::from(clients);
                 let expected = match scenario {
-                    Scenario::LastMoney | Scenario::TransferAndWithdrawal | Scenario::LastSeat | Scenario::SameUser => 1,
+                    Scenario::LastMoney | Scenario::TransferAndWithdrawal | Scenario::LastSeat | Scenario::SameUser => {
+                        1
+                    }
                     Scenario::MoneyForAll
                     | Scenario::DepositAndWithdrawal
                     | Scenario::OppositeTransfers

@@ -60,6 +60,16 @@ pub struct Judged {
     pub explanation: String,
 }
 
+impl Judged {
+    /// Adds something that is wrong.
+    pub fn object(&mut self, anomaly: &str, explanation: &str) {
+        self.anomalies.push(anomaly.to_owned());
+        if self.explanation.is_empty() {
+            explanation.clone_into(&mut self.explanation);
+        }
+    }
+}
+
 /// How to search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -209,10 +219,9 @@ impl Search {
                     None
                 }
                 Run::Undecided(schedule, why) => Some(Found::Undecided(schedule, why.to_string())),
-                Run::Strayed => Some(Found::Undecided(
-                    schedule,
-                    format!("{REPLAYS_MAX} replays of it went another way each time"),
-                )),
+                Run::Strayed => {
+                    Some(Found::Undecided(schedule, format!("{REPLAYS_MAX} replays of it went another way each time")))
+                }
             };
             self.advance();
             if found.is_some() {
@@ -256,7 +265,9 @@ impl Search {
             return Vec::new();
         }
         let clients = 0..play.clients();
-        clients.clone().flat_map(|one| (one + 1..clients.end).map(move |other| (one, other)))
+        clients
+            .clone()
+            .flat_map(|one| (one + 1..clients.end).map(move |other| (one, other)))
             .filter(|(one, other)| play.identical(*one, *other))
             .collect()
     }
@@ -273,7 +284,9 @@ impl Search {
         };
         let mut choices: Vec<Actor> = controller.standing().filter(|actor| may_begin(*actor)).collect();
         match self.plan.seed {
-            Some(seed) => choices.sort_by_cached_key(|actor| shuffled(seed, &self.path[..depth.min(self.path.len())], *actor)),
+            Some(seed) => {
+                choices.sort_by_cached_key(|actor| shuffled(seed, &self.path[..depth.min(self.path.len())], *actor))
+            }
             None => {
                 let last = depth.checked_sub(1).and_then(|last| self.path.get(last).copied());
                 choices.sort_by_key(|actor| (Some(*actor) != last, *actor));

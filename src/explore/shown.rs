@@ -41,7 +41,10 @@ pub fn value(row: &PgRow, at: usize) -> Option<String> {
 pub fn returns_rows(sql: &str) -> bool {
     let sql = sql.trim_start();
     let begins = |word: &str| sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    begins("select") || begins("values") || begins("table") || sql.to_ascii_lowercase().contains("returning")
+    begins("select")
+        || begins("values")
+        || begins("table")
+        || sql.to_ascii_lowercase().contains("returning")
         || begins("with") && !sql.to_ascii_lowercase().contains("update ")
 }
 

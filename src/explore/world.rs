@@ -4,9 +4,9 @@
 //! for them, so that a deadlock costs a millisecond and no second. Only a superuser may do that; without the right, deadlocks
 //! are found after the default, and the victim is whoever waited first.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -16,11 +16,12 @@ use super::ExploreError;
 use super::monitor::{Monitor, Names};
 use super::schedule::Actor;
 use crate::config::{Limits, RetryPolicy};
-use crate::database::Database;
 use crate::database::pool::Pool;
 use crate::database::seed::Seed;
+use crate::database::{Database, DatabaseError};
 use crate::domain::state::State;
 use crate::domain::{Account, Booking, Counter, Event};
+use crate::session::statement::Isolation;
 
 /// The schema that holds everything of the explorer's.
 pub const SCHEMA: &str = "concurrency_lab_explore";
@@ -30,6 +31,9 @@ const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// Attempts of one operation: with two clients a third one is never needed, as each lost race means that the other got on.
 const ATTEMPTS_MAX: u32 = 8;
+
+/// How long the server may take to notice that a connection was cut, before what it holds counts as left behind.
+const LINGER_MAX: Duration = Duration::from_secs(10);
 
 /// Longer than anybody looks at one interleaving.
 const EVER: Duration = Duration::from_hours(24);
@@ -75,7 +79,7 @@ pub struct World {
     monitor: Monitor,
     names: Names,
     session_options: PgConnectOptions,
-    pools: BTreeMap<Actor, Pool>,
+    pools: HashMap<(Actor, Option<Isolation>), Pool>,
     deadlock_timeout: Option<Duration>,
     version: String,
 }
@@ -107,7 +111,7 @@ impl World {
         };
         let version = sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut admin).await?;
         let monitor = Monitor::connect(&plain, names.clone()).await?;
-        Ok(Self { database, admin, monitor, names, session_options, pools: BTreeMap::new(), deadlock_timeout, version })
+        Ok(Self { database, admin, monitor, names, session_options, pools: HashMap::new(), deadlock_timeout, version })
     }
 
     /// The server's version.
@@ -139,16 +143,21 @@ impl World {
         self.session_options.clone().application_name(&self.names.of(actor))
     }
 
-    /// The one connection of an actor, kept from play to play.
+    /// The one connection of an actor, kept from play to play. What runs outside a transaction of its own gets the level
+    /// `isolation`, if there is one.
     ///
     /// # Errors
     /// [`ExploreError::Prepare`].
-    pub fn pool_of(&mut self, actor: Actor) -> Result<Pool, ExploreError> {
-        if let Some(pool) = self.pools.get(&actor) {
+    pub fn pool_of(&mut self, actor: Actor, isolation: Option<Isolation>) -> Result<Pool, ExploreError> {
+        if let Some(pool) = self.pools.get(&(actor, isolation)) {
             return Ok(pool.clone());
         }
-        let pool = Pool::new(self.options_of(actor), &LIMITS).map_err(crate::database::DatabaseError::from)?;
-        self.pools.insert(actor, pool.clone());
+        let mut options = self.options_of(actor);
+        if let Some(isolation) = isolation {
+            options = options.options([("default_transaction_isolation", isolation.sql())]);
+        }
+        let pool = Pool::new(options, &LIMITS).map_err(DatabaseError::from)?;
+        self.pools.insert((actor, isolation), pool.clone());
         Ok(pool)
     }
 
@@ -195,11 +204,22 @@ impl World {
         Ok(rows)
     }
 
-    /// How many locks the actors' sessions hold that could keep anybody waiting.
+    /// Whether the actors' sessions, now that all have ended, hold a lock that could keep anybody waiting. A session whose
+    /// connection was cut is given time to be noticed.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
-    pub async fn locks(&mut self) -> Result<i64, ExploreError> {
+    pub async fn holds_locks(&mut self) -> Result<bool, ExploreError> {
+        let begun = Instant::now();
+        while self.locks().await? > 0 {
+            if begun.elapsed() > LINGER_MAX {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn locks(&mut self) -> Result<i64, ExploreError> {
         let count = "select count(*) from pg_locks join pg_stat_activity using (pid) \
                      where starts_with(application_name, $1) and locktype <> 'virtualxid'";
         Ok(sqlx::query_scalar(count).bind(self.names.prefix()).fetch_one(&mut self.admin).await?)

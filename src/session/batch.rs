@@ -204,7 +204,9 @@ impl Session {
 /// The session of a queue's next writer.
 fn writer(database: &Database) -> Session {
     let database = database.clone();
-    let Some(observed) = &database.batches().observed else { return Session::new(Uuid::new_v4(), database, Vec::new()) };
+    let Some(observed) = &database.batches().observed else {
+        return Session::new(Uuid::new_v4(), database, Vec::new());
+    };
     let (pool, probes) = (observed.pool.clone(), (observed.probes)());
     let mut session = Session::new(Uuid::new_v4(), database.with_pool(pool), Vec::new());
     session.probes.extend(probes);

@@ -78,6 +78,16 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// PostgreSQL's name for it.
+    #[must_use]
+    pub const fn sql(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        }
+    }
+
     /// The statement that begins a transaction at this level.
     #[must_use]
     pub const fn begin(self) -> &'static Statement {

@@ -26,11 +26,24 @@ async fn matrix() {
                 let found = explore(&mut play, subject, plan, &mut |_| true).await.unwrap();
                 println!(
                     "{:22} {:24} {:?} n={} pruned={} outcomes={} viol={} wait={} dead={} conf={} {} {:?} {:.2}s {:?}",
-                    approach.name(), scenario.to_string(), found.subject.servers, found.interleavings, found.pruned, found.outcomes.len(),
-                    found.violations, found.waited, found.deadlocks, found.conflicts, found.verdict,
-                    found.witness.as_ref().map(|w| (w.anomalies.clone(), w.transcript.schedule.to_string())), found.elapsed_s, found.undecided
+                    approach.name(),
+                    scenario.to_string(),
+                    found.subject.servers,
+                    found.interleavings,
+                    found.pruned,
+                    found.outcomes.len(),
+                    found.violations,
+                    found.waited,
+                    found.deadlocks,
+                    found.conflicts,
+                    found.verdict,
+                    found.witness.as_ref().map(|w| (w.anomalies.clone(), w.transcript.schedule.to_string())),
+                    found.elapsed_s,
+                    found.undecided
                 );
-                if found.contradicts_claim() { println!("    CONTRADICTS CLAIM {:?}", found.witness); }
+                if found.contradicts_claim() {
+                    println!("    CONTRADICTS CLAIM {:?}", found.witness);
+                }
             }
         }
     }

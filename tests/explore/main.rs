@@ -1,5 +1,5 @@
 //! The explorer on a real PostgreSQL.
 
+mod approaches;
 #[path = "../common/mod.rs"]
 mod common;
-mod approaches;
