@@ -2,10 +2,12 @@
 //!
 //! Load shows that a race happened; only enumeration shows that it cannot.
 //!
+//! - [`file`]: transactions that somebody else has thought of
 //! - [`schedule`]: who is let go, step by step
 //! - [`transcript`]: what happened then
 //! - [`findings`]: what all interleavings together prove
 
+pub mod file;
 pub mod findings;
 pub mod schedule;
 pub mod transcript;
