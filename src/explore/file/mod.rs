@@ -6,8 +6,10 @@
 //! - [`reading`], [`sessions`]: from TOML, with errors that name the field
 //! - [`template`]: statements that use what was read before
 //! - [`expect`]: what its author says will be found
+//! - [`player`]: a session, statement by statement
 
 pub mod expect;
+pub mod player;
 mod reading;
 mod sessions;
 pub mod template;
