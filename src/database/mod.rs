@@ -332,8 +332,17 @@ impl Database {
     }
 }
 
+/// The SQL that makes a schema that is known as ours.
+#[must_use]
+pub fn making(schema: &str) -> String {
+    format!("create schema {schema}; comment on schema {schema} is '{MARK}'")
+}
+
 /// Creates our schema, or makes sure that it is ours. The advisory lock lets two servers start at once.
-async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result<(), DatabaseError> {
+///
+/// # Errors
+/// [`DatabaseError::TooOld`], [`DatabaseError::ForeignSchema`]; [`DatabaseError::Prepare`].
+pub async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result<(), DatabaseError> {
     let (number, version): (i32, String) =
         sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
             .fetch_one(&mut *connection)
@@ -352,8 +361,7 @@ async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result<(),
         Some(comment) if comment.as_deref() == Some(MARK) => {}
         Some(_) => return Err(DatabaseError::ForeignSchema(schema.to_owned())),
         None => {
-            let create = format!("create schema {schema}; comment on schema {schema} is '{MARK}'");
-            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create))).await?;
+            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(making(schema)))).await?;
         }
     }
     Ok(transaction.commit().await?)

@@ -150,6 +150,7 @@ impl Tally {
             outcomes,
             violations: self.violations,
             undecided: self.undecided,
+            missed: Vec::new(),
             verdict,
             witness: self.witness.map(|judged| Witness {
                 anomalies: judged.anomalies,

@@ -45,7 +45,7 @@ pub struct Versions {
 pub struct Subject {
     /// The scenario's name, or the title of an explore file.
     pub scenario: String,
-    /// The approach's name; empty for an explore file.
+    /// The approach's name. Of an explore file, which of its variants this is; empty if it has one only.
     pub approach: String,
     /// How many clients.
     pub clients: u32,
@@ -113,6 +113,8 @@ pub struct Exploration {
     pub violations: u64,
     /// What could not be decided, in plain words.
     pub undecided: Vec<String>,
+    /// What an explore file expects and that is not so, in plain words.
+    pub missed: Vec<String>,
     /// What it proves.
     pub verdict: Verdict,
     /// The shortest violating interleaving.
@@ -164,9 +166,13 @@ pub enum Verdict {
 }
 
 impl Exploration {
-    /// Whether it contradicts what is claimed: a safe approach that breaks, or a broken one whose every interleaving holds.
+    /// Whether it contradicts what is claimed: a safe approach that breaks, a broken one whose every interleaving holds, an explore
+    /// file whose expectations are not met.
     #[must_use]
     pub fn contradicts_claim(&self) -> bool {
+        if !self.missed.is_empty() {
+            return true;
+        }
         let claimed_safe = match self.subject.claim {
             ClaimFound::Safe => true,
             ClaimFound::SafeOnOneServer => self.subject.servers == Some(Servers::One),

@@ -121,9 +121,14 @@ impl Gate {
         let cut = self.cut_after == 1;
         self.cut_after = self.cut_after.saturating_sub(1);
         if cut {
-            self.tell(Event::Returned(StepOutcome::Cut));
+            self.was_cut();
         }
         cut
+    }
+
+    /// Tells that the connection was cut, and the answer of the last step not heard.
+    pub fn was_cut(&self) {
+        self.tell(Event::Returned(StepOutcome::Cut));
     }
 
     /// Nobody hears it when the controller is gone.

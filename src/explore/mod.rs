@@ -13,12 +13,14 @@
 //! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
 //! - [`crash`]: connections cut and clients gone, after each statement in turn
 //! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
+//! - [`file`](mod@file): transactions that somebody else has thought of
 //! - [`company`]: several subjects at once
 
 pub mod company;
 pub mod controller;
 pub mod crash;
 pub mod exploration;
+pub mod file;
 pub mod findings;
 pub mod gate;
 pub mod independence;
@@ -49,6 +51,9 @@ pub enum ExploreError {
     /// No runtime could be started for a worker.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] std::io::Error),
+    /// An explore file is of no use.
+    #[error("{0}")]
+    Script(String),
     /// Two explorers would change each other's rows.
     #[error("somebody else explores on this database; wait for that to end, or use another database")]
     Busy,

@@ -74,6 +74,8 @@ pub const LIMITS: Limits = {
 #[derive(Debug)]
 pub struct World {
     database: Database,
+    /// As it was given.
+    given: PgConnectOptions,
     /// For setting back and looking.
     admin: PgConnection,
     monitor: Monitor,
@@ -111,7 +113,7 @@ impl World {
         };
         let version = sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut admin).await?;
         let monitor = Monitor::connect(&plain, names.clone()).await?;
-        Ok(Self { database, admin, monitor, names, session_options, pools: HashMap::new(), deadlock_timeout, version })
+        Ok(Self { database, given: options.clone(), admin, monitor, names, session_options, pools: HashMap::new(), deadlock_timeout, version })
     }
 
     /// The server's version.
@@ -137,10 +139,20 @@ impl World {
         &mut self.monitor
     }
 
-    /// How an actor's connection is opened.
-    #[must_use]
-    pub fn options_of(&self, actor: Actor) -> PgConnectOptions {
+    /// How an actor's connection is opened, with the settings of a server's connections.
+    fn options_of(&self, actor: Actor) -> PgConnectOptions {
         self.session_options.clone().application_name(&self.names.of(actor))
+    }
+
+    /// How an actor's connection is opened for somebody else's statements: with the settings that PostgreSQL has by itself.
+    #[must_use]
+    pub fn plain_options_of(&self, actor: Actor, schema: &str) -> PgConnectOptions {
+        let options = self.given.clone().application_name(&self.names.of(actor)).options([("search_path", schema)]);
+        match self.deadlock_timeout {
+            Some(timeout) => options.options([("deadlock_timeout", timeout.as_millis().to_string())]),
+            None => options,
+        }
+        .disable_statement_logging()
     }
 
     /// The one connection of an actor, kept from play to play. What runs outside a transaction of its own gets the level

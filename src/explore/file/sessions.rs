@@ -1,0 +1,135 @@
+//! A session as a file has it.
+
+use serde::Deserialize;
+use toml::Value;
+
+use super::reading::{expected, kind, letter, named, written};
+use super::template::Template;
+use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, SessionScript, Statement};
+
+/// Attempts of a session that retries, if the file does not say: a victim of one other session needs two.
+const ATTEMPTS: u32 = 5;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionTable {
+    name: Option<String>,
+    statements: Vec<Value>,
+    #[serde(default)]
+    on_error: Reaction,
+    attempts: Option<u32>,
+    cut_after: Option<Value>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reaction {
+    #[default]
+    Stop,
+    Retry,
+    Continue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
+    sql: String,
+}
+
+/// The places at which a connection is cut, one an exploration.
+pub type Cuts = Vec<Option<usize>>;
+
+impl SessionTable {
+    /// The session, which nobody cuts yet, and where it is to be cut.
+    pub fn read(self, index: usize) -> Result<(SessionScript, Cuts), String> {
+        let place = format!("session {}", letter(index));
+        if !(1..=STATEMENTS_MAX).contains(&self.statements.len()) {
+            let field = format!("{place}: statements");
+            return Err(expected(&field, &format!("1 to {STATEMENTS_MAX}"), self.statements.len()));
+        }
+        let on_error = self.on_error(&place)?;
+        let cuts = self.cuts(&place)?;
+        let name = self.name.unwrap_or_else(|| place.clone());
+        named(&format!("{place}: name"), &name)?;
+        let statements = statements(&place, self.statements)?;
+        Ok((SessionScript { name, statements, on_error, cut_after: None }, cuts))
+    }
+
+    fn cuts(&self, place: &str) -> Result<Cuts, String> {
+        let last = self.statements.len();
+        let Some(value) = &self.cut_after else { return Ok(vec![None]) };
+        let number = value.as_integer().and_then(|number| usize::try_from(number).ok());
+        match (number, value.as_str()) {
+            (Some(number), _) if (1..=last).contains(&number) => Ok(vec![Some(number)]),
+            (_, Some("each")) => Ok((1..=last).map(Some).collect()),
+            _ => Err(expected(&format!("{place}: cut_after"), &format!("1 to {last}, or \"each\""), kind(value))),
+        }
+    }
+
+    fn on_error(&self, place: &str) -> Result<OnError, String> {
+        let field = format!("{place}: attempts");
+        match (self.on_error, self.attempts) {
+            (Reaction::Stop, None) => Ok(OnError::Stop),
+            (Reaction::Continue, None) => Ok(OnError::Continue),
+            (Reaction::Retry, attempts) => {
+                let attempts = attempts.unwrap_or(ATTEMPTS);
+                let allowed = (1..=ATTEMPTS_MAX).contains(&attempts);
+                let out_of_bounds = || expected(&field, &format!("1 to {ATTEMPTS_MAX}"), attempts);
+                allowed.then_some(OnError::Retry { attempts }).ok_or_else(out_of_bounds)
+            }
+            (_, Some(attempts)) => Err(expected(&field, "on_error = \"retry\" beside it", attempts)),
+        }
+    }
+}
+
+fn statements(place: &str, values: Vec<Value>) -> Result<Vec<Statement>, String> {
+    let read = |(number, value)| statement(&format!("{place}, statement {number}"), value);
+    let read: Vec<(Option<String>, String)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
+    let mut names: Vec<String> = read.iter().filter_map(|(name, _)| name.clone()).collect();
+    if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+        return Err(expected(&format!("{place}, statements"), "each name once", format_args!("{:?} twice", names[at])));
+    }
+    let statement = |(name, sql): (Option<String>, String)| {
+        let name = name.unwrap_or_else(|| {
+            let name = name_of(&sql, &names);
+            names.push(name.clone());
+            name
+        });
+        Statement { name, sql: Template::parse(&sql) }
+    };
+    Ok(read.into_iter().map(statement).collect())
+}
+
+fn statement(field: &str, value: Value) -> Result<(Option<String>, String), String> {
+    let (name, sql) = match value {
+        Value::String(sql) => (None, sql),
+        Value::Table(_) => {
+            let Named { name, sql } = value.try_into().map_err(|error| format!("{field}: {}", error.message()))?;
+            (Some(name), sql)
+        }
+        other => return Err(expected(field, "SQL, or { name = \"…\", sql = \"…\" }", kind(&other))),
+    };
+    if let Some(name) = &name {
+        named(&format!("{field}: name"), name)?;
+        // A number already stands for a statement: the one at its place.
+        if name.parse::<usize>().is_ok() {
+            return Err(expected(&format!("{field}: name"), "no number", name));
+        }
+    }
+    written(field, &sql)?;
+    Ok((name, sql))
+}
+
+/// A name that is not taken, for a statement that was given none: its first word, such as `update` or `update 2`.
+fn name_of(sql: &str, taken: &[String]) -> String {
+    let word = sql.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty());
+    let word = word.unwrap_or("statement").to_ascii_lowercase();
+    let mut name = word.clone();
+    let mut number = 1;
+    while taken.contains(&name) {
+        number += 1;
+        name = format!("{word} {number}");
+    }
+    name
+}

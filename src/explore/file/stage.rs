@@ -1,0 +1,352 @@
+//! A variant of a file on the stage: its sessions played by [`super::player`], each behind a gate on a connection of its own, in a
+//! schema that is set back before each interleaving.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::expect::{Expected, StatementOf};
+use super::player::{self, Ended, Turnstile, Unplayable};
+use super::{NOT_SERIALIZABLE, Script, Variant};
+use crate::database::{claim_schema, making};
+use crate::explore::ExploreError;
+use crate::explore::controller::{Controller, Seen, Unsettled};
+use crate::explore::exploration::{GoOn, Tally};
+use crate::explore::findings::{Exploration, Subject};
+use crate::explore::gate::{Event, Gate};
+use crate::explore::schedule::Actor;
+use crate::explore::search::{Judged, Plan, Play};
+use crate::explore::shown;
+use crate::explore::transcript::{Part, Transcript};
+use crate::explore::world::World;
+use crate::lab::history::ClaimFound;
+
+/// The schema of a file's own tables, first in the `search_path` of its sessions.
+pub const SCHEMA: &str = "concurrency_lab_explore_file";
+
+/// How long setting back may wait for what a session that was cut still holds.
+const SET_BACK_MAX: &str = "10s";
+
+/// How long sessions that are left to themselves may take to end.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// What a report says of a variant.
+#[must_use]
+pub fn subject(script: &Script, variant: &Variant) -> Subject {
+    Subject {
+        scenario: script.title.clone(),
+        approach: variant.to_string(),
+        clients: u32::try_from(variant.sessions.len()).unwrap_or(u32::MAX),
+        servers: None,
+        isolation: None,
+        without: None,
+        crash: None,
+        claim: match variant.expect.verdict {
+            Expected::Holds => ClaimFound::Safe,
+            Expected::Broken => ClaimFound::Broken,
+        },
+    }
+}
+
+/// Explores a variant of a file, and compares what it finds with what its author expects.
+///
+/// # Errors
+/// [`ExploreError`]; [`ExploreError::Script`] when its statements cannot be played.
+pub async fn explore(
+    world: &mut World,
+    script: &Script,
+    variant: &Variant,
+    plan: Plan,
+    go_on: GoOn<'_>,
+) -> Result<Exploration, ExploreError> {
+    let partial = plan.limit.is_some() || plan.after.is_some() || plan.reduce;
+    let mut stage = Stage::open(world, script, variant).await?;
+    let mut tally = Tally::new();
+    let explored = match stage.find_serial_ends().await {
+        Ok(()) => tally.explore(&mut stage, plan, go_on).await,
+        Err(error) => Err(error),
+    };
+    let waited = std::mem::take(&mut stage.waited);
+    stage.close().await?;
+    explored?;
+    let mut exploration = tally.told(subject(script, variant));
+    // Of a part, the whole cannot be expected.
+    if !partial && exploration.complete {
+        exploration.missed = variant.expect.misses(&exploration, &waited);
+    }
+    Ok(exploration)
+}
+
+/// A variant on the stage.
+pub struct Stage<'w> {
+    world: &'w mut World,
+    script: &'w Script,
+    variant: &'w Variant,
+    /// For setting back and looking.
+    admin: PgConnection,
+    /// Connections that sessions have left, kept from play to play.
+    idle: BTreeMap<Actor, PgConnection>,
+    sessions: JoinSet<(Actor, Result<Ended, Unplayable>)>,
+    /// The ends that serial orders have, where they matter.
+    serial: Option<BTreeSet<Vec<String>>>,
+    waited: BTreeSet<StatementOf>,
+}
+
+impl<'w> Stage<'w> {
+    /// Sets up.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn open(world: &'w mut World, script: &'w Script, variant: &'w Variant) -> Result<Self, ExploreError> {
+        let options = world.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
+        let mut admin = options.options([("lock_timeout", SET_BACK_MAX)]).connect().await?;
+        claim_schema(&mut admin, SCHEMA).await?;
+        let mut stage = Self {
+            world,
+            script,
+            variant,
+            admin,
+            idle: BTreeMap::new(),
+            sessions: JoinSet::new(),
+            serial: None,
+            waited: BTreeSet::new(),
+        };
+        stage.set_up().await?;
+        Ok(stage)
+    }
+
+    /// Drops what was set up.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn close(mut self) -> Result<(), ExploreError> {
+        self.clear().await?;
+        for (_, connection) in std::mem::take(&mut self.idle) {
+            connection.close().await?;
+        }
+        self.run(&format!("drop schema {SCHEMA} cascade")).await?;
+        Ok(self.admin.close().await?)
+    }
+
+    async fn set_up(&mut self) -> Result<(), ExploreError> {
+        let script = self.script;
+        self.run(&format!("drop schema {SCHEMA} cascade; {}", making(SCHEMA))).await?;
+        self.run(&script.setup).await.map_err(|error| ExploreError::Script(format!("setup: {error}")))
+    }
+
+    async fn set_back(&mut self) -> Result<(), ExploreError> {
+        let script = self.script;
+        match &script.reset {
+            Some(reset) => self.run(reset).await.map_err(|error| ExploreError::Script(format!("reset: {error}"))),
+            None => self.set_up().await,
+        }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), ExploreError> {
+        self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
+        Ok(())
+    }
+
+    /// A connection for a session, as new.
+    async fn connection(&mut self, actor: Actor) -> Result<PgConnection, ExploreError> {
+        let Some(mut connection) = self.idle.remove(&actor) else {
+            let options: PgConnectOptions = self.world.plain_options_of(actor, SCHEMA);
+            return Ok(options.connect().await?);
+        };
+        // Whatever it still held, a transaction or a lock of its session, is given up.
+        connection.execute(sqlx::raw_sql("rollback")).await?;
+        connection.execute(sqlx::raw_sql("discard all")).await?;
+        Ok(connection)
+    }
+
+    /// Waits until the sessions of the play before have ended, however it was left.
+    async fn clear(&mut self) -> Result<(), ExploreError> {
+        let mut ended = Vec::new();
+        let all = tokio::time::timeout(END_MAX, async {
+            while let Some(session) = self.sessions.join_next().await {
+                ended.extend(session.ok());
+            }
+        });
+        if all.await.is_err() {
+            self.sessions.shutdown().await;
+            return Err(ExploreError::NeverEnds);
+        }
+        for (actor, ended) in ended {
+            let ended = ended.map_err(|error| ExploreError::Script(format!("session {actor}: {error}")))?;
+            self.idle.extend(ended.connection.map(|connection| (actor, connection)));
+        }
+        Ok(())
+    }
+
+    /// The ends of all serial orders: each session whole, one after the other.
+    async fn find_serial_ends(&mut self) -> Result<(), ExploreError> {
+        if !self.script.serial {
+            return Ok(());
+        }
+        let mut ends = BTreeSet::new();
+        for order in orders(self.clients()) {
+            let (mut controller, gathered) = self.begin().await?;
+            let mut played = gathered;
+            for client in order {
+                let actor = Actor::Client(client);
+                while played.is_ok() && controller.next_step(actor).is_some() {
+                    played = controller.step(actor).await?;
+                }
+            }
+            let seen = controller.end();
+            if let Err(why) = played {
+                return Err(ExploreError::Script(format!("a serial order cannot be played: {why}")));
+            }
+            ends.insert(self.judge(seen).await?.outcome);
+        }
+        self.serial = Some(ends);
+        self.waited.clear();
+        Ok(())
+    }
+
+    /// The names of the invariants that do not hold.
+    async fn broken_invariants(&mut self) -> Result<Vec<String>, ExploreError> {
+        let mut broken = Vec::new();
+        for invariant in &self.script.invariants {
+            let query = sqlx::query_scalar(AssertSqlSafe(invariant.query.clone()));
+            let holds: Result<Option<bool>, sqlx::Error> = query.fetch_one(&mut self.admin).await;
+            let holds = holds.map_err(|error| ExploreError::Script(format!("invariant {:?}: {error}", invariant.name)))?;
+            if holds != Some(true) {
+                broken.push(invariant.name.clone());
+            }
+        }
+        Ok(broken)
+    }
+
+    async fn final_rows(&mut self) -> Result<Vec<String>, ExploreError> {
+        let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
+        let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
+        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {error}")))?;
+        Ok(rows.iter().map(|row| shown::columns(row).join(", ")).collect())
+    }
+}
+
+#[async_trait]
+impl Play for Stage<'_> {
+    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+        self.clear().await?;
+        let mut connections = Vec::new();
+        for client in 0..self.clients() {
+            connections.push(self.connection(Actor::Client(client)).await?);
+        }
+        self.set_back().await?;
+        let (events, heard) = mpsc::unbounded_channel();
+        for (client, (connection, script)) in (0..).zip(connections.into_iter().zip(&self.variant.sessions)) {
+            let actor = Actor::Client(client);
+            let (script, events) = (script.clone(), events.clone());
+            let mut gate = Gate::new(actor, client, Uuid::new_v4(), events.clone());
+            self.sessions.spawn(async move {
+                let ended = player::play(&script, connection, &mut gate).await;
+                let heard = match &ended {
+                    Ok(ended) => ended.heard.clone(),
+                    Err(error) => error.to_string(),
+                };
+                let _ = events.send((actor, Event::Heard(heard)));
+                (actor, ended)
+            });
+        }
+        let clients = self.clients();
+        let deadlock_timeout = self.world.deadlock_timeout();
+        let mut controller = Controller::new(self.world.monitor(), heard, deadlock_timeout);
+        let gathered = controller.gather(clients).await?;
+        Ok((controller, gathered))
+    }
+
+    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
+        self.clear().await?;
+        let waited = seen.entries.iter().filter(|entry| entry.wait.is_some());
+        self.waited.extend(waited.map(|entry| (entry.actor, entry.name.clone())));
+        let after = self.final_rows().await?;
+        let mut anomalies = self.broken_invariants().await?;
+        let parts: Vec<Part> = (0..)
+            .zip(&self.variant.sessions)
+            .map(|(client, script)| {
+                let actor = Actor::Client(client);
+                Part { actor, title: script.name.clone(), heard: seen.heard.get(&actor).cloned() }
+            })
+            .collect();
+        let mut transcript =
+            Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
+        shown::without_ids(&mut transcript);
+        let answers = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
+        let outcome: Vec<String> = answers.chain(transcript.after.iter().cloned()).collect();
+        let mut explanation = match anomalies.first() {
+            Some(name) => format!("in the end, an invariant does not hold: {name}"),
+            None => String::new(),
+        };
+        if self.serial.as_ref().is_some_and(|ends| !ends.contains(&outcome)) {
+            anomalies.push(NOT_SERIALIZABLE.to_owned());
+            if explanation.is_empty() {
+                "no order of the sessions, one after the other, ends like this".clone_into(&mut explanation);
+            }
+        }
+        Ok(Judged { transcript, outcome, anomalies, explanation })
+    }
+
+    fn clients(&self) -> u8 {
+        u8::try_from(self.variant.sessions.len()).unwrap_or(u8::MAX)
+    }
+
+    fn identical(&self, one: u8, other: u8) -> bool {
+        let sessions = &self.variant.sessions;
+        let same = |session: &super::SessionScript| {
+            (session.statements.clone(), session.on_error, session.cut_after)
+        };
+        sessions.get(usize::from(one)).map(same) == sessions.get(usize::from(other)).map(same)
+    }
+}
+
+#[async_trait]
+impl Turnstile for Gate {
+    async fn step(&mut self, name: &str, sql: &str) {
+        Self::step(self, name, sql, &[]).await;
+    }
+
+    fn returned(&mut self, outcome: Result<&[PgRow], &sqlx::Error>, rows: bool) {
+        Self::returned(self, outcome, rows);
+    }
+
+    fn cut(&mut self) {
+        self.was_cut();
+    }
+}
+
+/// All orders of so many sessions.
+fn orders(sessions: u8) -> Vec<Vec<u8>> {
+    (0..sessions).fold(vec![Vec::new()], |orders, session| {
+        let with = |order: Vec<u8>| {
+            (0..=order.len()).map(move |at| {
+                let mut longer = order.clone();
+                longer.insert(at, session);
+                longer
+            })
+        };
+        orders.into_iter().flat_map(with).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_orders_as_there_are_permutations() {
+        for (sessions, expected) in [(1, 1), (2, 2), (3, 6), (4, 24)] {
+            let orders = orders(sessions);
+            let distinct: BTreeSet<&Vec<u8>> = orders.iter().collect();
+            assert_eq!((orders.len(), distinct.len()), (expected, expected));
+            assert!(orders.iter().all(|order| order.iter().collect::<BTreeSet<_>>().len() == usize::from(sessions)));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! SQL with places that what a session has read before is filled into.
+
+use std::collections::BTreeMap;
+
+/// SQL with places: `{identifier}` and nothing else, so array and JSON literals stand for themselves. `{{identifier}` is the text
+/// `{identifier}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Place(String),
+}
+
+/// A value as SQL writes it: nothing in it can end it early.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal(String);
+
+/// A place that nothing can be filled into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{{{name}}}: no statement of this session before it returned this column in its only row (known: {known}); write \
+     {{{{{name}}} for the braces themselves"
+)]
+pub struct MissingVariable {
+    name: String,
+    known: String,
+}
+
+/// What a session has read, by column.
+pub type Variables = BTreeMap<String, Literal>;
+
+impl Template {
+    /// Reads the places; all text is a template.
+    #[must_use]
+    pub fn parse(sql: &str) -> Self {
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        let mut rest = sql;
+        while let Some((before, behind)) = rest.split_once('{') {
+            text.push_str(before);
+            if let Some(name) = identifier_in_braces(behind) {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                pieces.push(Piece::Place(name.to_owned()));
+                rest = &behind[name.len() + 1..];
+            } else if let Some(name) = behind.strip_prefix('{').and_then(identifier_in_braces) {
+                text.extend(["{", name, "}"]);
+                rest = &behind[name.len() + 2..];
+            } else {
+                text.push('{');
+                rest = behind;
+            }
+        }
+        text.push_str(rest);
+        pieces.push(Piece::Text(text));
+        Self(pieces)
+    }
+
+    /// The SQL with each place filled in.
+    ///
+    /// # Errors
+    /// A place for which there is no value.
+    pub fn fill(&self, variables: &Variables) -> Result<String, MissingVariable> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => Ok(text.clone()),
+            Piece::Place(name) => {
+                variables.get(name).map(|Literal(sql)| sql.clone()).ok_or_else(|| missing(name, variables))
+            }
+        };
+        self.0.iter().map(piece).collect()
+    }
+
+    /// The names of its places.
+    pub fn places(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Place(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
+    /// The template in which this text stands at all places of this name.
+    #[must_use]
+    pub fn with(&self, name: &str, text: &str) -> Self {
+        let piece = |piece: &Piece| match piece {
+            Piece::Place(place) if place == name => Piece::Text(text.to_owned()),
+            other => other.clone(),
+        };
+        Self(self.0.iter().map(piece).collect())
+    }
+}
+
+fn identifier_in_braces(behind: &str) -> Option<&str> {
+    let (name, _) = behind.split_once('}')?;
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    (begins && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')).then_some(name)
+}
+
+fn missing(name: &str, variables: &Variables) -> MissingVariable {
+    let known = if variables.is_empty() {
+        "none".to_owned()
+    } else {
+        variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    MissingVariable { name: name.to_owned(), known }
+}
+
+impl Literal {
+    /// The value of a column in PostgreSQL's text format; `None` is null.
+    #[must_use]
+    pub fn new(type_name: &str, value: Option<&str>) -> Self {
+        let Some(value) = value else { return Self("null".to_owned()) };
+        match type_name {
+            "BOOL" => Self(if value == "t" { "true" } else { "false" }.to_owned()),
+            // NaN and the infinities are written as text, in SQL too.
+            "INT2" | "INT4" | "INT8" | "NUMERIC" | "FLOAT4" | "FLOAT8"
+                if value.ends_with(|last: char| last.is_ascii_digit()) =>
+            {
+                Self::number(value)
+            }
+            _ => Self::text(value),
+        }
+    }
+
+    /// In parentheses if it is negative: two minus signs would begin a comment.
+    fn number(value: &str) -> Self {
+        Self(if value.starts_with('-') { format!("({value})") } else { value.to_owned() })
+    }
+
+    /// Quoted as by `quote_literal`: right whatever `standard_conforming_strings` is.
+    fn text(value: &str) -> Self {
+        let quoted = value.replace('\'', "''");
+        Self(if value.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn variables() -> Variables {
+        [("n", Literal::new("INT8", Some("5"))), ("minus", Literal::new("NUMERIC", Some("-0.5")))]
+            .into_iter()
+            .chain([("name", Literal::new("TEXT", Some("O'Hara"))), ("nothing", Literal::new("INT4", None))])
+            .map(|(name, literal)| (name.to_owned(), literal))
+            .collect()
+    }
+
+    #[test]
+    fn only_identifiers_in_braces_are_places() {
+        for (sql, expected) in [
+            ("select {n}", "select 5"),
+            ("7-{minus}", "7-(-0.5)"),
+            ("({name}, {nothing}){n}", "('O''Hara', null)5"),
+            ("'{1,2}' '{\"n\":1}' {} { n } {n", "'{1,2}' '{\"n\":1}' {} { n } {n"),
+            ("'{{1,2},{3,4}}'", "'{{1,2},{3,4}}'"),
+            ("'{{n},{{minus}'", "'{n},{minus}'"),
+            ("'{{{n}'", "'{{n}'"),
+            ("{é}{7n}", "{é}{7n}"),
+            ("", ""),
+        ] {
+            assert_eq!(Template::parse(sql).fill(&variables()).unwrap(), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_place_without_a_value_is_named() {
+        let error = Template::parse("select {balance}").fill(&variables()).unwrap_err().to_string();
+        assert!(error.starts_with("{balance}: no statement"), "{error}");
+        assert!(
+            error.contains("(known: minus, n, name, nothing)")
+                && error.ends_with("{{balance} for the braces themselves")
+        );
+    }
+
+    #[test]
+    fn a_place_can_be_taken_before_the_values_are_known() {
+        let template = Template::parse("begin isolation level {isolation} -- {n}").with("isolation", "serializable");
+        assert_eq!(template.places().collect::<Vec<_>>(), ["n"]);
+        assert_eq!(template.fill(&variables()).unwrap(), "begin isolation level serializable -- 5");
+    }
+
+    #[test]
+    fn a_value_is_written_as_its_type_wants_it() {
+        for (type_name, value, expected) in [
+            ("INT8", Some("-9223372036854775808"), "(-9223372036854775808)"),
+            ("FLOAT8", Some("1e-07"), "1e-07"),
+            ("FLOAT8", Some("-Infinity"), "'-Infinity'"),
+            ("NUMERIC", Some("NaN"), "'NaN'"),
+            ("BOOL", Some("t"), "true"),
+            ("TEXT", Some("5"), "'5'"),
+            ("TEXT", Some(r"\' or 1=1"), r" E'\\'' or 1=1'"),
+            ("XID", Some("731"), "'731'"),
+            ("TEXT", None, "null"),
+        ] {
+            assert_eq!(Literal::new(type_name, value), Literal(expected.to_owned()));
+        }
+    }
+
+    /// Reads one SQL literal from the beginning of the text, as PostgreSQL's scanner does.
+    fn scan(sql: &str) -> Option<(String, &str)> {
+        let escapes = sql.starts_with(" E'");
+        let mut value = String::new();
+        let mut rest = sql.strip_prefix(if escapes { " E'" } else { "'" })?.chars();
+        loop {
+            match rest.next()? {
+                '\\' if escapes => value.push(rest.next()?),
+                '\'' if rest.as_str().starts_with('\'') => value.extend(rest.next()),
+                '\'' => return Some((value, rest.as_str())),
+                other => value.push(other),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_ends_its_literal_early(text in r"[a'\\{}$;E\n-]{0,12}|\PC{0,12}", behind in "[a'\\\\]{0,3}") {
+            let variables = Variables::from([("text".to_owned(), Literal::new("TEXT", Some(&text)))]);
+            let filled = Template::parse("{text},").fill(&variables).unwrap() + &behind;
+            let (value, rest) = scan(&filled).unwrap();
+            prop_assert_eq!(value, text);
+            prop_assert_eq!(rest, format!(",{behind}"));
+        }
+
+        #[test]
+        fn text_without_places_stays_as_it_is(sql in "[^{]*([{][0-9 ,\"}][^{]*){0,4}") {
+            prop_assert_eq!(Template::parse(&sql).fill(&Variables::new()), Ok(sql));
+        }
+    }
+}
