@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod explore;
 mod logging;
 mod options;
 mod output;
@@ -32,6 +33,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Race the approaches over HTTP and judge them by what they answered.
     Run(Box<run::RunArgs>),
+    /// Run every interleaving of a few clients' statements, and prove or break each approach.
+    Explore(Box<explore::ExploreArgs>),
     /// Say what changed from one run to another.
     Compare(compare::CompareArgs),
     /// Judge a history again: a run's, or one that somebody else wrote.
@@ -44,6 +47,7 @@ enum Command {
 enum Lasting {
     Serve(Box<serve::ServeArgs>),
     Run(Box<run::RunArgs>),
+    Explore(Box<explore::ExploreArgs>),
 }
 
 /// Why a command ended without doing what it was asked to. The variants are the exit codes.
@@ -122,6 +126,7 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
         Command::Compare(arguments) => return compare::compare(&arguments),
         Command::Serve(arguments) => Lasting::Serve(arguments),
         Command::Run(arguments) => Lasting::Run(arguments),
+        Command::Explore(arguments) => Lasting::Explore(arguments),
     };
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,6 +136,7 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
     let result = match command {
         Lasting::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
         Lasting::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
+        Lasting::Explore(arguments) => runtime.block_on(explore::explore(*arguments)),
     };
     // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
     runtime.shutdown_background();

@@ -2,6 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// How often this process was told to stop, by SIGTERM or SIGINT: counted from the start, so that none is missed that comes
 /// while nobody waits for it.
@@ -33,4 +34,14 @@ impl Interrupts {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Ends the run at the first signal, and the program at the second.
+pub async fn stop_on_signals(stop: CancellationToken) {
+    let interrupts = Interrupts::listen();
+    interrupts.clone().reach(1).await;
+    eprintln!("\nconcurrency-lab: ending with what there is; once more ends at once");
+    stop.cancel();
+    interrupts.reach(2).await;
+    std::process::exit(130);
 }

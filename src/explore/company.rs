@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::ExploreError;
 use super::crash;
 use super::exploration::explore;
+use super::file::{Script, Variant, stage};
 use super::findings::{Exploration, Subject};
 use super::play::{ApproachPlay, Piece};
 use super::search::{Plan, Progress};
@@ -24,9 +25,18 @@ pub struct Job {
     /// What it is called.
     pub subject: Subject,
     /// What is played.
-    pub piece: Piece,
+    pub what: What,
     /// How to search.
     pub plan: Plan,
+}
+
+/// What is played.
+#[derive(Clone)]
+pub enum What {
+    /// An approach.
+    Approach(Piece),
+    /// A variant of an explore file.
+    File(Arc<Script>, Variant),
 }
 
 /// Hears how it goes, from the workers' threads.
@@ -127,15 +137,20 @@ impl Shared {
     }
 
     async fn explore(&self, world: &mut World, number: usize, job: Job) -> Result<Exploration, ExploreError> {
-        let Job { subject, piece, plan } = job;
+        let Job { subject, what, plan } = job;
         let shown = subject.clone();
         let mut go_on = |progress: Progress| {
             self.observer.progress(number, &shown, progress);
             !self.stop.is_cancelled()
         };
-        match subject.crash {
-            Some(kind) => crash::explore(world, &piece, kind, subject, &plan, &mut go_on).await,
-            None => explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await,
+        match (what, subject.crash) {
+            (What::Approach(piece), Some(kind)) => {
+                crash::explore(world, &piece, kind, subject, &plan, &mut go_on).await
+            }
+            (What::Approach(piece), None) => {
+                explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await
+            }
+            (What::File(script, variant), _) => stage::explore(world, &script, &variant, plan, &mut go_on).await,
         }
     }
 }

@@ -54,6 +54,9 @@ pub enum ExploreError {
     /// An explore file is of no use.
     #[error("{0}")]
     Script(String),
+    /// A schedule cannot be followed.
+    #[error("the schedule cannot be followed: {0}")]
+    Schedule(String),
     /// Two explorers would change each other's rows.
     #[error("somebody else explores on this database; wait for that to end, or use another database")]
     Busy,

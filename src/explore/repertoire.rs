@@ -9,6 +9,17 @@ use super::scenario::Scenario;
 use crate::lab::history::ClaimFound;
 use crate::strategy::{Approach, Claim};
 
+/// The approaches that read, decide in the application, and write: what their isolation level does for them is the question.
+pub const READ_DECIDE_WRITE: [Approach; 7] = [
+    Approach::Naive,
+    Approach::ReadCommitted,
+    Approach::Pessimistic,
+    Approach::OptimisticVersion,
+    Approach::AdvisoryLock,
+    Approach::RepeatableRead,
+    Approach::Serializable,
+];
+
 /// The pieces for an approach in a scenario; none if it does not offer it. Where an approach keeps something in its process, the clients are
 /// put on one server and on one each.
 #[must_use]

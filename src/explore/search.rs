@@ -359,6 +359,31 @@ impl Search {
     }
 }
 
+/// Runs one schedule, and lets those who then still stand at the gate go on, one after the other.
+///
+/// # Errors
+/// [`ExploreError`]; [`ExploreError::Schedule`] when somebody is to go on who cannot, or the play does not come to an end.
+pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, ExploreError> {
+    let (mut controller, mut played) = play.begin().await?;
+    let mut asked = schedule.0.iter();
+    for step in 1.. {
+        if let Err(why) = played {
+            return Err(ExploreError::Schedule(format!("after {} steps: {why}", step - 1)));
+        }
+        let standing: Vec<Actor> = controller.standing().collect();
+        let next = asked.next().or(standing.first());
+        let Some(actor) = next.filter(|_| step <= STEPS_MAX) else { break };
+        if !standing.contains(actor) {
+            let standing: Vec<String> = standing.iter().map(ToString::to_string).collect();
+            let can = if standing.is_empty() { "nobody".to_owned() } else { standing.join(" or ") };
+            return Err(ExploreError::Schedule(format!("step {step}: {actor} cannot go on; {can} can")));
+        }
+        played = controller.step(*actor).await?;
+    }
+    let seen = controller.end();
+    play.judge(seen).await
+}
+
 /// A number by which choices are put in an order that the seed decides.
 fn shuffled(seed: u64, path: &[Actor], actor: Actor) -> u64 {
     use std::hash::{BuildHasher as _, Hash as _, Hasher as _};

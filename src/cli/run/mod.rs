@@ -61,7 +61,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     let began = (Instant::now(), SystemTime::now());
     let mut raced = Raced { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
     let stop = CancellationToken::new();
-    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
+    let _listening = AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone())));
 
     let rows_given = matches.is_some_and(|matches| {
         matches.value_source("row_sessions").is_some_and(|source| source != ValueSource::DefaultValue)
@@ -286,16 +286,6 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
         server.arg("--postgres-bin").arg(bin);
     }
     Ok(server)
-}
-
-/// Ends the run at the first signal, and the program at the second.
-async fn stop_on_signals(stop: CancellationToken) {
-    let interrupts = super::signals::Interrupts::listen();
-    interrupts.clone().reach(1).await;
-    eprintln!("\nconcurrency-lab: ending with what there is; once more ends at once");
-    stop.cancel();
-    interrupts.reach(2).await;
-    std::process::exit(130);
 }
 
 /// A folder of this run's own: the time it started, and the process, in case two start in one second.

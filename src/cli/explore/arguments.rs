@@ -1,0 +1,246 @@
+//! The options of `explore`, and what they ask for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser as _};
+use strum::{IntoEnumIterator as _, VariantNames as _};
+
+use crate::cli::CliError;
+use crate::cli::options::{DatabaseArgs, approach};
+use crate::explore::company::{Job, What};
+use crate::explore::file::{Script, stage};
+use crate::explore::findings::{CrashKind, Servers};
+use crate::explore::mutation::Amend;
+use crate::explore::crash::Crash;
+use crate::explore::play::Piece;
+use crate::explore::repertoire::{READ_DECIDE_WRITE, pieces, subject};
+use crate::explore::report::Format;
+use crate::explore::scenario::Scenario;
+use crate::explore::schedule::Schedule;
+use crate::explore::search::Plan;
+use crate::session::statement::Isolation;
+use crate::strategy::Approach;
+
+/// Options of `explore`.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
+pub struct ExploreArgs {
+    /// What to explore: scenarios (last-money, money-for-all, deposit-and-withdrawal, opposite-transfers,
+    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md) [default: all scenarios].
+    #[arg(value_name = "SCENARIO|FILE.toml")]
+    pub what: Vec<String>,
+
+    /// Which approaches, by name or alias.
+    #[arg(long, env = "LAB_APPROACH", default_value = "all", value_delimiter = ',', value_name = "NAME,…")]
+    pub approach: Vec<String>,
+
+    /// How many clients; three take minutes, four take days.
+    #[arg(long, env = "LAB_CLIENTS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=4))]
+    pub clients: u8,
+
+    /// Where the clients of an approach that keeps something in its process are [default: both, one after the other].
+    #[arg(long, env = "LAB_SERVERS", value_name = "WHERE", value_parser = PossibleValuesParser::new(["one", "each"]))]
+    pub servers: Option<String>,
+
+    /// Gives every transaction this isolation level, whatever its approach asks for: read-committed, repeatable-read,
+    /// serializable, or all, one after the other.
+    #[arg(long, env = "LAB_ISOLATION", value_name = "LEVEL", value_parser = levels())]
+    pub isolation: Option<String>,
+
+    /// Cuts the first client's connection after each of its statements in turn, and lets it hang up after each.
+    #[arg(long, env = "LAB_CRASH", value_parser = BoolishValueParser::new())]
+    pub crash: bool,
+
+    /// Takes this text out of the approach's SQL, to see what it is there for: --without "for update".
+    #[arg(long, env = "LAB_WITHOUT", value_name = "TEXT")]
+    pub without: Option<String>,
+
+    /// Leaves out interleavings that are equivalent to others.
+    #[arg(long, env = "LAB_REDUCE", value_parser = BoolishValueParser::new())]
+    pub reduce: bool,
+
+    /// Runs identical clients in every order, too.
+    #[arg(long, env = "LAB_PERMUTE", value_parser = BoolishValueParser::new())]
+    pub permute: bool,
+
+    /// Interleavings of each exploration at most.
+    #[arg(long, env = "LAB_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// Explores in an order that this number decides: with --limit, a sample.
+    #[arg(long, env = "LAB_EXPLORE_SEED", value_name = "N")]
+    pub random_seed: Option<u64>,
+
+    /// Goes on after this schedule, at which one that was limited has ended.
+    #[arg(long, env = "LAB_AFTER", value_name = "SCHEDULE")]
+    pub after: Option<Schedule>,
+
+    /// Runs this schedule only, such as ABBA, and tells what happens.
+    #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "crash"])]
+    pub replay: Option<Schedule>,
+
+    /// What to print.
+    #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(Format::VARIANTS).try_map(|name| name.parse::<Format>()))]
+    pub format: Format,
+
+    /// Writes a page of it, with the timelines.
+    #[arg(long, env = "LAB_HTML", value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    /// Explorations at the same time [default: one a core; on a --database-url, one].
+    #[arg(long, env = "LAB_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+const ALL: &str = "all";
+
+fn levels() -> PossibleValuesParser {
+    PossibleValuesParser::new(Isolation::VARIANTS.iter().copied().chain([ALL]))
+}
+
+impl ExploreArgs {
+    /// Everything that is to be explored, in order.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`], which names the option.
+    pub fn jobs(&self) -> Result<Vec<Job>, CliError> {
+        let (files, scenarios): (Vec<&String>, Vec<&String>) =
+            self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
+        let mut jobs = Vec::new();
+        if files.is_empty() || !scenarios.is_empty() {
+            jobs.extend(self.of_scenarios(&scenarios)?);
+        }
+        for file in files {
+            jobs.extend(self.of_file(Path::new(file))?);
+        }
+        let single = if self.replay.is_some() {
+            Some("--replay")
+        } else {
+            self.after.as_ref().map(|_| "--after")
+        };
+        if let Some(option) = single.filter(|_| jobs.len() != 1) {
+            return usage(format!(
+                "{option} needs one exploration, and these are {}; name one scenario, one --approach, and where it matters --servers",
+                jobs.len()
+            ));
+        }
+        Ok(jobs)
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            reduce: self.reduce,
+            permute: self.permute,
+            limit: self.limit,
+            seed: self.random_seed,
+            after: self.after.clone(),
+        }
+    }
+
+    fn of_file(&self, path: &Path) -> Result<Vec<Job>, CliError> {
+        for (given, option) in [
+            (self.crash, "--crash: a file says itself where it is cut (cut_after)"),
+            (self.without.is_some(), "--without: a file's SQL is in the file"),
+            (self.isolation.is_some(), "--isolation: a file says itself at which levels (isolation)"),
+        ] {
+            if given {
+                return usage(option.to_owned());
+            }
+        }
+        let script = Arc::new(Script::read(path).map_err(|error| CliError::Usage(error.to_string()))?);
+        let job = |variant: &_| Job {
+            subject: stage::subject(&script, variant),
+            what: What::File(Arc::clone(&script), Clone::clone(variant)),
+            plan: self.plan(),
+        };
+        Ok(script.variants.iter().map(job).collect())
+    }
+
+    fn of_scenarios(&self, names: &[&String]) -> Result<Vec<Job>, CliError> {
+        let scenarios = if names.is_empty() {
+            Scenario::iter().collect()
+        } else {
+            names.iter().map(|name| scenario(name)).collect::<Result<Vec<_>, _>>()?
+        };
+        let mut jobs = Vec::new();
+        for approach in self.approaches()? {
+            for &scenario in &scenarios {
+                jobs.extend(self.of_approach(approach, scenario)?);
+            }
+        }
+        if jobs.is_empty() {
+            return usage("--approach: none of these offers any of these scenarios".to_owned());
+        }
+        Ok(jobs)
+    }
+
+    fn of_approach(&self, approach: Approach, scenario: Scenario) -> Result<Vec<Job>, CliError> {
+        let mut jobs = Vec::new();
+        let wanted = |piece: &Piece| match self.servers.as_deref() {
+            Some("one") => piece.servers == Servers::One,
+            Some(_) => piece.servers == Servers::Each || pieces(approach, scenario, self.clients).len() == 1,
+            None => true,
+        };
+        for piece in pieces(approach, scenario, self.clients).into_iter().filter(wanted) {
+            for isolation in self.levels() {
+                for kind in self.crashes() {
+                    let crash = kind.map(|kind| Crash { kind, after: 0 });
+                    let amend = self.amend(approach)?;
+                    let piece = Piece { isolation, amend, crash, ..piece.clone() };
+                    let subject = subject(approach, &piece);
+                    jobs.push(Job { subject, what: What::Approach(piece), plan: self.plan() });
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn amend(&self, approach: Approach) -> Result<Option<Arc<Amend>>, CliError> {
+        let amend = self.without.as_ref().map(|text| Amend::new(approach.strategy(), text, ""));
+        let amend = amend.transpose().map_err(|error| CliError::Usage(format!("--without: {approach}: {error}")))?;
+        Ok(amend.map(Arc::new))
+    }
+
+    fn crashes(&self) -> Vec<Option<CrashKind>> {
+        if self.crash { CrashKind::iter().map(Some).collect() } else { vec![None] }
+    }
+
+    fn levels(&self) -> Vec<Option<Isolation>> {
+        match self.isolation.as_deref() {
+            None => vec![None],
+            Some(ALL) => Isolation::iter().map(Some).collect(),
+            Some(level) => vec![level.parse().ok()],
+        }
+    }
+
+    fn approaches(&self) -> Result<Vec<Approach>, CliError> {
+        if self.approach.iter().any(|name| name == ALL) {
+            return Ok(match self.isolation {
+                Some(_) => READ_DECIDE_WRITE.to_vec(),
+                None => Approach::iter().collect(),
+            });
+        }
+        let found = self.approach.iter().map(|name| {
+            approach(name).map_err(|there| CliError::Usage(format!("--approach: {name:?} is unknown; {there}, {ALL}")))
+        });
+        found.collect()
+    }
+}
+
+fn scenario(name: &str) -> Result<Scenario, CliError> {
+    name.parse().map_err(|_| {
+        CliError::Usage(format!(
+            "{name:?} is no scenario; there are {}; or the name of an explore file, which ends in .toml",
+            Scenario::VARIANTS.join(", ")
+        ))
+    })
+}
+
+fn usage<T>(message: String) -> Result<T, CliError> {
+    Err(CliError::Usage(message))
+}

@@ -1,0 +1,233 @@
+//! `concurrency-lab explore`.
+
+mod arguments;
+mod progress;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use arguments::ExploreArgs;
+
+use super::CliError;
+use super::output::print;
+use super::signals::stop_on_signals;
+use crate::database::Database;
+use crate::explore::company::{self, Job, What};
+use crate::explore::file::stage::Stage;
+use crate::explore::findings::{Exploration, FORMAT, Report, Versions};
+use crate::explore::play::ApproachPlay;
+use crate::explore::report::timeline::timeline;
+use crate::explore::report::{self, Format};
+use crate::explore::schedule::Schedule;
+use crate::explore::search::{Judged, replay};
+use crate::explore::world::World;
+use crate::explore::{ExploreError, findings};
+use crate::http::environment::COMMIT;
+use crate::postgres::Cluster;
+use progress::Progress;
+
+/// Of at most so many explorations the witnesses are told whole; of more, the table and the page do.
+const TOLD_WHOLE: usize = 4;
+
+/// Connections of a worker: its clients, their writers, the monitor, and two for setting back.
+const CONNECTIONS_PER_WORKER: u32 = 16;
+
+impl From<ExploreError> for CliError {
+    fn from(error: ExploreError) -> Self {
+        match error {
+            ExploreError::Script(_) | ExploreError::Schedule(_) => Self::Usage(error.to_string()),
+            ExploreError::Prepare(error) => error.into(),
+            other => Self::Environment(other.to_string()),
+        }
+    }
+}
+
+/// Explores, and says what it found.
+///
+/// # Errors
+/// [`CliError::ClaimFailed`] when something is not as claimed, or as a file expects.
+pub async fn explore(arguments: ExploreArgs) -> Result<(), CliError> {
+    let jobs = arguments.jobs()?;
+    let began = (Instant::now(), SystemTime::now());
+    let databases = Databases::prepare(&arguments, jobs.len()).await?;
+    let result = match (&arguments.replay, jobs.first()) {
+        (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule).await,
+        _ => explore_all(&arguments, &databases.urls, jobs, began).await,
+    };
+    databases.close().await?;
+    result
+}
+
+async fn explore_all(
+    arguments: &ExploreArgs,
+    databases: &[PgConnectOptions],
+    jobs: Vec<Job>,
+    (began, started): (Instant, SystemTime),
+) -> Result<(), CliError> {
+    let stop = CancellationToken::new();
+    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
+    let wanted = jobs.len();
+    let progress = Arc::new(Progress::new(wanted));
+    let found = company::explore_all(databases.to_vec(), jobs, Arc::<Progress>::clone(&progress), stop.clone()).await;
+    progress.end();
+    let found = found?;
+    if found.slow_deadlocks {
+        eprintln!(
+            "concurrency-lab: WARNING: only a superuser may lower deadlock_timeout: each deadlock takes a second, and its victim is whoever waited first"
+        );
+    }
+    let report = Report {
+        format: FORMAT,
+        started: humantime::format_rfc3339_seconds(started).to_string(),
+        elapsed_s: began.elapsed().as_secs_f64(),
+        versions: Versions { lab: version(), postgresql: found.postgresql },
+        interrupted: stop.is_cancelled(),
+        explorations: found.explorations,
+    };
+    let text = report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
+    print(&text)?;
+    if arguments.format == Format::Table {
+        for exploration in &report.explorations {
+            tell_witness(exploration, report.explorations.len())?;
+        }
+    }
+    if let Some(path) = &arguments.html {
+        std::fs::write(path, report::html::page(&report))
+            .map_err(|error| CliError::Environment(format!("--html {}: {error}", path.display())))?;
+    }
+    verdict(&report, wanted)
+}
+
+fn version() -> String {
+    let commit = COMMIT.map(|commit| format!(" ({commit})")).unwrap_or_default();
+    format!("{}{commit}", env!("CARGO_PKG_VERSION"))
+}
+
+fn tell_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
+    match &exploration.witness {
+        Some(witness) if of <= TOLD_WHOLE || exploration.contradicts_claim() => {
+            let told = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+            print(&format!("\n{}\n\n{told}", exploration.subject))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verdict(report: &Report, wanted: usize) -> Result<(), CliError> {
+    let failed: Vec<String> = (report.explorations.iter())
+        .filter(|exploration| exploration.contradicts_claim())
+        .map(|exploration| {
+            let missed = if exploration.missed.is_empty() {
+                exploration.verdict.to_string()
+            } else {
+                exploration.missed.join("; ")
+            };
+            format!("{}: {missed}", exploration.subject)
+        })
+        .collect();
+    if !failed.is_empty() {
+        return Err(CliError::ClaimFailed(format!("not as claimed: {}", failed.join("\n"))));
+    }
+    let undecided = |exploration: &&Exploration| exploration.verdict == findings::Verdict::Undecided;
+    let undecided: Vec<String> =
+        report.explorations.iter().filter(undecided).map(|exploration| exploration.subject.to_string()).collect();
+    if !undecided.is_empty() {
+        return Err(CliError::Environment(format!("undecided: {}", undecided.join(", "))));
+    }
+    if report.explorations.len() < wanted {
+        return Err(CliError::Environment(format!(
+            "interrupted: {} of {wanted} explorations were begun",
+            report.explorations.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Runs one schedule and tells what happened.
+async fn tell_one(
+    arguments: &ExploreArgs,
+    databases: &[PgConnectOptions],
+    job: &Job,
+    schedule: &Schedule,
+) -> Result<(), CliError> {
+    let Some(options) = databases.first() else { return Ok(()) };
+    let mut world = World::open(options).await?;
+    let judged = replayed(&mut world, job, schedule).await;
+    world.close().await?;
+    let Judged { transcript, anomalies, explanation, .. } = judged?;
+    if arguments.format == Format::Json {
+        let json = serde_json::to_string_pretty(&transcript);
+        return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
+    }
+    print(&format!("{}\n\n{}", job.subject, timeline(&transcript, Some((&anomalies, &explanation)))))
+}
+
+async fn replayed(world: &mut World, job: &Job, schedule: &Schedule) -> Result<Judged, ExploreError> {
+    match &job.what {
+        What::Approach(piece) => replay(&mut ApproachPlay::new(world, piece.clone()), schedule).await,
+        What::File(script, variant) => {
+            let mut stage = Stage::open(world, script, variant).await?;
+            let judged = match stage.find_serial_ends().await {
+                Ok(()) => replay(&mut stage, schedule).await,
+                Err(error) => Err(error),
+            };
+            stage.close().await?;
+            judged
+        }
+    }
+}
+
+/// Where it is explored: a database for each worker on a temporary PostgreSQL, or the one given.
+struct Databases {
+    cluster: Option<Cluster>,
+    urls: Vec<PgConnectOptions>,
+}
+
+impl Databases {
+    async fn prepare(arguments: &ExploreArgs, jobs: usize) -> Result<Self, CliError> {
+        if let Some(url) = arguments.database.url() {
+            if arguments.workers.is_some_and(|workers| workers > 1) {
+                return Err(CliError::Usage(
+                    "--workers: on a --database-url there is one; advisory locks are shared by a whole database".to_owned(),
+                ));
+            }
+            return Ok(Self { cluster: None, urls: vec![Database::parse_url(url)?] });
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = arguments.workers.map_or(cores, usize::from).min(jobs).max(1);
+        let connections = CONNECTIONS_PER_WORKER * u32::try_from(workers).unwrap_or(1) + 10;
+        let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), connections).await?;
+        let urls = Self::create(&cluster, workers).await;
+        match urls {
+            Ok(urls) => Ok(Self { cluster: Some(cluster), urls }),
+            Err(error) => {
+                cluster.stop().await?;
+                Err(ExploreError::Database(error).into())
+            }
+        }
+    }
+
+    async fn create(cluster: &Cluster, workers: usize) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
+        let mut connection = cluster.connect_options().connect().await?;
+        let mut urls = Vec::new();
+        for worker in 1..=workers {
+            let name = format!("explore_{worker}");
+            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+            urls.push(cluster.connect_options().database(&name));
+        }
+        connection.close().await?;
+        Ok(urls)
+    }
+
+    async fn close(self) -> Result<(), CliError> {
+        match self.cluster {
+            Some(cluster) => Ok(cluster.stop().await?),
+            None => Ok(()),
+        }
+    }
+}

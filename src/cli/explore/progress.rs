@@ -1,0 +1,58 @@
+//! How an exploration tells how it goes, on standard error: a line that changes on a terminal, a line for each that is done elsewhere.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::explore::company::Observer;
+use crate::explore::findings::{Exploration, Subject};
+use crate::explore::search;
+
+/// Shows how it goes.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Of so many explorations.
+    pub fn new(explorations: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(explorations as u64), ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {elapsed} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Takes it away.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn progress(&self, _: usize, subject: &Subject, progress: search::Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!(
+                "{subject}: {} of about {:.0} interleavings",
+                progress.interleavings,
+                progress.estimate()
+            ));
+        }
+    }
+
+    fn done(&self, _: usize, exploration: &Exploration) {
+        match &self.bar {
+            Some(bar) => bar.inc(1),
+            None => eprintln!(
+                "{}: {}, {} interleavings in {:.1} s",
+                exploration.subject, exploration.verdict, exploration.interleavings, exploration.elapsed_s
+            ),
+        }
+    }
+}
