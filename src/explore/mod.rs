@@ -5,7 +5,9 @@
 //! - [`schedule`]: who is let go, step by step
 //! - [`transcript`]: what happened then
 //! - [`findings`]: what all interleavings together prove
+//! - [`report`]: what people and programs read of it
 
 pub mod findings;
+pub mod report;
 pub mod schedule;
 pub mod transcript;
