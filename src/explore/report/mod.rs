@@ -4,7 +4,9 @@
 //! - [`story`]: a transcript in the order in which it is told; [`sent`]: a statement as it is read
 //! - [`timeline`]: one interleaving as a text; [`wrap`]: text in narrow columns
 //! - [`table`], [`json`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
+//! - [`html`]: the page
 
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
