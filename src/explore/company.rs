@@ -143,14 +143,12 @@ impl Shared {
             self.observer.progress(number, &shown, progress);
             !self.stop.is_cancelled()
         };
-        match (what, subject.crash) {
-            (What::Approach(piece), Some(kind)) => {
-                crash::explore(world, &piece, kind, subject, &plan, &mut go_on).await
-            }
-            (What::Approach(piece), None) => {
-                explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await
-            }
-            (What::File(script, variant), _) => stage::explore(world, &script, &variant, plan, &mut go_on).await,
+        match what {
+            What::Approach(piece) => match piece.crash {
+                Some(crash) => crash::explore(world, &piece, crash, subject, &plan, &mut go_on).await,
+                None => explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await,
+            },
+            What::File(script, variant) => stage::explore(world, &script, &variant, plan, &mut go_on).await,
         }
     }
 }

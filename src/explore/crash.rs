@@ -24,8 +24,8 @@ pub const NOT_ONCE: &str = "not-once";
 pub struct Crash {
     /// What happens.
     pub kind: CrashKind,
-    /// After which of its statements, from 1.
-    pub after: u32,
+    /// After which of its statements, from 1; after each in turn if `None`.
+    pub after: Option<u32>,
 }
 
 /// Explores a piece with a crash after each statement in turn.
@@ -35,15 +35,18 @@ pub struct Crash {
 pub async fn explore(
     world: &mut World,
     piece: &Piece,
-    kind: CrashKind,
+    crash: Crash,
     subject: Subject,
     plan: &Plan,
     go_on: GoOn<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let with = |after| Piece { crash: Some(Crash { kind, after }), ..piece.clone() };
-    let points = statements(world, with(u32::MAX)).await?;
+    let with = |after| Piece { crash: Some(Crash { after: Some(after), ..crash }), ..piece.clone() };
+    let points = match crash.after {
+        Some(after) => after..=after,
+        None => 1..=statements(world, with(u32::MAX)).await?,
+    };
     let mut tally = Tally::new();
-    for after in 1..=points {
+    for after in points {
         tally.explore(&mut ApproachPlay::new(world, with(after)), plan.clone(), go_on).await?;
     }
     Ok(tally.told(subject))

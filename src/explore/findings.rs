@@ -1,7 +1,5 @@
 //! What an exploration found.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter};
@@ -61,22 +59,6 @@ pub struct Subject {
     pub crash: Option<CrashKind>,
     /// What is claimed for it.
     pub claim: ClaimFound,
-}
-
-/// In a few words.
-impl fmt::Display for Subject {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.scenario)?;
-        let isolation = self.isolation.as_ref().map(|level| format!("at {level}"));
-        let without = self.without.as_ref().map(|text| format!("without {text:?}"));
-        let servers = self.servers.map(|servers| servers.to_string());
-        let crash = self.crash.map(|crash| crash.to_string());
-        let approach = Some(self.approach.clone()).filter(|approach| !approach.is_empty());
-        for part in [approach, servers, isolation, without, crash].into_iter().flatten() {
-            write!(formatter, ", {part}")?;
-        }
-        Ok(())
-    }
 }
 
 /// Where the clients are.

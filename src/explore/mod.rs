@@ -14,7 +14,7 @@
 //! - [`crash`]: connections cut and clients gone, after each statement in turn
 //! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
 //! - [`file`](mod@file): transactions that somebody else has thought of
-//! - [`company`]: several subjects at once
+//! - [`company`]: several subjects at once; [`report`]: what people and programs read of it all
 
 pub mod company;
 pub mod controller;
@@ -30,6 +30,7 @@ pub mod naming;
 pub mod oracle;
 pub mod play;
 pub mod repertoire;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;

@@ -101,7 +101,7 @@ impl<'w> ApproachPlay<'w> {
         let session = Uuid::new_v4();
         let mut gate = Gate::new(actor, server, session, events.clone()).cut_after(self.cut_after(actor));
         let hang_up = Arc::new(Notify::new());
-        if let Some(Crash { kind: CrashKind::HangUp, after }) = self.piece.crash.filter(|_| client == 0) {
+        if let Some(Crash { kind: CrashKind::HangUp, after: Some(after) }) = self.piece.crash.filter(|_| client == 0) {
             gate = gate.hang_up_after(after, Arc::clone(&hang_up));
         }
         let probes = probes(self.piece.amend.as_deref(), gate);
@@ -130,7 +130,7 @@ impl<'w> ApproachPlay<'w> {
     fn cut_after(&self, actor: Actor) -> u32 {
         let victim = if self.piece.strategy.card().batches { Actor::Writer(0) } else { Actor::Client(0) };
         match self.piece.crash {
-            Some(Crash { kind: CrashKind::Cut, after }) if actor == victim => after,
+            Some(Crash { kind: CrashKind::Cut, after: Some(after) }) if actor == victim => after,
             _ => 0,
         }
     }
@@ -260,8 +260,13 @@ impl Play for ApproachPlay<'_> {
             })
             .collect::<Vec<_>>();
         let mut judged = naming::judged(&self.rows, &calls, &after, seen);
-        if self.piece.crash.is_some() && judged.anomalies.is_empty() {
-            self.aftermath(&mut calls, &mut judged).await?;
+        if let Some(Crash { kind, after }) = self.piece.crash {
+            if judged.anomalies.is_empty() {
+                self.aftermath(&mut calls, &mut judged).await?;
+            }
+            if !judged.anomalies.is_empty() {
+                judged.explanation += &format!(" ({kind} after statement {})", after.unwrap_or_default());
+            }
         }
         Ok(judged)
     }

@@ -113,7 +113,17 @@ impl World {
         };
         let version = sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut admin).await?;
         let monitor = Monitor::connect(&plain, names.clone()).await?;
-        Ok(Self { database, given: options.clone(), admin, monitor, names, session_options, pools: HashMap::new(), deadlock_timeout, version })
+        Ok(Self {
+            database,
+            given: options.clone(),
+            admin,
+            monitor,
+            names,
+            session_options,
+            pools: HashMap::new(),
+            deadlock_timeout,
+            version,
+        })
     }
 
     /// The server's version.

@@ -1,6 +1,7 @@
 //! The options of `explore`, and what they ask for.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,10 +11,10 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach};
 use crate::explore::company::{Job, What};
+use crate::explore::crash::Crash;
 use crate::explore::file::{Script, stage};
 use crate::explore::findings::{CrashKind, Servers};
 use crate::explore::mutation::Amend;
-use crate::explore::crash::Crash;
 use crate::explore::play::Piece;
 use crate::explore::repertoire::{READ_DECIDE_WRITE, pieces, subject};
 use crate::explore::report::Format;
@@ -49,9 +50,10 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_ISOLATION", value_name = "LEVEL", value_parser = levels())]
     pub isolation: Option<String>,
 
-    /// Cuts the first client's connection after each of its statements in turn, and lets it hang up after each.
-    #[arg(long, env = "LAB_CRASH", value_parser = BoolishValueParser::new())]
-    pub crash: bool,
+    /// Cuts the first client's connection after each of its statements in turn, and lets it hang up after each (all); one of the two
+    /// (cut, hang-up); or after one statement only (cut:2).
+    #[arg(long, env = "LAB_CRASH", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub crash: Option<CrashArg>,
 
     /// Takes this text out of the approach's SQL, to see what it is there for: --without "for update".
     #[arg(long, env = "LAB_WITHOUT", value_name = "TEXT")]
@@ -78,7 +80,7 @@ pub struct ExploreArgs {
     pub after: Option<Schedule>,
 
     /// Runs this schedule only, such as ABBA, and tells what happens.
-    #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "crash"])]
+    #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit"])]
     pub replay: Option<Schedule>,
 
     /// What to print.
@@ -99,6 +101,33 @@ pub struct ExploreArgs {
 
 const ALL: &str = "all";
 
+/// Which crashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashArg {
+    kinds: Vec<CrashKind>,
+    after: Option<u32>,
+}
+
+impl FromStr for CrashArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || "expected all, cut, hang-up, or one of the latter and a statement's number, such as cut:2".to_owned();
+        let (what, after) = match text.split_once(':') {
+            Some((what, after)) => (what, Some(after.parse().ok().filter(|after| *after > 0).ok_or_else(expected)?)),
+            None => (text, None),
+        };
+        let kinds = match (what, after) {
+            (ALL, None) => CrashKind::iter().collect(),
+            ("cut", _) => vec![CrashKind::Cut],
+            ("hang-up", _) => vec![CrashKind::HangUp],
+            _ => return Err(expected()),
+        };
+        Ok(Self { kinds, after })
+    }
+}
+
 fn levels() -> PossibleValuesParser {
     PossibleValuesParser::new(Isolation::VARIANTS.iter().copied().chain([ALL]))
 }
@@ -118,11 +147,10 @@ impl ExploreArgs {
         for file in files {
             jobs.extend(self.of_file(Path::new(file))?);
         }
-        let single = if self.replay.is_some() {
-            Some("--replay")
-        } else {
-            self.after.as_ref().map(|_| "--after")
-        };
+        if self.replay.is_some() && self.crash.as_ref().is_some_and(|crash| crash.after.is_none()) {
+            return usage("--replay: a schedule has one crash; name it, as --crash=cut:2 does".to_owned());
+        }
+        let single = if self.replay.is_some() { Some("--replay") } else { self.after.as_ref().map(|_| "--after") };
         if let Some(option) = single.filter(|_| jobs.len() != 1) {
             return usage(format!(
                 "{option} needs one exploration, and these are {}; name one scenario, one --approach, and where it matters --servers",
@@ -144,7 +172,7 @@ impl ExploreArgs {
 
     fn of_file(&self, path: &Path) -> Result<Vec<Job>, CliError> {
         for (given, option) in [
-            (self.crash, "--crash: a file says itself where it is cut (cut_after)"),
+            (self.crash.is_some(), "--crash: a file says itself where it is cut (cut_after)"),
             (self.without.is_some(), "--without: a file's SQL is in the file"),
             (self.isolation.is_some(), "--isolation: a file says itself at which levels (isolation)"),
         ] {
@@ -188,8 +216,7 @@ impl ExploreArgs {
         };
         for piece in pieces(approach, scenario, self.clients).into_iter().filter(wanted) {
             for isolation in self.levels() {
-                for kind in self.crashes() {
-                    let crash = kind.map(|kind| Crash { kind, after: 0 });
+                for crash in self.crashes() {
                     let amend = self.amend(approach)?;
                     let piece = Piece { isolation, amend, crash, ..piece.clone() };
                     let subject = subject(approach, &piece);
@@ -206,8 +233,13 @@ impl ExploreArgs {
         Ok(amend.map(Arc::new))
     }
 
-    fn crashes(&self) -> Vec<Option<CrashKind>> {
-        if self.crash { CrashKind::iter().map(Some).collect() } else { vec![None] }
+    fn crashes(&self) -> Vec<Option<Crash>> {
+        match &self.crash {
+            None => vec![None],
+            Some(CrashArg { kinds, after }) => {
+                kinds.iter().map(|kind| Some(Crash { kind: *kind, after: *after })).collect()
+            }
+        }
     }
 
     fn levels(&self) -> Vec<Option<Isolation>> {

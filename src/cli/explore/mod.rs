@@ -22,6 +22,7 @@ use crate::explore::file::stage::Stage;
 use crate::explore::findings::{Exploration, FORMAT, Report, Versions};
 use crate::explore::play::ApproachPlay;
 use crate::explore::report::timeline::timeline;
+use crate::explore::report::view::{contradiction, title};
 use crate::explore::report::{self, Format};
 use crate::explore::schedule::Schedule;
 use crate::explore::search::{Judged, replay};
@@ -112,7 +113,7 @@ fn tell_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
     match &exploration.witness {
         Some(witness) if of <= TOLD_WHOLE || exploration.contradicts_claim() => {
             let told = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
-            print(&format!("\n{}\n\n{told}", exploration.subject))
+            print(&format!("\n{}\n\n{told}", title(&exploration.subject)))
         }
         _ => Ok(()),
     }
@@ -120,22 +121,14 @@ fn tell_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
 
 fn verdict(report: &Report, wanted: usize) -> Result<(), CliError> {
     let failed: Vec<String> = (report.explorations.iter())
-        .filter(|exploration| exploration.contradicts_claim())
-        .map(|exploration| {
-            let missed = if exploration.missed.is_empty() {
-                exploration.verdict.to_string()
-            } else {
-                exploration.missed.join("; ")
-            };
-            format!("{}: {missed}", exploration.subject)
-        })
+        .filter_map(|exploration| Some(format!("{}: {}", title(&exploration.subject), contradiction(exploration)?)))
         .collect();
     if !failed.is_empty() {
         return Err(CliError::ClaimFailed(format!("not as claimed: {}", failed.join("\n"))));
     }
     let undecided = |exploration: &&Exploration| exploration.verdict == findings::Verdict::Undecided;
     let undecided: Vec<String> =
-        report.explorations.iter().filter(undecided).map(|exploration| exploration.subject.to_string()).collect();
+        report.explorations.iter().filter(undecided).map(|exploration| title(&exploration.subject)).collect();
     if !undecided.is_empty() {
         return Err(CliError::Environment(format!("undecided: {}", undecided.join(", "))));
     }
@@ -164,7 +157,7 @@ async fn tell_one(
         let json = serde_json::to_string_pretty(&transcript);
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
-    print(&format!("{}\n\n{}", job.subject, timeline(&transcript, Some((&anomalies, &explanation)))))
+    print(&format!("{}\n\n{}", title(&job.subject), timeline(&transcript, Some((&anomalies, &explanation)))))
 }
 
 async fn replayed(world: &mut World, job: &Job, schedule: &Schedule) -> Result<Judged, ExploreError> {
@@ -193,7 +186,8 @@ impl Databases {
         if let Some(url) = arguments.database.url() {
             if arguments.workers.is_some_and(|workers| workers > 1) {
                 return Err(CliError::Usage(
-                    "--workers: on a --database-url there is one; advisory locks are shared by a whole database".to_owned(),
+                    "--workers: on a --database-url there is one; advisory locks are shared by a whole database"
+                        .to_owned(),
                 ));
             }
             return Ok(Self { cluster: None, urls: vec![Database::parse_url(url)?] });

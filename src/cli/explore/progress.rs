@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::explore::company::Observer;
 use crate::explore::findings::{Exploration, Subject};
+use crate::explore::report::view::title;
 use crate::explore::search;
 
 /// Shows how it goes.
@@ -39,7 +40,8 @@ impl Observer for Progress {
     fn progress(&self, _: usize, subject: &Subject, progress: search::Progress) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!(
-                "{subject}: {} of about {:.0} interleavings",
+                "{}: {} of about {:.0} interleavings",
+                title(subject),
                 progress.interleavings,
                 progress.estimate()
             ));
@@ -51,7 +53,10 @@ impl Observer for Progress {
             Some(bar) => bar.inc(1),
             None => eprintln!(
                 "{}: {}, {} interleavings in {:.1} s",
-                exploration.subject, exploration.verdict, exploration.interleavings, exploration.elapsed_s
+                title(&exploration.subject),
+                exploration.verdict,
+                exploration.interleavings,
+                exploration.elapsed_s
             ),
         }
     }

@@ -184,8 +184,11 @@ impl<'w> Stage<'w> {
         Ok(())
     }
 
-    /// The ends of all serial orders: each session whole, one after the other.
-    async fn find_serial_ends(&mut self) -> Result<(), ExploreError> {
+    /// The ends of all serial orders: each session whole, one after the other. What is played from then on is compared with them.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn find_serial_ends(&mut self) -> Result<(), ExploreError> {
         if !self.script.serial {
             return Ok(());
         }
@@ -216,7 +219,8 @@ impl<'w> Stage<'w> {
         for invariant in &self.script.invariants {
             let query = sqlx::query_scalar(AssertSqlSafe(invariant.query.clone()));
             let holds: Result<Option<bool>, sqlx::Error> = query.fetch_one(&mut self.admin).await;
-            let holds = holds.map_err(|error| ExploreError::Script(format!("invariant {:?}: {error}", invariant.name)))?;
+            let holds =
+                holds.map_err(|error| ExploreError::Script(format!("invariant {:?}: {error}", invariant.name)))?;
             if holds != Some(true) {
                 broken.push(invariant.name.clone());
             }
@@ -279,7 +283,8 @@ impl Play for Stage<'_> {
         let mut transcript =
             Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
         shown::without_ids(&mut transcript);
-        let answers = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
+        let answers =
+            transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
         let outcome: Vec<String> = answers.chain(transcript.after.iter().cloned()).collect();
         let mut explanation = match anomalies.first() {
             Some(name) => format!("in the end, an invariant does not hold: {name}"),
@@ -300,9 +305,7 @@ impl Play for Stage<'_> {
 
     fn identical(&self, one: u8, other: u8) -> bool {
         let sessions = &self.variant.sessions;
-        let same = |session: &super::SessionScript| {
-            (session.statements.clone(), session.on_error, session.cut_after)
-        };
+        let same = |session: &super::SessionScript| (session.statements.clone(), session.on_error, session.cut_after);
         sessions.get(usize::from(one)).map(same) == sessions.get(usize::from(other)).map(same)
     }
 }

@@ -16,6 +16,6 @@ pub fn expect_file(path: &str, text: &str) {
     let found = fs::read_to_string(&full).unwrap_or_else(|error| panic!("{path}: {error}; {UPDATE}=1 writes it"));
     assert!(
         found == text,
-        "{path} is not what is made now. If the new one is right, write it with {UPDATE}=1 cargo test --lib lab::reports\n{text}"
+        "{path} is not what is made now. If the new one is right, write it with {UPDATE}=1 cargo test --lib\n{text}"
     );
 }

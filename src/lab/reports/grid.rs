@@ -57,7 +57,8 @@ fn line(columns: &[Column], widths: &[usize], row: &Row) -> String {
 }
 
 /// Letters of a text: each is taken to be one cell wide.
-fn letters(text: &str) -> usize {
+#[must_use]
+pub fn letters(text: &str) -> usize {
     text.chars().count()
 }
 

@@ -30,7 +30,7 @@ pub mod threshold;
 pub mod view;
 
 #[cfg(test)]
-mod expected;
+pub(crate) mod expected;
 #[cfg(test)]
 mod sample;
 

@@ -50,6 +50,17 @@ pub fn why_unranked(result: &ApproachResult) -> String {
     }
 }
 
+/// A claim in words.
+#[must_use]
+pub fn claim(claim: ClaimFound) -> &'static str {
+    match claim {
+        ClaimFound::Safe => "safe",
+        ClaimFound::SafeOnOneServer => "safe on one server",
+        ClaimFound::Broken => "broken",
+        ClaimFound::Unsupported => "none",
+    }
+}
+
 /// The name of a result: its approach, and the value of the sweep.
 #[must_use]
 pub fn name(run: &Run, result: &ApproachResult) -> String {

@@ -22,6 +22,22 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 #[must_use]
 pub fn page(run: &Run) -> String {
+    let body = html! {
+        (heading(run))
+        main {
+            (verdicts::section(run))
+            @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
+            (charts::section(run))
+            (courses::section(run))
+            (witness::section(run))
+            (conditions_section(run))
+        }
+    };
+    document(&format!("{} · {} · concurrency-lab", run.scenario, run.started), "", &body)
+}
+
+/// A page of this kind, with a style sheet of its own beside the common ones.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -30,20 +46,10 @@ pub fn page(run: &Run) -> String {
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (run.scenario) " · " (run.started) " · concurrency-lab" }
-                style { (PreEscaped(chart::STYLE)) (PreEscaped(STYLE)) }
+                title { (title) }
+                style { (PreEscaped(chart::STYLE)) (PreEscaped(STYLE)) (PreEscaped(style)) }
             }
-            body {
-                (heading(run))
-                main {
-                    (verdicts::section(run))
-                    @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
-                    (charts::section(run))
-                    (courses::section(run))
-                    (witness::section(run))
-                    (conditions_section(run))
-                }
-            }
+            body { (body) }
         }
     };
     page.into_string()
@@ -146,7 +152,7 @@ fn unranked_key(run: &Run) -> &'static str {
 }
 
 /// Texts as a list in a sentence.
-fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

@@ -4,10 +4,9 @@ use maud::{Markup, html};
 
 use super::super::figures::{LATENCIES, NONE, attempts, float, hundredths, median, ms, other, whole};
 use super::super::notes;
-use super::super::view::{self, is_ranked, ordered};
+use super::super::view::{self, claim, is_ranked, ordered};
 use super::{class, symbol};
 use crate::chart::scale::grouped;
-use crate::lab::history::ClaimFound;
 use crate::lab::results::{ApproachResult, Run};
 
 /// Columns of speed: what is not ranked has a text in their place.
@@ -76,14 +75,5 @@ fn speed(result: &ApproachResult) -> Markup {
             @if result.rounds.len() > 1 { (grouped(&whole(rate.min))) "…" (grouped(&whole(rate.max))) } @else { "one round" }
         }
         @for (_, of) in LATENCIES { td.figure { (grouped(&ms(result.spread(|round| float(of(round))).median))) } }
-    }
-}
-
-fn claim(claim: ClaimFound) -> &'static str {
-    match claim {
-        ClaimFound::Safe => "safe",
-        ClaimFound::SafeOnOneServer => "safe on one server",
-        ClaimFound::Broken => "broken",
-        ClaimFound::Unsupported => "none",
     }
 }

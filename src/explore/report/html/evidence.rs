@@ -1,0 +1,151 @@
+//! The witness of each broken exploration, as a timeline: a column for each who took part, time running downwards, and a bar
+//! where somebody stands still.
+
+use maud::{Markup, html};
+
+use super::super::sent::Sent;
+use super::super::story::{self, Beat, Blocked, Moment, short};
+use super::super::view;
+use super::{tables, verdict};
+use crate::explore::findings::{Exploration, Report, Witness};
+use crate::explore::transcript::{Entry, StepOutcome, Transcript};
+
+pub(super) fn section(report: &Report) -> Markup {
+    let broken = || report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?)));
+    html! {
+        @if broken().next().is_some() {
+            section {
+                h2 { "Evidence" }
+                p.soft {
+                    "The shortest interleaving that breaks each of them. Time runs downwards, a column for each who took part; a hatched bar: \
+                     the statement is sent, and waits. Numbers, true, false and null stand where a parameter was."
+                }
+                div.evidence { @for (exploration, witness) in broken() { (article(exploration, witness)) } }
+            }
+        }
+    }
+}
+
+fn article(exploration: &Exploration, witness: &Witness) -> Markup {
+    let subject = &exploration.subject;
+    let schedule = &witness.transcript.schedule;
+    html! {
+        article {
+            h3 { (subject.scenario) ", " (view::name(subject)) }
+            p { (verdict(exploration, &format!("broken: {}", witness.anomalies.join(", ")))) }
+            p { (witness.explanation) }
+            (timeline(&witness.transcript))
+            p.soft { "Schedule " code { (schedule) } ". To run it again:" br; code { (view::replay(subject, schedule)) } }
+            (tables::outcomes(exploration, None))
+        }
+    }
+}
+
+fn timeline(transcript: &Transcript) -> Markup {
+    let beats = story::beats(transcript);
+    let blocked = story::blocked(&beats);
+    html! {
+        (rows("Before", &transcript.before))
+        div.wide {
+            ol.story style={ "--parts:" (transcript.parts.len().max(1)) } {
+                @for (column, part) in transcript.parts.iter().enumerate() {
+                    li.part style=(place(1, 2, column)) { strong { (part.actor) } " " (part.title) }
+                }
+                @for (index, beat) in beats.iter().enumerate() {
+                    (step(beat, &place(index + 2, index + 3, beat.column)))
+                    @for wait in blocked.iter().filter(|wait| wait.from == index) { (bar(wait, beat.entry)) }
+                }
+            }
+        }
+        (rows("After", &transcript.after))
+    }
+}
+
+fn rows(when: &str, rows: &[String]) -> Markup {
+    html! {
+        @if !rows.is_empty() {
+            dl.rows { div { dt { (when) } dd { @for row in rows { div { (short(row)) } } } } }
+        }
+    }
+}
+
+/// Where something stands, in lines of the grid.
+fn place(from: usize, until: usize, column: usize) -> String {
+    format!("grid-area:{from}/{}/{until}/{}", column + 1, column + 2)
+}
+
+fn step(beat: &Beat<'_>, place: &str) -> Markup {
+    let entry = beat.entry;
+    html! {
+        li class={ "step part" (beat.column % COLOURS) } style=(place) {
+            p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == Moment::Resumed { ", goes on" } }
+            @if beat.sends() {
+                (statement(entry))
+                @if let Some(wait) = story::wait(entry) { p.wait { "… " (wait) } }
+            }
+            @if beat.hears() {
+                (result(&entry.outcome))
+                @if let Some(ended) = &entry.ended { p.ended { "■ " (short(ended)) } }
+            }
+        }
+    }
+}
+
+/// Colours of columns in the style sheet.
+const COLOURS: usize = 4;
+
+fn statement(entry: &Entry) -> Markup {
+    let sent = Sent::of(entry);
+    html! {
+        p {
+            code.comment[entry.sql.trim_start().starts_with("--")] {
+                @for piece in &sent.pieces { @if piece.is_value { b { (piece.text) } } @else { (piece.text) } }
+            }
+            @if !sent.beside.is_empty() { br; code.soft { (sent.beside.join(", ")) } }
+        }
+    }
+}
+
+fn result(outcome: &StepOutcome) -> Markup {
+    let failed = matches!(outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost);
+    html! {
+        p.result.bad[failed] {
+            @for (index, line) in story::result(outcome).iter().enumerate() {
+                @if index == 0 { "→ " } @else { br; }
+                (line)
+            }
+        }
+    }
+}
+
+/// The bar of a wait: what it says has been said where the wait begins.
+fn bar(wait: &Blocked, entry: &Entry) -> Markup {
+    html! {
+        @if wait.until > wait.from + 1 {
+            li.blocked aria-hidden="true" style=(place(wait.from + 3, wait.until + 2, wait.column)) {
+                span { (story::wait(entry).unwrap_or_else(|| "waits".to_owned())) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::report::sample::transcripts;
+
+    #[test]
+    fn a_bar_spans_what_happens_while_somebody_waits() {
+        let drawn = timeline(&transcripts::lock_wait()).into_string();
+        // B waits from its second step, the fourth beat, in which stands a head; it goes on in the seventh.
+        assert!(drawn.contains("class=\"blocked\" aria-hidden=\"true\" style=\"grid-area:6/2/8/3\""), "{drawn}");
+        assert!(drawn.contains("step 4, goes on"), "{drawn}");
+        assert!(!timeline(&transcripts::lost_update()).into_string().contains("blocked"));
+    }
+
+    #[test]
+    fn values_stand_out_in_their_statement() {
+        let drawn = timeline(&transcripts::lost_update()).into_string();
+        assert!(drawn.contains("set balance = <b>2</b>, version = version + 1 where id = <b>1</b>"), "{drawn}");
+    }
+}

@@ -1,0 +1,153 @@
+//! The tables of the page: all explorations, verdicts in two dimensions, distinct outcomes.
+
+use maud::{Markup, html};
+
+use super::super::matrix::Matrix;
+use super::super::view;
+use super::verdict;
+use crate::chart::scale::grouped;
+use crate::explore::findings::{Exploration, Report};
+use crate::lab::reports::figures::{NONE, hundredths};
+use crate::lab::reports::view::claim;
+
+/// A table for each scenario.
+pub(super) fn explorations(report: &Report) -> Markup {
+    html! {
+        section {
+            h2 { "Verdicts" }
+            p.soft {
+                "Proved: every interleaving of the statements was run, or is equivalent to one that was (pruned), and each is explained by a \
+                 serial order. Waited, deadlocks and conflicts: interleavings in which somebody had to wait, was ended by the deadlock \
+                 detector, or met a serialization failure (40001)."
+            }
+            @for (scene, explorations) in view::by_scene(report) {
+                h3.scene { (scene) }
+                div.wide {
+                    table {
+                        thead { (head()) }
+                        tbody { @for exploration in &explorations { (row(exploration)) } }
+                    }
+                }
+                (remarks(&explorations))
+            }
+        }
+    }
+}
+
+fn head() -> Markup {
+    html! {
+        tr {
+            th.name scope="col" { "approach" }
+            th scope="col" { "verdict" }
+            th scope="col" { "claim" }
+            @for head in ["interleavings", "pruned", "outcomes", "violations", "waited", "deadlocks", "conflicts"] {
+                th.figure scope="col" { (head) }
+            }
+            th.figure scope="col" { "time" span.unit { " s" } }
+        }
+    }
+}
+
+fn row(exploration: &Exploration) -> Markup {
+    let counts = [
+        exploration.pruned,
+        exploration.outcomes.len() as u64,
+        exploration.violations,
+        exploration.waited,
+        exploration.deadlocks,
+        exploration.conflicts,
+    ];
+    html! {
+        tr {
+            th.name scope="row" { (view::name(&exploration.subject)) }
+            td { (verdict(exploration, &view::verdict(exploration))) }
+            td { (claim(exploration.subject.claim)) }
+            td.figure { (view::interleavings(exploration)) }
+            @for count in counts { td.figure { (grouped(&count.to_string())) } }
+            td.figure { (hundredths(exploration.elapsed_s)) }
+        }
+    }
+}
+
+/// What failed, what is undecided, and how to go on.
+fn remarks(explorations: &[&Exploration]) -> Markup {
+    let remark =
+        |exploration: &Exploration, text: Markup| html! { li { (view::name(&exploration.subject)) ": " (text) } };
+    let mut items = Vec::new();
+    for exploration in explorations {
+        if let Some(how) = view::contradiction(exploration) {
+            items.push(remark(exploration, html! { strong { "claim failed" } ": " (how) }));
+        }
+        items.extend(exploration.undecided.iter().map(|what| remark(exploration, html! { "undecided: " (what) })));
+        if let Some(last) = exploration.last.as_ref().filter(|_| !exploration.complete) {
+            let text = html! {
+                (view::share(exploration)) " of the interleavings were run; to go on: "
+                code { (view::go_on(&exploration.subject, last)) }
+            };
+            items.push(remark(exploration, text));
+        }
+    }
+    html! { @if !items.is_empty() { ul.soft { @for item in items { (item) } } } }
+}
+
+/// Verdicts by row and column.
+pub(super) fn matrix(matrix: &Matrix<'_>) -> Markup {
+    html! {
+        section {
+            h2 { (matrix.title) }
+            div.wide {
+                table {
+                    thead { tr { td {} @for head in &matrix.heads { th scope="col" { (head) } } } }
+                    tbody {
+                        @for (name, cells) in &matrix.rows {
+                            tr {
+                                th.name scope="row" { (name) }
+                                @for cell in cells {
+                                    @match cell {
+                                        Some(exploration) => td { (verdict(exploration, &view::short_verdict(exploration))) },
+                                        None => td.soft { (NONE) },
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The distinct outcomes, folded.
+pub(super) fn outcomes(exploration: &Exploration, name: Option<&str>) -> Markup {
+    let outcomes = &exploration.outcomes;
+    let distinct = view::counted(outcomes.len() as u64, "distinct outcome");
+    let of = view::counted(exploration.interleavings, "interleaving");
+    html! {
+        details {
+            summary { @if let Some(name) = name { (name) ": " } (distinct) " of " (of) }
+            div.wide {
+                table {
+                    thead {
+                        tr {
+                            th.figure scope="col" { "times" } th scope="col" { "outcome" } th scope="col" { "wrong" }
+                            th scope="col" { "such as" }
+                        }
+                    }
+                    tbody {
+                        @for outcome in outcomes {
+                            tr {
+                                td.figure { (grouped(&outcome.count.to_string())) }
+                                td { @for line in &outcome.lines { div { (line) } } }
+                                td {
+                                    @if outcome.anomalies.is_empty() { span.good { "✓ explained by a serial order" } }
+                                    @else { span.bad { "✗ " (outcome.anomalies.join(", ")) } }
+                                }
+                                td { code { (outcome.example) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

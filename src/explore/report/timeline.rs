@@ -1,0 +1,207 @@
+//! A transcript as a text: a column for each who took part, time running downwards.
+//!
+//! ```text
+//!    A: users/1 -8                          B: users/1 -8
+//! ────────────────────────────────────────────────────────────────
+//! 1  select … for update → balance = 10
+//! 2                                         select … for update
+//!                                           … waits for A (transactionid)
+//! 3  update users set balance = 2 …         ┊
+//! 4  commit → done                          ┊
+//!                                           … goes on → balance = 2
+//! ```
+//!
+//! The number of a step stands to its left. A column with `┊` is blocked: its step is sent and has not come back.
+
+use super::sent::Sent;
+use super::story::{self, Beat, Blocked, Moment, short};
+use super::wrap::{WIDTH, wrapped, wrapped_sql};
+use crate::explore::transcript::{Part, Transcript};
+use crate::lab::reports::figures::printable;
+use crate::lab::reports::grid::{self, letters};
+
+/// Between two columns.
+const GAP: usize = 3;
+
+/// A column is not narrower than this, even if many of them make the lines too long: nobody reads words letter by letter.
+const COLUMN_MIN: usize = 20;
+
+/// Before the rows, under the heads of their lines.
+const MARGIN: usize = 8;
+
+/// The timeline of a transcript, and below it what is wrong, if something is: the names of the anomalies and a sentence.
+#[must_use]
+pub fn timeline(transcript: &Transcript, verdict: Option<(&[String], &str)>) -> String {
+    let steps = Steps::of(transcript);
+    let mut blocks = vec![format!("schedule {}", transcript.schedule), rows("before", &transcript.before)];
+    blocks.push(steps.lines().join("\n"));
+    blocks.push(rows("after", &transcript.after));
+    blocks.extend(verdict.map(|(anomalies, explanation)| {
+        let text = format!("{}: {explanation}", anomalies.join(", "));
+        grid::wrapped(&printable(&text), WIDTH, 0)
+    }));
+    blocks.retain(|block| !block.is_empty());
+    blocks.join("\n\n") + "\n"
+}
+
+fn rows(when: &str, rows: &[String]) -> String {
+    let line = |(index, row): (usize, &String)| {
+        let head = if index == 0 { when } else { "" };
+        let texts = wrapped(&printable(&short(row)), WIDTH - MARGIN);
+        texts
+            .iter()
+            .enumerate()
+            .map(|(line, text)| format!("{:MARGIN$}{text}", if line == 0 { head } else { "" }))
+            .collect::<Vec<_>>()
+    };
+    rows.iter().enumerate().flat_map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The part of the timeline that has columns.
+struct Steps<'a> {
+    heads: Vec<Vec<String>>,
+    beats: Vec<Beat<'a>>,
+    /// The lines of each beat.
+    texts: Vec<Vec<String>>,
+    blocked: Vec<Blocked>,
+    /// For the numbers of the steps.
+    margin: usize,
+    widths: Vec<usize>,
+}
+
+impl<'a> Steps<'a> {
+    fn of(transcript: &'a Transcript) -> Self {
+        let margin = transcript.entries.len().to_string().len() + 2;
+        let columns = transcript.parts.len().max(1);
+        let widest = ((WIDTH - margin + GAP) / columns).saturating_sub(GAP).max(COLUMN_MIN);
+        let head = |part: &Part| wrapped(&printable(&format!("{}: {}", part.actor, part.title)), widest);
+        let heads: Vec<Vec<String>> = transcript.parts.iter().map(head).collect();
+        let beats = story::beats(transcript);
+        let texts: Vec<Vec<String>> = beats.iter().map(|beat| text(beat, widest)).collect();
+        let width = |column: usize| {
+            let told = beats.iter().zip(&texts).filter(|(beat, _)| beat.column == column).flat_map(|(_, lines)| lines);
+            told.chain(heads.get(column).into_iter().flatten()).map(|line| letters(line)).max().unwrap_or(0)
+        };
+        let widths = (0..columns).map(width).collect();
+        let blocked = story::blocked(&beats);
+        Self { heads, beats, texts, blocked, margin, widths }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let height = self.heads.iter().map(Vec::len).max().unwrap_or(0);
+        let head = |line: usize| self.line("", |column| self.heads.get(column)?.get(line).map(String::as_str));
+        let rule = "─".repeat(self.margin + self.widths.iter().sum::<usize>() + GAP * (self.widths.len() - 1));
+        let beats = (0..self.beats.len()).flat_map(|index| self.beat(index));
+        (0..height).map(head).chain([rule.clone()]).chain(beats).chain([rule]).collect()
+    }
+
+    fn beat(&self, index: usize) -> Vec<String> {
+        let (beat, texts) = (&self.beats[index], &self.texts[index]);
+        let stands_still = |column: usize| {
+            self.blocked.iter().any(|wait| wait.column == column && wait.from < index && index < wait.until)
+        };
+        let line = |(line, text): (usize, &String)| {
+            let number = if line == 0 && beat.sends() { beat.step.to_string() } else { String::new() };
+            self.line(&number, |column| match column {
+                _ if column == beat.column => Some(text.as_str()),
+                _ => stands_still(column).then_some("┊"),
+            })
+        };
+        texts.iter().enumerate().map(line).collect()
+    }
+
+    fn line<'t>(&self, number: &str, text: impl Fn(usize) -> Option<&'t str>) -> String {
+        let cell = |(column, width): (usize, &usize)| format!("{:width$}", text(column).unwrap_or_default());
+        let cells: Vec<String> = self.widths.iter().enumerate().map(cell).collect();
+        let number_width = self.margin - 2;
+        format!("{number:>number_width$}  {}", cells.join(&" ".repeat(GAP))).trim_end().to_owned()
+    }
+}
+
+/// The lines of a beat.
+fn text(beat: &Beat<'_>, width: usize) -> Vec<String> {
+    let entry = beat.entry;
+    let mut lines = Vec::new();
+    if beat.sends() {
+        let sent = Sent::of(entry);
+        lines.extend(wrapped_sql(&printable(&sent.sql()), width));
+        if !sent.beside.is_empty() {
+            lines
+                .extend(wrapped(&printable(&sent.beside.join(", ")), width - 2).iter().map(|line| format!("  {line}")));
+        }
+        if let Some(wait) = story::wait(entry) {
+            lines.extend(wrapped(&printable(&format!("… {wait}")), width));
+        }
+    }
+    if beat.hears() {
+        push_result(&mut lines, beat, width);
+        if let Some(ended) = &entry.ended {
+            lines.extend(wrapped(&printable(&format!("■ {}", short(ended))), width));
+        }
+    }
+    lines
+}
+
+/// The result, on the line of the statement if that is a short one.
+fn push_result(lines: &mut Vec<String>, beat: &Beat<'_>, width: usize) {
+    let results = story::result(&beat.entry.outcome);
+    let arrow = if beat.moment == Moment::Resumed { "… goes on →" } else { "→" };
+    for (index, result) in results.iter().enumerate() {
+        let arrow = if index == 0 { arrow.to_owned() } else { " ".repeat(letters(arrow)) };
+        let text = printable(result);
+        match lines.as_mut_slice() {
+            [only] if results.len() == 1 && letters(only) + 3 + letters(&text) <= width => {
+                *only = format!("{only} → {text}");
+            }
+            _ => lines.extend(hanging(&arrow, &text, width)),
+        }
+    }
+}
+
+/// A text behind an arrow, its lines under each other.
+fn hanging(arrow: &str, text: &str, width: usize) -> Vec<String> {
+    let texts = wrapped(text, width.saturating_sub(letters(arrow) + 1).max(COLUMN_MIN / 2));
+    let line = |(index, line): (usize, &String)| match index {
+        0 => format!("{arrow} {line}"),
+        _ => format!("{}{line}", " ".repeat(letters(arrow) - 1)),
+    };
+    texts.iter().enumerate().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::report::sample::{self, transcripts};
+    use crate::lab::reports::expected::expect_file;
+
+    #[test]
+    fn timelines_look_like_this() {
+        let lost_update = &sample::report().explorations[0].witness.clone().unwrap();
+        let told = timeline(&lost_update.transcript, Some((&lost_update.anomalies, &lost_update.explanation)));
+        expect_file("src/explore/report/expected/timeline-lost-update.txt", &told);
+        for (name, transcript) in [
+            ("lock-wait", transcripts::lock_wait()),
+            ("retry", transcripts::retry()),
+            ("mutex", transcripts::mutex()),
+            ("batch", transcripts::batch()),
+            ("deadlock", transcripts::deadlock()),
+            ("cut", transcripts::cut()),
+            ("three", transcripts::three_bookings()),
+            ("write-skew", transcripts::write_skew()),
+        ] {
+            let path = format!("src/explore/report/expected/timeline-{name}.txt");
+            expect_file(&path, &timeline(&transcript, None));
+        }
+    }
+
+    #[test]
+    fn no_line_is_too_long_and_none_steers_the_terminal() {
+        for witness in sample::hostile().explorations.into_iter().filter_map(|exploration| exploration.witness) {
+            let told = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+            assert!(!told.contains('\u{1b}'), "{told}");
+            for line in told.lines() {
+                assert!(letters(line) <= WIDTH, "{line}");
+            }
+        }
+    }
+}

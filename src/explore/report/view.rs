@@ -1,0 +1,237 @@
+//! What is said of an exploration in a few words: decided once, for all reports.
+
+use crate::explore::findings::{Exploration, Report, Servers, Subject, Verdict};
+use crate::explore::schedule::Schedule;
+use crate::lab::history::ClaimFound;
+use crate::lab::reports::figures::{float, whole};
+
+/// From this estimate on, digits say less than an exponent.
+const EXPONENT_MIN: f64 = 1e7;
+
+/// What tells explorations of the same scenario apart: the approach, and under which conditions.
+#[must_use]
+pub fn name(subject: &Subject) -> String {
+    let isolation = subject.isolation.as_ref().map(|level| format!("at {level}"));
+    named(subject, isolation)
+}
+
+/// The same where a table shows the isolation level in another place.
+#[must_use]
+pub fn name_at_any_level(subject: &Subject) -> String {
+    named(subject, None)
+}
+
+fn named(subject: &Subject, isolation: Option<String>) -> String {
+    let approach = (!subject.approach.is_empty()).then(|| subject.approach.clone());
+    let servers = subject.servers.map(|servers| servers.to_string());
+    let without = subject.without.as_ref().map(|what| format!("without {what}"));
+    let crash = subject.crash.map(|crash| crash.to_string());
+    let parts: Vec<String> = [approach, servers, isolation, without, crash].into_iter().flatten().collect();
+    if parts.is_empty() { "as written".to_owned() } else { parts.join(", ") }
+}
+
+/// All of it.
+#[must_use]
+pub fn title(subject: &Subject) -> String {
+    format!("{}, {}", subject.scenario, name(subject))
+}
+
+/// The scenario with its number of clients.
+#[must_use]
+pub fn scene(subject: &Subject) -> String {
+    format!("{}, {}", subject.scenario, counted(subject.clients.into(), "client"))
+}
+
+/// Explorations of the same scenario with as many clients, in the order of the report.
+#[must_use]
+pub fn by_scene(report: &Report) -> Vec<(String, Vec<&Exploration>)> {
+    grouped(&report.explorations.iter().collect::<Vec<_>>())
+}
+
+/// These explorations by scenario and number of clients.
+#[must_use]
+pub fn grouped<'a>(explorations: &[&'a Exploration]) -> Vec<(String, Vec<&'a Exploration>)> {
+    let mut scenes: Vec<(String, Vec<&Exploration>)> = Vec::new();
+    for exploration in explorations {
+        let scene = scene(&exploration.subject);
+        match scenes.iter_mut().find(|(known, _)| *known == scene) {
+            Some((_, explorations)) => explorations.push(exploration),
+            None => scenes.push((scene, vec![exploration])),
+        }
+    }
+    scenes
+}
+
+/// What is wrong, each name once: that of the witness first.
+#[must_use]
+pub fn anomalies(exploration: &Exploration) -> Vec<&str> {
+    let witnessed = exploration.witness.iter().flat_map(|witness| &witness.anomalies);
+    let others = exploration.outcomes.iter().flat_map(|outcome| &outcome.anomalies);
+    let mut names: Vec<&str> = Vec::new();
+    for name in witnessed.chain(others) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The verdict where there is room for it: `proved for 2 clients`, `broken: lost-update`.
+#[must_use]
+pub fn verdict(exploration: &Exploration) -> String {
+    match exploration.verdict {
+        Verdict::Proved => format!("proved for {}", counted(exploration.subject.clients.into(), "client")),
+        _ => short_verdict(exploration),
+    }
+}
+
+/// The verdict in a cell of a matrix: what else is wrong is counted only.
+#[must_use]
+pub fn short_verdict(exploration: &Exploration) -> String {
+    match exploration.verdict {
+        Verdict::Proved => "proved".to_owned(),
+        Verdict::Broken => match anomalies(exploration)[..] {
+            [] => "broken".to_owned(),
+            [only] => format!("broken: {only}"),
+            [first, ref others @ ..] => format!("broken: {first} +{}", others.len()),
+        },
+        Verdict::HeldSoFar => "held so far".to_owned(),
+        Verdict::Undecided => "undecided".to_owned(),
+    }
+}
+
+/// A verdict on a terminal, with a sign if it contradicts the claim.
+#[must_use]
+pub fn marked(exploration: &Exploration, verdict: String) -> String {
+    if exploration.contradicts_claim() { verdict + " !" } else { verdict }
+}
+
+/// How the claim fails, if it does.
+#[must_use]
+pub fn contradiction(exploration: &Exploration) -> Option<String> {
+    let claim = match exploration.subject.claim {
+        ClaimFound::Safe => "safe",
+        ClaimFound::SafeOnOneServer => "safe on one server only",
+        ClaimFound::Broken => "broken",
+        ClaimFound::Unsupported => return None,
+    };
+    if !exploration.missed.is_empty() {
+        return Some(exploration.missed.join("; "));
+    }
+    let found = match exploration.verdict {
+        Verdict::Proved => "every interleaving holds",
+        _ => "an interleaving breaks it",
+    };
+    exploration.contradicts_claim().then(|| format!("claimed {claim}, but {found}"))
+}
+
+/// How many of its interleavings were run, as an estimate.
+#[must_use]
+pub fn share(exploration: &Exploration) -> String {
+    let run = float(exploration.interleavings);
+    let percent = 100.0 * run / exploration.estimate.max(run).max(1.0);
+    if percent < 1.0 { "less than 1%".to_owned() } else { format!("about {percent:.0}%") }
+}
+
+/// How many interleavings were run, and of how many if not of all.
+#[must_use]
+pub fn interleavings(exploration: &Exploration) -> String {
+    if exploration.complete {
+        return exploration.interleavings.to_string();
+    }
+    let estimate = exploration.estimate.max(float(exploration.interleavings));
+    let estimate = if estimate < EXPONENT_MIN { whole(estimate) } else { format!("{estimate:.1e}") };
+    format!("{} of ~{estimate}", exploration.interleavings)
+}
+
+/// A number of things, as a phrase.
+#[must_use]
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The command line that runs one interleaving again.
+#[must_use]
+pub fn replay(subject: &Subject, schedule: &Schedule) -> String {
+    command(subject, "--replay", schedule)
+}
+
+/// The command line that goes on where an exploration ended.
+#[must_use]
+pub fn go_on(subject: &Subject, last: &Schedule) -> String {
+    command(subject, "--after", last)
+}
+
+fn command(subject: &Subject, option: &str, schedule: &Schedule) -> String {
+    let mut words = vec!["concurrency-lab".to_owned(), "explore".to_owned()];
+    if subject.approach.is_empty() {
+        // The report knows the title of an explore file, and not where it is.
+        words.push("FILE".to_owned());
+    } else {
+        words.extend([subject.scenario.clone(), "--approach".to_owned(), subject.approach.clone()]);
+        words.extend(["--clients".to_owned(), subject.clients.to_string()]);
+    }
+    let servers = subject.servers.map(|servers| match servers {
+        Servers::One => "one".to_owned(),
+        Servers::Each => "each".to_owned(),
+    });
+    let isolation = subject.isolation.as_ref().map(|level| level.replace(' ', "-"));
+    for (option, value) in [("--servers", &servers), ("--isolation", &isolation), ("--without", &subject.without)] {
+        words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
+    }
+    words.extend([option.to_owned(), schedule.to_string()]);
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::report::sample;
+
+    #[test]
+    fn a_command_line_is_what_a_shell_takes() {
+        let mut subject = sample::report().explorations[2].subject.clone();
+        let schedule: Schedule = "ABBA".parse().unwrap();
+        assert_eq!(
+            replay(&subject, &schedule),
+            "concurrency-lab explore last-money --approach pessimistic --clients 2 --without 'for update' --replay ABBA"
+        );
+        (subject.without, subject.servers) = (Some("it's".to_owned()), Some(Servers::Each));
+        subject.approach.clear();
+        let line = "concurrency-lab explore FILE --servers each --without 'it'\\''s' --after ABBA";
+        assert_eq!(go_on(&subject, &schedule), line);
+    }
+
+    #[test]
+    fn an_estimate_is_told_as_far_as_it_says_something() {
+        let mut exploration = sample::report().explorations[7].clone();
+        assert_eq!(
+            (interleavings(&exploration).as_str(), share(&exploration).as_str()),
+            ("1000 of ~48620", "about 2%")
+        );
+        exploration.estimate = 1.23e12;
+        assert_eq!(interleavings(&exploration), "1000 of ~1.2e12");
+        assert_eq!(share(&exploration), "less than 1%");
+        exploration.estimate = 3.0;
+        assert_eq!(interleavings(&exploration), "1000 of ~1000", "an estimate is no less than what was run");
+    }
+
+    #[test]
+    fn an_explore_file_has_no_approach_to_be_named_by() {
+        let report = sample::levels();
+        let subject = &report.explorations[0].subject;
+        assert_eq!(
+            (name(subject), name_at_any_level(subject)),
+            ("at read committed".to_owned(), "as written".to_owned())
+        );
+    }
+}
