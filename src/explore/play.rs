@@ -276,6 +276,8 @@ impl Play for ApproachPlay<'_> {
     }
 
     fn identical(&self, one: u8, other: u8) -> bool {
-        self.piece.scenario.wish(one) == self.piece.scenario.wish(other)
+        // Who crashes is like nobody else.
+        let crashes = self.piece.crash.is_some() && one.min(other) == 0;
+        !crashes && self.piece.scenario.wish(one) == self.piece.scenario.wish(other)
     }
 }
