@@ -118,7 +118,7 @@ fn statement(field: &str, value: Value) -> Result<(Option<String>, String), Stri
         }
     }
     written(field, &sql)?;
-    Ok((name, sql))
+    Ok((name, sql.trim().to_owned()))
 }
 
 /// A name that is not taken, for a statement that was given none: its first word, such as `update` or `update 2`.
