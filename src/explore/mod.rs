@@ -2,7 +2,7 @@
 //!
 //! Load shows that a race happened; only enumeration shows that it cannot.
 //!
-//! - [`file`]: transactions that somebody else has thought of
+//! - [`mod@file`]: transactions that somebody else has thought of
 //! - [`schedule`]: who is let go, step by step
 //! - [`transcript`]: what happened then
 //! - [`findings`]: what all interleavings together prove

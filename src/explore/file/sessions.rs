@@ -10,6 +10,7 @@ use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, SessionScript, Statement};
 /// Attempts of a session that retries, if the file does not say: a victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
 
+/// A `[[session]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTable {

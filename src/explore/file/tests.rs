@@ -130,3 +130,10 @@ fn the_files_that_come_with_it_are_read() {
         assert!(scripts.len() > 5 && scripts.iter().all(|script| !script.story.is_empty()), "{}", folder.display());
     }
 }
+
+#[test]
+fn the_documented_file_is_read() {
+    let text = include_str!("../../../docs/EXPLORE.md");
+    let example = text.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(Script::parse(example).unwrap().variants.len(), 2);
+}
