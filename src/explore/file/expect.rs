@@ -100,8 +100,8 @@ fn occurrence_missed(what: &str, expected: Option<bool>, count: u64) -> Option<S
     }
 }
 
-/// The same as a file has it.
-#[derive(Debug, Default, Deserialize)]
+/// [`Expect`] as a file has it.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectations {
     verdict: Option<Expected>,

@@ -61,10 +61,12 @@ pub fn script(text: &str) -> Result<Script, String> {
     Ok(Script { title, story, setup, reset, invariants, outcome, serial, variants })
 }
 
+/// What is said of a field that has something else than what is allowed.
 pub fn expected(field: &str, what: &str, found: impl std::fmt::Display) -> String {
     format!("{field}: expected {what}, found {found}")
 }
 
+/// Whether a text can stand as a name in a line of a report.
 pub fn named(field: &str, name: &str) -> Result<(), String> {
     if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.contains(char::is_control) {
         return Err(expected(field, &format!("1 to {NAME_MAX} printable characters"), format_args!("{name:?}")));
@@ -72,6 +74,7 @@ pub fn named(field: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether there is any SQL; what is wrong with it, PostgreSQL says.
 pub fn written(field: &str, sql: &str) -> Result<(), String> {
     if sql.trim().is_empty() { Err(expected(field, "SQL", format_args!("{sql:?}"))) } else { Ok(()) }
 }
@@ -105,6 +108,7 @@ pub fn kind(value: &Value) -> String {
     }
 }
 
+/// Who a session is, by its place in the file.
 pub fn letter(index: usize) -> Actor {
     Actor::Client(u8::try_from(index).unwrap_or(u8::MAX))
 }

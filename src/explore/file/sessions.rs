@@ -10,6 +10,7 @@ use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, SessionScript, Statement};
 /// Attempts of a session that retries, if the file does not say: a victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
 
+/// A `[[session]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTable {
@@ -118,7 +119,7 @@ fn statement(field: &str, value: Value) -> Result<(Option<String>, String), Stri
         }
     }
     written(field, &sql)?;
-    Ok((name, sql))
+    Ok((name, sql.trim().to_owned()))
 }
 
 /// A name that is not taken, for a statement that was given none: its first word, such as `update` or `update 2`.

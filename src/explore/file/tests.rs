@@ -117,3 +117,23 @@ fn what_is_wrong_with_a_file_is_said() {
     let crowd = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(3);
     assert!(Script::parse(&crowd).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5"));
 }
+
+#[test]
+fn the_files_that_come_with_it_are_read() {
+    for folder in ["examples/explore", "tests/explore/facts"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let scripts: Vec<Script> = files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+            .map(|path| Script::read(&path).unwrap())
+            .collect();
+        assert!(scripts.len() > 5 && scripts.iter().all(|script| !script.story.is_empty()), "{}", folder.display());
+    }
+}
+
+#[test]
+fn the_documented_file_is_read() {
+    let text = include_str!("../../../docs/EXPLORE.md");
+    let example = text.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(Script::parse(example).unwrap().variants.len(), 2);
+}
