@@ -148,7 +148,7 @@ impl Shared {
                 Some(crash) => crash::explore(world, &piece, crash, subject, &plan, &mut go_on).await,
                 None => explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await,
             },
-            What::File(script, variant) => stage::explore(world, &script, &variant, plan, &mut go_on).await,
+            What::File(script, variant) => stage::explore(world, &script, &variant, subject, plan, &mut go_on).await,
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Subject {
     pub scenario: String,
     /// The approach's name. Of an explore file, which of its variants this is; empty if it has one only.
     pub approach: String,
+    /// The explore file's path, as it was given.
+    pub file: Option<String>,
     /// How many clients.
     pub clients: u32,
     /// Where the clients are, if the approach keeps something in its process, so that it matters.

@@ -118,11 +118,13 @@ fn booking_id(done: &Done) -> Uuid {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::domain::{Account, BalanceChange};
 
     fn state(balance: i64, version: i64) -> State {
-        State { users: [(1, Account { balance, version })].into(), ..State::default() }
+        State::of([(1, Account { balance, version })].into(), BTreeMap::new(), BTreeMap::new())
     }
 
     fn call(amount: i64, answer: Answer, began: usize, ended: usize) -> Call {

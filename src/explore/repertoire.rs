@@ -53,6 +53,7 @@ pub fn subject(approach: Approach, piece: &Piece) -> Subject {
     Subject {
         scenario: piece.scenario.to_string(),
         approach: approach.name().to_owned(),
+        file: None,
         clients: u32::from(piece.clients),
         servers: in_process.then_some(piece.servers),
         isolation: piece.isolation.map(|isolation| isolation.sql().to_owned()),

@@ -157,7 +157,9 @@ impl World {
     /// How an actor's connection is opened for somebody else's statements: with the settings that PostgreSQL has by itself.
     #[must_use]
     pub fn plain_options_of(&self, actor: Actor, schema: &str) -> PgConnectOptions {
-        let options = self.given.clone().application_name(&self.names.of(actor)).options([("search_path", schema)]);
+        // Notices have no place in a report, and would be logged.
+        let settings = [("search_path", schema), ("client_min_messages", "error")];
+        let options = self.given.clone().application_name(&self.names.of(actor)).options(settings);
         match self.deadlock_timeout {
             Some(timeout) => options.options([("deadlock_timeout", timeout.as_millis().to_string())]),
             None => options,

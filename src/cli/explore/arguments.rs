@@ -12,7 +12,7 @@ use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach};
 use crate::explore::company::{Job, What};
 use crate::explore::crash::Crash;
-use crate::explore::file::{Script, stage};
+use crate::explore::file::{Script, Variant, stage};
 use crate::explore::findings::{CrashKind, Servers};
 use crate::explore::mutation::Amend;
 use crate::explore::play::Piece;
@@ -40,6 +40,10 @@ pub struct ExploreArgs {
     /// How many clients; three take minutes, four take days.
     #[arg(long, env = "LAB_CLIENTS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=4))]
     pub clients: u8,
+
+    /// Of an explore file, this variant only, as the table names it: --variant "repeatable read".
+    #[arg(long, env = "LAB_VARIANT", value_name = "NAME")]
+    pub variant: Option<String>,
 
     /// Where the clients of an approach that keeps something in its process are [default: both, one after the other].
     #[arg(long, env = "LAB_SERVERS", value_name = "WHERE", value_parser = PossibleValuesParser::new(["one", "each"]))]
@@ -181,12 +185,24 @@ impl ExploreArgs {
             }
         }
         let script = Arc::new(Script::read(path).map_err(|error| CliError::Usage(error.to_string()))?);
-        let job = |variant: &_| Job {
-            subject: stage::subject(&script, variant),
-            what: What::File(Arc::clone(&script), Clone::clone(variant)),
+        let job = |variant: &Variant| Job {
+            subject: stage::subject(&script, variant, &path.display().to_string()),
+            what: What::File(Arc::clone(&script), variant.clone()),
             plan: self.plan(),
         };
-        Ok(script.variants.iter().map(job).collect())
+        let wanted = |variant: &&Variant| self.variant.as_ref().is_none_or(|name| variant.to_string() == *name);
+        let jobs: Vec<Job> = script.variants.iter().filter(wanted).map(job).collect();
+        if jobs.is_empty() {
+            let there: Vec<String> =
+                script.variants.iter().map(|variant| format!("{:?}", variant.to_string())).collect();
+            return usage(format!(
+                "--variant: {:?} is none of those of {}: {}",
+                self.variant.as_deref().unwrap_or_default(),
+                path.display(),
+                there.join(", ")
+            ));
+        }
+        Ok(jobs)
     }
 
     fn of_scenarios(&self, names: &[&String]) -> Result<Vec<Job>, CliError> {

@@ -36,12 +36,13 @@ const SET_BACK_MAX: &str = "10s";
 /// How long sessions that are left to themselves may take to end.
 const END_MAX: Duration = Duration::from_secs(20);
 
-/// What a report says of a variant.
+/// What a report says of a variant of a file.
 #[must_use]
-pub fn subject(script: &Script, variant: &Variant) -> Subject {
+pub fn subject(script: &Script, variant: &Variant, path: &str) -> Subject {
     Subject {
         scenario: script.title.clone(),
         approach: variant.to_string(),
+        file: Some(path.to_owned()),
         clients: u32::try_from(variant.sessions.len()).unwrap_or(u32::MAX),
         servers: None,
         isolation: None,
@@ -62,6 +63,7 @@ pub async fn explore(
     world: &mut World,
     script: &Script,
     variant: &Variant,
+    subject: Subject,
     plan: Plan,
     go_on: GoOn<'_>,
 ) -> Result<Exploration, ExploreError> {
@@ -75,7 +77,7 @@ pub async fn explore(
     let waited = std::mem::take(&mut stage.waited);
     stage.close().await?;
     explored?;
-    let mut exploration = tally.told(subject(script, variant));
+    let mut exploration = tally.told(subject);
     // Of a part, the whole cannot be expected.
     if !partial && exploration.complete {
         exploration.missed = variant.expect.misses(&exploration, &waited);

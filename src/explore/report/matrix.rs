@@ -20,7 +20,8 @@ pub struct Matrix<'a> {
 /// Approaches by scenarios, if there are several of them. What was made to have an isolation level is in a matrix of its own.
 #[must_use]
 pub fn overview(report: &Report) -> Option<Matrix<'_>> {
-    let own_level = report.explorations.iter().filter(|exploration| exploration.subject.isolation.is_none());
+    let of_approach = |subject: &Subject| subject.isolation.is_none() && subject.file.is_none();
+    let own_level = report.explorations.iter().filter(|exploration| of_approach(&exploration.subject));
     let explorations: Vec<&Exploration> = own_level.collect();
     let scenes = view::grouped(&explorations).len();
     let by_name = of("Overview", &explorations, view::name, |subject| subject.scenario.clone());
@@ -35,7 +36,7 @@ pub fn overview(report: &Report) -> Option<Matrix<'_>> {
 pub fn by_isolation(report: &Report) -> Vec<Matrix<'_>> {
     let scenes = view::by_scene(report).into_iter();
     let asked = scenes.filter(|(_, all)| all.iter().any(|exploration| exploration.subject.isolation.is_some()));
-    let level = |subject: &Subject| subject.isolation.clone().unwrap_or_else(|| "as written".to_owned());
+    let level = |subject: &Subject| subject.isolation.clone().unwrap_or_else(|| "its own".to_owned());
     asked
         .map(|(scene, all)| of(&format!("{scene}, by isolation level"), &all, view::name_at_any_level, level))
         .collect()

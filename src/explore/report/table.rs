@@ -48,12 +48,12 @@ pub fn render(report: &Report) -> String {
     let failed = report.explorations.iter().any(Exploration::contradicts_claim);
     blocks.push(line(&(heading(report) + if failed { " A verdict with ! contradicts the claim." } else { "" })));
     blocks.extend(matrix::overview(report).iter().map(matrix::text));
+    blocks.extend(matrix::by_isolation(report).iter().map(matrix::text));
     for (scene, explorations) in view::by_scene(report) {
         blocks.push(block(&scene, &explorations));
         let notes: Vec<String> = explorations.iter().flat_map(|exploration| notes(exploration)).collect();
         blocks.extend((!notes.is_empty()).then(|| notes.join("\n")));
     }
-    blocks.extend(matrix::by_isolation(report).iter().map(matrix::text));
     blocks.join("\n\n") + "\n"
 }
 
@@ -112,7 +112,8 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     if let Some(witness) = &exploration.witness {
         let names = view::anomalies(exploration).join(", ");
         let schedule = &witness.transcript.schedule;
-        notes.push(format!("{names}. {} Shortest: --replay {schedule}", witness.explanation));
+        let explanation = witness.explanation.trim_end_matches('.');
+        notes.push(format!("{names}. {explanation}. Shortest: --replay {schedule}"));
     }
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
     if !exploration.complete {

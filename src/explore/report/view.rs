@@ -22,23 +22,27 @@ pub fn name_at_any_level(subject: &Subject) -> String {
 }
 
 fn named(subject: &Subject, isolation: Option<String>) -> String {
+    let title = subject.file.as_ref().map(|_| subject.scenario.clone());
     let approach = (!subject.approach.is_empty()).then(|| subject.approach.clone());
     let servers = subject.servers.map(|servers| servers.to_string());
     let without = subject.without.as_ref().map(|what| format!("without {what}"));
     let crash = subject.crash.map(|crash| crash.to_string());
-    let parts: Vec<String> = [approach, servers, isolation, without, crash].into_iter().flatten().collect();
-    if parts.is_empty() { "as written".to_owned() } else { parts.join(", ") }
+    let parts: Vec<String> = [title, approach, servers, isolation, without, crash].into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 /// All of it.
 #[must_use]
 pub fn title(subject: &Subject) -> String {
-    format!("{}, {}", subject.scenario, name(subject))
+    if subject.file.is_some() { name(subject) } else { format!("{}, {}", subject.scenario, name(subject)) }
 }
 
-/// The scenario with its number of clients.
+/// The scenario with its number of clients; explore files are one scene.
 #[must_use]
 pub fn scene(subject: &Subject) -> String {
+    if subject.file.is_some() {
+        return "explore files".to_owned();
+    }
     format!("{}, {}", subject.scenario, counted(subject.clients.into(), "client"))
 }
 
@@ -164,9 +168,11 @@ pub fn go_on(subject: &Subject, last: &Schedule) -> String {
 
 fn command(subject: &Subject, option: &str, schedule: &Schedule) -> String {
     let mut words = vec!["concurrency-lab".to_owned(), "explore".to_owned()];
-    if subject.approach.is_empty() {
-        // The report knows the title of an explore file, and not where it is.
-        words.push("FILE".to_owned());
+    if let Some(file) = &subject.file {
+        words.push(file.clone());
+        if !subject.approach.is_empty() {
+            words.extend(["--variant".to_owned(), subject.approach.clone()]);
+        }
     } else {
         words.extend([subject.scenario.clone(), "--approach".to_owned(), subject.approach.clone()]);
         words.extend(["--clients".to_owned(), subject.clients.to_string()]);
@@ -206,9 +212,11 @@ mod tests {
             "concurrency-lab explore last-money --approach pessimistic --clients 2 --without 'for update' --replay ABBA"
         );
         (subject.without, subject.servers) = (Some("it's".to_owned()), Some(Servers::Each));
-        subject.approach.clear();
-        let line = "concurrency-lab explore FILE --servers each --without 'it'\\''s' --after ABBA";
+        let line = "concurrency-lab explore last-money --approach pessimistic --clients 2 --servers each --without 'it'\\''s' --after ABBA";
         assert_eq!(go_on(&subject, &schedule), line);
+        let variant = &sample::levels().explorations[1].subject;
+        let line = "concurrency-lab explore doctors.toml --variant 'repeatable read' --replay ABBA";
+        assert_eq!(replay(variant, &schedule), line);
     }
 
     #[test]
@@ -226,12 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn an_explore_file_has_no_approach_to_be_named_by() {
-        let report = sample::levels();
-        let subject = &report.explorations[0].subject;
-        assert_eq!(
-            (name(subject), name_at_any_level(subject)),
-            ("at read committed".to_owned(), "as written".to_owned())
-        );
+    fn an_explore_file_is_named_by_its_title_and_an_approach_by_itself() {
+        let explorations = sample::levels().explorations;
+        let names = |at: usize| (name(&explorations[at].subject), name_at_any_level(&explorations[at].subject));
+        let both = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        assert_eq!(names(0), both("on-call doctors, read committed", "on-call doctors, read committed"));
+        assert_eq!(names(4), both("read-committed, at read committed", "read-committed"));
     }
 }

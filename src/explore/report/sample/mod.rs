@@ -50,17 +50,27 @@ pub fn report() -> Report {
     Report { explorations, elapsed_s: 41.3, ..nothing() }
 }
 
-/// Isolation levels: an explore file at three of them, and two approaches at the same ones and their own.
+/// Isolation levels: the variants of an explore file, and two approaches at the same levels and their own.
 pub fn levels() -> Report {
     let levels = ["read committed", "repeatable read", "serializable"];
     let at = |level: &str, exploration: Exploration| Exploration {
         subject: Subject { isolation: Some(level.to_owned()), claim: ClaimFound::Unsupported, ..exploration.subject },
         ..exploration
     };
+    let variant = |level: &str, exploration: Exploration| Exploration {
+        subject: Subject {
+            approach: level.to_owned(),
+            file: Some("doctors.toml".to_owned()),
+            claim: ClaimFound::Unsupported,
+            ..exploration.subject
+        },
+        ..exploration
+    };
     let mut skew = proved("on-call doctors", "", 70);
     skew.conflicts = 38;
     let [low, middle, high] = levels;
-    let mut explorations = vec![at(low, write_skew()), at(middle, write_skew()), at(high, skew)];
+    skew.missed = vec!["expected some conflict".to_owned()];
+    let mut explorations = vec![variant(low, write_skew()), variant(middle, write_skew()), variant(high, skew)];
     explorations.push(lost_update("read-committed", ClaimFound::Broken));
     explorations.push(at(low, lost_update("read-committed", ClaimFound::Broken)));
     explorations.extend([middle, high].map(|level| at(level, proved("last-money", "read-committed", 132))));
@@ -119,10 +129,12 @@ fn subject(scenario: &str, approach: &str) -> Subject {
     Subject {
         scenario: scenario.to_owned(),
         approach: approach.to_owned(),
+        file: None,
         clients: 2,
         servers: None,
         isolation: None,
         without: None,
+        crash: None,
         claim: ClaimFound::Safe,
     }
 }
@@ -151,6 +163,7 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         outcomes: vec![outcome(&first, interleavings - half, &[], "AABB"), outcome(&second, half, &[], "BBAA")],
         violations: 0,
         undecided: Vec::new(),
+        missed: Vec::new(),
         verdict: Verdict::Proved,
         witness: None,
         elapsed_s: 0.02 * interleavings as f64,
