@@ -3,3 +3,6 @@
 mod approaches;
 #[path = "../common/mod.rs"]
 mod common;
+mod crash;
+mod files;
+mod timelines;

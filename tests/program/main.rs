@@ -8,6 +8,7 @@ mod access_log;
 mod bookings;
 mod clients;
 mod durability;
+mod explore;
 mod fuzz;
 mod instrument;
 mod options;

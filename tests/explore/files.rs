@@ -1,0 +1,66 @@
+//! Explore files on a real PostgreSQL: the facts that the strategies rely on, and the examples, each as its author says.
+
+use std::path::PathBuf;
+
+use concurrency_lab::explore::exploration::GoOn;
+use concurrency_lab::explore::file::{Script, stage};
+use concurrency_lab::explore::search::Plan;
+use concurrency_lab::explore::world::World;
+
+use crate::common;
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    files.sort();
+    files
+}
+
+/// Explores every variant of these files, and collects what is not as expected.
+async fn misses(files: Vec<PathBuf>, reduce: bool) -> Vec<String> {
+    let cluster = common::cluster().await;
+    let mut world = World::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut misses = Vec::new();
+    let go_on: GoOn<'_> = &mut |_| true;
+    for path in files {
+        let script = Script::read(&path).expect("an explore file");
+        for variant in &script.variants {
+            let told = format!("{} {variant}", path.display());
+            let subject = stage::subject(&script, variant, &path.display().to_string());
+            let plan = Plan { reduce, ..Plan::default() };
+            let found = stage::explore(&mut world, &script, variant, subject, plan, go_on).await;
+            let found = found.unwrap_or_else(|error| panic!("{told}: {error}"));
+            assert!(found.complete && found.interleavings > 0, "{told}");
+            if reduce {
+                // How often something happens is then another number; whether it happens at all is not.
+                let expected = variant.expect.verdict.to_string() == "holds";
+                misses.extend((expected == (found.violations > 0)).then(|| format!("{told}: reduced")));
+            }
+            misses.extend(found.missed.iter().map(|missed| format!("{told}: {missed}")));
+            misses.extend(found.undecided.iter().map(|why| format!("{told}: undecided: {why}")));
+        }
+    }
+    world.close().await.expect("a clean end");
+    misses
+}
+
+#[tokio::test]
+async fn every_fact_is_as_its_file_says() {
+    let files = files("tests/explore/facts");
+    for item in ["01", "02", "04", "06", "07", "08", "09", "10", "15", "16"] {
+        let has = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(item));
+        assert!(files.iter().any(has), "no file shows fact {item}");
+    }
+    assert_eq!(misses(files, false).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_example_is_as_it_says() {
+    assert_eq!(misses(files("examples/explore"), false).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_reduced_search_finds_what_the_full_one_finds() {
+    let both = files("tests/explore/facts").into_iter().chain(files("examples/explore")).collect();
+    assert_eq!(misses(both, true).await, Vec::<String>::new());
+}

@@ -1,0 +1,134 @@
+//! `concurrency-lab explore` as a user runs it.
+
+use serde_json::Value;
+
+use crate::common::program;
+use crate::served::run_to_end;
+
+/// Explores; the exit code, and what it printed on standard output and standard error.
+fn explore(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = program();
+    command.arg("explore").args(arguments);
+    run_to_end(command)
+}
+
+/// Explores what ends as claimed.
+#[track_caller]
+fn explored(arguments: &[&str]) -> String {
+    let (code, told, errors) = explore(arguments);
+    assert_eq!(code, Some(0), "{arguments:?}: {errors}");
+    told
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// The whole table of claims, by enumeration: every approach, every scenario, every interleaving of two clients.
+#[test]
+fn every_claim_is_proved_or_broken_by_enumeration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("explore.html");
+    let report = json(&explored(&["--format", "json", "--html", &page.display().to_string()]));
+    let validator = jsonschema::validator_for(&json(include_str!("../../docs/explore.schema.json"))).expect("a schema");
+    let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    let explorations = report["explorations"].as_array().expect("explorations");
+    // 13 approaches × 8 scenarios, less what three do not offer, and two of them on one server and on one each.
+    assert_eq!(explorations.len(), 13 * 8 - 6 - 1 + 2 * 8);
+    for exploration in explorations {
+        let subject = &exploration["subject"];
+        assert_eq!(exploration["complete"], true, "{subject}");
+        let on_one_server = subject["servers"] == "one";
+        let safe = subject["claim"] == "safe" || subject["claim"] == "safe-on-one-server" && on_one_server;
+        assert_eq!(exploration["verdict"], if safe { "proved" } else { "broken" }, "{subject}");
+        assert_eq!(exploration["witness"].is_null(), safe, "{subject}");
+    }
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("lost-update"));
+}
+
+#[test]
+fn a_witness_is_told_and_can_be_replayed() {
+    let told = explored(&["last-money", "--approach", "naive"]);
+    assert!(told.contains("broken: lost-update") && told.contains("--replay ABBA"), "{told}");
+    let replayed = explored(&["last-money", "--approach", "naive", "--replay", "ABBA"]);
+    let timeline = replayed.split_once("schedule").expect("a timeline").1;
+    assert!(told.contains(timeline.trim()), "{told}\n{replayed}");
+}
+
+#[test]
+fn the_isolation_matrix_says_what_each_level_does() {
+    let approaches = "read-committed,pessimistic";
+    let report = json(&explored(&["last-money", "--isolation", "all", "--approach", approaches, "--format", "json"]));
+    let cells: Vec<(&str, &str, &str)> = (report["explorations"].as_array().expect("explorations").iter())
+        .map(|exploration| {
+            let of = |value: &'_ Value| -> &str { value.as_str().expect("text") };
+            let subject = &exploration["subject"];
+            (of(&subject["approach"]), of(&subject["isolation"]), of(&exploration["verdict"]))
+        })
+        .collect();
+    assert_eq!(
+        cells,
+        [
+            ("read-committed", "read committed", "broken"),
+            ("read-committed", "repeatable read", "proved"),
+            ("read-committed", "serializable", "proved"),
+            ("pessimistic", "read committed", "proved"),
+            ("pessimistic", "repeatable read", "proved"),
+            ("pessimistic", "serializable", "proved"),
+        ]
+    );
+}
+
+#[test]
+fn a_guard_taken_away_is_missed() {
+    // Nothing is claimed of what is no longer the approach.
+    let told = explored(&["last-money", "--approach", "pessimistic", "--without", " for update"]);
+    assert!(told.contains("broken: lost-update"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_as_expected_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("skew.toml");
+    let file = include_str!("../../examples/explore/read-in-transaction.toml");
+    std::fs::write(&path, file.replace(r#"verdict = "broken""#, r#"verdict = "holds""#)).expect("a file");
+    let (code, _, errors) = explore(&[&path.display().to_string()]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("expected holds, but it is broken"), "{errors}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_the_reason() {
+    let table: &[(&[&str], &str)] = &[
+        (&["withdrawal"], r#""withdrawal" is no scenario; there are last-money"#),
+        (&["nowhere.toml"], "nowhere.toml: "),
+        (&["--approach", "optimist"], r#"--approach: "optimist" is unknown"#),
+        (&["--approach", "unique-constraint", "increments"], "none of these offers any of these"),
+        (&["--replay", "AB1"], "'1' at position 3 names nobody"),
+        (&["--replay", "ABBA"], "--replay needs one exploration"),
+        (&["last-money", "--approach", "naive", "--replay", "AAA"], "step 3: A cannot go on; B can"),
+        (&["last-money", "--approach", "naive", "--without", "for update"], "is in none of the statements"),
+        (&["--crash=later"], "expected all, cut, hang-up"),
+        (&["--clients", "9"], "2..=4"),
+        (&["--isolation", "snapshot"], "repeatable-read"),
+        (&["examples/explore/write-skew.toml", "--crash"], "--crash: a file says itself"),
+        (&["examples/explore/write-skew.toml", "--variant", "chaos"], "\"serializable\""),
+    ];
+    for (arguments, expected) in table {
+        let (code, _, said) = explore(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_limited_search_says_how_to_go_on() {
+    let subject = ["deposit-and-withdrawal", "--approach", "read-committed", "--format", "json"];
+    let first = &json(&explored(&[&subject[..], &["--limit", "10"]].concat()))["explorations"][0];
+    assert_eq!((&first["interleavings"], &first["complete"]), (&Value::from(10), &Value::from(false)));
+    let last = first["last"].as_str().expect("a schedule");
+    let rest = json(&explored(&[&subject[..], &["--after", last]].concat()));
+    assert_eq!(rest["explorations"][0]["interleavings"], 40, "the rest of the 50");
+}
