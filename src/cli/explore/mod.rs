@@ -157,7 +157,9 @@ async fn tell_one(
         let json = serde_json::to_string_pretty(&transcript);
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
-    print(&format!("{}\n\n{}", title(&job.subject), timeline(&transcript, Some((&anomalies, &explanation)))))
+    let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
+    let explained = if wrong.is_none() { "\nA serial order explains it.\n" } else { "" };
+    print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
 }
 
 async fn replayed(world: &mut World, job: &Job, schedule: &Schedule) -> Result<Judged, ExploreError> {
