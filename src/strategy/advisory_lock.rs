@@ -7,7 +7,8 @@
 //! **Guarantee.** Safe at READ COMMITTED, *if* everybody asks for the same lock before looking, and if the lock is a
 //! statement of its own. A statement's snapshot is taken before the statement runs: lock and read in one SELECT read what was
 //! committed before the lock was waited for. At REPEATABLE READ and above the same mistake happens across statements,
-//! because the statement that locks is the first one and fixes the transaction's snapshot.
+//! because the statement that locks is the first one and fixes the transaction's snapshot. `tests/explore/facts/07-*.toml` prove
+//! both, and what follows.
 //!
 //! The lock ends with the transaction (`xact`). The session's form, `pg_advisory_lock`, survives ROLLBACK, must be
 //! released by hand, after COMMIT and never before, and stays with a pooled connection if its owner stops waiting.

@@ -10,7 +10,8 @@
 //!
 //! What is re-evaluated is the locked row only. A subquery in the same WHERE keeps the statement's old snapshot,
 //! and rows that only *newly* match are missed: a withdrawal that found too little money is refused at once, even
-//! if a deposit is about to commit. That refusal is true: at that moment the money was not there.
+//! if a deposit is about to commit. That refusal is true: at that moment the money was not there. (In every interleaving:
+//! `tests/explore/facts/04-*.toml`.)
 //!
 //! **Cost.** One round trip for a change, and the lock is held for one statement and its commit, the shortest time of
 //! all. A refusal costs a second statement, to tell an unknown user from a poor one.
@@ -23,11 +24,12 @@
 //!
 //! **Transfers** are one statement too, and the trap: an UPDATE of two rows locks them in whatever order it finds them, so
 //! opposite transfers deadlock. A first CTE locks both in the order of their ids, and the new values come from the rows
-//! that *it* returned: the target's own column is still the statement's old snapshot.
+//! that *it* returned: the target's own column is still the statement's old snapshot. `tests/explore/facts/15-*.toml` have both
+//! the traps and the cure.
 //!
 //! **Bookings** cannot be guarded by `not exists (select … from bookings …)` in the same WHERE: a subquery is not evaluated
-//! again after a wait, and the same user is booked twice. Here the event's row is guarded by its own column, and a unique index
-//! refuses the second booking of a user.
+//! again after a wait, and the same user is booked twice (`tests/explore/facts/16-subquery-in-where-is-stale.toml`).
+//! Here the event's row is guarded by its own column, and a unique index refuses the second booking of a user.
 
 use async_trait::async_trait;
 

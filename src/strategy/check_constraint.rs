@@ -9,7 +9,8 @@
 //!
 //! A CHECK alone guarantees less than people think. It sees one row, so it stops an overdraft; it does not stop a *lost
 //! update*, because a balance that is merely wrong is not negative. Put the same CHECK under an absolute write
-//! (`set balance = $2`) and it will watch every update get lost.
+//! (`set balance = $2`) and it will watch updates get lost, as in
+//! `tests/explore/facts/05-check-does-not-stop-lost-updates.toml`.
 //!
 //! **Cost.** One round trip for a change. A refusal is an error inside PostgreSQL: a rolled-back statement, a line in its log,
 //! and, within a larger transaction, that transaction aborted (unless a savepoint was set). Where refusals are common,

@@ -21,7 +21,8 @@
 //! **Cost.** Two statements, no transaction: cheap, and worth nothing.
 //!
 //! **How it fails under load.** Only if two requests overlap. With no gap between read and write it may pass a
-//! load test by luck; a think time widens the gap, and an enumeration of the interleavings needs no luck.
+//! load test by luck; a think time widens the gap, and an enumeration of the interleavings needs no luck
+//! (`concurrency-lab explore --approach naive`).
 //! The CHECK constraint on the table (balance ≥ 0) does not help: no written value is negative, there are just too
 //! few of them.
 //!

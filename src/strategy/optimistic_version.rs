@@ -6,8 +6,10 @@
 //! **Guarantee.** Safe at READ COMMITTED, without a transaction and without a lock across a round trip. The writing
 //! UPDATE is a compare-and-set: when it has to wait for another writer, WHERE is evaluated again on the newest
 //! version, whose number has changed, and no row matches. The version must be an explicit column that *every* writer
-//! raises. `xmin` is 32 bits wide and wraps; a comparison of `ctid` finds the row by its place and skips the
-//! re-evaluation. Comparing the balance itself suffers from ABA: 10000 may have been 9998 in between.
+//! raises. `xmin` is 32 bits wide and wraps. `ctid` is a place in the file, which another version may have once VACUUM has
+//! cleared it: `tests/explore/facts/08-ctid-is-a-place.toml` loses an update that way. (Until the minor releases of November
+//! 2025, such as 17.7, a comparison of `ctid` was not even evaluated again after a wait.) Comparing the balance itself suffers
+//! from ABA: 10000 may have been 9998 in between.
 //!
 //! **Cost.** Two round trips when nobody interferes. On a hot row of n competitors, one wins each round and the others
 //! have worked for nothing: `Lab-Attempts` tells how often. Retries are backed off with jitter and bounded.

@@ -7,7 +7,8 @@
 //! not the one its snapshot saw. The decision may be as complicated as it likes, in any language.
 //!
 //! FOR UPDATE locks what it *found*: if no row matches, nothing is locked, and two clients can both find nothing. It also
-//! blocks inserts that refer to the row by a foreign key; FOR NO KEY UPDATE would not.
+//! blocks inserts that refer to the row by a foreign key; FOR NO KEY UPDATE would not. `tests/explore/facts/06-*.toml` prove
+//! all three.
 //!
 //! ```text
 //!   client A                          client B

@@ -9,8 +9,8 @@
 //! it decided: a balance, both balances, the event, the counter.
 //!
 //! It is *not* serializable. Two transactions that each read two rows and write *different* ones do not conflict: *write
-//! skew*. Two doctors who each see the other on call may both go home. For that see [`super::serializable`], or lock what
-//! was only read.
+//! skew*. Two doctors who each see the other on call may both go home (`tests/explore/facts/02-write-skew.toml`). For that
+//! see [`super::serializable`], or lock what was only read.
 //!
 //! **Cost.** Nothing is locked while deciding, so on cold rows it costs what a transaction costs. On a hot row most
 //! attempts wait for the winner and then fail: all their work is for nothing. Retries repeat the *whole* transaction, from

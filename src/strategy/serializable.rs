@@ -10,11 +10,12 @@
 //!
 //! Two things are easily forgotten. 40001 may come from *any* statement, COMMIT included, so what was read is not valid
 //! until COMMIT has succeeded: no answer before that. And everybody must play: one writer at a lower level voids the
-//! guarantee for all.
+//! guarantee for all. See `02-commit-may-fail.toml` and `02-mixed-levels-void-the-guarantee.toml` in `tests/explore/facts`.
 //!
 //! **Cost.** Bookkeeping of reads (predicate locks), and aborts: more than strictly necessary, since the tracking is
-//! by page or by table when rows are many or a scan is sequential, as on tiny tables. On a hot row it is
-//! [`super::repeatable_read`] with more aborts.
+//! by page or by table when rows are many or a scan is sequential, as on tiny tables
+//! (`02-false-conflicts-on-tiny-tables.toml`, in the same place). On a hot row it is [`super::repeatable_read`] with more
+//! aborts.
 //!
 //! **How it fails.** By giving up (503) under contention; never by a wrong answer.
 

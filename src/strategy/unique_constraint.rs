@@ -11,8 +11,9 @@
 //! ON CONFLICT DO NOTHING turns the conflict into "no row" instead of an error that would abort the transaction. It does not
 //! say *which* index refused, so a look afterwards does.
 //!
-//! "Pure inserters don't deadlock" is a myth: two transactions that insert the same two keys in opposite order do. Here each
-//! inserts one row, and then takes the event's row, which everybody takes last.
+//! "Pure inserters don't deadlock" is a myth: two transactions that insert the same two keys in opposite order do
+//! (`examples/explore/two-unique-keys.toml`). Here each inserts one row, and then takes the event's row, which everybody
+//! takes last.
 //!
 //! **Cost.** Free seats do not contend: n clients claim n seats side by side, until they come to count. The last
 //! seats are fought for: whoever waited in vain starts with the next one, at most capacity times.
