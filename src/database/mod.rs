@@ -76,7 +76,7 @@ pub struct Database {
     batches: Arc<Batches>,
     aside: Arc<Aside>,
     metrics: Metrics,
-    isolation: Option<Isolation>,
+    conditions: Conditions,
 }
 
 /// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
@@ -119,6 +119,16 @@ impl Aside {
 async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let answered = tokio::time::timeout(limit, answer).await;
     answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// What an explorer changes about the sessions of a server. Servers that serve change nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The level that every transaction gets, whatever its approach asks for.
+    pub isolation: Option<Isolation>,
+    /// A statement that writes outside a transaction is one by itself: it holds its locks until its own COMMIT, during which others
+    /// may come. That COMMIT is made a step of its own, so that they do.
+    pub commits_apart: bool,
 }
 
 /// What was found and done when a database was made ready.
@@ -195,7 +205,7 @@ impl Database {
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let batches = Batches::new(limits);
         let aside = Arc::new(Aside::new(options, limits));
-        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on(), isolation: None }, seeded))
+        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on(), conditions: Conditions::default() }, seeded))
     }
 
     /// The same, counting nothing.
@@ -210,15 +220,14 @@ impl Database {
         Self { pool, ..self }
     }
 
-    /// The same rows as a server of its own sees them: what a server keeps in its memory is new. Every transaction gets `isolation`,
-    /// if there is one, whatever its approach asks for.
+    /// The same rows as a server of its own sees them, under these conditions: what a server keeps in its memory is new.
     #[must_use]
-    pub fn another_server(&self, limits: &Limits, isolation: Option<Isolation>, observed: Option<Observed>) -> Self {
+    pub fn another_server(&self, limits: &Limits, conditions: Conditions, observed: Option<Observed>) -> Self {
         Self {
             admission: Admission::new(limits.row_sessions, limits.queue, limits.queue_wait),
             mutexes: Admission::new(1, limits.queue, limits.queue_wait),
             batches: Batches::observed(limits, observed),
-            isolation,
+            conditions,
             ..self.clone()
         }
     }
@@ -229,10 +238,10 @@ impl Database {
         &self.aside.options
     }
 
-    /// The level that every transaction gets, if it is not left to the approach.
+    /// Under which conditions its sessions work.
     #[must_use]
-    pub fn isolation(&self) -> Option<Isolation> {
-        self.isolation
+    pub fn conditions(&self) -> Conditions {
+        self.conditions
     }
 
     /// What happened on it, counted; within reach of whoever works on it.

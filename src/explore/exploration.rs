@@ -9,8 +9,11 @@ use super::findings::{DistinctOutcome, Exploration, Subject, Verdict, Witness};
 use super::schedule::Schedule;
 use super::search::{Found, Judged, Plan, Play, Progress, Search};
 
-/// Interleavings that could not be decided, which are named; further ones are only counted.
+/// Interleavings that could not be decided, which are named; further ones are only counted …
 const UNDECIDED_NAMED: usize = 3;
+
+/// … and after so many nothing more is tried: each takes seconds, and something is wrong with the surroundings.
+const UNDECIDED_MAX: usize = 10;
 
 /// Hears how far it is, and says whether to go on.
 pub type GoOn<'a> = &'a mut (dyn FnMut(Progress) -> bool + Send);
@@ -40,6 +43,7 @@ pub struct Tally {
     waited: u64,
     deadlocks: u64,
     conflicts: u64,
+    gave_up: u64,
     violations: u64,
     undecided: Vec<String>,
     witness: Option<Judged>,
@@ -64,6 +68,7 @@ impl Tally {
             waited: 0,
             deadlocks: 0,
             conflicts: 0,
+            gave_up: 0,
             violations: 0,
             undecided: Vec::new(),
             witness: None,
@@ -77,6 +82,7 @@ impl Tally {
     pub async fn explore(&mut self, play: &mut dyn Play, plan: Plan, go_on: GoOn<'_>) -> Result<(), ExploreError> {
         let mut search = Search::new(plan);
         while go_on(search.progress())
+            && self.undecided.len() < UNDECIDED_MAX
             && let Some(found) = search.next(play).await?
         {
             match found {
@@ -96,6 +102,7 @@ impl Tally {
         self.waited += u64::from(transcript.waited());
         self.deadlocks += u64::from(transcript.deadlocked());
         self.conflicts += u64::from(transcript.has_sqlstate("40001"));
+        self.gave_up += u64::from(transcript.gave_up());
         let outcome = self.outcomes.entry(judged.outcome.clone()).or_insert_with(|| DistinctOutcome {
             lines: judged.outcome.clone(),
             count: 0,
@@ -147,6 +154,7 @@ impl Tally {
             waited: self.waited,
             deadlocks: self.deadlocks,
             conflicts: self.conflicts,
+            gave_up: self.gave_up,
             outcomes,
             violations: self.violations,
             undecided: self.undecided,

@@ -82,7 +82,7 @@ pub enum CrashKind {
     /// Its database connection is cut: the answer of the statement is not heard.
     #[strum(serialize = "connection cut")]
     Cut,
-    /// It hangs up; its operation goes on without it.
+    /// It hangs up while the step is under way; its operation goes on without it.
     #[strum(serialize = "client gone")]
     HangUp,
 }
@@ -109,6 +109,8 @@ pub struct Exploration {
     pub deadlocks: u64,
     /// Interleavings in which a serialization failure (40001) ended an attempt.
     pub conflicts: u64,
+    /// Interleavings in which a client gave up: its change was certainly not made, and not refused either.
+    pub gave_up: u64,
     /// What came out, the most frequent first.
     pub outcomes: Vec<DistinctOutcome>,
     /// Interleavings whose outcome no serial order explains.

@@ -69,7 +69,7 @@ pub struct Gate {
     go: mpsc::Receiver<()>,
     /// Statements after which its connection is cut; 0 once it was, or never is.
     cut_after: u32,
-    /// Statements after which its client hangs up, and who tells it.
+    /// Steps until one during which its client hangs up, and who tells it.
     hang_up: Option<(u32, Arc<Notify>)>,
 }
 
@@ -90,21 +90,25 @@ impl Gate {
         self
     }
 
-    /// The same, with its client told to hang up when it stands before the next step after so many statements, from 1.
+    /// The same, with its client told to hang up while this step, from 1, is under way.
     #[must_use]
-    pub fn hang_up_after(mut self, statements: u32, client: Arc<Notify>) -> Self {
-        self.hang_up = Some((statements, client));
+    pub fn hang_up_during(mut self, step: u32, client: Arc<Notify>) -> Self {
+        self.hang_up = Some((step, client));
         self
     }
 
     /// Waits before a step until it is let go.
     pub async fn step(&mut self, name: &str, sql: &str, values: &[String]) {
         self.tell(Event::Stands { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
-        if let Some((_, client)) = self.hang_up.take_if(|(statements, _)| *statements == 0) {
-            client.notify_one();
-        }
         // None: the controller is gone, and the gate open.
         self.go.recv().await;
+        if let Some((steps, client)) = &mut self.hang_up {
+            *steps = steps.saturating_sub(1);
+            if *steps == 0 {
+                client.notify_one();
+                self.hang_up = None;
+            }
+        }
     }
 
     /// Tells what came back from a step.
@@ -155,9 +159,6 @@ impl Probe for Gate {
     }
 
     fn completed(&mut self, completed: &Completed<'_>) {
-        if let Some((statements, _)) = &mut self.hang_up {
-            *statements = statements.saturating_sub(1);
-        }
         self.returned(completed.outcome, shown::returns_rows(completed.statement.sql));
     }
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{Actor, Schedule};
 
+/// How [`Part::heard`] begins of a client that gave up.
+pub const GAVE_UP: &str = "gave up: ";
+
 /// One interleaving from its first step to its last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +103,12 @@ impl Transcript {
         self.entries.iter().any(
             |entry| matches!(&entry.outcome, StepOutcome::Error { sqlstate: Some(sqlstate), .. } if sqlstate == wanted),
         )
+    }
+
+    /// Whether a client gave up.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.parts.iter().any(|part| part.heard.as_ref().is_some_and(|heard| heard.starts_with(GAVE_UP)))
     }
 
     /// Whether anybody had to wait.

@@ -35,6 +35,9 @@ const ATTEMPTS_MAX: u32 = 8;
 /// How long the server may take to notice that a connection was cut, before what it holds counts as left behind.
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether it has.
+const LINGER_STEP: Duration = Duration::from_millis(1);
+
 /// Longer than anybody looks at one interleaving.
 const EVER: Duration = Duration::from_hours(24);
 
@@ -76,6 +79,8 @@ pub struct World {
     database: Database,
     /// As it was given.
     given: PgConnectOptions,
+    /// Holds the lock that keeps other explorers out.
+    lock: PgConnection,
     /// For setting back and looking.
     admin: PgConnection,
     monitor: Monitor,
@@ -92,19 +97,20 @@ impl World {
     /// # Errors
     /// [`ExploreError::Prepare`], [`ExploreError::Database`]; [`ExploreError::Busy`] when somebody explores there already.
     pub async fn open(options: &PgConnectOptions) -> Result<Self, ExploreError> {
+        // Held until the connection ends, and taken before anything is touched: two explorers would change each other's rows.
+        let mut lock = options.clone().application_name("concurrency-lab explore").connect().await?;
+        let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 1))")
+            .bind(SCHEMA)
+            .fetch_one(&mut lock)
+            .await?;
+        if !alone {
+            return Err(ExploreError::Busy);
+        }
         let (database, _) = Database::prepare_in(SCHEMA, options.clone(), &LIMITS, Seed::Counter, true).await?;
         let database = database.without_metrics();
         let names = Names::new();
         let plain = database.connect_options().clone().options([("synchronous_commit", "off"), ("jit", "off")]);
         let mut admin = plain.connect().await?;
-        // Held until the connection ends: two explorers would change each other's rows.
-        let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 1))")
-            .bind(SCHEMA)
-            .fetch_one(&mut admin)
-            .await?;
-        if !alone {
-            return Err(ExploreError::Busy);
-        }
         let lowered = admin.execute("set deadlock_timeout = '1ms'").await;
         let deadlock_timeout = lowered.is_ok().then_some(DEADLOCK_TIMEOUT);
         let session_options = match deadlock_timeout {
@@ -239,6 +245,7 @@ impl World {
             if begun.elapsed() > LINGER_MAX {
                 return Ok(true);
             }
+            tokio::time::sleep(LINGER_STEP).await;
         }
         Ok(false)
     }
@@ -259,7 +266,8 @@ impl World {
         }
         self.run(&format!("drop schema {SCHEMA} cascade")).await?;
         self.monitor.close().await;
-        Ok(self.admin.close().await?)
+        self.admin.close().await?;
+        Ok(self.lock.close().await?)
     }
 }
 

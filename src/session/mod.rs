@@ -30,7 +30,7 @@ use crate::error::Error;
 
 use once::Once;
 use probe::{Completed, Inside, Log, Probe, Step};
-use statement::{COMMIT, Effect, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
+use statement::{COMMIT, Effect, ITS_COMMIT, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
 
 /// One client's conversation with the database. See the [module](self).
 pub struct Session {
@@ -121,7 +121,7 @@ impl Session {
         if self.in_transaction() {
             return Ok(());
         }
-        let isolation = self.database.isolation().unwrap_or(isolation);
+        let isolation = self.database.conditions().isolation.unwrap_or(isolation);
         self.control(isolation.begin()).await?;
         self.transaction = Transaction::Open;
         self.claim_key().await
@@ -150,7 +150,11 @@ impl Session {
     }
 
     async fn commit_now(&mut self) -> Result<(), Error> {
-        let committed = self.control(&COMMIT).await;
+        self.commit_by(&COMMIT).await
+    }
+
+    async fn commit_by(&mut self, commit: &'static Statement) -> Result<(), Error> {
+        let committed = self.control(commit).await;
         // A COMMIT that fails has ended its transaction, unless it was cancelled before it began: after what is no usual
         // refusal, nobody else gets the connection.
         if !matches!(committed, Ok(()) | Err(Error::Conflict(_) | Error::Constraint(_))) {
@@ -301,18 +305,27 @@ impl Session {
             self.hold(statement, values).await;
         }
         let asked = (observed && self.lease.is_none()).then(Instant::now);
-        let decisive = match statement.effect {
-            Effect::Writes => !self.in_transaction(),
-            Effect::Controls => *statement == COMMIT,
-            Effect::Reads => false,
-        };
+        let by_itself = statement.effect == Effect::Writes && !self.in_transaction();
+        let apart = by_itself && self.database.conditions().commits_apart;
+        let decisive = by_itself && !apart || [COMMIT, ITS_COMMIT].contains(statement);
         let lease = match &mut self.lease {
             Some(lease) => lease,
             none => none.insert(self.database.pool().lease(self.wait_until).await?),
         };
         let sent = observed.then(Instant::now);
         self.in_flight = true;
-        let result = self.database.heard(exchange(lease.connection())).await;
+        let connection = lease.connection();
+        let answer = async {
+            if apart {
+                connection.execute("begin").await?;
+            }
+            let answer = exchange(connection).await;
+            if apart && answer.is_err() {
+                connection.execute("rollback").await?;
+            }
+            answer
+        };
+        let result = self.database.heard(answer).await;
         self.in_flight = false;
         if let Some(sent) = sent {
             let completed = Completed {
@@ -326,19 +339,32 @@ impl Session {
         }
         if self.probes.iter_mut().any(|probe| probe.cuts_after(statement)) {
             self.discard_connection();
-            return Err(sqlstate::lost("cut by Lab-Fault".to_owned(), decisive));
+            return Err(sqlstate::lost("the connection was cut".to_owned(), decisive));
         }
-        result.map_err(|error| {
-            if sqlstate::connection_survives(&error) {
-                if self.in_transaction() {
-                    self.transaction = Transaction::Aborted;
-                }
-            } else {
-                tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
-                self.discard_connection();
+        match result {
+            Ok(rows) if apart => Box::pin(self.commit_apart()).await.map(|()| rows),
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.failed(statement, &error, decisive)),
+        }
+    }
+
+    /// Ends the transaction that a statement outside of one is by itself, in a step of its own.
+    async fn commit_apart(&mut self) -> Result<(), Error> {
+        self.transaction = Transaction::Open;
+        self.commit_by(&ITS_COMMIT).await
+    }
+
+    /// What an error means, and what becomes of the connection after it.
+    fn failed(&mut self, statement: &'static Statement, error: &sqlx::Error, decisive: bool) -> Error {
+        if sqlstate::connection_survives(error) {
+            if self.in_transaction() {
+                self.transaction = Transaction::Aborted;
             }
-            sqlstate::classify(&error, decisive)
-        })
+        } else {
+            tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
+            self.discard_connection();
+        }
+        sqlstate::classify(error, decisive)
     }
 
     /// Lets the probes hold the session back before a step; a connection that it does not need meanwhile goes back.

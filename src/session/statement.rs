@@ -52,6 +52,9 @@ impl Statement {
 /// Ends a transaction and makes its changes durable. Its lost answer is an unknown outcome.
 pub const COMMIT: Statement = Statement::controls("commit", "commit");
 
+/// The COMMIT that a statement outside a transaction is followed by, where it is made a step of its own.
+pub const ITS_COMMIT: Statement = Statement::controls("its-commit", "commit -- of that statement, by itself");
+
 /// Ends a transaction and forgets its changes.
 pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
 

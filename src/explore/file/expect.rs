@@ -228,6 +228,7 @@ mod tests {
             waited: 0,
             deadlocks,
             conflicts,
+            gave_up: 0,
             outcomes: vec![DistinctOutcome {
                 lines: Vec::new(),
                 count: 1,

@@ -25,7 +25,7 @@ enum Of {
     Count(fn(&Exploration) -> u64),
 }
 
-const FIGURES: [Figure; 10] = [
+const FIGURES: [Figure; 11] = [
     Figure { head: "verdict", of: Of::Text(|exploration| view::marked(exploration, view::verdict(exploration))) },
     Figure { head: "approach", of: Of::Text(|exploration| view::name(&exploration.subject)) },
     Figure { head: "interleavings", of: Of::Figure(view::interleavings) },
@@ -35,6 +35,7 @@ const FIGURES: [Figure; 10] = [
     Figure { head: "waited", of: Of::Count(|exploration| exploration.waited) },
     Figure { head: "deadlocks", of: Of::Count(|exploration| exploration.deadlocks) },
     Figure { head: "conflicts", of: Of::Count(|exploration| exploration.conflicts) },
+    Figure { head: "gave up", of: Of::Count(|exploration| exploration.gave_up) },
     Figure { head: "s", of: Of::Figure(|exploration| hundredths(exploration.elapsed_s)) },
 ];
 

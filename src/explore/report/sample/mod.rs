@@ -160,6 +160,7 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         waited: 0,
         deadlocks: 0,
         conflicts: 0,
+        gave_up: 0,
         outcomes: vec![outcome(&first, interleavings - half, &[], "AABB"), outcome(&second, half, &[], "BBAA")],
         violations: 0,
         undecided: Vec::new(),
