@@ -103,6 +103,8 @@ pub struct Progress {
     pub pruned: u64,
     /// How much of the tree is explored, from 0 to 1.
     pub explored: f64,
+    /// How much of it an earlier search had explored.
+    pub before: f64,
 }
 
 impl Progress {
@@ -110,7 +112,8 @@ impl Progress {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn estimate(&self) -> f64 {
-        if self.explored > 0.0 { self.interleavings as f64 / self.explored } else { 0.0 }
+        let explored = self.explored - self.before;
+        if explored > 0.0 { self.interleavings as f64 / explored } else { 0.0 }
     }
 }
 
@@ -196,18 +199,14 @@ impl Search {
     /// # Errors
     /// [`ExploreError`].
     pub async fn next(&mut self, play: &mut dyn Play) -> Result<Option<Found>, ExploreError> {
-        if self.plan.after.take().is_some() {
-            self.run(play).await?;
-            self.advance();
+        if let Some(after) = self.plan.after.take()
+            && !self.resume(play, &after).await?
+        {
+            self.finished = true;
+            return Ok(Some(Found::Undecided(after, "there is no such interleaving to go on after".to_owned())));
         }
         while !self.finished && self.plan.limit.is_none_or(|limit| self.progress.interleavings < limit) {
-            let mut run = Run::Strayed;
-            for _ in 0..REPLAYS_MAX {
-                run = self.run(play).await?;
-                if !matches!(run, Run::Strayed) {
-                    break;
-                }
-            }
+            let run = self.run_again(play).await?;
             let schedule = Schedule(self.path.clone());
             let found = match run {
                 Run::Ended(seen) => {
@@ -229,6 +228,26 @@ impl Search {
             }
         }
         Ok(None)
+    }
+
+    /// Goes to where an earlier search has ended; `false` if there is no such place.
+    async fn resume(&mut self, play: &mut dyn Play, after: &Schedule) -> Result<bool, ExploreError> {
+        let run = self.run_again(play).await?;
+        self.advance();
+        self.progress.before = self.progress.explored;
+        Ok(matches!(run, Run::Ended(seen) if seen.schedule == *after))
+    }
+
+    /// Runs the path until it goes where it went before, though not for ever.
+    async fn run_again(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
+        let mut run = Run::Strayed;
+        for _ in 0..REPLAYS_MAX {
+            run = self.run(play).await?;
+            if !matches!(run, Run::Strayed) {
+                break;
+            }
+        }
+        Ok(run)
     }
 
     /// Runs the path, and from its end on the first choice each time.
