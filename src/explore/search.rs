@@ -15,8 +15,9 @@
 use async_trait::async_trait;
 
 use super::ExploreError;
+use super::branch::Node;
 use super::controller::{Controller, Seen, Unsettled};
-use super::independence::{Taken, independent, taken};
+use super::independence::taken;
 use super::schedule::{Actor, Schedule};
 
 /// How often a schedule whose replay went another way is run again.
@@ -129,41 +130,6 @@ pub struct Search {
     finished: bool,
 }
 
-#[derive(Debug)]
-struct Node {
-    /// Who stood at the gate, in the order in which they are let go.
-    choices: Vec<Actor>,
-    /// Which of them is being explored.
-    at: usize,
-    /// Their steps, as far as explored.
-    taken: Vec<Option<Taken>>,
-    /// Those that need not be explored here, with their steps.
-    sleeping: Vec<(Actor, Taken)>,
-}
-
-impl Node {
-    fn is_asleep(&self, actor: Actor) -> bool {
-        self.sleeping.iter().any(|(sleeper, _)| *sleeper == actor)
-    }
-
-    fn skip_sleeping(&mut self) {
-        while self.at < self.choices.len() && self.is_asleep(self.choices[self.at]) {
-            self.at += 1;
-        }
-    }
-
-    /// Whose steps sleep after the step at hand has been taken.
-    fn sleeping_after(&self, step: Taken) -> Vec<(Actor, Taken)> {
-        let before = self.choices[..self.at].iter().zip(&self.taken);
-        let explored = before.filter_map(|(actor, taken)| Some((*actor, (*taken)?)));
-        let mut sleeping: Vec<(Actor, Taken)> =
-            self.sleeping.iter().copied().chain(explored).filter(|(_, sleeper)| independent(*sleeper, step)).collect();
-        sleeping.sort_by_key(|(actor, _)| *actor);
-        sleeping.dedup_by_key(|(actor, _)| *actor);
-        sleeping
-    }
-}
-
 /// How a run ended.
 enum Run {
     Ended(Seen),
@@ -262,9 +228,15 @@ impl Search {
             let choices = self.choices(&controller, &identical, depth);
             if choices.is_empty() {
                 let seen = controller.end();
-                return Ok(if pruned { Run::Pruned } else { Run::Ended(seen) });
+                return Ok(match depth {
+                    _ if pruned => Run::Pruned,
+                    _ if depth < self.path.len() => Run::Strayed,
+                    _ => Run::Ended(seen),
+                });
             }
-            let Some(actor) = self.choose(choices, depth, &mut pruned) else { return Ok(Run::Strayed) };
+            let sql = |actor: &Actor| controller.next_step(*actor).map(|(_, sql)| sql.to_owned());
+            let steps = choices.iter().filter_map(sql).collect();
+            let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
             if let Err(why) = controller.step(actor).await? {
                 return Ok(Run::Undecided(Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec()), why));
             }
@@ -314,13 +286,13 @@ impl Search {
         choices
     }
 
-    /// Whose turn it is; `None` if those who stand are not those who stood here before.
-    fn choose(&mut self, choices: Vec<Actor>, depth: usize, pruned: &mut bool) -> Option<Actor> {
+    /// Whose turn it is; `None` if those who stand, or what they stand at, are not what was here before.
+    fn choose(&mut self, choices: Vec<Actor>, steps: Vec<String>, depth: usize, pruned: &mut bool) -> Option<Actor> {
         if *pruned {
             return choices.first().copied();
         }
         if let Some(node) = self.nodes.get(depth) {
-            return (node.choices == choices).then(|| node.choices[node.at]);
+            return (node.choices == choices && node.steps == steps).then(|| node.choices[node.at]);
         }
         let sleeping = match depth.checked_sub(1).and_then(|above| self.nodes.get(above)) {
             Some(above) if self.plan.reduce => {
@@ -328,7 +300,7 @@ impl Search {
             }
             _ => Vec::new(),
         };
-        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices };
+        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices, steps };
         // On the way to where an earlier search has ended, what comes before in the order has been explored.
         match self.path.get(depth) {
             Some(actor) => node.at = node.choices.iter().position(|choice| choice == actor)?,
