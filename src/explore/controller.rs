@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::ExploreError;
 use super::gate::Event;
 use super::monitor::Monitor;
+use super::player::{Player, Status};
 use super::schedule::{Actor, Schedule};
 use super::transcript::{Entry, StepOutcome, Wait};
 use crate::domain::Row;
@@ -43,27 +44,6 @@ pub struct Controller<'a> {
     steps: Vec<Actor>,
     entries: Vec<Entry>,
     heard: BTreeMap<Actor, String>,
-}
-
-#[derive(Debug)]
-struct Player {
-    go: mpsc::Sender<()>,
-    server: u8,
-    session: Uuid,
-    status: Status,
-    /// Its last entry.
-    entry: Option<usize>,
-    /// Since when PostgreSQL says that it waits, and for whom.
-    blocked: Option<(Instant, Wait)>,
-}
-
-#[derive(Debug)]
-enum Status {
-    Running,
-    Stands { name: String, sql: String, values: Vec<String> },
-    WantsMutex(Row),
-    Queued,
-    Ended,
 }
 
 /// Why an interleaving could not be run to its end.
@@ -344,8 +324,7 @@ impl<'a> Controller<'a> {
     fn note(&mut self, actor: Actor, event: Event) {
         self.reading_holds = false;
         if let Event::Arrives { go, server, session } = event {
-            let player = Player { go, server, session, status: Status::Running, entry: None, blocked: None };
-            self.players.insert(actor, player);
+            self.players.insert(actor, Player::new(go, server, session));
             return;
         }
         let step = self.steps.len().checked_sub(1);

@@ -38,6 +38,8 @@ pub async fn explore(
 pub struct Tally {
     begun: Instant,
     searched: Vec<(Progress, bool)>,
+    /// An earlier search has run the first part.
+    resumed: bool,
     last: Option<Schedule>,
     outcomes: HashMap<Vec<String>, DistinctOutcome>,
     waited: u64,
@@ -63,6 +65,7 @@ impl Tally {
         Self {
             begun: Instant::now(),
             searched: Vec::new(),
+            resumed: false,
             last: None,
             outcomes: HashMap::new(),
             waited: 0,
@@ -80,6 +83,7 @@ impl Tally {
     /// # Errors
     /// [`ExploreError`].
     pub async fn explore(&mut self, play: &mut dyn Play, plan: Plan, go_on: GoOn<'_>) -> Result<(), ExploreError> {
+        self.resumed |= plan.after.is_some();
         let mut search = Search::new(plan);
         while go_on(search.progress())
             && self.undecided.len() < UNDECIDED_MAX
@@ -124,7 +128,8 @@ impl Tally {
     /// What all of it shows.
     #[must_use]
     pub fn told(mut self, subject: Subject) -> Exploration {
-        let complete = self.searched.iter().all(|(_, finished)| *finished);
+        let finished = self.searched.iter().all(|(_, finished)| *finished);
+        let complete = finished && !self.resumed;
         let sum = |of: fn(&Progress) -> u64| self.searched.iter().map(|(progress, _)| of(progress)).sum::<u64>();
         let (interleavings, pruned) = (sum(|progress| progress.interleavings), sum(|progress| progress.pruned));
         let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
@@ -150,7 +155,7 @@ impl Tally {
             estimate,
             complete,
             pruned,
-            last: self.last.filter(|_| !complete),
+            last: self.last.filter(|_| !finished),
             waited: self.waited,
             deadlocks: self.deadlocks,
             conflicts: self.conflicts,

@@ -97,11 +97,11 @@ pub struct Exploration {
     pub interleavings: u64,
     /// How many there are in all: as estimated from those that were run, or exactly if all were.
     pub estimate: f64,
-    /// Every interleaving was run, or is equivalent to one that was.
+    /// Every interleaving was run, or is equivalent to one that was. Not so where an earlier search has run a part of them.
     pub complete: bool,
     /// Interleavings that were left out because they are equivalent to others: a lower bound. 0 without reduction.
     pub pruned: u64,
-    /// Where to go on (`--after`), if it is not complete.
+    /// Where to go on (`--after`), if there are more.
     pub last: Option<Schedule>,
     /// Interleavings in which somebody had to wait.
     pub waited: u64,

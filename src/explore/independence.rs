@@ -8,7 +8,8 @@
 //!    or at READ COMMITTED by each.
 //! 2. A plain SELECT with a plain SELECT: readers do not notice each other; below SERIALIZABLE not at all, and there the
 //!    read marks of two readers are a set without an order.
-//! 3. A plain SELECT with a change inside a transaction that is still open afterwards, below SERIALIZABLE: what is not committed is not seen, and a plain SELECT locks nothing.
+//! 3. A plain SELECT with a change or a lock of rows inside a transaction that is still open afterwards, below SERIALIZABLE:
+//!    what is not committed is not seen, and a plain SELECT waits for no row (though it does for a table that is truncated).
 //!
 //! and none of these where
 //!
@@ -41,9 +42,9 @@ pub enum Kind {
     Begin,
     /// A SELECT that neither locks nor calls a function that might.
     PlainRead,
-    /// Anything else, in a transaction that stays open.
+    /// Changes or locks rows, in a transaction that stays open.
     Within,
-    /// Anything else: it commits, rolls back, or is no SQL.
+    /// Anything else: it commits, rolls back, is no SQL, or does who knows what.
     Visible,
 }
 
@@ -66,14 +67,15 @@ pub fn independent(one: Taken, other: Taken) -> bool {
 pub fn taken(entries: &[Entry], at: usize) -> Taken {
     let entry = &entries[at];
     let own = || entries[..at].iter().filter(|before| before.actor == entry.actor);
-    let begin = own().rev().find(|before| is_begin(&before.sql) || ends_transaction(&before.sql));
-    let transaction = begin.filter(|before| is_begin(&before.sql)).map(|begin| begin.sql.to_ascii_lowercase());
+    // Whatever is neither a look nor about rows may have ended it.
+    let begin = own().rev().find(|before| !is_plain_read(&before.sql) && !is_about_rows(&before.sql));
+    let in_transaction = begin.is_some_and(|before| is_begin(&before.sql));
     let ended_a_wait = entries.iter().any(|other| other.actor != entry.actor && other.returned_with == Some(at));
     let kind = if is_begin(&entry.sql) {
         Kind::Begin
     } else if is_plain_read(&entry.sql) {
         Kind::PlainRead
-    } else if transaction.is_some() && !ends_transaction(&entry.sql) && !entry.sql.starts_with("--") {
+    } else if in_transaction && is_about_rows(&entry.sql) {
         Kind::Within
     } else {
         Kind::Visible
@@ -85,40 +87,72 @@ pub fn taken(entries: &[Entry], at: usize) -> Taken {
         entangled: entry.wait.is_some()
             || ended_a_wait
             || matches!(entry.outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost),
-        serializable: transaction.is_some_and(|begin| begin.contains("serializable")),
+        // BEGIN is not the only statement that may say so.
+        serializable: own().any(|before| before.sql.to_ascii_lowercase().contains("serializable")),
     }
 }
 
 fn is_begin(sql: &str) -> bool {
-    begins_with(sql, &["begin", "start transaction"])
+    begins_with(sql, &["begin", "start transaction"]) && is_one(sql)
 }
 
-fn ends_transaction(sql: &str) -> bool {
-    begins_with(sql, &["commit", "rollback", "abort", "end", "prepare transaction"])
-}
+/// What may stand before a parenthesis and only looks.
+const LOOKS: &[&str] = &[
+    "and", "any", "avg", "coalesce", "count", "exists", "from", "in", "max", "min", "not", "on", "or", "select", "sum",
+    "using", "where",
+];
 
-/// A SELECT without a locking clause, and without a function that is not known to only look.
+/// A SELECT without a locking clause, a new table, a look at the server itself (locks, sessions), or a function that is not
+/// known to only look.
 fn is_plain_read(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    let harmless = ["exists(", "sum(", "count(", "coalesce(", "max(", "min(", "any(", "in (", "from ("];
-    let mut rest = sql.clone();
-    for call in harmless {
-        rest = rest.replace(call, " ");
-    }
-    begins_with(&sql, &["select"]) && !sql.contains(" for ") && !rest.contains(|letter: char| letter == '(')
+    let looks = |word: &str| !matches!(word, "for" | "into") && !word.starts_with("pg_");
+    begins_with(&sql, &["select"])
+        && is_one(&sql)
+        && sql.split(|next| !in_word(next)).all(looks)
+        && calls_only(&sql, LOOKS)
+}
+
+/// It changes rows, or locks rows or names (advisory), and nothing else.
+fn is_about_rows(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    let locks = || calls_only(&sql, &[LOOKS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
+    is_one(&sql) && (begins_with(&sql, &["insert", "update", "delete"]) || begins_with(&sql, &["select"]) && locks())
+}
+
+/// One statement, not several.
+fn is_one(sql: &str) -> bool {
+    !sql.trim_end().trim_end_matches(';').contains(';')
+}
+
+/// Whether nothing but these words, and operators, stands before a parenthesis.
+fn calls_only(sql: &str, words: &[&str]) -> bool {
+    sql.match_indices('(').all(|(at, _)| {
+        let before = sql[..at].trim_end();
+        let qualified = before.trim_end_matches(in_word);
+        match &before[qualified.len()..] {
+            "" => before.ends_with(['(', ',', '=', '<', '>', '+', '-', '*', '/']),
+            word => words.contains(&word) && !qualified.ends_with('.'),
+        }
+    })
+}
+
+fn in_word(next: char) -> bool {
+    next.is_alphanumeric() || next == '_'
 }
 
 fn begins_with(sql: &str, words: &[&str]) -> bool {
     let sql = sql.trim_start();
     words.iter().any(|word| {
         sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-            && !sql[word.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_')
+            && !sql[word.len()..].starts_with(in_word)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::schedule::Actor;
 
     #[test]
     fn only_what_surely_looks_is_a_plain_read() {
@@ -132,9 +166,56 @@ mod tests {
             ("with a as (update users set balance = 1 returning *) select * from a", false),
             ("update users set balance = $2", false),
             ("selection", false),
+            ("select balance from users where (id = 1 or id in (2, 3)) and (balance > 0)", true),
+            ("SELECT balance FROM users\nFOR UPDATE", false),
+            ("select balance from (select * from users)for share", false),
+            ("select * into copy from users", false),
+            ("select discount(1)", false),
+            ("select mine.count(*) from users", false),
+            ("select \"count\"(1)", false),
+            ("select * from pg_locks", false),
+            ("select 1;", true),
+            ("select 1; commit", false),
         ];
         for (sql, expected) in table {
             assert_eq!(is_plain_read(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_a_step_is_hangs_on_those_before_it() {
+        let entry = |sql: &str| Entry {
+            actor: Actor::Client(0),
+            name: String::new(),
+            sql: sql.to_owned(),
+            values: Vec::new(),
+            wait: None,
+            returned_with: None,
+            outcome: StepOutcome::Done,
+            ended: None,
+        };
+        let update = "update users set balance = 1";
+        let table: [(&[&str], &str, Kind, bool); 15] = [
+            (&[], "begin", Kind::Begin, false),
+            (&[], "begin; update users set balance = 1", Kind::Visible, false),
+            (&[], update, Kind::Visible, false),
+            (&["begin"], update, Kind::Within, false),
+            (&["begin", "commit"], update, Kind::Visible, false),
+            (&["begin"], "select balance from users for update", Kind::Within, false),
+            (&["begin"], "select pg_advisory_xact_lock($1, $2)", Kind::Within, false),
+            (&["begin"], "select pays_out($1)", Kind::Visible, false),
+            (&["begin"], "/* done */ commit", Kind::Visible, false),
+            (&["begin", "/* done */ commit"], update, Kind::Visible, false),
+            (&["begin"], "truncate users", Kind::Visible, false),
+            (&["begin"], "lock table users", Kind::Visible, false),
+            (&["begin isolation level serializable"], update, Kind::Within, true),
+            (&["begin", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], update, Kind::Within, true),
+            (&[], "-- joins the queue", Kind::Visible, false),
+        ];
+        for (before, sql, kind, serializable) in table {
+            let entries: Vec<Entry> = before.iter().chain([&sql]).map(|sql| entry(sql)).collect();
+            let taken = taken(&entries, before.len());
+            assert_eq!((taken.kind, taken.serializable), (kind, serializable), "{before:?} {sql}");
         }
     }
 

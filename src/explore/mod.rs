@@ -7,15 +7,16 @@
 //! - [`scenario`]: a few rows, and what the clients want of them
 //! - [`schedule`]: who is let go, step by step; [`transcript`]: what happened then
 //! - [`gate`]: where a session waits to be let go; [`controller`]: lets it, and waits until everybody stands still, with
-//!   [`monitor`], which asks PostgreSQL who waits for whom
+//!   [`monitor`], which asks PostgreSQL who waits for whom; [`player`]: whom it knows
 //! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
-//! - [`search`]: all interleavings, [`independence`]: and which of them are equivalent
+//! - [`search`]: all interleavings, [`branch`]: from where they part, [`independence`]: and which of them are equivalent
 //! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
 //! - [`crash`]: connections cut and clients gone, after each statement in turn
 //! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
 //! - [`file`](mod@file): transactions that somebody else has thought of
 //! - [`company`]: several subjects at once; [`report`]: what people and programs read of it all
 
+pub mod branch;
 pub mod company;
 pub mod controller;
 pub mod crash;
@@ -29,6 +30,7 @@ pub mod mutation;
 pub mod naming;
 pub mod oracle;
 pub mod play;
+pub mod player;
 pub mod repertoire;
 pub mod report;
 pub mod scenario;

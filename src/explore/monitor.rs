@@ -3,6 +3,9 @@
 //! The manual, "System Information Functions": `pg_blocking_pids` names the sessions that hold, or wait earlier for, the lock that a
 //! session waits for; `pg_safe_snapshot_blocking_pids` those that keep a read-only serializable one from its safe
 //! snapshot. Row locks are waits for the transaction that holds them (`transactionid`), or in the queue before it (`tuple`).
+//!
+//! An error is told to its client before its transaction is rolled back and its locks are released. So who waits for a session that is still at work,
+//! and does not wait itself, is about to go on, and does not count as waiting.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,7 +77,8 @@ pub struct Reading {
 /// How long one answer may take: the question waits for no lock of a table.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-type BackendRow = (String, i32, Vec<i32>, Option<String>);
+/// Name, pid, pids for which it waits, what for, and whether it is at work.
+type BackendRow = (String, i32, Vec<i32>, Option<String>, bool);
 
 impl Monitor {
     /// Connects.
@@ -94,9 +98,12 @@ impl Monitor {
         let rows = self.backends().await?;
         let actors: BTreeMap<i32, Actor> =
             rows.iter().filter_map(|(name, pid, ..)| Some((*pid, self.names.actor(name)?))).collect();
+        let at_work = rows.iter().filter(|(_, _, blockers, _, active)| *active && blockers.is_empty());
+        let at_work: Vec<i32> = at_work.map(|(_, pid, ..)| *pid).collect();
         let mut reading = Reading::default();
-        for (_, pid, blockers, on) in &rows {
-            let Some(actor) = actors.get(pid).filter(|_| !blockers.is_empty()) else { continue };
+        for (_, pid, blockers, on, _) in &rows {
+            let waits = !blockers.is_empty() && !blockers.iter().any(|blocker| at_work.contains(blocker));
+            let Some(actor) = actors.get(pid).filter(|_| waits) else { continue };
             let mut holders: Vec<Actor> = blockers.iter().filter_map(|pid| actors.get(pid).copied()).collect();
             holders.sort_unstable();
             holders.dedup();
@@ -112,7 +119,8 @@ impl Monitor {
 
     async fn backends(&mut self) -> Result<Vec<BackendRow>, ExploreError> {
         let rows = sqlx::query_as(
-            "select application_name, pid, pg_blocking_pids(pid) || pg_safe_snapshot_blocking_pids(pid), wait_event \
+            "select application_name, pid, pg_blocking_pids(pid) || pg_safe_snapshot_blocking_pids(pid), wait_event, \
+                    coalesce(state = 'active', false) \
              from pg_stat_activity where starts_with(application_name, $1) and pid <> pg_backend_pid()",
         )
         .bind(&self.names.prefix)

@@ -163,6 +163,22 @@ impl<'w> ApproachPlay<'w> {
         Ok(())
     }
 
+    /// What each client asked and heard, and the rows that are left, once nobody plays any more.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn calls(&mut self, seen: &Seen) -> Result<(Vec<Call>, State), ExploreError> {
+        let mut answers = self.clear().await?;
+        let lost = || Answer::Unknown("its task ended without an answer".to_owned());
+        let call = |client| {
+            let (began, ended) = seen.lifetime(Actor::Client(client));
+            let answer = answers.remove(&client).unwrap_or_else(lost);
+            Call { change: self.piece.scenario.wish(client), answer, began, ended }
+        };
+        let calls = (0..self.piece.clients).map(call).collect();
+        Ok((calls, self.world.rows().await?))
+    }
+
     /// Waits until those of the play before have ended, however it was left.
     async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
         let mut answers = BTreeMap::new();
@@ -249,16 +265,7 @@ impl Play for ApproachPlay<'_> {
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
-        let mut answers = self.clear().await?;
-        let after = self.world.rows().await?;
-        let mut calls = (0..self.piece.clients)
-            .map(|client| {
-                let lost = || Answer::Unknown("its task ended without an answer".to_owned());
-                let (began, ended) = seen.lifetime(Actor::Client(client));
-                let answer = answers.remove(&client).unwrap_or_else(lost);
-                Call { change: self.piece.scenario.wish(client), answer, began, ended }
-            })
-            .collect::<Vec<_>>();
+        let (mut calls, after) = self.calls(&seen).await?;
         let mut judged = naming::judged(&self.rows, &calls, &after, seen);
         if let Some(Crash { kind, after }) = self.piece.crash {
             if judged.anomalies.is_empty() {

@@ -15,8 +15,9 @@
 use async_trait::async_trait;
 
 use super::ExploreError;
+use super::branch::Node;
 use super::controller::{Controller, Seen, Unsettled};
-use super::independence::{Taken, independent, taken};
+use super::independence::taken;
 use super::schedule::{Actor, Schedule};
 
 /// How often a schedule whose replay went another way is run again.
@@ -103,6 +104,8 @@ pub struct Progress {
     pub pruned: u64,
     /// How much of the tree is explored, from 0 to 1.
     pub explored: f64,
+    /// How much of it an earlier search had explored.
+    pub before: f64,
 }
 
 impl Progress {
@@ -110,7 +113,8 @@ impl Progress {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn estimate(&self) -> f64 {
-        if self.explored > 0.0 { self.interleavings as f64 / self.explored } else { 0.0 }
+        let explored = self.explored - self.before;
+        if explored > 0.0 { self.interleavings as f64 / explored } else { 0.0 }
     }
 }
 
@@ -124,41 +128,6 @@ pub struct Search {
     path: Vec<Actor>,
     progress: Progress,
     finished: bool,
-}
-
-#[derive(Debug)]
-struct Node {
-    /// Who stood at the gate, in the order in which they are let go.
-    choices: Vec<Actor>,
-    /// Which of them is being explored.
-    at: usize,
-    /// Their steps, as far as explored.
-    taken: Vec<Option<Taken>>,
-    /// Those that need not be explored here, with their steps.
-    sleeping: Vec<(Actor, Taken)>,
-}
-
-impl Node {
-    fn is_asleep(&self, actor: Actor) -> bool {
-        self.sleeping.iter().any(|(sleeper, _)| *sleeper == actor)
-    }
-
-    fn skip_sleeping(&mut self) {
-        while self.at < self.choices.len() && self.is_asleep(self.choices[self.at]) {
-            self.at += 1;
-        }
-    }
-
-    /// Whose steps sleep after the step at hand has been taken.
-    fn sleeping_after(&self, step: Taken) -> Vec<(Actor, Taken)> {
-        let before = self.choices[..self.at].iter().zip(&self.taken);
-        let explored = before.filter_map(|(actor, taken)| Some((*actor, (*taken)?)));
-        let mut sleeping: Vec<(Actor, Taken)> =
-            self.sleeping.iter().copied().chain(explored).filter(|(_, sleeper)| independent(*sleeper, step)).collect();
-        sleeping.sort_by_key(|(actor, _)| *actor);
-        sleeping.dedup_by_key(|(actor, _)| *actor);
-        sleeping
-    }
 }
 
 /// How a run ended.
@@ -196,18 +165,14 @@ impl Search {
     /// # Errors
     /// [`ExploreError`].
     pub async fn next(&mut self, play: &mut dyn Play) -> Result<Option<Found>, ExploreError> {
-        if self.plan.after.take().is_some() {
-            self.run(play).await?;
-            self.advance();
+        if let Some(after) = self.plan.after.take()
+            && !self.resume(play, &after).await?
+        {
+            self.finished = true;
+            return Ok(Some(Found::Undecided(after, "there is no such interleaving to go on after".to_owned())));
         }
         while !self.finished && self.plan.limit.is_none_or(|limit| self.progress.interleavings < limit) {
-            let mut run = Run::Strayed;
-            for _ in 0..REPLAYS_MAX {
-                run = self.run(play).await?;
-                if !matches!(run, Run::Strayed) {
-                    break;
-                }
-            }
+            let run = self.run_again(play).await?;
             let schedule = Schedule(self.path.clone());
             let found = match run {
                 Run::Ended(seen) => {
@@ -231,6 +196,26 @@ impl Search {
         Ok(None)
     }
 
+    /// Goes to where an earlier search has ended; `false` if there is no such place.
+    async fn resume(&mut self, play: &mut dyn Play, after: &Schedule) -> Result<bool, ExploreError> {
+        let run = self.run_again(play).await?;
+        self.advance();
+        self.progress.before = self.progress.explored;
+        Ok(matches!(run, Run::Ended(seen) if seen.schedule == *after))
+    }
+
+    /// Runs the path until it goes where it went before, though not for ever.
+    async fn run_again(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
+        let mut run = Run::Strayed;
+        for _ in 0..REPLAYS_MAX {
+            run = self.run(play).await?;
+            if !matches!(run, Run::Strayed) {
+                break;
+            }
+        }
+        Ok(run)
+    }
+
     /// Runs the path, and from its end on the first choice each time.
     async fn run(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
         let identical: Vec<(u8, u8)> = self.identical(play);
@@ -243,9 +228,15 @@ impl Search {
             let choices = self.choices(&controller, &identical, depth);
             if choices.is_empty() {
                 let seen = controller.end();
-                return Ok(if pruned { Run::Pruned } else { Run::Ended(seen) });
+                return Ok(match depth {
+                    _ if pruned => Run::Pruned,
+                    _ if depth < self.path.len() => Run::Strayed,
+                    _ => Run::Ended(seen),
+                });
             }
-            let Some(actor) = self.choose(choices, depth, &mut pruned) else { return Ok(Run::Strayed) };
+            let sql = |actor: &Actor| controller.next_step(*actor).map(|(_, sql)| sql.to_owned());
+            let steps = choices.iter().filter_map(sql).collect();
+            let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
             if let Err(why) = controller.step(actor).await? {
                 return Ok(Run::Undecided(Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec()), why));
             }
@@ -295,13 +286,13 @@ impl Search {
         choices
     }
 
-    /// Whose turn it is; `None` if those who stand are not those who stood here before.
-    fn choose(&mut self, choices: Vec<Actor>, depth: usize, pruned: &mut bool) -> Option<Actor> {
+    /// Whose turn it is; `None` if those who stand, or what they stand at, are not what was here before.
+    fn choose(&mut self, choices: Vec<Actor>, steps: Vec<String>, depth: usize, pruned: &mut bool) -> Option<Actor> {
         if *pruned {
             return choices.first().copied();
         }
         if let Some(node) = self.nodes.get(depth) {
-            return (node.choices == choices).then(|| node.choices[node.at]);
+            return (node.choices == choices && node.steps == steps).then(|| node.choices[node.at]);
         }
         let sleeping = match depth.checked_sub(1).and_then(|above| self.nodes.get(above)) {
             Some(above) if self.plan.reduce => {
@@ -309,7 +300,7 @@ impl Search {
             }
             _ => Vec::new(),
         };
-        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices };
+        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices, steps };
         // On the way to where an earlier search has ended, what comes before in the order has been explored.
         match self.path.get(depth) {
             Some(actor) => node.at = node.choices.iter().position(|choice| choice == actor)?,

@@ -1,8 +1,18 @@
-//! The explorer on a real PostgreSQL.
+//! The explorer on a real PostgreSQL: it runs every interleaving that there is, no matter how it leaves some out; what it
+//! says of each approach is what is claimed; and it finds every guard that is taken away.
 
-mod approaches;
 #[path = "../common/mod.rs"]
 mod common;
+#[macro_use]
+mod stage;
+
+mod claims;
+mod counts;
 mod crash;
 mod files;
+mod mutants;
+mod nested;
+mod oracle;
+mod reduction;
+mod search;
 mod timelines;

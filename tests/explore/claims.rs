@@ -1,0 +1,69 @@
+//! Every approach in every scenario with two clients: safe where that is claimed, and broken as promised where it is not.
+
+use concurrency_lab::explore::findings::{Servers, Verdict};
+use concurrency_lab::explore::repertoire::pieces;
+use concurrency_lab::explore::scenario::Scenario;
+use concurrency_lab::lab::judgement::Anomaly::{self, *};
+use concurrency_lab::strategy::{Approach, Claim};
+use strum::IntoEnumIterator;
+
+use crate::stage::{Stage, assert_finds, reduced};
+
+/// What must be found under naive, read-committed, and in-process-mutex on a server each.
+const PROMISED: [(Scenario, [&[Anomaly]; 3]); 8] = [
+    (Scenario::LastMoney, [&[LostUpdate, Overdraft], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
+    (Scenario::MoneyForAll, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+    (Scenario::DepositAndWithdrawal, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+    (
+        Scenario::OppositeTransfers,
+        [&[LostUpdate, MoneyCreated, MoneyDestroyed], &[LostUpdate], &[LostUpdate, MoneyCreated, MoneyDestroyed]],
+    ),
+    (Scenario::TransferAndWithdrawal, [&[MoneyCreated], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
+    (Scenario::LastSeat, [&[LostUpdate, Oversell], &[LostUpdate, Oversell], &[LostUpdate, Oversell]]),
+    (Scenario::SameUser, [&[DoubleBooking], &[DoubleBooking], &[DoubleBooking]]),
+    (Scenario::Increments, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+];
+
+fn promised(approach: Approach, scenario: Scenario) -> &'static [Anomaly] {
+    let column = match approach {
+        Approach::Naive => 0,
+        Approach::ReadCommitted => 1,
+        Approach::InProcessMutex => 2,
+        other => panic!("{other} promises nothing bad"),
+    };
+    PROMISED.iter().find(|(of, _)| *of == scenario).expect("a row for every scenario").1[column]
+}
+
+async fn is_as_claimed(approach: Approach) {
+    let mut stage = Stage::new().await;
+    for scenario in Scenario::iter() {
+        for piece in pieces(approach, scenario, 2) {
+            // That takes minutes, and is left to the test of the program.
+            if approach == Approach::GroupCommit && piece.servers == Servers::Each {
+                continue;
+            }
+            let found = stage.explore(approach, &piece, reduced()).await;
+            let told = format!("{approach} {scenario} on {}: {:?}", piece.servers, found.witness);
+            assert!(found.complete && !found.contradicts_claim(), "{told}");
+            let safe = match approach.card().claims.of(scenario.workload()) {
+                Claim::Safe => true,
+                Claim::SafeOnOneServer => piece.servers == Servers::One,
+                Claim::Broken => false,
+                Claim::Unsupported => panic!("{told}: not offered"),
+            };
+            if safe {
+                assert_eq!(found.verdict, Verdict::Proved, "{told}");
+                assert_eq!(found.deadlocks, 0, "{told}: it locks in one order");
+                continue;
+            }
+            for anomaly in promised(approach, scenario) {
+                assert_finds(&found, *anomaly, &told);
+            }
+            let witness = found.witness.expect(&told);
+            let again = stage.replay(&piece, &witness.transcript.schedule.to_string()).await;
+            assert_eq!((again.transcript, again.anomalies), (witness.transcript, witness.anomalies), "{told}");
+        }
+    }
+}
+
+for_each_approach!(is_as_claimed);

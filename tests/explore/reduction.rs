@@ -1,0 +1,87 @@
+//! What the reduced search leaves out is really equivalent to what it runs: it finds the same as the full one, sooner.
+
+use std::sync::Arc;
+
+use concurrency_lab::explore::findings::{Exploration, Servers};
+use concurrency_lab::explore::mutation::Amend;
+use concurrency_lab::explore::play::Piece;
+use concurrency_lab::explore::repertoire::pieces;
+use concurrency_lab::explore::scenario::Scenario;
+use concurrency_lab::explore::search::Plan;
+use concurrency_lab::strategy::Approach;
+use strum::IntoEnumIterator;
+
+use crate::stage::{Stage, outcomes, piece, reduced};
+
+/// Explores a piece both ways, and returns how many interleavings it took in full and reduced.
+async fn agree(stage: &mut Stage, approach: Approach, piece: &Piece) -> (u64, u64) {
+    let full = stage.explore(approach, piece, Plan::default()).await;
+    let less = stage.explore(approach, piece, reduced()).await;
+    let told = format!("{approach} {} with {} clients on {}", piece.scenario, piece.clients, piece.servers);
+    assert!(full.complete && less.complete, "{told}");
+    assert_eq!(full.verdict, less.verdict, "{told}");
+    assert_eq!(outcomes(&full), outcomes(&less), "{told}");
+    assert!(less.interleavings <= full.interleavings, "{told}");
+    let seen = |found: &Exploration| (found.waited > 0, found.deadlocks > 0, found.conflicts > 0);
+    assert_eq!(seen(&full), seen(&less), "{told}: waits, deadlocks, conflicts");
+    (full.interleavings, less.interleavings)
+}
+
+async fn reduced_and_full_search_agree(approach: Approach) {
+    let mut stage = Stage::new().await;
+    for scenario in Scenario::iter() {
+        for piece in pieces(approach, scenario, 2) {
+            // Thousands of interleavings; the shortest one is explored below.
+            if approach == Approach::GroupCommit && piece.servers == Servers::Each {
+                continue;
+            }
+            agree(&mut stage, approach, &piece).await;
+        }
+    }
+}
+
+for_each_approach!(reduced_and_full_search_agree);
+
+#[tokio::test]
+async fn with_three_clients_as_well() {
+    let mut stage = Stage::new().await;
+    for (approach, scenario) in [
+        (Approach::Naive, Scenario::LastMoney),
+        (Approach::Naive, Scenario::TransferAndWithdrawal),
+        (Approach::CheckConstraint, Scenario::LastSeat),
+        (Approach::AtomicReturning, Scenario::TransferAndWithdrawal),
+        (Approach::OptimisticVersion, Scenario::DepositAndWithdrawal),
+        (Approach::Pessimistic, Scenario::MoneyForAll),
+        (Approach::InProcessMutex, Scenario::OppositeTransfers),
+    ] {
+        agree(&mut stage, approach, &piece(approach, scenario, 3)).await;
+    }
+}
+
+/// Who is ended by a deadlock is the same in every replay; its transaction begins again, and may meet the other once more.
+#[tokio::test]
+async fn with_deadlocks_as_well() {
+    let mut stage = Stage::new().await;
+    for (text, by, scenario) in
+        [("for update", "for share", Scenario::LastMoney), (" for update", "", Scenario::OppositeTransfers)]
+    {
+        let piece = piece(Approach::Pessimistic, scenario, 2);
+        let amend = Amend::new(piece.strategy, text, by).expect("a text of the approach");
+        let piece = Piece { amend: Some(Arc::new(amend)), ..piece };
+        agree(&mut stage, Approach::Pessimistic, &piece).await;
+    }
+}
+
+/// It pays: a transaction that reads before it writes has far fewer interleavings than it seems.
+#[tokio::test]
+async fn it_leaves_most_of_them_out() {
+    let mut stage = Stage::new().await;
+    for (approach, scenario, at_least) in [
+        (Approach::ReadCommitted, Scenario::LastSeat, 10),
+        (Approach::OptimisticVersion, Scenario::LastSeat, 10),
+        (Approach::Serializable, Scenario::DepositAndWithdrawal, 2),
+    ] {
+        let (full, less) = agree(&mut stage, approach, &piece(approach, scenario, 2)).await;
+        assert!(less * at_least <= full, "{approach} {scenario}: {less} of {full}");
+    }
+}

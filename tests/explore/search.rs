@@ -1,0 +1,130 @@
+//! The search: in parts, in another order, from a place that does not exist, with three clients, and with one that is not like the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use concurrency_lab::explore::crash::Crash;
+use concurrency_lab::explore::findings::{CrashKind, Exploration, Verdict};
+use concurrency_lab::explore::play::Piece;
+use concurrency_lab::explore::scenario::Scenario;
+use concurrency_lab::explore::search::Plan;
+use concurrency_lab::strategy::Approach;
+
+use crate::stage::{Stage, outcomes, piece, reduced};
+
+/// How often each outcome came.
+fn counts<'a>(found: impl IntoIterator<Item = &'a Exploration>) -> BTreeMap<&'a [String], u64> {
+    let mut counts = BTreeMap::new();
+    for outcome in found.into_iter().flat_map(|found| &found.outcomes) {
+        *counts.entry(&*outcome.lines).or_default() += outcome.count;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn what_is_explored_in_two_parts_is_explored_once() {
+    let mut stage = Stage::new().await;
+    for (approach, seed) in
+        [(Approach::Pessimistic, None), (Approach::Pessimistic, Some(7)), (Approach::ReadCommitted, None)]
+    {
+        let piece = piece(approach, Scenario::DepositAndWithdrawal, 2);
+        let plan = Plan { seed, ..Plan::default() };
+        let whole = stage.explore(approach, &piece, plan.clone()).await;
+        let first = stage.explore(approach, &piece, Plan { limit: Some(10), ..plan.clone() }).await;
+        assert!(first.interleavings == 10 && !first.complete, "{first:?}");
+        let second = stage.explore(approach, &piece, Plan { after: first.last.clone(), ..plan.clone() }).await;
+        assert_eq!(first.interleavings + second.interleavings, whole.interleavings);
+        assert_eq!(counts([&first, &second]), counts([&whole]));
+        assert_eq!(second.last, None, "there are no more");
+        assert!(whole.complete && !second.complete, "a part is not the whole");
+        let parts = if whole.verdict == Verdict::Proved { Verdict::HeldSoFar } else { Verdict::Broken };
+        assert_eq!((first.verdict, second.verdict), (parts, parts), "{approach}");
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_way_on_from_where_nobody_has_been() {
+    let mut stage = Stage::new().await;
+    let piece = piece(Approach::Pessimistic, Scenario::DepositAndWithdrawal, 2);
+    // Too short, nobody's, and one in which B steps while it waits.
+    for schedule in ["AAAA", "AAAAx", "AABBBBAA"] {
+        let plan = Plan { after: Some(schedule.parse().expect("a schedule")), ..Plan::default() };
+        let found = stage.explore_so_far(Approach::Pessimistic, &piece, plan).await;
+        assert_eq!((found.interleavings, found.verdict), (0, Verdict::Undecided), "{schedule}");
+        assert!(found.undecided[0].contains(schedule), "{:?}", found.undecided);
+    }
+}
+
+#[tokio::test]
+async fn a_seed_changes_the_order_and_nothing_else() {
+    let mut stage = Stage::new().await;
+    let piece = piece(Approach::ReadCommitted, Scenario::LastMoney, 2);
+    let mut found = Vec::new();
+    for seed in [None, Some(1), Some(2), Some(2)] {
+        found.push(stage.interleavings(&piece, Plan { permute: true, seed, ..Plan::default() }).await);
+    }
+    let [plain, first, second, again] = &*found else { panic!("four of them") };
+    assert_eq!(second, again, "the same seed, the same order");
+    for (one, other) in [(plain, first), (plain, second), (first, second)] {
+        assert_ne!(one, other, "another order");
+        assert_eq!(one.iter().collect::<BTreeSet<_>>(), other.iter().collect::<BTreeSet<_>>(), "of the same");
+    }
+    assert_eq!(plain.iter().collect::<BTreeSet<_>>().len(), plain.len(), "none comes twice");
+}
+
+#[tokio::test]
+async fn a_seed_does_not_change_what_a_reduced_search_finds() {
+    let mut stage = Stage::new().await;
+    let piece = piece(Approach::ReadCommitted, Scenario::LastSeat, 2);
+    let plain = stage.explore(Approach::ReadCommitted, &piece, reduced()).await;
+    for seed in 1..=3 {
+        let found = stage.explore(Approach::ReadCommitted, &piece, Plan { seed: Some(seed), ..reduced() }).await;
+        assert_eq!(outcomes(&found), outcomes(&plain), "{seed}");
+    }
+}
+
+#[tokio::test]
+async fn identical_clients_are_not_permuted_and_nothing_is_missed() {
+    let mut stage = Stage::new().await;
+    let piece = piece(Approach::ReadCommitted, Scenario::MoneyForAll, 2);
+    let permuted = stage.explore(Approach::ReadCommitted, &piece, Plan { permute: true, ..Plan::default() }).await;
+    let found = stage.explore(Approach::ReadCommitted, &piece, Plan::default()).await;
+    // Whoever is who: A's line and B's change places.
+    let exchanged = |lines: &[String]| {
+        let mut lines = lines.to_vec();
+        let (a, b) = (lines[0].replacen('A', "B", 1), lines[1].replacen('B', "A", 1));
+        (lines[0], lines[1]) = (b, a);
+        lines
+    };
+    let mut both: BTreeSet<Vec<String>> = outcomes(&found).into_keys().map(<[String]>::to_vec).collect();
+    both.extend(outcomes(&found).into_keys().map(exchanged));
+    assert_eq!(both, outcomes(&permuted).into_keys().map(<[String]>::to_vec).collect());
+    assert!(found.interleavings < permuted.interleavings);
+}
+
+#[tokio::test]
+async fn the_victim_of_a_crash_is_not_like_the_others() {
+    let crash = Some(Crash { kind: CrashKind::Cut, after: Some(1) });
+    let piece = Piece { crash, ..piece(Approach::Naive, Scenario::Increments, 2) };
+    let found = Stage::new().await.explore(Approach::Naive, &piece, Plan::default()).await;
+    // One step of A, which is then cut, before, between or after two of B.
+    assert_eq!(found.interleavings, 3);
+}
+
+#[tokio::test]
+async fn three_clients_are_proved_too() {
+    let mut stage = Stage::new().await;
+    for (approach, scenario) in [
+        (Approach::Pessimistic, Scenario::LastMoney),
+        (Approach::Pessimistic, Scenario::SameUser),
+        (Approach::OptimisticVersion, Scenario::Increments),
+        (Approach::AtomicReturning, Scenario::OppositeTransfers),
+    ] {
+        let found = stage.explore(approach, &piece(approach, scenario, 3), reduced()).await;
+        assert_eq!(
+            (found.verdict, found.deadlocks),
+            (Verdict::Proved, 0),
+            "{approach} {scenario}: {:?}",
+            found.witness
+        );
+    }
+}
