@@ -136,7 +136,7 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
     let result = match command {
         Lasting::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
         Lasting::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
-        Lasting::Explore(arguments) => runtime.block_on(explore::explore(*arguments)),
+        Lasting::Explore(arguments) => runtime.block_on(explore::explore(*arguments, matches)),
     };
     // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
     runtime.shutdown_background();

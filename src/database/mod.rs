@@ -205,7 +205,18 @@ impl Database {
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let batches = Batches::new(limits);
         let aside = Arc::new(Aside::new(options, limits));
-        Ok((Self { pool, admission, mutexes, batches, aside, metrics: Metrics::on(), conditions: Conditions::default() }, seeded))
+        Ok((
+            Self {
+                pool,
+                admission,
+                mutexes,
+                batches,
+                aside,
+                metrics: Metrics::on(),
+                conditions: Conditions::default(),
+            },
+            seeded,
+        ))
     }
 
     /// The same, counting nothing.

@@ -44,6 +44,9 @@ pub trait Observer: Send + Sync {
     /// So far a job has come.
     fn progress(&self, job: usize, subject: &Subject, progress: Progress);
 
+    /// Deadlocks are found after the server's `deadlock_timeout` only: the right to lower it is missing.
+    fn slow_deadlocks(&self);
+
     /// A job is done.
     fn done(&self, job: usize, exploration: &Exploration);
 }
@@ -55,8 +58,6 @@ pub struct Found {
     pub explorations: Vec<Exploration>,
     /// The server's version.
     pub postgresql: String,
-    /// Deadlocks are found after the default `deadlock_timeout` only: the right to lower it is missing.
-    pub slow_deadlocks: bool,
 }
 
 /// Explores all jobs, with a worker for each of these databases.
@@ -87,13 +88,11 @@ pub async fn explore_all(
         });
     }
     drop(tell);
-    let mut found = Found { explorations: Vec::new(), postgresql: String::new(), slow_deadlocks: false };
+    let mut found = Found { explorations: Vec::new(), postgresql: String::new() };
     let (mut explored, mut failed) = (BTreeMap::new(), None);
     while let Some(told) = hear.recv().await {
         match told {
-            Told::Opened { version, slow_deadlocks } => {
-                (found.postgresql, found.slow_deadlocks) = (version, slow_deadlocks);
-            }
+            Told::Opened { version } => found.postgresql = version,
             Told::Explored(job, exploration) => drop(explored.insert(job, *exploration)),
             Told::Failed(error) => drop(failed.get_or_insert(error)),
         }
@@ -103,7 +102,7 @@ pub async fn explore_all(
 }
 
 enum Told {
-    Opened { version: String, slow_deadlocks: bool },
+    Opened { version: String },
     Explored(usize, Box<Exploration>),
     Failed(ExploreError),
 }
@@ -123,17 +122,23 @@ impl Shared {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut world = World::open(options).await?;
-            let _ = tell.send(Told::Opened {
-                version: world.version().to_owned(),
-                slow_deadlocks: world.deadlock_timeout().is_none(),
-            });
-            while let Some((number, job)) = self.next().filter(|_| !self.stop.is_cancelled()) {
-                let exploration = self.explore(&mut world, number, job).await?;
-                self.observer.done(number, &exploration);
-                let _ = tell.send(Told::Explored(number, Box::new(exploration)));
+            if world.deadlock_timeout().is_none() {
+                self.observer.slow_deadlocks();
             }
-            world.close().await
+            let _ = tell.send(Told::Opened { version: world.version().to_owned() });
+            let worked = self.work_in(&mut world, tell).await;
+            // What is ours on somebody's database goes, whatever happened.
+            worked.and(world.close().await)
         })
+    }
+
+    async fn work_in(&self, world: &mut World, tell: &mpsc::UnboundedSender<Told>) -> Result<(), ExploreError> {
+        while let Some((number, job)) = self.next().filter(|_| !self.stop.is_cancelled()) {
+            let exploration = self.explore(world, number, job).await?;
+            self.observer.done(number, &exploration);
+            let _ = tell.send(Told::Explored(number, Box::new(exploration)));
+        }
+        Ok(())
     }
 
     async fn explore(&self, world: &mut World, number: usize, job: Job) -> Result<Exploration, ExploreError> {
@@ -148,7 +153,11 @@ impl Shared {
                 Some(crash) => crash::explore(world, &piece, crash, subject, &plan, &mut go_on).await,
                 None => explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await,
             },
-            What::File(script, variant) => stage::explore(world, &script, &variant, subject, plan, &mut go_on).await,
+            What::File(script, variant) => {
+                let file = subject.file.clone().unwrap_or_default();
+                let explored = stage::explore(world, &script, &variant, subject, plan, &mut go_on).await;
+                explored.map_err(|error| error.in_file(&file))
+            }
         }
     }
 }

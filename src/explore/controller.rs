@@ -7,7 +7,8 @@
 //!
 //! Sessions that wait in a circle are not still: one of them will be ended by PostgreSQL's deadlock detector. It looks once, when a session has waited for
 //! `deadlock_timeout`. So a session counts as blocked only when its own look is over; then it is always
-//! the one who closes a circle that finds it and is ended, and every replay ends alike.
+//! the one who closes a circle that finds it and is ended, and every replay ends alike. On a busy machine a look may come late:
+//! if it ends the wrong one, that is noticed, and the interleaving is run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub struct Controller<'a> {
     steps: Vec<Actor>,
     entries: Vec<Entry>,
     heard: BTreeMap<Actor, String>,
+    /// Who was ended by a look for deadlocks that should have been over.
+    late: Option<Actor>,
 }
 
 /// Why an interleaving could not be run to its end.
@@ -53,8 +56,15 @@ pub enum Unsettled {
     #[error("{0} neither goes on nor waits for anybody that PostgreSQL names")]
     Runs(Actor),
     /// Somebody waits for a stranger.
-    #[error("{0} waits for {1}")]
-    Stranger(Actor, String),
+    #[error("{0} waits for a session that is not the explorer's")]
+    Stranger(Actor),
+    /// On a busy machine a session has looked for deadlocks later than it should have, and was ended in place of the one who closed
+    /// the circle. Run again, it will end otherwise.
+    #[error("{0} looked for deadlocks too late")]
+    Late(Actor),
+    /// Retries are bounded, and no interleaving has so many steps.
+    #[error("there is no end of it after {0} steps")]
+    Endless(usize),
     /// All wait, and nothing ends it.
     #[error("everybody waits for somebody, and nobody's wait ends: {0}")]
     Stuck(String),
@@ -100,6 +110,7 @@ impl<'a> Controller<'a> {
             steps: Vec::new(),
             entries: Vec::new(),
             heard: BTreeMap::new(),
+            late: None,
         }
     }
 
@@ -185,6 +196,9 @@ impl<'a> Controller<'a> {
             while let Ok((actor, event)) = self.events.try_recv() {
                 self.note(actor, event);
             }
+            if let Some(late) = self.late {
+                return Ok(Err(Unsettled::Late(late)));
+            }
             let moving = self.moving();
             if moving.is_empty() {
                 self.note_waits();
@@ -269,7 +283,7 @@ impl<'a> Controller<'a> {
             let still = |actor: &Actor| {
                 holders.get(actor).is_some_and(|holders| {
                     !holders.is_empty()
-                        && holders.iter().all(|holder| !moving.contains(holder) && self.can_hold(*holder))
+                        && holders.iter().all(|holder| !moving.contains(holder) && self.can_hold(*actor, *holder))
                 })
             };
             let settled: Vec<Actor> = moving.iter().filter(|actor| still(actor)).copied().collect();
@@ -282,9 +296,13 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// Who has ended holds nothing: a wait for it is about to end.
-    fn can_hold(&self, actor: Actor) -> bool {
-        self.players.get(&actor).is_some_and(|player| !matches!(player.status, Status::Ended))
+    /// Whether a wait for an actor lasts as long as it does nothing. Whoever has ended may have left a lock behind, which PostgreSQL knows of; a
+    /// connection that was cut holds what it held only until the server notices, and nobody leaves a mutex.
+    fn can_hold(&self, waiter: Actor, holder: Actor) -> bool {
+        let Some(player) = self.players.get(&holder) else { return false };
+        let cut = player.entry.is_some_and(|entry| self.entries[entry].outcome == StepOutcome::Cut);
+        let in_database = self.players.get(&waiter).is_some_and(|waiter| matches!(waiter.status, Status::Running));
+        !matches!(player.status, Status::Ended) || in_database && !cut
     }
 
     /// Writes down for whom those who are still wait.
@@ -311,7 +329,7 @@ impl<'a> Controller<'a> {
             return Unsettled::Runs(*runs);
         }
         if let Some(actor) = moving.iter().find(|actor| waits(actor).is_some_and(|wait| wait.holders.is_empty())) {
-            return Unsettled::Stranger(*actor, "a session that is not the explorer's".to_owned());
+            return Unsettled::Stranger(*actor);
         }
         let told = |actor: &Actor| {
             let holders: Vec<String> =
@@ -328,6 +346,11 @@ impl<'a> Controller<'a> {
             return;
         }
         let step = self.steps.len().checked_sub(1);
+        if let Event::Returned(outcome) = &event
+            && self.is_late(actor, outcome)
+        {
+            self.late = Some(actor);
+        }
         let Some(player) = self.players.get_mut(&actor) else { return };
         let entry = player.entry.map(|entry| &mut self.entries[entry]);
         match event {
@@ -370,6 +393,13 @@ impl<'a> Controller<'a> {
             Event::Gone => {}
             Event::Arrives { .. } => {}
         }
+    }
+
+    /// Whether a deadlock has ended somebody else than the one whose step closed the circle, and who waits still.
+    fn is_late(&self, actor: Actor, outcome: &StepOutcome) -> bool {
+        let deadlock = matches!(outcome, StepOutcome::Error { sqlstate: Some(sqlstate), .. } if sqlstate == "40P01");
+        let closes = self.entries.last().filter(|entry| entry.actor != actor && entry.returned_with.is_none());
+        deadlock && !self.look_over_after.is_zero() && closes.is_some()
     }
 
     fn answered(&mut self, sessions: &[Uuid], step: Option<usize>) {

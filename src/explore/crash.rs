@@ -1,4 +1,5 @@
-//! Crash points: what if the first client's connection is cut, or the client gone, after its first statement, its second …
+//! Crash points: what if the first client's connection is cut after its first statement, its second …; or if the client hangs up
+//! during its first step, its second …
 //!
 //! Cutting the connection after COMMIT swallows the answer of COMMIT: the client cannot know, and is told so. Whatever happens, the
 //! change must be whole or absent, which is the oracle's rule for unknown outcomes; no lock may be left; and where an approach can
@@ -9,8 +10,7 @@ use super::ExploreError;
 use super::exploration::{GoOn, Tally};
 use super::findings::{CrashKind, Exploration, Subject};
 use super::play::{ApproachPlay, Piece};
-use super::schedule::Actor;
-use super::search::{Found, Plan, Search};
+use super::search::Plan;
 use super::world::World;
 
 /// A session holds a lock although everybody has ended.
@@ -24,11 +24,14 @@ pub const NOT_ONCE: &str = "not-once";
 pub struct Crash {
     /// What happens.
     pub kind: CrashKind,
-    /// After which of its statements, from 1; after each in turn if `None`.
+    /// After which of its statements, or during which of its steps, from 1; each in turn if `None`.
     pub after: Option<u32>,
 }
 
-/// Explores a piece with a crash after each statement in turn.
+/// Statements or steps after which somebody may crash: retries are bounded, and no attempt has as many.
+const POINTS_MAX: u32 = 100;
+
+/// Explores a piece with a crash after each statement in turn, until there is none in any interleaving.
 ///
 /// # Errors
 /// [`ExploreError`].
@@ -40,25 +43,18 @@ pub async fn explore(
     plan: &Plan,
     go_on: GoOn<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let with = |after| Piece { crash: Some(Crash { after: Some(after), ..crash }), ..piece.clone() };
-    let points = match crash.after {
-        Some(after) => after..=after,
-        None => 1..=statements(world, with(u32::MAX)).await?,
-    };
+    let points = crash.after.map_or(1..=POINTS_MAX, |after| after..=after);
     let mut tally = Tally::new();
     for after in points {
-        tally.explore(&mut ApproachPlay::new(world, with(after)), plan.clone(), go_on).await?;
+        let (before, crash) = (tally.interleavings(), Crash { after: Some(after), ..crash });
+        let piece = Piece { crash: Some(crash), ..piece.clone() };
+        tally.explore(&mut ApproachPlay::new(world, piece), plan.clone(), go_on).await?;
+        if tally.interleavings() == before {
+            break;
+        }
+    }
+    if let (Some(after), 0) = (crash.after, tally.interleavings()) {
+        tally.doubt(format!("{} never happens: nobody comes so far in any interleaving", crash.kind.at(after)));
     }
     Ok(tally.told(subject))
-}
-
-/// How many statements the victim sends when nobody is in its way.
-async fn statements(world: &mut World, piece: Piece) -> Result<u32, ExploreError> {
-    let victim = if piece.strategy.card().batches { Actor::Writer(0) } else { Actor::Client(0) };
-    let mut play = ApproachPlay::new(world, piece);
-    let found = Search::new(Plan::default()).next(&mut play).await?;
-    let Some(Found::Interleaving(judged)) = found else { return Ok(0) };
-    let entries = judged.transcript.entries.iter();
-    let sent = entries.filter(|entry| entry.actor == victim && !entry.sql.starts_with("--"));
-    Ok(u32::try_from(sent.count()).unwrap_or(u32::MAX))
 }

@@ -38,6 +38,7 @@ pub async fn explore(
 pub struct Tally {
     begun: Instant,
     searched: Vec<(Progress, bool)>,
+    interleavings: u64,
     /// An earlier search has run the first part.
     resumed: bool,
     last: Option<Schedule>,
@@ -65,6 +66,7 @@ impl Tally {
         Self {
             begun: Instant::now(),
             searched: Vec::new(),
+            interleavings: 0,
             resumed: false,
             last: None,
             outcomes: HashMap::new(),
@@ -101,7 +103,22 @@ impl Tally {
         Ok(())
     }
 
+    /// Interleavings judged so far.
+    #[must_use]
+    pub fn interleavings(&self) -> u64 {
+        self.interleavings
+    }
+
+    /// Notes what could not be decided.
+    pub fn doubt(&mut self, why: String) {
+        self.undecided.push(why);
+    }
+
     fn add(&mut self, judged: Judged) {
+        if judged.spared {
+            return;
+        }
+        self.interleavings += 1;
         let transcript = &judged.transcript;
         self.waited += u64::from(transcript.waited());
         self.deadlocks += u64::from(transcript.deadlocked());
@@ -130,8 +147,8 @@ impl Tally {
     pub fn told(mut self, subject: Subject) -> Exploration {
         let finished = self.searched.iter().all(|(_, finished)| *finished);
         let complete = finished && !self.resumed;
-        let sum = |of: fn(&Progress) -> u64| self.searched.iter().map(|(progress, _)| of(progress)).sum::<u64>();
-        let (interleavings, pruned) = (sum(|progress| progress.interleavings), sum(|progress| progress.pruned));
+        let interleavings = self.interleavings;
+        let pruned = self.searched.iter().map(|(progress, _)| progress.pruned).sum();
         let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
         let verdict = if self.witness.is_some() {
             Verdict::Broken
@@ -168,6 +185,7 @@ impl Tally {
             witness: self.witness.map(|judged| Witness {
                 anomalies: judged.anomalies,
                 explanation: judged.explanation,
+                crash_after: judged.crash_after,
                 transcript: judged.transcript,
             }),
             elapsed_s: self.begun.elapsed().as_secs_f64(),

@@ -87,6 +87,26 @@ pub enum CrashKind {
     HangUp,
 }
 
+impl CrashKind {
+    /// What happens, and when.
+    #[must_use]
+    pub fn at(self, number: u32) -> String {
+        match self {
+            Self::Cut => format!("{self} after statement {number}"),
+            Self::HangUp => format!("{self} during step {number}"),
+        }
+    }
+
+    /// The value of `--crash` for it.
+    #[must_use]
+    pub fn option(self, number: u32) -> String {
+        match self {
+            Self::Cut => format!("--crash=cut:{number}"),
+            Self::HangUp => format!("--crash=hang-up:{number}"),
+        }
+    }
+}
+
 /// What the interleavings of one subject showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -150,6 +170,8 @@ pub struct Witness {
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
     pub explanation: String,
+    /// After which statement, or during which step, the first client crashed.
+    pub crash_after: Option<u32>,
     /// What happened.
     pub transcript: Transcript,
 }

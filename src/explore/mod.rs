@@ -67,3 +67,14 @@ pub enum ExploreError {
     #[error("an interleaving that was left does not end")]
     NeverEnds,
 }
+
+impl ExploreError {
+    /// The same, with the file whose fault it is.
+    #[must_use]
+    pub fn in_file(self, path: &str) -> Self {
+        match self {
+            Self::Script(what) => Self::Script(format!("{path}: {what}")),
+            other => other,
+        }
+    }
+}

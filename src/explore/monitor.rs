@@ -8,7 +8,7 @@
 //! and does not wait itself, is about to go on, and does not count as waiting.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -68,14 +68,15 @@ pub struct Monitor {
 /// What the server said at one moment.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Who waits, and for whom.
+    /// Who waits, and for whom; for nobody where it is a session that is none of ours.
     pub waits: BTreeMap<Actor, Wait>,
-    /// Who waits for a session that is none of ours.
-    pub strangers: Vec<(Actor, String)>,
 }
 
 /// How long one answer may take: the question waits for no lock of a table.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether sessions that were ended are gone.
+const EVICTION_STEP: Duration = Duration::from_millis(5);
 
 /// Name, pid, pids for which it waits, what for, and whether it is at work.
 type BackendRow = (String, i32, Vec<i32>, Option<String>, bool);
@@ -107,14 +108,31 @@ impl Monitor {
             let mut holders: Vec<Actor> = blockers.iter().filter_map(|pid| actors.get(pid).copied()).collect();
             holders.sort_unstable();
             holders.dedup();
-            if let Some(stranger) = blockers.iter().find(|pid| !actors.contains_key(pid)) {
-                reading
-                    .strangers
-                    .push((*actor, format!("the session with pid {stranger}, which is not the explorer's")));
-            }
             reading.waits.insert(*actor, Wait { holders, on: on.clone().unwrap_or_default() });
         }
         Ok(reading)
+    }
+
+    /// Ends the sessions of all actors, whatever they wait for, and waits until they are gone.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; [`ExploreError::NeverEnds`].
+    pub async fn evict(&mut self) -> Result<(), ExploreError> {
+        let begun = Instant::now();
+        while begun.elapsed() < ANSWER_MAX {
+            let ended: Vec<(bool,)> = sqlx::query_as(
+                "select pg_terminate_backend(pid) from pg_stat_activity \
+                 where starts_with(application_name, $1) and pid <> pg_backend_pid()",
+            )
+            .bind(&self.names.prefix)
+            .fetch_all(&mut self.connection)
+            .await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(EVICTION_STEP).await;
+        }
+        Err(ExploreError::NeverEnds)
     }
 
     async fn backends(&mut self) -> Result<Vec<BackendRow>, ExploreError> {

@@ -7,7 +7,7 @@ use super::oracle::{Answer, Call, explains};
 use super::schedule::Actor;
 use super::search::Judged;
 use super::shown::without_ids;
-use super::transcript::{Part, Transcript};
+use super::transcript::{GAVE_UP, Part, Transcript};
 use crate::domain::Row;
 use crate::domain::state::{Change, Done, State};
 use crate::domain::{Booking, Transfer};
@@ -15,10 +15,14 @@ use crate::error::Refusal;
 use crate::lab::history::{
     self, ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen as SeenRow, Title,
 };
+use crate::lab::judgement::Anomaly;
 use crate::lab::referee;
 
 /// The name of an outcome that no serial order explains and that has no better name.
 pub const NOT_SERIALIZABLE: &str = "not-serializable";
+
+/// The name of an outcome in which no client got anywhere.
+pub const NOBODY_SERVED: &str = "nobody-served";
 
 /// What a change asks for.
 #[must_use]
@@ -35,7 +39,7 @@ pub fn heard(change: &Change, answer: &Answer) -> String {
     match answer {
         Answer::Done(done) => format!("done: {}", told(change, done)),
         Answer::Refused(refusal) => format!("refused: {refusal}"),
-        Answer::GaveUp(why) => format!("gave up: {why}"),
+        Answer::GaveUp(why) => format!("{GAVE_UP}{why}"),
         Answer::Unknown(why) => format!("unknown: {why}"),
         Answer::Unexpected(what) => format!("unexpected: {what}"),
     }
@@ -98,7 +102,7 @@ pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judg
     without_ids(&mut transcript);
     let answers = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
     let outcome = answers.chain(transcript.after.iter().cloned()).collect();
-    Judged { transcript, outcome, anomalies, explanation }
+    Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
 }
 
 /// What the referee calls it.
@@ -108,16 +112,24 @@ fn named(before: &State, calls: &[Call], after: &State) -> (Vec<String>, String)
     {
         return (vec!["unexpected-answer".to_owned()], format!("no valid request is answered so: {what}"));
     }
-    let judgement = referee::judge(&history(before, calls, after));
-    let explanation = judgement.findings.first().map_or_else(
+    let mut findings = referee::judge(&history(before, calls, after)).findings;
+    findings.sort_by_key(|finding| gravity(finding.anomaly));
+    let explanation = findings.first().map_or_else(
         || "no order of the operations, one after the other, gives these answers and these rows".to_owned(),
         |finding| finding.witness.explanation.clone(),
     );
-    let mut anomalies: Vec<String> = judgement.findings.iter().map(|finding| finding.anomaly.to_string()).collect();
+    let mut anomalies: Vec<String> = findings.iter().map(|finding| finding.anomaly.to_string()).collect();
     if anomalies.is_empty() {
         anomalies.push(NOT_SERIALIZABLE.to_owned());
     }
     (anomalies, explanation)
+}
+
+/// What is sold twice or comes from nowhere is told before how it came about.
+fn gravity(anomaly: Anomaly) -> (bool, Anomaly) {
+    let sold_or_made =
+        [Anomaly::Oversell, Anomaly::DoubleBooking, Anomaly::MoneyCreated, Anomaly::MoneyDestroyed].contains(&anomaly);
+    (!sold_or_made, anomaly)
 }
 
 /// What was seen, as the referee takes it: a step is a microsecond.

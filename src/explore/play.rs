@@ -20,8 +20,9 @@ use super::oracle::{self, Answer, Call};
 use super::scenario::Scenario;
 use super::schedule::Actor;
 use super::search::{Judged, Play};
+use super::transcript::StepOutcome;
 use super::world::{LIMITS, World};
-use crate::database::Database;
+use crate::database::{Conditions, Database};
 use crate::domain::state::{Change, Done, State};
 use crate::engine::{Engine, Outcome};
 use crate::error::Error;
@@ -30,8 +31,8 @@ use crate::session::probe::Probe;
 use crate::session::statement::Isolation;
 use crate::strategy::Strategy;
 
-/// How long clients that were left to themselves may take to end.
-const END_MAX: Duration = Duration::from_secs(20);
+/// How long clients that were left to themselves may take to end: longer than the default `deadlock_timeout`.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// What is played.
 #[derive(Clone)]
@@ -48,8 +49,16 @@ pub struct Piece {
     pub isolation: Option<Isolation>,
     /// What is changed in the SQL.
     pub amend: Option<Arc<Amend>>,
+    /// The COMMIT of a statement outside a transaction is a step of its own, so that others may come while it holds its locks.
+    pub commits_apart: bool,
     /// What happens to the first client.
     pub crash: Option<Crash>,
+}
+
+impl Piece {
+    fn conditions(&self) -> Conditions {
+        Conditions { isolation: self.isolation, commits_apart: self.commits_apart }
+    }
 }
 
 /// A piece on a world.
@@ -87,7 +96,7 @@ impl<'w> ApproachPlay<'w> {
                     probes(amend.as_deref(), gate)
                 };
                 let observed = Observed { pool, probes: Box::new(probes) };
-                Ok(self.world.database().another_server(&LIMITS, self.piece.isolation, Some(observed)))
+                Ok(self.world.database().another_server(&LIMITS, self.piece.conditions(), Some(observed)))
             })
             .collect()
     }
@@ -102,7 +111,7 @@ impl<'w> ApproachPlay<'w> {
         let mut gate = Gate::new(actor, server, session, events.clone()).cut_after(self.cut_after(actor));
         let hang_up = Arc::new(Notify::new());
         if let Some(Crash { kind: CrashKind::HangUp, after: Some(after) }) = self.piece.crash.filter(|_| client == 0) {
-            gate = gate.hang_up_after(after, Arc::clone(&hang_up));
+            gate = gate.hang_up_during(after, Arc::clone(&hang_up));
         }
         let probes = probes(self.piece.amend.as_deref(), gate);
         let (engine, change) = (Engine::new(database, LIMITS), self.piece.scenario.wish(client));
@@ -117,7 +126,7 @@ impl<'w> ApproachPlay<'w> {
                 }
                 // What was asked for goes on without it.
                 () = hang_up.notified() => {
-                    let answer = Answer::Unknown("hung up".to_owned());
+                    let answer = hung_up();
                     let _ = events.send((actor, Event::HungUp(naming::heard(&change, &answer))));
                     engine.ended().await;
                     (client, answer)
@@ -143,9 +152,11 @@ impl<'w> ApproachPlay<'w> {
         }
         let Some(key) = self.key else { return Ok(()) };
         let pool = self.world.pool_of(Actor::Client(0), self.piece.isolation)?;
-        let database = self.world.database().another_server(&LIMITS, self.piece.isolation, None).with_pool(pool);
+        let database = self.world.database().another_server(&LIMITS, self.piece.conditions(), None).with_pool(pool);
         let (engine, call) = (Engine::new(database, LIMITS), &mut calls[0]);
-        let answer = ask(&engine, Uuid::new_v4(), self.piece.strategy, call.change, Vec::new(), Some(key)).await;
+        let asked = ask(&engine, Uuid::new_v4(), self.piece.strategy, call.change, Vec::new(), Some(key));
+        let answer = tokio::time::timeout(END_MAX, asked).await;
+        let answer = answer.unwrap_or_else(|_elapsed| Answer::Unknown("nothing was heard for long".to_owned()));
         let (change, heard) = (call.change, naming::heard(&call.change, &answer));
         if let Some(part) = judged.transcript.parts.first_mut() {
             part.heard = part.heard.take().map(|first| format!("{first}; asked again: {heard}"));
@@ -182,18 +193,26 @@ impl<'w> ApproachPlay<'w> {
     /// Waits until those of the play before have ended, however it was left.
     async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
         let mut answers = BTreeMap::new();
-        let ended = tokio::time::timeout(END_MAX, async {
-            while let Some(ended) = self.clients.join_next().await {
-                answers.extend(ended.ok());
+        if !all_ended(&mut self.clients, |(client, answer)| drop(answers.insert(client, answer))).await {
+            // Whatever they wait for, it ends with their sessions.
+            self.world.evict().await?;
+            if !all_ended(&mut self.clients, |(client, answer)| drop(answers.insert(client, answer))).await {
+                self.clients.shutdown().await;
+                return Err(ExploreError::NeverEnds);
             }
-        });
-        if ended.await.is_err() {
-            // Their connections are closed, which ends what they wait for.
-            self.clients.shutdown().await;
-            return Err(ExploreError::NeverEnds);
         }
         Ok(answers)
     }
+}
+
+/// Waits until all tasks have ended; `false` if some do not.
+pub async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>, mut each: impl FnMut(T)) -> bool {
+    let ended = tokio::time::timeout(END_MAX, async {
+        while let Some(ended) = tasks.join_next().await {
+            ended.into_iter().for_each(&mut each);
+        }
+    });
+    ended.await.is_ok()
 }
 
 /// A session's probes: the gate shows what is really sent.
@@ -229,6 +248,11 @@ pub async fn ask(
             told(engine.run_probed(session, strategy, increment, probes, key).await, Done::Increment)
         }
     }
+}
+
+/// What a client knows that did not wait for the answer.
+fn hung_up() -> Answer {
+    Answer::Unknown("hung up".to_owned())
 }
 
 fn told<T>(outcome: Outcome<T>, done: impl FnOnce(T) -> Done) -> Answer {
@@ -267,14 +291,19 @@ impl Play for ApproachPlay<'_> {
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
         let (mut calls, after) = self.calls(&seen).await?;
         let mut judged = naming::judged(&self.rows, &calls, &after, seen);
-        if let Some(Crash { kind, after }) = self.piece.crash {
-            if judged.anomalies.is_empty() {
-                self.aftermath(&mut calls, &mut judged).await?;
+        let Some(crash) = self.piece.crash else {
+            if calls.iter().all(|call| matches!(call.answer, Answer::GaveUp(_))) {
+                judged.object(naming::NOBODY_SERVED, "everybody gave up, and nobody was in their way but each other");
             }
-            if !judged.anomalies.is_empty() {
-                judged.explanation += &format!(" ({kind} after statement {})", after.unwrap_or_default());
-            }
+            return Ok(judged);
+        };
+        let cut = judged.transcript.entries.iter().any(|entry| entry.outcome == StepOutcome::Cut);
+        let gone = calls.first().is_some_and(|call| call.answer == hung_up());
+        judged.spared = !cut && !gone;
+        if judged.anomalies.is_empty() {
+            self.aftermath(&mut calls, &mut judged).await?;
         }
+        judged.crash_after = crash.after;
         Ok(judged)
     }
 

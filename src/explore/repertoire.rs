@@ -31,6 +31,7 @@ pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece>
     }
     let in_process = card.batches || claim == Claim::SafeOnOneServer;
     let servers: &[Servers] = if in_process { &[Servers::One, Servers::Each] } else { &[Servers::One] };
+    let safe = |servers: &Servers| claim == Claim::Safe || *servers == Servers::One && claim == Claim::SafeOnOneServer;
     let piece = |servers: &Servers| Piece {
         strategy: approach.strategy(),
         scenario,
@@ -38,6 +39,8 @@ pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece>
         servers: *servers,
         isolation: None,
         amend: None,
+        // A proof needs every step that another client could come between. To refute, whole statements are enough.
+        commits_apart: safe(servers),
         crash: None,
     };
     servers.iter().map(piece).collect()

@@ -21,7 +21,7 @@ use super::independence::taken;
 use super::schedule::{Actor, Schedule};
 
 /// How often a schedule whose replay went another way is run again.
-const REPLAYS_MAX: usize = 5;
+const REPLAYS_MAX: usize = 20;
 
 /// Steps of one interleaving: retries are bounded, so more are no interleaving but an endless loop.
 const STEPS_MAX: usize = 500;
@@ -59,6 +59,10 @@ pub struct Judged {
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
     pub explanation: String,
+    /// Somebody was to crash, and did not: then it is no interleaving of the crash.
+    pub spared: bool,
+    /// After which statement, or during which step, somebody was to crash.
+    pub crash_after: Option<u32>,
 }
 
 impl Judged {
@@ -238,6 +242,9 @@ impl Search {
             let steps = choices.iter().filter_map(sql).collect();
             let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
             if let Err(why) = controller.step(actor).await? {
+                if matches!(why, Unsettled::Late(_)) {
+                    return Ok(Run::Strayed);
+                }
                 return Ok(Run::Undecided(Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec()), why));
             }
             if !pruned {
@@ -247,7 +254,7 @@ impl Search {
             }
         }
         let schedule = controller.end().schedule;
-        Ok(Run::Undecided(schedule, Unsettled::Stuck(format!("more than {STEPS_MAX} steps"))))
+        Ok(Run::Undecided(schedule, Unsettled::Endless(STEPS_MAX)))
     }
 
     /// Pairs of clients of whom the second does not begin before the first.
@@ -355,15 +362,27 @@ impl Search {
 /// # Errors
 /// [`ExploreError`]; [`ExploreError::Schedule`] when somebody is to go on who cannot, or the play does not come to an end.
 pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, ExploreError> {
+    for _ in 1..REPLAYS_MAX {
+        match follow(play, schedule).await? {
+            Err(Unsettled::Late(_)) => {}
+            settled => return settled.map_err(|why| ExploreError::Schedule(why.to_string())),
+        }
+    }
+    follow(play, schedule).await?.map_err(|why| ExploreError::Schedule(why.to_string()))
+}
+
+async fn follow(play: &mut dyn Play, schedule: &Schedule) -> Result<Result<Judged, Unsettled>, ExploreError> {
     let (mut controller, mut played) = play.begin().await?;
     let mut asked = schedule.0.iter();
-    for step in 1.. {
+    for step in 1..=STEPS_MAX {
         if let Err(why) = played {
-            return Err(ExploreError::Schedule(format!("after {} steps: {why}", step - 1)));
+            return Ok(Err(why));
         }
         let standing: Vec<Actor> = controller.standing().collect();
-        let next = asked.next().or(standing.first());
-        let Some(actor) = next.filter(|_| step <= STEPS_MAX) else { break };
+        let Some(actor) = asked.next().or(standing.first()) else {
+            let seen = controller.end();
+            return play.judge(seen).await.map(Ok);
+        };
         if !standing.contains(actor) {
             let standing: Vec<String> = standing.iter().map(ToString::to_string).collect();
             let can = if standing.is_empty() { "nobody".to_owned() } else { standing.join(" or ") };
@@ -371,8 +390,7 @@ pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, 
         }
         played = controller.step(*actor).await?;
     }
-    let seen = controller.end();
-    play.judge(seen).await
+    Ok(Err(Unsettled::Endless(STEPS_MAX)))
 }
 
 /// A number by which choices are put in an order that the seed decides.

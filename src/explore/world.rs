@@ -122,6 +122,7 @@ impl World {
         Ok(Self {
             database,
             given: options.clone(),
+            lock,
             admin,
             monitor,
             names,
@@ -189,6 +190,15 @@ impl World {
         let pool = Pool::new(options, &LIMITS).map_err(DatabaseError::from)?;
         self.pools.insert((actor, isolation), pool.clone());
         Ok(pool)
+    }
+
+    /// Ends the sessions of all actors; the next play opens new ones.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`], [`ExploreError::NeverEnds`].
+    pub async fn evict(&mut self) -> Result<(), ExploreError> {
+        self.pools.clear();
+        self.monitor.evict().await
     }
 
     /// Replaces all rows by these.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use clap::Args;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser as _};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
@@ -14,7 +15,7 @@ use crate::explore::company::{Job, What};
 use crate::explore::crash::Crash;
 use crate::explore::file::{Script, Variant, stage};
 use crate::explore::findings::{CrashKind, Servers};
-use crate::explore::mutation::Amend;
+use crate::explore::mutation::{Amend, NotThere};
 use crate::explore::play::Piece;
 use crate::explore::repertoire::{READ_DECIDE_WRITE, pieces, subject};
 use crate::explore::report::Format;
@@ -37,7 +38,7 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_APPROACH", default_value = "all", value_delimiter = ',', value_name = "NAME,…")]
     pub approach: Vec<String>,
 
-    /// How many clients; three take minutes, four take days.
+    /// How many clients. Three take seconds where they wait for locks, hours where they retry; see --limit and --reduce.
     #[arg(long, env = "LAB_CLIENTS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=4))]
     pub clients: u8,
 
@@ -83,8 +84,8 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_AFTER", value_name = "SCHEDULE")]
     pub after: Option<Schedule>,
 
-    /// Runs this schedule only, such as ABBA, and tells what happens.
-    #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit"])]
+    /// Runs this schedule only, such as ABBA, and tells what happens; whoever it leaves standing goes on by itself.
+    #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
     pub replay: Option<Schedule>,
 
     /// What to print.
@@ -141,9 +142,21 @@ impl ExploreArgs {
     ///
     /// # Errors
     /// [`CliError::Usage`], which names the option.
-    pub fn jobs(&self) -> Result<Vec<Job>, CliError> {
+    pub fn jobs(&self, matches: Option<&ArgMatches>) -> Result<Vec<Job>, CliError> {
+        // From the environment they may be meant for another command; on the command line they can only be a mistake.
+        let given =
+            |id: &str| matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine));
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
+        if files.is_empty() && self.variant.is_some() {
+            return usage("--variant: only an explore file has variants".to_owned());
+        }
+        let of_approaches = ["approach", "clients", "servers", "isolation", "crash", "without"];
+        if let Some(option) = of_approaches.iter().find(|id| scenarios.is_empty() && !files.is_empty() && given(id)) {
+            return usage(format!(
+                "--{option}: an explore file says itself who does what, at which level, and who is cut"
+            ));
+        }
         let mut jobs = Vec::new();
         if files.is_empty() || !scenarios.is_empty() {
             jobs.extend(self.of_scenarios(&scenarios)?);
@@ -154,10 +167,14 @@ impl ExploreArgs {
         if self.replay.is_some() && self.crash.as_ref().is_some_and(|crash| crash.after.is_none()) {
             return usage("--replay: a schedule has one crash; name it, as --crash=cut:2 does".to_owned());
         }
+        if self.after.is_some() && self.crash.as_ref().is_some_and(|crash| crash.after.is_none()) {
+            return usage("--after: a schedule has one crash; name it, as --crash=cut:2 does".to_owned());
+        }
         let single = if self.replay.is_some() { Some("--replay") } else { self.after.as_ref().map(|_| "--after") };
         if let Some(option) = single.filter(|_| jobs.len() != 1) {
             return usage(format!(
-                "{option} needs one exploration, and these are {}; name one scenario, one --approach, and where it matters --servers",
+                "{option} needs one exploration, and these are {}; name one scenario and one --approach, and where they matter \
+                 one of --servers and --isolation; or one file and one of its variants (--variant)",
                 jobs.len()
             ));
         }
@@ -175,15 +192,6 @@ impl ExploreArgs {
     }
 
     fn of_file(&self, path: &Path) -> Result<Vec<Job>, CliError> {
-        for (given, option) in [
-            (self.crash.is_some(), "--crash: a file says itself where it is cut (cut_after)"),
-            (self.without.is_some(), "--without: a file's SQL is in the file"),
-            (self.isolation.is_some(), "--isolation: a file says itself at which levels (isolation)"),
-        ] {
-            if given {
-                return usage(option.to_owned());
-            }
-        }
         let script = Arc::new(Script::read(path).map_err(|error| CliError::Usage(error.to_string()))?);
         let job = |variant: &Variant| Job {
             subject: stage::subject(&script, variant, &path.display().to_string()),
@@ -212,10 +220,18 @@ impl ExploreArgs {
             names.iter().map(|name| scenario(name)).collect::<Result<Vec<_>, _>>()?
         };
         let mut jobs = Vec::new();
+        let mut not_there = None;
         for approach in self.approaches()? {
-            for &scenario in &scenarios {
-                jobs.extend(self.of_approach(approach, scenario)?);
+            match self.amend(approach) {
+                Ok(amend) => jobs.extend(
+                    scenarios.iter().flat_map(|scenario| self.of_approach(approach, *scenario, amend.as_ref())),
+                ),
+                // Of several approaches, those that have the text are explored.
+                Err(error) => not_there = Some(error),
             }
+        }
+        if let Some(error) = not_there.filter(|_| jobs.is_empty()) {
+            return usage(format!("--without: {error}"));
         }
         if jobs.is_empty() {
             return usage("--approach: none of these offers any of these scenarios".to_owned());
@@ -223,7 +239,7 @@ impl ExploreArgs {
         Ok(jobs)
     }
 
-    fn of_approach(&self, approach: Approach, scenario: Scenario) -> Result<Vec<Job>, CliError> {
+    fn of_approach(&self, approach: Approach, scenario: Scenario, amend: Option<&Arc<Amend>>) -> Vec<Job> {
         let mut jobs = Vec::new();
         let wanted = |piece: &Piece| match self.servers.as_deref() {
             Some("one") => piece.servers == Servers::One,
@@ -233,20 +249,19 @@ impl ExploreArgs {
         for piece in pieces(approach, scenario, self.clients).into_iter().filter(wanted) {
             for isolation in self.levels() {
                 for crash in self.crashes() {
-                    let amend = self.amend(approach)?;
-                    let piece = Piece { isolation, amend, crash, ..piece.clone() };
+                    let piece = Piece { isolation, amend: amend.cloned(), crash, ..piece.clone() };
                     let subject = subject(approach, &piece);
                     jobs.push(Job { subject, what: What::Approach(piece), plan: self.plan() });
                 }
             }
         }
-        Ok(jobs)
+        jobs
     }
 
-    fn amend(&self, approach: Approach) -> Result<Option<Arc<Amend>>, CliError> {
+    /// What is taken out of an approach's SQL.
+    fn amend(&self, approach: Approach) -> Result<Option<Arc<Amend>>, NotThere> {
         let amend = self.without.as_ref().map(|text| Amend::new(approach.strategy(), text, ""));
-        let amend = amend.transpose().map_err(|error| CliError::Usage(format!("--without: {approach}: {error}")))?;
-        Ok(amend.map(Arc::new))
+        Ok(amend.transpose()?.map(Arc::new))
     }
 
     fn crashes(&self) -> Vec<Option<Crash>> {

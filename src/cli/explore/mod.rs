@@ -3,9 +3,13 @@
 mod arguments;
 mod progress;
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use clap::ArgMatches;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio_util::sync::CancellationToken;
@@ -52,13 +56,18 @@ impl From<ExploreError> for CliError {
 ///
 /// # Errors
 /// [`CliError::ClaimFailed`] when something is not as claimed, or as a file expects.
-pub async fn explore(arguments: ExploreArgs) -> Result<(), CliError> {
-    let jobs = arguments.jobs()?;
+pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
+    let jobs = arguments.jobs(matches)?;
     let began = (Instant::now(), SystemTime::now());
+    // Tried before anything is explored: that may take hours.
+    let page =
+        arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
     let databases = Databases::prepare(&arguments, jobs.len()).await?;
+    let stop = CancellationToken::new();
+    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
     let result = match (&arguments.replay, jobs.first()) {
-        (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule).await,
-        _ => explore_all(&arguments, &databases.urls, jobs, began).await,
+        (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule, &stop).await,
+        _ => explore_all(&arguments, &databases.urls, jobs, began, page, &stop).await,
     };
     databases.close().await?;
     result
@@ -69,19 +78,14 @@ async fn explore_all(
     databases: &[PgConnectOptions],
     jobs: Vec<Job>,
     (began, started): (Instant, SystemTime),
+    page: Option<File>,
+    stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let stop = CancellationToken::new();
-    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
     let wanted = jobs.len();
     let progress = Arc::new(Progress::new(wanted));
     let found = company::explore_all(databases.to_vec(), jobs, Arc::<Progress>::clone(&progress), stop.clone()).await;
     progress.end();
     let found = found?;
-    if found.slow_deadlocks {
-        eprintln!(
-            "concurrency-lab: WARNING: only a superuser may lower deadlock_timeout: each deadlock takes a second, and its victim is whoever waited first"
-        );
-    }
     let report = Report {
         format: FORMAT,
         started: humantime::format_rfc3339_seconds(started).to_string(),
@@ -97,11 +101,14 @@ async fn explore_all(
             tell_witness(exploration, report.explorations.len())?;
         }
     }
-    if let Some(path) = &arguments.html {
-        std::fs::write(path, report::html::page(&report))
-            .map_err(|error| CliError::Environment(format!("--html {}: {error}", path.display())))?;
+    if let (Some(path), Some(mut page)) = (&arguments.html, page) {
+        page.write_all(report::html::page(&report).as_bytes()).map_err(|error| no_page(path, &error))?;
     }
     verdict(&report, wanted)
+}
+
+fn no_page(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::Environment(format!("--html {}: {error}", path.display()))
 }
 
 fn version() -> String {
@@ -132,11 +139,9 @@ fn verdict(report: &Report, wanted: usize) -> Result<(), CliError> {
     if !undecided.is_empty() {
         return Err(CliError::Environment(format!("undecided: {}", undecided.join(", "))));
     }
-    if report.explorations.len() < wanted {
-        return Err(CliError::Environment(format!(
-            "interrupted: {} of {wanted} explorations were begun",
-            report.explorations.len()
-        )));
+    if report.interrupted {
+        let whole = report.explorations.iter().filter(|exploration| exploration.complete).count();
+        return Err(CliError::Environment(format!("interrupted: {whole} of {wanted} explorations are whole")));
     }
     Ok(())
 }
@@ -147,11 +152,16 @@ async fn tell_one(
     databases: &[PgConnectOptions],
     job: &Job,
     schedule: &Schedule,
+    stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let Some(options) = databases.first() else { return Ok(()) };
     let mut world = World::open(options).await?;
-    let judged = replayed(&mut world, job, schedule).await;
+    let judged = tokio::select! {
+        judged = replayed(&mut world, job, schedule) => Some(judged),
+        () = stop.cancelled() => None,
+    };
     world.close().await?;
+    let Some(judged) = judged else { return Err(CliError::Environment("interrupted".to_owned())) };
     let Judged { transcript, anomalies, explanation, .. } = judged?;
     if arguments.format == Format::Json {
         let json = serde_json::to_string_pretty(&transcript);

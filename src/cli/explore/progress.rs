@@ -48,6 +48,13 @@ impl Observer for Progress {
         }
     }
 
+    fn slow_deadlocks(&self) {
+        eprintln!(
+            "concurrency-lab: WARNING: only a superuser may lower deadlock_timeout: each deadlock takes as long as the \
+             server's, and its victim is whoever waited first"
+        );
+    }
+
     fn done(&self, _: usize, exploration: &Exploration) {
         match &self.bar {
             Some(bar) => bar.inc(1),

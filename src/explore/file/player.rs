@@ -46,7 +46,7 @@ pub enum Unplayable {
         missing: MissingVariable,
     },
     /// There was no answer, or none that can be read.
-    #[error("{statement}: {error}")]
+    #[error("{statement}: {}", said(error))]
     Unanswered {
         /// The statement's name.
         statement: String,
@@ -149,7 +149,7 @@ impl Player<'_> {
             answer => self.turnstile.returned(answer.as_deref(), returns_rows(sql)),
         }
         match answer {
-            Err(error) if !matches!(error, sqlx::Error::Database(_)) => {
+            Err(error) if !matches!(error, sqlx::Error::Database(_)) || is_mistyped(&error) => {
                 Err(Unplayable::Unanswered { statement: name.to_owned(), error })
             }
             answer => Ok(answer),
@@ -205,11 +205,18 @@ fn in_transaction_after(sql: &str, before: bool) -> bool {
     }
 }
 
+/// Whether PostgreSQL does not understand the statement (syntax_error, undefined_column, undefined_function): a mistake in the file,
+/// and no finding.
+fn is_mistyped(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("42601" | "42703" | "42883"))
+}
+
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-fn said(error: &sqlx::Error) -> String {
+/// What PostgreSQL says, with its SQLSTATE.
+pub fn said(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(answer) => format!("{} {}", answer.code().unwrap_or_default(), answer.message()),
         None => error.to_string(),

@@ -2,7 +2,6 @@
 //! schema that is set back before each interleaving.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -12,7 +11,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::expect::{Expected, StatementOf};
-use super::player::{self, Ended, Turnstile, Unplayable};
+use super::player::{self, Ended, Turnstile, Unplayable, said};
 use super::{NOT_SERIALIZABLE, Script, Variant};
 use crate::database::{claim_schema, making};
 use crate::explore::ExploreError;
@@ -20,6 +19,7 @@ use crate::explore::controller::{Controller, Seen, Unsettled};
 use crate::explore::exploration::{GoOn, Tally};
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::gate::{Event, Gate};
+use crate::explore::play::all_ended;
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Judged, Plan, Play};
 use crate::explore::shown;
@@ -33,8 +33,8 @@ pub const SCHEMA: &str = "concurrency_lab_explore_file";
 /// How long setting back may wait for what a session that was cut still holds.
 const SET_BACK_MAX: &str = "10s";
 
-/// How long sessions that are left to themselves may take to end.
-const END_MAX: Duration = Duration::from_secs(20);
+/// What it is called when a session waits for one that keeps its locks although its work is done.
+const WAITS_FOR_EVER: &str = "waits for ever";
 
 /// What a report says of a variant of a file.
 #[must_use]
@@ -67,7 +67,7 @@ pub async fn explore(
     plan: Plan,
     go_on: GoOn<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let partial = plan.limit.is_some() || plan.after.is_some() || plan.reduce;
+    let (partial, reduced) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
     let mut stage = Stage::open(world, script, variant).await?;
     let mut tally = Tally::new();
     let explored = match stage.find_serial_ends().await {
@@ -80,7 +80,8 @@ pub async fn explore(
     let mut exploration = tally.told(subject);
     // Of a part, the whole cannot be expected.
     if !partial && exploration.complete {
-        exploration.missed = variant.expect.misses(&exploration, &waited);
+        let expect = if reduced { variant.expect.of_a_reduced_search() } else { variant.expect.clone() };
+        exploration.missed = expect.misses(&exploration, &waited);
     }
     Ok(exploration)
 }
@@ -119,8 +120,13 @@ impl<'w> Stage<'w> {
             serial: None,
             waited: BTreeSet::new(),
         };
-        stage.set_up().await?;
-        Ok(stage)
+        match stage.set_up().await {
+            Ok(()) => Ok(stage),
+            Err(error) => {
+                stage.close().await?;
+                Err(error)
+            }
+        }
     }
 
     /// Drops what was set up.
@@ -128,7 +134,7 @@ impl<'w> Stage<'w> {
     /// # Errors
     /// [`ExploreError`].
     pub async fn close(mut self) -> Result<(), ExploreError> {
-        self.clear().await?;
+        self.clear(false).await?;
         for (_, connection) in std::mem::take(&mut self.idle) {
             connection.close().await?;
         }
@@ -139,13 +145,13 @@ impl<'w> Stage<'w> {
     async fn set_up(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
         self.run(&format!("drop schema {SCHEMA} cascade; {}", making(SCHEMA))).await?;
-        self.run(&script.setup).await.map_err(|error| ExploreError::Script(format!("setup: {error}")))
+        self.run_theirs("setup", &script.setup).await
     }
 
     async fn set_back(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
         match &script.reset {
-            Some(reset) => self.run(reset).await.map_err(|error| ExploreError::Script(format!("reset: {error}"))),
+            Some(reset) => self.run_theirs("reset", reset).await,
             None => self.set_up().await,
         }
     }
@@ -153,6 +159,12 @@ impl<'w> Stage<'w> {
     async fn run(&mut self, sql: &str) -> Result<(), ExploreError> {
         self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
         Ok(())
+    }
+
+    /// Runs SQL of the file.
+    async fn run_theirs(&mut self, field: &str, sql: &str) -> Result<(), ExploreError> {
+        let ran = self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+        ran.map(drop).map_err(|error| ExploreError::Script(format!("{field}: {}", said(&error))))
     }
 
     /// A connection for a session, as new.
@@ -167,17 +179,21 @@ impl<'w> Stage<'w> {
         Ok(connection)
     }
 
-    /// Waits until the sessions of the play before have ended, however it was left.
-    async fn clear(&mut self) -> Result<(), ExploreError> {
+    /// Waits until the sessions of the play before have ended, however it was left. Those that wait for ever are ended.
+    async fn clear(&mut self, waits_for_ever: bool) -> Result<(), ExploreError> {
         let mut ended = Vec::new();
-        let all = tokio::time::timeout(END_MAX, async {
-            while let Some(session) = self.sessions.join_next().await {
-                ended.extend(session.ok());
+        let mut evicted = waits_for_ever;
+        if evicted || !all_ended(&mut self.sessions, |session| ended.push(session)).await {
+            evicted = true;
+            self.idle.clear();
+            self.world.evict().await?;
+            if !all_ended(&mut self.sessions, |session| ended.push(session)).await {
+                self.sessions.shutdown().await;
+                return Err(ExploreError::NeverEnds);
             }
-        });
-        if all.await.is_err() {
-            self.sessions.shutdown().await;
-            return Err(ExploreError::NeverEnds);
+        }
+        if evicted {
+            return Ok(());
         }
         for (actor, ended) in ended {
             let ended = ended.map_err(|error| ExploreError::Script(format!("session {actor}: {error}")))?;
@@ -221,8 +237,8 @@ impl<'w> Stage<'w> {
         for invariant in &self.script.invariants {
             let query = sqlx::query_scalar(AssertSqlSafe(invariant.query.clone()));
             let holds: Result<Option<bool>, sqlx::Error> = query.fetch_one(&mut self.admin).await;
-            let holds =
-                holds.map_err(|error| ExploreError::Script(format!("invariant {:?}: {error}", invariant.name)))?;
+            let holds = holds
+                .map_err(|error| ExploreError::Script(format!("invariant {:?}: {}", invariant.name, said(&error))))?;
             if holds != Some(true) {
                 broken.push(invariant.name.clone());
             }
@@ -233,7 +249,7 @@ impl<'w> Stage<'w> {
     async fn final_rows(&mut self) -> Result<Vec<String>, ExploreError> {
         let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
         let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
-        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {error}")))?;
+        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", said(&error))))?;
         Ok(rows.iter().map(|row| shown::columns(row).join(", ")).collect())
     }
 }
@@ -241,7 +257,7 @@ impl<'w> Stage<'w> {
 #[async_trait]
 impl Play for Stage<'_> {
     async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
-        self.clear().await?;
+        self.clear(false).await?;
         let mut connections = Vec::new();
         for client in 0..self.clients() {
             connections.push(self.connection(Actor::Client(client)).await?);
@@ -270,16 +286,21 @@ impl Play for Stage<'_> {
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
-        self.clear().await?;
+        let waits_for_ever = seen.heard.len() < self.variant.sessions.len();
+        self.clear(waits_for_ever).await?;
         let waited = seen.entries.iter().filter(|entry| entry.wait.is_some());
         self.waited.extend(waited.map(|entry| (entry.actor, entry.name.clone())));
         let after = self.final_rows().await?;
         let mut anomalies = self.broken_invariants().await?;
+        if waits_for_ever {
+            anomalies.insert(0, WAITS_FOR_EVER.to_owned());
+        }
         let parts: Vec<Part> = (0..)
             .zip(&self.variant.sessions)
             .map(|(client, script)| {
                 let actor = Actor::Client(client);
-                Part { actor, title: script.name.clone(), heard: seen.heard.get(&actor).cloned() }
+                let heard = seen.heard.get(&actor).map_or(WAITS_FOR_EVER, String::as_str).to_owned();
+                Part { actor, title: script.name.clone(), heard: Some(heard) }
             })
             .collect();
         let mut transcript =
@@ -289,7 +310,10 @@ impl Play for Stage<'_> {
             transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
         let outcome: Vec<String> = answers.chain(transcript.after.iter().cloned()).collect();
         let mut explanation = match anomalies.first() {
-            Some(name) => format!("in the end, an invariant does not hold: {name}"),
+            Some(_) if waits_for_ever => {
+                "somebody waits for a session that has done its work and keeps its locks".to_owned()
+            }
+            Some(_) => "in the end, what must always be true is not".to_owned(),
             None => String::new(),
         };
         if self.serial.as_ref().is_some_and(|ends| !ends.contains(&outcome)) {
@@ -298,7 +322,7 @@ impl Play for Stage<'_> {
                 "no order of the sessions, one after the other, ends like this".clone_into(&mut explanation);
             }
         }
-        Ok(Judged { transcript, outcome, anomalies, explanation })
+        Ok(Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None })
     }
 
     fn clients(&self) -> u8 {

@@ -112,9 +112,8 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     notes.extend(view::contradiction(exploration).map(|how| format!("CLAIM FAILED: {how}.")));
     if let Some(witness) = &exploration.witness {
         let names = view::anomalies(exploration).join(", ");
-        let schedule = &witness.transcript.schedule;
         let explanation = witness.explanation.trim_end_matches('.');
-        notes.push(format!("{names}. {explanation}. Shortest: --replay {schedule}"));
+        notes.push(format!("{names}. {explanation}. Shortest: {}", view::replay_options(subject, witness)));
     }
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
     if !exploration.complete {

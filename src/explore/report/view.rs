@@ -1,6 +1,6 @@
 //! What is said of an exploration in a few words: decided once, for all reports.
 
-use crate::explore::findings::{Exploration, Report, Servers, Subject, Verdict};
+use crate::explore::findings::{Exploration, Report, Servers, Subject, Verdict, Witness};
 use crate::explore::schedule::Schedule;
 use crate::lab::history::ClaimFound;
 use crate::lab::reports::figures::{float, whole};
@@ -156,17 +156,28 @@ pub fn counted(count: u64, thing: &str) -> String {
 
 /// The command line that runs one interleaving again.
 #[must_use]
-pub fn replay(subject: &Subject, schedule: &Schedule) -> String {
-    command(subject, "--replay", schedule)
+pub fn replay(subject: &Subject, witness: &Witness) -> String {
+    command(subject, crash_option(subject, witness), "--replay", &witness.transcript.schedule)
+}
+
+/// The options that, beside those of the exploration, run a witness again.
+#[must_use]
+pub fn replay_options(subject: &Subject, witness: &Witness) -> String {
+    let crash = crash_option(subject, witness).map(|option| option + " ").unwrap_or_default();
+    format!("{crash}--replay {}", witness.transcript.schedule)
+}
+
+fn crash_option(subject: &Subject, witness: &Witness) -> Option<String> {
+    Some(subject.crash?.option(witness.crash_after?))
 }
 
 /// The command line that goes on where an exploration ended.
 #[must_use]
 pub fn go_on(subject: &Subject, last: &Schedule) -> String {
-    command(subject, "--after", last)
+    command(subject, None, "--after", last)
 }
 
-fn command(subject: &Subject, option: &str, schedule: &Schedule) -> String {
+fn command(subject: &Subject, crash: Option<String>, option: &str, schedule: &Schedule) -> String {
     let mut words = vec!["concurrency-lab".to_owned(), "explore".to_owned()];
     if let Some(file) = &subject.file {
         words.push(file.clone());
@@ -185,6 +196,7 @@ fn command(subject: &Subject, option: &str, schedule: &Schedule) -> String {
     for (option, value) in [("--servers", &servers), ("--isolation", &isolation), ("--without", &subject.without)] {
         words.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
     }
+    words.extend(crash);
     words.extend([option.to_owned(), schedule.to_string()]);
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
@@ -201,22 +213,27 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::findings::CrashKind;
     use crate::explore::report::sample;
 
     #[test]
     fn a_command_line_is_what_a_shell_takes() {
+        let broken = &sample::report().explorations[0];
+        let witness = broken.witness.as_ref().unwrap();
+        let schedule = &witness.transcript.schedule;
         let mut subject = sample::report().explorations[2].subject.clone();
-        let schedule: Schedule = "ABBA".parse().unwrap();
-        assert_eq!(
-            replay(&subject, &schedule),
-            "concurrency-lab explore last-money --approach pessimistic --clients 2 --without 'for update' --replay ABBA"
-        );
+        let line = "concurrency-lab explore last-money --approach pessimistic --clients 2 --without 'for update'";
+        assert_eq!(replay(&subject, witness), format!("{line} --replay {schedule}"));
+        subject.crash = Some(CrashKind::Cut);
+        let crashed = Witness { crash_after: Some(2), ..witness.clone() };
+        assert_eq!(replay(&subject, &crashed), format!("{line} --crash=cut:2 --replay {schedule}"));
         (subject.without, subject.servers) = (Some("it's".to_owned()), Some(Servers::Each));
-        let line = "concurrency-lab explore last-money --approach pessimistic --clients 2 --servers each --without 'it'\\''s' --after ABBA";
-        assert_eq!(go_on(&subject, &schedule), line);
+        let line =
+            "concurrency-lab explore last-money --approach pessimistic --clients 2 --servers each --without 'it'\\''s'";
+        assert_eq!(go_on(&subject, schedule), format!("{line} --after {schedule}"));
         let variant = &sample::levels().explorations[1].subject;
-        let line = "concurrency-lab explore doctors.toml --variant 'repeatable read' --replay ABBA";
-        assert_eq!(replay(variant, &schedule), line);
+        let line = "concurrency-lab explore doctors.toml --variant 'repeatable read'";
+        assert_eq!(replay(variant, witness), format!("{line} --replay {schedule}"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn article(exploration: &Exploration, witness: &Witness) -> Markup {
             p { (verdict(exploration, &format!("broken: {}", witness.anomalies.join(", ")))) }
             p { (witness.explanation) }
             (timeline(&witness.transcript))
-            p.soft { "Schedule " code { (schedule) } ". To run it again:" br; code { (view::replay(subject, schedule)) } }
+            p.soft { "Schedule " code { (schedule) } ". To run it again:" br; code { (view::replay(subject, witness)) } }
             (tables::outcomes(exploration, None))
         }
     }

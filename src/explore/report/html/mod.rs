@@ -133,8 +133,7 @@ mod tests {
         let page = page(&report);
         for exploration in &report.explorations {
             assert!(page.contains(&view::name(&exploration.subject)));
-            let replay =
-                exploration.witness.as_ref().map(|one| view::replay(&exploration.subject, &one.transcript.schedule));
+            let replay = exploration.witness.as_ref().map(|witness| view::replay(&exploration.subject, witness));
             assert!(replay.is_none_or(|line| page.contains(&line)), "{:?}", exploration.subject);
         }
     }

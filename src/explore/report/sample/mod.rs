@@ -186,6 +186,7 @@ fn broken(
     let mut outcomes = exploration.outcomes;
     outcomes.insert(0, outcome(&lines, violations, anomalies, &transcript.schedule.to_string()));
     let witness = Witness {
+        crash_after: None,
         anomalies: anomalies.iter().map(ToString::to_string).collect(),
         explanation: explanation.to_owned(),
         transcript,
