@@ -8,7 +8,7 @@ use super::schedule::Actor;
 pub struct Node {
     /// Who stood at the gate, in the order in which they are let go.
     pub choices: Vec<Actor>,
-    /// What each of them stood at.
+    /// The name of what each of them stood at.
     pub steps: Vec<String>,
     /// Which of them is being explored.
     pub at: usize,

@@ -238,8 +238,9 @@ impl Search {
                     _ => Run::Ended(seen),
                 });
             }
-            let sql = |actor: &Actor| controller.next_step(*actor).map(|(_, sql)| sql.to_owned());
-            let steps = choices.iter().filter_map(sql).collect();
+            // By name: the text may hold what was read before, such as a transaction's number.
+            let name = |actor: &Actor| controller.next_step(*actor).map(|(name, _)| name.to_owned());
+            let steps = choices.iter().filter_map(name).collect();
             let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
             if let Err(why) = controller.step(actor).await? {
                 if matches!(why, Unsettled::Late(_)) {

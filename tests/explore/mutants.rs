@@ -194,7 +194,7 @@ async fn locks_within_statements() {
 async fn locks_within_stored_functions() {
     let functions = include_str!("../../migrations/0003_stored_functions.sql");
     let unlocked = functions.replace(" for update", "").replace("create function", "create or replace function");
-    assert_ne!(functions.matches(" for update").count(), 0);
+    assert_ne!(functions, unlocked);
     let mut stage = Stage::new().await;
     stage.alter(&unlocked).await;
     for (scenario, anomaly) in [
