@@ -209,7 +209,7 @@ mod tests {
             (&["begin"], "truncate users", Kind::Visible, false),
             (&["begin"], "lock table users", Kind::Visible, false),
             (&["begin isolation level serializable"], update, Kind::Within, true),
-            (&["begin", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], update, Kind::Within, true),
+            (&["begin", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], update, Kind::Visible, true),
             (&[], "-- joins the queue", Kind::Visible, false),
         ];
         for (before, sql, kind, serializable) in table {

@@ -158,9 +158,7 @@ impl<'w> ApproachPlay<'w> {
         let answer = tokio::time::timeout(END_MAX, asked).await;
         let answer = answer.unwrap_or_else(|_elapsed| Answer::Unknown("nothing was heard for long".to_owned()));
         let (change, heard) = (call.change, naming::heard(&call.change, &answer));
-        if let Some(part) = judged.transcript.parts.first_mut() {
-            part.heard = part.heard.take().map(|first| format!("{first}; asked again: {heard}"));
-        }
+        judged.transcript.after.push(format!("A asks again under its key: {heard}"));
         // By now it has certainly been made once, or is refused: the doubt is over, and what was refused then may be done now.
         let settled = matches!(answer, Answer::Done(_) | Answer::Refused(_));
         (call.answer, call.ended) = (answer, usize::MAX);

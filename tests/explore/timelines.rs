@@ -26,7 +26,7 @@ fn piece(approach: Approach, scenario: Scenario) -> Piece {
 /// Each story: what it is called, what is played, and by which schedule, as far as it matters: the rest goes on one after the other.
 fn stories() -> Vec<(&'static str, Piece, &'static str)> {
     use Approach::{
-        AdvisoryLock, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic, ReadCommitted,
+        AdvisoryLock, AtomicReturning, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic, ReadCommitted,
         RepeatableRead, UniqueConstraint,
     };
     use Scenario::{Increments, LastMoney, LastSeat, OppositeTransfers, SameUser, TransferAndWithdrawal};
@@ -40,6 +40,7 @@ fn stories() -> Vec<(&'static str, Piece, &'static str)> {
         ("money from nowhere", piece(Naive, TransferAndWithdrawal), "BBAAAA"),
         ("the last seat sold twice", piece(Naive, LastSeat), "AABBAABB"),
         ("one user, two seats", piece(Naive, SameUser), "AABBAABB"),
+        ("a guard that looks again", piece(AtomicReturning, LastMoney), "AB"),
         ("a lock waited for", piece(Pessimistic, LastMoney), "AABB"),
         ("a guard forgotten", unguarded, "AABB"),
         ("the version has changed", piece(OptimisticVersion, LastMoney), "ABBA"),
@@ -57,8 +58,8 @@ fn stories() -> Vec<(&'static str, Piece, &'static str)> {
         ("two writers of two servers", each(piece(GroupCommit, Increments)), "ABwwwxxx"),
         ("cut before the commit", crash(piece(Pessimistic, LastMoney), CrashKind::Cut, 4), "AAABBA"),
         ("the answer of the commit is lost", crash(piece(Pessimistic, LastMoney), CrashKind::Cut, 6), "AAA"),
-        ("half a transfer", crash(piece(InProcessMutex, OppositeTransfers), CrashKind::Cut, 3), "AAAAA"),
-        ("the client is gone", crash(piece(Pessimistic, LastMoney), CrashKind::HangUp, 2), "AABA"),
+        ("half a transfer", crash(piece(InProcessMutex, OppositeTransfers), CrashKind::Cut, 4), "AAAAAA"),
+        ("the client is gone", crash(piece(Pessimistic, LastMoney), CrashKind::HangUp, 4), "AABA"),
     ]
 }
 

@@ -203,7 +203,7 @@ fn command(subject: &Subject, crash: Option<String>, option: &str, schedule: &Sc
 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=".contains(letter);
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:".contains(letter);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
