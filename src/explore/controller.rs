@@ -21,6 +21,7 @@ use super::gate::Event;
 use super::monitor::Monitor;
 use super::player::{Player, Status};
 use super::schedule::{Actor, Schedule};
+pub use super::seen::{Seen, Unsettled};
 use super::transcript::{Entry, StepOutcome, Wait};
 use crate::domain::Row;
 
@@ -47,49 +48,6 @@ pub struct Controller<'a> {
     heard: BTreeMap<Actor, String>,
     /// Who was ended by a look for deadlocks that should have been over.
     late: Option<Actor>,
-}
-
-/// Why an interleaving could not be run to its end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unsettled {
-    /// Somebody neither went on nor was seen to wait.
-    #[error("{0} neither goes on nor waits for anybody that PostgreSQL names")]
-    Runs(Actor),
-    /// Somebody waits for a stranger.
-    #[error("{0} waits for a session that is not the explorer's")]
-    Stranger(Actor),
-    /// On a busy machine a session has looked for deadlocks later than it should have, and was ended in place of the one who closed
-    /// the circle. Run again, it will end otherwise.
-    #[error("{0} looked for deadlocks too late")]
-    Late(Actor),
-    /// Retries are bounded, and no interleaving has so many steps.
-    #[error("there is no end of it after {0} steps")]
-    Endless(usize),
-    /// All wait, and nothing ends it.
-    #[error("everybody waits for somebody, and nobody's wait ends: {0}")]
-    Stuck(String),
-}
-
-/// Everything that was seen.
-#[derive(Debug)]
-pub struct Seen {
-    /// Who was let go.
-    pub schedule: Schedule,
-    /// The steps.
-    pub entries: Vec<Entry>,
-    /// What each client heard.
-    pub heard: BTreeMap<Actor, String>,
-}
-
-impl Seen {
-    /// The numbers of an actor's first step, and of the step with which its last one came back.
-    #[must_use]
-    pub fn lifetime(&self, actor: Actor) -> (usize, usize) {
-        let own = |entry: &&Entry| entry.actor == actor;
-        let began = self.entries.iter().position(|entry| entry.actor == actor).unwrap_or_default();
-        let ended = self.entries.iter().rfind(own).and_then(|entry| entry.returned_with);
-        (began, ended.unwrap_or(self.entries.len()))
-    }
 }
 
 impl<'a> Controller<'a> {
@@ -209,7 +167,8 @@ impl<'a> Controller<'a> {
             }
             // In a wait for something inside the process, PostgreSQL has no part.
             let ask = moving.iter().any(|actor| matches!(self.players[actor].status, Status::Running));
-            if ask && self.only_known_waits(&moving) || !self.hear().await && ask {
+            let overdue = ask && self.only_known_waits(&moving) || !self.hear().await;
+            if ask && overdue {
                 self.ask().await?;
             }
         }
@@ -390,8 +349,7 @@ impl<'a> Controller<'a> {
             Event::HungUp(heard) => {
                 self.heard.insert(actor, heard);
             }
-            Event::Gone => {}
-            Event::Arrives { .. } => {}
+            Event::Gone | Event::Arrives { .. } => {}
         }
     }
 

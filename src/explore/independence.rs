@@ -22,6 +22,7 @@ use super::transcript::{Entry, StepOutcome};
 
 /// What matters of a step that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "four properties, each by itself")]
 pub struct Taken {
     /// What kind of statement it was.
     pub kind: Kind,

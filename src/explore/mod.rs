@@ -8,6 +8,7 @@
 //! - [`schedule`]: who is let go, step by step; [`transcript`]: what happened then
 //! - [`gate`]: where a session waits to be let go; [`controller`]: lets it, and waits until everybody stands still, with
 //!   [`monitor`], which asks PostgreSQL who waits for whom; [`player`]: whom it knows
+//! - [`seen`]: what it saw
 //! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
 //! - [`search`]: all interleavings, [`branch`]: from where they part, [`independence`]: and which of them are equivalent
 //! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
@@ -36,6 +37,7 @@ pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod seen;
 pub mod shown;
 pub mod transcript;
 pub mod world;

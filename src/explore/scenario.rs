@@ -73,13 +73,12 @@ impl Scenario {
         let transfer = |from, to, amount| Change::Transfer(Transfer { from, to, amount });
         let even = client.is_multiple_of(2);
         match self {
-            Self::LastMoney | Self::MoneyForAll => balance(-6),
             Self::DepositAndWithdrawal if even => balance(5),
             Self::DepositAndWithdrawal => balance(-3),
             Self::OppositeTransfers if even => transfer(1, 2, 3),
             Self::OppositeTransfers => transfer(2, 1, 4),
             Self::TransferAndWithdrawal if client == 0 => transfer(1, 2, 6),
-            Self::TransferAndWithdrawal => balance(-6),
+            Self::LastMoney | Self::MoneyForAll | Self::TransferAndWithdrawal => balance(-6),
             Self::LastSeat => Change::Booking(Booking { event: 1, user: i64::from(client) + 1 }),
             Self::SameUser => Change::Booking(Booking { event: 1, user: 1 }),
             Self::Increments => Change::Increment(Increment { counter: 1, if_version: None }),

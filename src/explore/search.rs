@@ -12,7 +12,10 @@
 //! How many there are in all is estimated as Knuth did ("Estimating the Efficiency of Backtrack Programs", 1975): each branch is taken to be as
 //! large as those beside it.
 
+use std::hash::BuildHasher as _;
+
 use async_trait::async_trait;
+use rustc_hash::FxBuildHasher;
 
 use super::ExploreError;
 use super::branch::Node;
@@ -282,14 +285,11 @@ impl Search {
                     .all(|(one, _)| controller.has_begun(Actor::Client(*one)))
         };
         let mut choices: Vec<Actor> = controller.standing().filter(|actor| may_begin(*actor)).collect();
-        match self.plan.seed {
-            Some(seed) => {
-                choices.sort_by_cached_key(|actor| shuffled(seed, &self.path[..depth.min(self.path.len())], *actor))
-            }
-            None => {
-                let last = depth.checked_sub(1).and_then(|last| self.path.get(last).copied());
-                choices.sort_by_key(|actor| (Some(*actor) != last, *actor));
-            }
+        let path = &self.path[..depth.min(self.path.len())];
+        if let Some(seed) = self.plan.seed {
+            choices.sort_by_cached_key(|actor| shuffled(seed, path, *actor));
+        } else {
+            choices.sort_by_key(|actor| (Some(actor) != path.last(), *actor));
         }
         choices
     }
@@ -396,8 +396,5 @@ async fn follow(play: &mut dyn Play, schedule: &Schedule) -> Result<Result<Judge
 
 /// A number by which choices are put in an order that the seed decides.
 fn shuffled(seed: u64, path: &[Actor], actor: Actor) -> u64 {
-    use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
-    let mut hasher = rustc_hash::FxBuildHasher.build_hasher();
-    (seed, path, actor).hash(&mut hasher);
-    fastrand::Rng::with_seed(hasher.finish()).u64(..)
+    fastrand::Rng::with_seed(FxBuildHasher.hash_one((seed, path, actor))).u64(..)
 }

@@ -51,7 +51,7 @@ async fn a_schema_of_our_name_that_we_did_not_make_is_refused_and_untouched() {
         .await
         .expect("somebody's schema");
     let refused = prepare(&options, Seed::Mixed, true).await.expect_err("refused");
-    assert!(matches!(refused, DatabaseError::ForeignSchema), "{refused}");
+    assert!(matches!(refused, DatabaseError::ForeignSchema(_)), "{refused}");
     let users: Vec<i32> =
         sqlx::query_scalar("select id from concurrency_lab.users").fetch_all(&mut owner).await.expect("their table");
     assert_eq!(users, [7]);

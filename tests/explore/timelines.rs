@@ -26,8 +26,8 @@ fn piece(approach: Approach, scenario: Scenario) -> Piece {
 /// Each story: what it is called, what is played, and by which schedule, as far as it matters: the rest goes on one after the other.
 fn stories() -> Vec<(&'static str, Piece, &'static str)> {
     use Approach::{
-        AdvisoryLock, AtomicReturning, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic, ReadCommitted,
-        RepeatableRead, UniqueConstraint,
+        AdvisoryLock, AtomicReturning, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic,
+        ReadCommitted, RepeatableRead, UniqueConstraint,
     };
     use Scenario::{Increments, LastMoney, LastSeat, OppositeTransfers, SameUser, TransferAndWithdrawal};
     let each = |piece: Piece| Piece { servers: Servers::Each, ..piece };

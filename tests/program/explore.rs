@@ -20,6 +20,10 @@ fn explored(arguments: &[&str]) -> String {
     told
 }
 
+fn said(value: &Value) -> &str {
+    value.as_str().expect("text")
+}
+
 fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
@@ -63,9 +67,8 @@ fn the_isolation_matrix_says_what_each_level_does() {
     let report = json(&explored(&["last-money", "--isolation", "all", "--approach", approaches, "--format", "json"]));
     let cells: Vec<(&str, &str, &str)> = (report["explorations"].as_array().expect("explorations").iter())
         .map(|exploration| {
-            let of = |value: &'_ Value| -> &str { value.as_str().expect("text") };
             let subject = &exploration["subject"];
-            (of(&subject["approach"]), of(&subject["isolation"]), of(&exploration["verdict"]))
+            (said(&subject["approach"]), said(&subject["isolation"]), said(&exploration["verdict"]))
         })
         .collect();
     assert_eq!(

@@ -205,8 +205,8 @@ fn in_transaction_after(sql: &str, before: bool) -> bool {
     }
 }
 
-/// Whether PostgreSQL does not understand the statement (syntax_error, undefined_column, undefined_function): a mistake in the file,
-/// and no finding.
+/// Whether PostgreSQL does not understand the statement (`syntax_error`, `undefined_column`, `undefined_function`): a mistake in
+/// the file, and no finding.
 fn is_mistyped(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42601" | "42703" | "42883"))
 }
@@ -216,6 +216,7 @@ fn sqlstate(error: &sqlx::Error) -> Option<String> {
 }
 
 /// What PostgreSQL says, with its SQLSTATE.
+#[must_use]
 pub fn said(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(answer) => format!("{} {}", answer.code().unwrap_or_default(), answer.message()),
