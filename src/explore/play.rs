@@ -188,6 +188,33 @@ impl<'w> ApproachPlay<'w> {
         Ok((calls, self.world.rows().await?))
     }
 
+    /// Judges what was asked and heard.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn judge_calls(
+        &mut self,
+        mut calls: Vec<Call>,
+        after: &State,
+        seen: Seen,
+    ) -> Result<Judged, ExploreError> {
+        let mut judged = naming::judged(&self.rows, &calls, after, seen);
+        let Some(crash) = self.piece.crash else {
+            if calls.iter().all(|call| matches!(call.answer, Answer::GaveUp(_))) {
+                judged.object(naming::NOBODY_SERVED, "everybody gave up, and nobody was in their way but each other");
+            }
+            return Ok(judged);
+        };
+        let cut = judged.transcript.entries.iter().any(|entry| entry.outcome == StepOutcome::Cut);
+        let gone = calls.first().is_some_and(|call| call.answer == hung_up());
+        judged.spared = !cut && !gone;
+        if judged.anomalies.is_empty() {
+            self.aftermath(&mut calls, &mut judged).await?;
+        }
+        judged.crash_after = crash.after;
+        Ok(judged)
+    }
+
     /// Waits until those of the play before have ended, however it was left.
     async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
         let mut answers = BTreeMap::new();
@@ -287,22 +314,8 @@ impl Play for ApproachPlay<'_> {
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
-        let (mut calls, after) = self.calls(&seen).await?;
-        let mut judged = naming::judged(&self.rows, &calls, &after, seen);
-        let Some(crash) = self.piece.crash else {
-            if calls.iter().all(|call| matches!(call.answer, Answer::GaveUp(_))) {
-                judged.object(naming::NOBODY_SERVED, "everybody gave up, and nobody was in their way but each other");
-            }
-            return Ok(judged);
-        };
-        let cut = judged.transcript.entries.iter().any(|entry| entry.outcome == StepOutcome::Cut);
-        let gone = calls.first().is_some_and(|call| call.answer == hung_up());
-        judged.spared = !cut && !gone;
-        if judged.anomalies.is_empty() {
-            self.aftermath(&mut calls, &mut judged).await?;
-        }
-        judged.crash_after = crash.after;
-        Ok(judged)
+        let (calls, after) = self.calls(&seen).await?;
+        self.judge_calls(calls, &after, seen).await
     }
 
     fn clients(&self) -> u8 {

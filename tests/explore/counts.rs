@@ -29,6 +29,9 @@ const LOCKED_FIRST: &[Step] = &[Plain, Locks, Plain, Commits];
 /// BEGIN, `pg_advisory_xact_lock`, SELECT, UPDATE, COMMIT.
 const LOCKED_BY_NAME: &[Step] = &[Plain, Locks, Plain, Plain, Commits];
 
+/// UPDATE … RETURNING, and its COMMIT.
+const AT_ONCE: &[Step] = &[Locks, Commits];
+
 /// Clients that all take the same steps, in the middle of an interleaving.
 #[derive(Clone)]
 struct Model {
@@ -111,13 +114,16 @@ async fn two_clients_have_as_many_as_in_the_model() {
         as_many_as_in_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 2, permute).await;
         as_many_as_in_the_model(Approach::Pessimistic, LOCKED_FIRST, 2, permute).await;
         as_many_as_in_the_model(Approach::AdvisoryLock, LOCKED_BY_NAME, 2, permute).await;
+        as_many_as_in_the_model(Approach::AtomicReturning, AT_ONCE, 2, permute).await;
     }
 }
 
 #[tokio::test]
-async fn three_clients_without_a_lock() {
-    as_many_as_in_the_model(Approach::Naive, READ_AND_WRITE, 3, true).await;
-    as_many_as_in_the_model(Approach::Naive, READ_AND_WRITE, 3, false).await;
+async fn three_clients_that_take_two_steps() {
+    for permute in [true, false] {
+        as_many_as_in_the_model(Approach::Naive, READ_AND_WRITE, 3, permute).await;
+        as_many_as_in_the_model(Approach::StoredFunction, AT_ONCE, 3, permute).await;
+    }
 }
 
 /// All 2,070, the identical ones as well; 345 without.

@@ -11,7 +11,6 @@ mod counts;
 mod crash;
 mod files;
 mod mutants;
-mod nested;
 mod oracle;
 mod reduction;
 mod search;

@@ -104,14 +104,11 @@ pub fn assert_finds(found: &Exploration, anomaly: Anomaly, told: &str) {
 struct Court<'w> {
     play: ApproachPlay<'w>,
     before: State,
-    /// Whoever crashes may ask again, which only the play can judge.
-    crashes: bool,
 }
 
 impl<'w> Court<'w> {
     fn new(world: &'w mut World, piece: &Piece) -> Self {
-        let (before, crashes) = (piece.scenario.rows(piece.clients), piece.crash.is_some());
-        Self { play: ApproachPlay::new(world, piece.clone()), before, crashes }
+        Self { play: ApproachPlay::new(world, piece.clone()), before: piece.scenario.rows(piece.clients) }
     }
 }
 
@@ -122,16 +119,13 @@ impl Play for Court<'_> {
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
-        if self.crashes {
-            return self.play.judge(seen).await;
-        }
         let (calls, after) = self.play.calls(&seen).await?;
         let explained = oracle::explains(&self.before, &calls, &after);
         let judgement = referee::judge(&naming::history(&self.before, &calls, &after));
         let told = || format!("{}: {calls:#?} {after:?} {judgement:#?}", seen.schedule);
         assert_eq!(explained, !judgement.broken(), "oracle and referee disagree about {}", told());
         assert!(judgement.undecided.is_empty(), "the referee cannot decide {}", told());
-        Ok(naming::judged(&self.before, &calls, &after, seen))
+        self.play.judge_calls(calls, &after, seen).await
     }
 
     fn clients(&self) -> u8 {
