@@ -347,6 +347,9 @@ impl<'a> Controller<'a> {
             }
             Event::Gone if self.heard.contains_key(&actor) => player.status = Status::Ended,
             Event::HungUp(heard) => {
+                if let Some(entry) = entry {
+                    entry.ended = Some(heard.clone());
+                }
                 self.heard.insert(actor, heard);
             }
             Event::Gone | Event::Arrives { .. } => {}
