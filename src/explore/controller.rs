@@ -46,8 +46,8 @@ pub struct Controller<'a> {
     steps: Vec<Actor>,
     entries: Vec<Entry>,
     heard: BTreeMap<Actor, String>,
-    /// Who was ended by a look for deadlocks that should have been over.
-    late: Option<Actor>,
+    /// What has happened by chance, and would spoil every replay.
+    chance: Option<Unsettled>,
 }
 
 impl<'a> Controller<'a> {
@@ -68,7 +68,7 @@ impl<'a> Controller<'a> {
             steps: Vec::new(),
             entries: Vec::new(),
             heard: BTreeMap::new(),
-            late: None,
+            chance: None,
         }
     }
 
@@ -154,8 +154,8 @@ impl<'a> Controller<'a> {
             while let Ok((actor, event)) = self.events.try_recv() {
                 self.note(actor, event);
             }
-            if let Some(late) = self.late {
-                return Ok(Err(Unsettled::Late(late)));
+            if let Some(chance) = self.chance.take() {
+                return Ok(Err(chance));
             }
             let moving = self.moving();
             if moving.is_empty() {
@@ -305,10 +305,10 @@ impl<'a> Controller<'a> {
             return;
         }
         let step = self.steps.len().checked_sub(1);
-        if let Event::Returned(outcome) = &event
-            && self.is_late(actor, outcome)
-        {
-            self.late = Some(actor);
+        if let Event::Returned(outcome) = &event {
+            let late = self.is_late(actor, outcome).then_some(Unsettled::Late(actor));
+            let overtaken = || self.has_overtaken(actor, outcome).then_some(Unsettled::Overtaken(actor));
+            self.chance = late.or_else(overtaken).or(self.chance.take());
         }
         let Some(player) = self.players.get_mut(&actor) else { return };
         let entry = player.entry.map(|entry| &mut self.entries[entry]);
@@ -358,9 +358,17 @@ impl<'a> Controller<'a> {
 
     /// Whether a deadlock has ended somebody else than the one whose step closed the circle, and who waits still.
     fn is_late(&self, actor: Actor, outcome: &StepOutcome) -> bool {
-        let deadlock = matches!(outcome, StepOutcome::Error { sqlstate: Some(sqlstate), .. } if sqlstate == "40P01");
         let closes = self.entries.last().filter(|entry| entry.actor != actor && entry.returned_with.is_none());
-        deadlock && !self.look_over_after.is_zero() && closes.is_some()
+        is_deadlock(outcome) && !self.look_over_after.is_zero() && closes.is_some()
+    }
+
+    /// Whether an actor has come back from a queue in which somebody before it still waits.
+    fn has_overtaken(&self, actor: Actor, outcome: &StepOutcome) -> bool {
+        let last_entry = |actor| self.players.get(actor).and_then(|player| Some(&self.entries[player.entry?]));
+        let queued = last_entry(&actor).and_then(|entry| entry.wait.as_ref()).filter(|wait| wait.on == "tuple");
+        let waits_still =
+            |holder| last_entry(holder).is_some_and(|entry| entry.wait.is_some() && entry.returned_with.is_none());
+        !is_deadlock(outcome) && queued.is_some_and(|wait| wait.holders.iter().any(waits_still))
     }
 
     fn answered(&mut self, sessions: &[Uuid], step: Option<usize>) {
@@ -371,4 +379,8 @@ impl<'a> Controller<'a> {
             }
         }
     }
+}
+
+fn is_deadlock(outcome: &StepOutcome) -> bool {
+    matches!(outcome, StepOutcome::Error { sqlstate: Some(sqlstate), .. } if sqlstate == "40P01")
 }

@@ -246,10 +246,8 @@ impl Search {
             let steps = choices.iter().filter_map(name).collect();
             let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
             if let Err(why) = controller.step(actor).await? {
-                if matches!(why, Unsettled::Late(_)) {
-                    return Ok(Run::Strayed);
-                }
-                return Ok(Run::Undecided(Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec()), why));
+                let so_far = || Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec());
+                return Ok(if why.by_chance() { Run::Strayed } else { Run::Undecided(so_far(), why) });
             }
             if !pruned {
                 let step = taken(controller.entries(), depth);
@@ -365,7 +363,7 @@ impl Search {
 pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, ExploreError> {
     for _ in 1..REPLAYS_MAX {
         match follow(play, schedule).await? {
-            Err(Unsettled::Late(_)) => {}
+            Err(why) if why.by_chance() => {}
             settled => return settled.map_err(|why| ExploreError::Schedule(why.to_string())),
         }
     }

@@ -15,15 +15,27 @@ pub enum Unsettled {
     #[error("{0} waits for a session that is not the explorer's")]
     Stranger(Actor),
     /// On a busy machine a session has looked for deadlocks later than it should have, and was ended in place of the one who closed
-    /// the circle. Run again, it will end otherwise.
+    /// the circle.
     #[error("{0} looked for deadlocks too late")]
     Late(Actor),
+    /// A session has come back from the queue for a row before the one behind which it stood: PostgreSQL wakes them one right after the other,
+    /// and the second may be faster. It is as if they had come in the other order, which is an interleaving of its own.
+    #[error("{0} has overtaken those before it in the queue for a row")]
+    Overtaken(Actor),
     /// Retries are bounded, and no interleaving has so many steps.
     #[error("there is no end of it after {0} steps")]
     Endless(usize),
     /// All wait, and nothing ends it.
     #[error("everybody waits for somebody, and nobody's wait ends: {0}")]
     Stuck(String),
+}
+
+impl Unsettled {
+    /// Whether it was chance: run again, it will end otherwise.
+    #[must_use]
+    pub fn by_chance(&self) -> bool {
+        matches!(self, Self::Late(_) | Self::Overtaken(_))
+    }
 }
 
 /// Everything that was seen.
