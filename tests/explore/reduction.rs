@@ -50,7 +50,6 @@ async fn with_three_clients_as_well() {
         (Approach::Naive, Scenario::TransferAndWithdrawal),
         (Approach::CheckConstraint, Scenario::LastSeat),
         (Approach::AtomicReturning, Scenario::TransferAndWithdrawal),
-        (Approach::OptimisticVersion, Scenario::DepositAndWithdrawal),
         (Approach::Pessimistic, Scenario::MoneyForAll),
         (Approach::InProcessMutex, Scenario::OppositeTransfers),
     ] {

@@ -110,6 +110,7 @@ async fn the_victim_of_a_crash_is_not_like_the_others() {
     assert_eq!(found.interleavings, 3);
 }
 
+/// Where two of them queue for a row, they come back in the order in which they came, in every replay.
 #[tokio::test]
 async fn three_clients_are_proved_too() {
     let mut stage = Stage::new().await;
