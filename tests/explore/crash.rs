@@ -44,22 +44,22 @@ async fn survives(kind: CrashKind, scenario: Scenario, limit: u64) {
 
 #[tokio::test]
 async fn a_withdrawal_whose_connection_is_cut_is_whole_or_absent() {
-    survives(CrashKind::Cut, Scenario::LastMoney, 200).await;
+    survives(CrashKind::Cut, Scenario::LastMoney, 40).await;
 }
 
 #[tokio::test]
 async fn a_transfer_whose_connection_is_cut_is_whole_or_absent() {
-    survives(CrashKind::Cut, Scenario::OppositeTransfers, 20).await;
+    survives(CrashKind::Cut, Scenario::OppositeTransfers, 6).await;
 }
 
 #[tokio::test]
 async fn a_booking_whose_connection_is_cut_is_whole_or_absent() {
-    survives(CrashKind::Cut, Scenario::SameUser, 20).await;
+    survives(CrashKind::Cut, Scenario::SameUser, 6).await;
 }
 
 #[tokio::test]
 async fn a_client_who_is_gone_leaves_a_whole_change() {
-    survives(CrashKind::HangUp, Scenario::LastMoney, 40).await;
+    survives(CrashKind::HangUp, Scenario::LastMoney, 15).await;
 }
 
 #[tokio::test]
