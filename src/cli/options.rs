@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use strum::VariantNames;
 
 use super::CliError;
@@ -157,6 +158,20 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Parses a seed, naming those that exist.
 pub fn seed_parser() -> impl TypedValueParser<Value = Seed> {
     PossibleValuesParser::new(Seed::VARIANTS).map(|name| name.parse().unwrap_or_default())
+}
+
+/// Whether an option stands on the command line itself, and not only in the environment.
+#[must_use]
+pub fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
+    matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
+}
+
+/// Refuses what cannot be meant.
+///
+/// # Errors
+/// Always: [`CliError::Usage`].
+pub fn usage<T>(message: String) -> Result<T, CliError> {
+    Err(CliError::Usage(message))
 }
 
 /// Parses an approach by name or alias, naming those that exist.

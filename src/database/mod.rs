@@ -3,6 +3,7 @@
 pub mod admission;
 mod forgetting;
 pub mod pool;
+pub mod schema;
 pub mod seed;
 mod settings;
 mod waiting;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
@@ -25,16 +26,11 @@ use crate::session::statement::Isolation;
 
 use admission::Admission;
 use pool::Pool;
+use schema::{claim_schema, replace_data, seed_if_empty};
 use seed::Seed;
 
 /// The schema that holds everything of a server's.
 pub const SCHEMA: &str = "concurrency_lab";
-
-/// The comment by which we know a schema as ours.
-const MARK: &str = "concurrency-lab: made and migrated by the program of this name; it may be dropped whole";
-
-/// The oldest server the SQL is written for, as `server_version_num` has it.
-const OLDEST_SERVER: i32 = 130_000;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -350,68 +346,4 @@ impl Database {
         self.heard(connection.ping()).await?;
         self.heard(connection.close()).await
     }
-}
-
-/// The SQL that makes a schema that is known as ours.
-#[must_use]
-pub fn making(schema: &str) -> String {
-    format!("create schema {schema}; comment on schema {schema} is '{MARK}'")
-}
-
-/// Creates our schema, or makes sure that it is ours. The advisory lock lets two servers start at once.
-///
-/// # Errors
-/// [`DatabaseError::TooOld`], [`DatabaseError::ForeignSchema`]; [`DatabaseError::Prepare`].
-pub async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result<(), DatabaseError> {
-    let (number, version): (i32, String) =
-        sqlx::query_as("select current_setting('server_version_num')::int, current_setting('server_version')")
-            .fetch_one(&mut *connection)
-            .await?;
-    if number < OLDEST_SERVER {
-        return Err(DatabaseError::TooOld(version));
-    }
-    let mut transaction = connection.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))").bind(MARK).execute(&mut *transaction).await?;
-    let comment: Option<Option<String>> =
-        sqlx::query_scalar("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = $1")
-            .bind(schema)
-            .fetch_optional(&mut *transaction)
-            .await?;
-    match comment {
-        Some(comment) if comment.as_deref() == Some(MARK) => {}
-        Some(_) => return Err(DatabaseError::ForeignSchema(schema.to_owned())),
-        None => {
-            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(making(schema)))).await?;
-        }
-    }
-    Ok(transaction.commit().await?)
-}
-
-/// Seeds what was never seeded (or everything, with `reset`). The table's lock makes one of two servers the seeder.
-async fn seed_if_empty(connection: &mut PgConnection, seed: Seed, reset: bool) -> Result<Seeded, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    transaction.execute("lock table seeded in exclusive mode").await?;
-    let found: Option<String> = sqlx::query_scalar("select seed from seeded").fetch_optional(&mut *transaction).await?;
-    let seeded = match found {
-        Some(found) if !reset => match Seed::from_str(&found) {
-            Ok(found) if found == seed => Seeded::Before,
-            other => Seeded::Differently(other.ok()),
-        },
-        _ => {
-            replace_data(&mut transaction, seed).await?;
-            Seeded::Now
-        }
-    };
-    transaction.commit().await?;
-    Ok(seeded)
-}
-
-/// Replaces all data; the caller's transaction makes it all or nothing.
-async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
-    // `seeded` first, as a server that starts locks it: in one order, nobody deadlocks.
-    connection.execute("truncate seeded, idempotency_keys, users, events, bookings, counters").await?;
-    connection.execute(sqlx::raw_sql(seed.sql())).await?;
-    let name: &str = seed.into();
-    sqlx::query("insert into seeded (seed) values ($1)").bind(name).execute(connection).await?;
-    Ok(())
 }

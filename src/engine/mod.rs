@@ -69,6 +69,13 @@ pub struct Outcome<T> {
     pub trace: Vec<Span>,
 }
 
+impl<T> Outcome<T> {
+    /// Of an operation that was turned away before its first attempt.
+    fn never_begun(session: Uuid, error: Error) -> Self {
+        Self { session, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() }
+    }
+}
+
 impl Engine {
     /// An engine on this database.
     #[must_use]
@@ -137,13 +144,10 @@ impl Engine {
         let card = approach.card();
         let mut session = match self.session(id, card, &operation, experiment.is_personal(), key) {
             Ok(session) => session,
-            Err(error) => {
-                return Outcome { session: id, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() };
-            }
+            Err(error) => return Outcome::never_begun(id, error),
         };
         let trace = attach_probes(&mut session, experiment);
-        let counted = |retries: Retries| retries.counted(self.database.metrics().clone(), approach);
-        let outcome = self.settled(session, counted, approach.strategy(), operation).await;
+        let outcome = self.settled(session, Some(approach), approach.strategy(), operation).await;
         Outcome { trace: trace.map(|trace| trace.spans()).unwrap_or_default(), ..outcome }
     }
 
@@ -161,27 +165,28 @@ impl Engine {
     ) -> Outcome<O::Done> {
         let mut session = match self.session(id, strategy.card(), &operation, false, key) {
             Ok(session) => session,
-            Err(error) => {
-                return Outcome { session: id, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() };
-            }
+            Err(error) => return Outcome::never_begun(id, error),
         };
         for probe in probes {
             session.attach(probe);
         }
-        self.settled(session, |retries| retries, strategy, operation).await
+        self.settled(session, None, strategy, operation).await
     }
 
-    /// Takes a session's operation to its end.
+    /// Takes a session's operation to its end, with its attempts counted among those of an approach, if they are to be.
     async fn settled<O: Operation>(
         &self,
         session: Session,
-        counted: impl FnOnce(Retries) -> Retries,
+        counted_as: Option<Approach>,
         strategy: &'static dyn Strategy,
         operation: O,
     ) -> Outcome<O::Done> {
         let (id, changes) = (session.id(), operation.change().is_some());
         let attempts = Arc::new(AtomicU32::new(0));
-        let retries = counted(Retries::new(self.limits.retry, Arc::clone(&attempts)));
+        let mut retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
+        if let Some(approach) = counted_as {
+            retries = retries.counted(self.database.metrics().clone(), approach);
+        }
         let settled = Unabandoned::new(&self.tasks, settle(session, retries, strategy, operation));
         let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
             Ok(settled) => settled,

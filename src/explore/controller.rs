@@ -21,7 +21,7 @@ use super::gate::Event;
 use super::monitor::Monitor;
 use super::player::{Player, Status};
 use super::schedule::{Actor, Schedule};
-pub use super::seen::{Seen, Unsettled};
+use super::seen::{Seen, Unsettled};
 use super::transcript::{Entry, StepOutcome, Wait};
 use crate::domain::Row;
 

@@ -18,6 +18,7 @@
 //!   the oracle respects,
 //! - both are first steps: of identical clients, only one may begin.
 
+use super::shown::{begins_with, in_word};
 use super::transcript::{Entry, StepOutcome};
 
 /// What matters of a step that was taken.
@@ -63,7 +64,7 @@ pub fn independent(one: Taken, other: Taken) -> bool {
     }
 }
 
-/// What matters of an entry, among all that were made so far: `now` is the number of steps taken.
+/// What matters of an entry, among all that were made so far.
 #[must_use]
 pub fn taken(entries: &[Entry], at: usize) -> Taken {
     let entry = &entries[at];
@@ -135,18 +136,6 @@ fn calls_only(sql: &str, words: &[&str]) -> bool {
             "" => before.ends_with(['(', ',', '=', '<', '>', '+', '-', '*', '/']),
             word => words.contains(&word) && !qualified.ends_with('.'),
         }
-    })
-}
-
-fn in_word(next: char) -> bool {
-    next.is_alphanumeric() || next == '_'
-}
-
-fn begins_with(sql: &str, words: &[&str]) -> bool {
-    let sql = sql.trim_start();
-    words.iter().any(|word| {
-        sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-            && !sql[word.len()..].starts_with(in_word)
     })
 }
 

@@ -1,11 +1,11 @@
 //! What an interleaving came to, in words: the oracle says whether it is explained, and the lab's referee names what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::controller::Seen;
 use super::oracle::{Answer, Call, explains};
 use super::schedule::Actor;
 use super::search::Judged;
+use super::seen::Seen;
 use super::shown::without_ids;
 use super::transcript::{GAVE_UP, Part, Transcript};
 use crate::domain::Row;
@@ -46,13 +46,9 @@ pub fn heard(change: &Change, answer: &Answer) -> String {
 }
 
 fn told(change: &Change, done: &Done) -> String {
-    let of_effects = request(change).map(|request| request.effects().iter().map(|(row, _)| *row).collect::<Vec<_>>());
-    let rows = of_effects.unwrap_or_default();
-    let seen = rows.iter().zip(seen(done));
-    let shown = seen.filter_map(|(row, seen)| {
-        let SeenRow { value, version } = seen?;
-        Some(format!("{row}={value} (version {})", version?))
-    });
+    let Some(request) = request(change) else { return String::new() };
+    let effects = request.effects();
+    let shown = effects.iter().zip(seen(done)).filter_map(|((row, _), seen)| Some(seen?.of(*row)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
@@ -89,7 +85,7 @@ pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judg
         title: asked(&call.change),
         heard: Some(heard(&call.change, &call.answer)),
     });
-    let writers: std::collections::BTreeSet<Actor> =
+    let writers: BTreeSet<Actor> =
         seen.entries.iter().map(|entry| entry.actor).filter(|actor| matches!(actor, Actor::Writer(_))).collect();
     let writers = writers.into_iter().map(|actor| Part { actor, title: "writes the batches".to_owned(), heard: None });
     let mut transcript = Transcript {
@@ -100,8 +96,7 @@ pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judg
         after: rows(after),
     };
     without_ids(&mut transcript);
-    let answers = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
-    let outcome = answers.chain(transcript.after.iter().cloned()).collect();
+    let outcome = transcript.outcome();
     Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
 }
 

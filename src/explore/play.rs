@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
@@ -10,7 +9,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ExploreError;
-use super::controller::{Controller, Seen, Unsettled};
+use super::controller::Controller;
 use super::crash::{self, Crash};
 use super::findings::{CrashKind, Servers};
 use super::gate::{Event, Events, Gate};
@@ -20,8 +19,9 @@ use super::oracle::{self, Answer, Call};
 use super::scenario::Scenario;
 use super::schedule::Actor;
 use super::search::{Judged, Play};
+use super::seen::{Seen, Unsettled};
 use super::transcript::StepOutcome;
-use super::world::{LIMITS, World};
+use super::world::{END_MAX, LIMITS, World};
 use crate::database::{Conditions, Database};
 use crate::domain::state::{Change, Done, State};
 use crate::engine::{Engine, Outcome};
@@ -30,9 +30,6 @@ use crate::session::batch::Observed;
 use crate::session::probe::Probe;
 use crate::session::statement::Isolation;
 use crate::strategy::Strategy;
-
-/// How long clients that were left to themselves may take to end: longer than the default `deadlock_timeout`.
-const END_MAX: Duration = Duration::from_secs(5);
 
 /// What is played.
 #[derive(Clone)]
@@ -217,27 +214,9 @@ impl<'w> ApproachPlay<'w> {
 
     /// Waits until those of the play before have ended, however it was left.
     async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
-        let mut answers = BTreeMap::new();
-        if !all_ended(&mut self.clients, |(client, answer)| drop(answers.insert(client, answer))).await {
-            // Whatever they wait for, it ends with their sessions.
-            self.world.evict().await?;
-            if !all_ended(&mut self.clients, |(client, answer)| drop(answers.insert(client, answer))).await {
-                self.clients.shutdown().await;
-                return Err(ExploreError::NeverEnds);
-            }
-        }
-        Ok(answers)
+        let (answers, _evicted) = self.world.clear(&mut self.clients, false).await?;
+        Ok(answers.into_iter().collect())
     }
-}
-
-/// Waits until all tasks have ended; `false` if some do not.
-pub async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>, mut each: impl FnMut(T)) -> bool {
-    let ended = tokio::time::timeout(END_MAX, async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.into_iter().for_each(&mut each);
-        }
-    });
-    ended.await.is_ok()
 }
 
 /// A session's probes: the gate shows what is really sent.
@@ -307,10 +286,7 @@ impl Play for ApproachPlay<'_> {
             let server = servers.get(usize::from(client)).unwrap_or(&servers[0]);
             self.spawn(client, server.clone().with_pool(pool), &events);
         }
-        let deadlock_timeout = self.world.deadlock_timeout();
-        let mut controller = Controller::new(self.world.monitor(), heard, deadlock_timeout);
-        let gathered = controller.gather(self.piece.clients).await?;
-        Ok((controller, gathered))
+        self.world.gather(heard, self.piece.clients).await
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {

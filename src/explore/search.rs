@@ -19,9 +19,10 @@ use rustc_hash::FxBuildHasher;
 
 use super::ExploreError;
 use super::branch::Node;
-use super::controller::{Controller, Seen, Unsettled};
+use super::controller::Controller;
 use super::independence::taken;
 use super::schedule::{Actor, Schedule};
+use super::seen::{Seen, Unsettled};
 
 /// How often a schedule whose replay went another way is run again.
 const REPLAYS_MAX: usize = 20;

@@ -39,13 +39,26 @@ pub fn value(row: &PgRow, at: usize) -> Option<String> {
 /// Whether a statement says of itself that it returns rows: no row is then an answer, and not the lack of one.
 #[must_use]
 pub fn returns_rows(sql: &str) -> bool {
+    let lower = sql.to_ascii_lowercase();
+    begins_with(sql, &["select", "values", "table"])
+        || lower.contains("returning")
+        || begins_with(sql, &["with"]) && !lower.contains("update ")
+}
+
+/// Whether a statement begins with one of these words.
+#[must_use]
+pub fn begins_with(sql: &str, words: &[&str]) -> bool {
     let sql = sql.trim_start();
-    let begins = |word: &str| sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    begins("select")
-        || begins("values")
-        || begins("table")
-        || sql.to_ascii_lowercase().contains("returning")
-        || begins("with") && !sql.to_ascii_lowercase().contains("update ")
+    words.iter().any(|word| {
+        sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && !sql[word.len()..].starts_with(in_word)
+    })
+}
+
+/// Whether a letter belongs to a word.
+#[must_use]
+pub fn in_word(next: char) -> bool {
+    next.is_alphanumeric() || next == '_'
 }
 
 /// Gives the ids that PostgreSQL makes up names that are the same in every replay: `#1`, `#2` … as they appear.

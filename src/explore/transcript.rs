@@ -91,6 +91,13 @@ pub enum StepOutcome {
 }
 
 impl Transcript {
+    /// The answers and the rows that are left, a line each: equal for equal outcomes.
+    #[must_use]
+    pub fn outcome(&self) -> Vec<String> {
+        let answers = self.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
+        answers.chain(self.after.iter().cloned()).collect()
+    }
+
     /// Whether a step was ended by the deadlock detector.
     #[must_use]
     pub fn deadlocked(&self) -> bool {

@@ -10,11 +10,16 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ExploreError;
+use super::controller::Controller;
+use super::gate;
 use super::monitor::{Monitor, Names};
 use super::schedule::Actor;
+use super::seen::Unsettled;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::pool::Pool;
 use crate::database::seed::Seed;
@@ -31,6 +36,9 @@ const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// Attempts of one operation: with two clients a third one is never needed, as each lost race means that the other got on.
 const ATTEMPTS_MAX: u32 = 8;
+
+/// How long clients that were left to themselves may take to end: longer than the default `deadlock_timeout`.
+pub const END_MAX: Duration = Duration::from_secs(5);
 
 /// How long the server may take to notice that a connection was cut, before what it holds counts as left behind.
 const LINGER_MAX: Duration = Duration::from_secs(10);
@@ -151,11 +159,6 @@ impl World {
         &self.database
     }
 
-    /// The eye on the sessions.
-    pub fn monitor(&mut self) -> &mut Monitor {
-        &mut self.monitor
-    }
-
     /// How an actor's connection is opened, with the settings of a server's connections.
     fn options_of(&self, actor: Actor) -> PgConnectOptions {
         self.session_options.clone().application_name(&self.names.of(actor))
@@ -193,12 +196,46 @@ impl World {
     }
 
     /// Ends the sessions of all actors; the next play opens new ones.
+    async fn evict(&mut self) -> Result<(), ExploreError> {
+        self.pools.clear();
+        self.monitor.evict().await
+    }
+
+    /// Waits until those of a play have ended, however it was left; sessions that do not end by themselves, or with `evict` all of
+    /// them, are ended. Says what the tasks came to, and whether sessions had to be ended.
     ///
     /// # Errors
     /// [`ExploreError::Database`], [`ExploreError::NeverEnds`].
-    pub async fn evict(&mut self) -> Result<(), ExploreError> {
-        self.pools.clear();
-        self.monitor.evict().await
+    pub async fn clear<T: 'static>(
+        &mut self,
+        tasks: &mut JoinSet<T>,
+        evict: bool,
+    ) -> Result<(Vec<T>, bool), ExploreError> {
+        let mut ended = Vec::new();
+        if !evict && all_ended(tasks, &mut ended).await {
+            return Ok((ended, false));
+        }
+        // Whatever they wait for, it ends with their sessions.
+        self.evict().await?;
+        if !all_ended(tasks, &mut ended).await {
+            tasks.shutdown().await;
+            return Err(ExploreError::NeverEnds);
+        }
+        Ok((ended, true))
+    }
+
+    /// A controller that hears these events, once so many clients stand at their first step.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; inside, [`Unsettled`].
+    pub async fn gather(
+        &mut self,
+        heard: mpsc::UnboundedReceiver<(Actor, gate::Event)>,
+        clients: u8,
+    ) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+        let mut controller = Controller::new(&mut self.monitor, heard, self.deadlock_timeout);
+        let gathered = controller.gather(clients).await?;
+        Ok((controller, gathered))
     }
 
     /// Replaces all rows by these.
@@ -279,6 +316,16 @@ impl World {
         self.admin.close().await?;
         Ok(self.lock.close().await?)
     }
+}
+
+/// Waits until all tasks have ended; `false` if some do not.
+async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>, ended: &mut Vec<T>) -> bool {
+    let all = tokio::time::timeout(END_MAX, async {
+        while let Some(one) = tasks.join_next().await {
+            ended.extend(one.ok());
+        }
+    });
+    all.await.is_ok()
 }
 
 /// The statements that replace all rows by these. Rows that are there are changed in place, so that the tables are as small after

@@ -13,12 +13,13 @@ pub mod batch;
 pub mod memory;
 pub mod once;
 pub mod probe;
+mod sending;
 pub mod sqlstate;
 pub mod statement;
 
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Executor, FromRow, Postgres};
 use uuid::Uuid;
 
@@ -29,8 +30,9 @@ use crate::domain::Row;
 use crate::error::Error;
 
 use once::Once;
-use probe::{Completed, Inside, Log, Probe, Step};
-use statement::{COMMIT, Effect, ITS_COMMIT, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
+use probe::{Inside, Log, Probe, Step};
+use sending::encode;
+use statement::{COMMIT, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
 
 /// One client's conversation with the database. See the [module](self).
 pub struct Session {
@@ -265,108 +267,6 @@ impl Session {
         self.wait_until = Instant::now() + self.database.queue_wait();
     }
 
-    async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
-        let statement = self.amended(statement);
-        self.run(statement, &[], async |connection: &mut PgConnection| {
-            connection.execute(sqlx::raw_sql(statement.sql)).await.map(|_| None)
-        })
-        .await
-        .map(|_: Option<PgRow>| ())
-    }
-
-    async fn send(&mut self, statement: &'static Statement, values: impl Parameters) -> Result<Option<PgRow>, Error> {
-        self.prepare_for_key().await?;
-        self.send_plainly(statement, values).await
-    }
-
-    async fn send_plainly(
-        &mut self,
-        statement: &'static Statement,
-        values: impl Parameters,
-    ) -> Result<Option<PgRow>, Error> {
-        let statement = self.amended(statement);
-        let shown = self.shown(&values);
-        let arguments = encode(statement, values)?;
-        self.run(statement, &shown, async |connection: &mut PgConnection| {
-            connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
-        })
-        .await
-    }
-
-    /// Sends one statement: the only way from a strategy to PostgreSQL.
-    async fn run<R: Rows>(
-        &mut self,
-        statement: &'static Statement,
-        values: &[String],
-        exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<R, sqlx::Error>,
-    ) -> Result<R, Error> {
-        let observed = !self.probes.is_empty();
-        if observed {
-            self.hold(statement, values).await;
-        }
-        let asked = (observed && self.lease.is_none()).then(Instant::now);
-        let by_itself = statement.effect == Effect::Writes && !self.in_transaction();
-        let apart = by_itself && self.database.conditions().commits_apart;
-        let decisive = by_itself && !apart || [COMMIT, ITS_COMMIT].contains(statement);
-        let lease = match &mut self.lease {
-            Some(lease) => lease,
-            none => none.insert(self.database.pool().lease(self.wait_until).await?),
-        };
-        let sent = observed.then(Instant::now);
-        self.in_flight = true;
-        let connection = lease.connection();
-        let answer = async {
-            if apart {
-                connection.execute("begin").await?;
-            }
-            let answer = exchange(connection).await;
-            if apart && answer.is_err() {
-                connection.execute("rollback").await?;
-            }
-            answer
-        };
-        let result = self.database.heard(answer).await;
-        self.in_flight = false;
-        if let Some(sent) = sent {
-            let completed = Completed {
-                session: self.id,
-                statement,
-                waited: asked.map(|asked| sent - asked).unwrap_or_default() + std::mem::take(&mut self.waited_for_row),
-                took: sent.elapsed(),
-                outcome: result.as_ref().map(Rows::rows),
-            };
-            self.probes.iter_mut().for_each(|probe| probe.completed(&completed));
-        }
-        if self.probes.iter_mut().any(|probe| probe.cuts_after(statement)) {
-            self.discard_connection();
-            return Err(sqlstate::lost("the connection was cut".to_owned(), decisive));
-        }
-        match result {
-            Ok(rows) if apart => Box::pin(self.commit_apart()).await.map(|()| rows),
-            Ok(rows) => Ok(rows),
-            Err(error) => Err(self.failed(statement, &error, decisive)),
-        }
-    }
-
-    /// Ends the transaction that a statement outside of one is by itself, in a step of its own.
-    async fn commit_apart(&mut self) -> Result<(), Error> {
-        self.transaction = Transaction::Open;
-        self.commit_by(&ITS_COMMIT).await
-    }
-
-    /// What an error means, and what becomes of the connection after it.
-    fn failed(&mut self, statement: &'static Statement, error: &sqlx::Error, decisive: bool) -> Error {
-        if sqlstate::connection_survives(error) {
-            if self.in_transaction() {
-                self.transaction = Transaction::Aborted;
-            }
-        } else {
-            tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
-            self.discard_connection();
-        }
-        sqlstate::classify(error, decisive)
-    }
-
     /// Lets the probes hold the session back before a step; a connection that it does not need meanwhile goes back.
     async fn hold(&mut self, statement: &'static Statement, values: &[String]) {
         let resting = !self.in_transaction();
@@ -416,27 +316,6 @@ impl Session {
         }
         self.transaction = Transaction::None;
     }
-}
-
-/// The rows of an answer, for probes.
-trait Rows {
-    fn rows(&self) -> &[PgRow];
-}
-
-impl Rows for Option<PgRow> {
-    fn rows(&self) -> &[PgRow] {
-        self.as_slice()
-    }
-}
-
-impl Rows for Vec<PgRow> {
-    fn rows(&self) -> &[PgRow] {
-        self
-    }
-}
-
-fn encode(statement: &'static Statement, values: impl Parameters) -> Result<PgArguments, Error> {
-    values.encode().map_err(|error| bug(statement, &error))
 }
 
 /// A statement and its Rust side do not fit each other.

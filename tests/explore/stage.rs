@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use concurrency_lab::domain::state::State;
-use concurrency_lab::explore::controller::{Controller, Seen, Unsettled};
+use concurrency_lab::explore::controller::Controller;
 use concurrency_lab::explore::exploration::explore;
 use concurrency_lab::explore::findings::{Exploration, Verdict};
 use concurrency_lab::explore::play::{ApproachPlay, Piece};
@@ -16,6 +16,7 @@ use concurrency_lab::explore::repertoire::{pieces, subject};
 use concurrency_lab::explore::scenario::Scenario;
 use concurrency_lab::explore::schedule::Schedule;
 use concurrency_lab::explore::search::{Found, Judged, Plan, Play, Search, replay};
+use concurrency_lab::explore::seen::{Seen, Unsettled};
 use concurrency_lab::explore::world::World;
 use concurrency_lab::explore::{ExploreError, naming, oracle};
 use concurrency_lab::lab::judgement::Anomaly;

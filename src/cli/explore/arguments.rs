@@ -5,12 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser as _};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
-use crate::cli::options::{DatabaseArgs, approach};
+use crate::cli::options::{DatabaseArgs, approach, given, usage};
 use crate::explore::company::{Job, What};
 use crate::explore::crash::Crash;
 use crate::explore::file::{Script, Variant, stage};
@@ -144,8 +143,7 @@ impl ExploreArgs {
     /// [`CliError::Usage`], which names the option.
     pub fn jobs(&self, matches: Option<&ArgMatches>) -> Result<Vec<Job>, CliError> {
         // From the environment they may be meant for another command; on the command line they can only be a mistake.
-        let given =
-            |id: &str| matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine));
+        let given = |id: &str| given(matches, id);
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
         if files.is_empty() && self.variant.is_some() {
@@ -164,13 +162,10 @@ impl ExploreArgs {
         for file in files {
             jobs.extend(self.of_file(Path::new(file))?);
         }
-        if self.replay.is_some() && self.crash.as_ref().is_some_and(|crash| crash.after.is_none()) {
-            return usage("--replay: a schedule has one crash; name it, as --crash=cut:2 does".to_owned());
-        }
-        if self.after.is_some() && self.crash.as_ref().is_some_and(|crash| crash.after.is_none()) {
-            return usage("--after: a schedule has one crash; name it, as --crash=cut:2 does".to_owned());
-        }
         let single = if self.replay.is_some() { Some("--replay") } else { self.after.as_ref().map(|_| "--after") };
+        if let Some(option) = single.filter(|_| self.crash.as_ref().is_some_and(|crash| crash.after.is_none())) {
+            return usage(format!("{option}: a schedule has one crash; name it, as --crash=cut:2 does"));
+        }
         if let Some(option) = single.filter(|_| jobs.len() != 1) {
             return usage(format!(
                 "{option} needs one exploration, and these are {}; name one scenario and one --approach, and where they matter \
@@ -302,8 +297,4 @@ fn scenario(name: &str) -> Result<Scenario, CliError> {
             Scenario::VARIANTS.join(", ")
         ))
     })
-}
-
-fn usage<T>(message: String) -> Result<T, CliError> {
-    Err(CliError::Usage(message))
 }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use strum::VariantNames as _;
 
 use super::sweep::{Parameter, Sweep};
 use crate::cli::CliError;
-use crate::cli::options::{DatabaseArgs, LimitArgs};
+use crate::cli::options::{DatabaseArgs, LimitArgs, given, usage};
 use crate::config::THINK_TIME_MAX;
 use crate::lab::reports::Format;
 use crate::lab::reports::threshold::Threshold;
@@ -150,8 +149,7 @@ impl RunArgs {
     pub fn check(&self, matches: Option<&ArgMatches>) -> Result<(), CliError> {
         self.limits.limits()?;
         // From the environment they may be meant for `serve`; on the command line they can only be a mistake.
-        let given =
-            |id: &str| matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine));
+        let given = |id: &str| given(matches, id);
         if !self.target.is_empty() {
             if let Some(id) = LimitArgs::IDS.iter().chain(&["database_url", "postgres_bin"]).find(|id| given(id)) {
                 let option = id.replace('_', "-");
@@ -201,8 +199,4 @@ impl RunArgs {
         let asked = self.hot_rows.filter(|rows| scenario.hot_rows().is_some_and(|range| range.contains(rows)));
         asked.unwrap_or_else(|| scenario.default_hot_rows())
     }
-}
-
-fn usage<T>(message: String) -> Result<T, CliError> {
-    Err(CliError::Usage(message))
 }

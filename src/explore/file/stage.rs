@@ -13,15 +13,15 @@ use uuid::Uuid;
 use super::expect::{Expected, StatementOf};
 use super::player::{self, Ended, Turnstile, Unplayable, said};
 use super::{NOT_SERIALIZABLE, Script, Variant};
-use crate::database::{claim_schema, making};
+use crate::database::schema::{claim_schema, making};
 use crate::explore::ExploreError;
-use crate::explore::controller::{Controller, Seen, Unsettled};
+use crate::explore::controller::Controller;
 use crate::explore::exploration::{GoOn, Tally};
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::gate::{Event, Gate};
-use crate::explore::play::all_ended;
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Judged, Plan, Play};
+use crate::explore::seen::{Seen, Unsettled};
 use crate::explore::shown;
 use crate::explore::transcript::{Part, Transcript};
 use crate::explore::world::World;
@@ -181,18 +181,9 @@ impl<'w> Stage<'w> {
 
     /// Waits until the sessions of the play before have ended, however it was left. Those that wait for ever are ended.
     async fn clear(&mut self, waits_for_ever: bool) -> Result<(), ExploreError> {
-        let mut ended = Vec::new();
-        let mut evicted = waits_for_ever;
-        if evicted || !all_ended(&mut self.sessions, |session| ended.push(session)).await {
-            evicted = true;
-            self.idle.clear();
-            self.world.evict().await?;
-            if !all_ended(&mut self.sessions, |session| ended.push(session)).await {
-                self.sessions.shutdown().await;
-                return Err(ExploreError::NeverEnds);
-            }
-        }
+        let (ended, evicted) = self.world.clear(&mut self.sessions, waits_for_ever).await?;
         if evicted {
+            self.idle.clear();
             return Ok(());
         }
         for (actor, ended) in ended {
@@ -279,10 +270,7 @@ impl Play for Stage<'_> {
             });
         }
         let clients = self.clients();
-        let deadlock_timeout = self.world.deadlock_timeout();
-        let mut controller = Controller::new(self.world.monitor(), heard, deadlock_timeout);
-        let gathered = controller.gather(clients).await?;
-        Ok((controller, gathered))
+        self.world.gather(heard, clients).await
     }
 
     async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
@@ -306,9 +294,7 @@ impl Play for Stage<'_> {
         let mut transcript =
             Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
         shown::without_ids(&mut transcript);
-        let answers =
-            transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
-        let outcome: Vec<String> = answers.chain(transcript.after.iter().cloned()).collect();
+        let outcome = transcript.outcome();
         let mut explanation = match anomalies.first() {
             Some(_) if waits_for_ever => {
                 "somebody waits for a session that has done its work and keeps its locks".to_owned()
@@ -331,8 +317,10 @@ impl Play for Stage<'_> {
 
     fn identical(&self, one: u8, other: u8) -> bool {
         let sessions = &self.variant.sessions;
-        let same = |session: &super::SessionScript| (session.statements.clone(), session.on_error, session.cut_after);
-        sessions.get(usize::from(one)).map(same) == sessions.get(usize::from(other)).map(same)
+        let (Some(one), Some(other)) = (sessions.get(usize::from(one)), sessions.get(usize::from(other))) else {
+            return false;
+        };
+        (&one.statements, one.on_error, one.cut_after) == (&other.statements, other.on_error, other.cut_after)
     }
 }
 

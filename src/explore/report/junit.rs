@@ -6,13 +6,12 @@
 //! | contradicts its claim | failed, with the witness |
 //! | held so far, undecided | skipped: nothing was shown |
 
-use std::time::Duration;
-
 use quick_junit::{NonSuccessKind, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::timeline::timeline;
 use super::view;
 use crate::explore::findings::{Exploration, Report, Verdict};
+use crate::lab::reports::junit::seconds;
 
 /// The report.
 ///
@@ -63,10 +62,6 @@ fn skipped(why: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::skipped();
     status.set_message(why);
     status
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Verdicts in two dimensions: approaches by scenarios, and approaches by isolation levels.
 
 use super::view;
-use super::wrap::WIDTH;
 use crate::explore::findings::{Exploration, Report, Subject};
 use crate::lab::reports::figures::{NONE, printable};
-use crate::lab::reports::grid::{self, Column, Row, letters};
+use crate::lab::reports::grid::{self, Column, Row, WIDTH, letters};
 
 /// Verdicts by row and column, both in the order of the report.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,10 +3,9 @@
 
 use super::matrix;
 use super::view;
-use super::wrap::WIDTH;
 use crate::explore::findings::{Exploration, Report};
 use crate::lab::reports::figures::{hundredths, printable, whole};
-use crate::lab::reports::grid::{self, Column, Row, wrapped};
+use crate::lab::reports::grid::{self, Column, Row, WIDTH, paragraph};
 
 /// What is left out first where the lines would be longer.
 const DISPENSABLE: [&str; 3] = ["pruned", "s", "outcomes"];
@@ -47,7 +46,7 @@ pub fn render(report: &Report) -> String {
         blocks.push("WARNING: interrupted: what is here is what there was.".to_owned());
     }
     let failed = report.explorations.iter().any(Exploration::contradicts_claim);
-    blocks.push(line(&(heading(report) + if failed { " A verdict with ! contradicts the claim." } else { "" })));
+    blocks.push(paragraph(&(heading(report) + if failed { " A verdict with ! contradicts the claim." } else { "" })));
     blocks.extend(matrix::overview(report).iter().map(matrix::text));
     blocks.extend(matrix::by_isolation(report).iter().map(matrix::text));
     for (scene, explorations) in view::by_scene(report) {
@@ -89,7 +88,7 @@ fn block(scene: &str, explorations: &[&Exploration]) -> String {
     let sentences = absent.map(|(what, names)| format!("{what}: {}.", names.join(", ")));
     let heading = [format!("{scene}.")].into_iter().chain(sentences).collect::<Vec<_>>().join(" ");
     let (columns, rows) = laid_out(&figures, explorations);
-    format!("{}\n\n{}", line(&heading), grid::lines(&columns, &rows).join("\n"))
+    format!("{}\n\n{}", paragraph(&heading), grid::lines(&columns, &rows).join("\n"))
 }
 
 fn laid_out(figures: &[&Figure], explorations: &[&Exploration]) -> (Vec<Column>, Vec<Row>) {
@@ -121,11 +120,7 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         let on = exploration.last.as_ref().map_or(String::new(), |last| format!("; go on with --after {last}"));
         notes.push(format!("{run} of the interleavings were run{on}"));
     }
-    notes.into_iter().map(|note| line(&format!("{}: {note}", view::name(subject)))).collect()
-}
-
-fn line(text: &str) -> String {
-    wrapped(&printable(text), WIDTH, 4)
+    notes.into_iter().map(|note| paragraph(&format!("{}: {note}", view::name(subject)))).collect()
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@
 
 use super::sent::Sent;
 use super::story::{self, Beat, Blocked, Moment, short};
-use super::wrap::{WIDTH, wrapped, wrapped_sql};
+use super::wrap::{wrapped, wrapped_sql};
 use crate::explore::transcript::{Part, Transcript};
 use crate::lab::reports::figures::printable;
-use crate::lab::reports::grid::{self, letters};
+use crate::lab::reports::grid::{self, WIDTH, letters};
 
 /// Between two columns.
 const GAP: usize = 3;

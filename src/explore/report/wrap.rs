@@ -2,9 +2,6 @@
 
 use crate::lab::reports::grid::letters;
 
-/// Letters in a line of a terminal at most.
-pub const WIDTH: usize = 120;
-
 /// How far the second and later lines of a text are indented.
 const INDENT: usize = 2;
 

@@ -109,6 +109,17 @@ pub struct Seen {
     pub version: Option<i64>,
 }
 
+impl Seen {
+    /// As a witness tells it of a row, such as `users/1=9998 (version 2)`.
+    #[must_use]
+    pub fn of(&self, row: Row) -> String {
+        match self.version {
+            Some(version) => format!("{row}={} (version {version})", self.value),
+            None => format!("{row}={}", self.value),
+        }
+    }
+}
+
 /// Why the state refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::docket::is_valid;
-use crate::lab::history::{History, Operation, Outcome, Reason, Seen};
+use crate::lab::history::{History, Operation, Outcome, Reason};
 use crate::lab::judgement::{Anomaly, Finding, Testimony, Witness};
 
 /// Findings in the making.
@@ -121,7 +121,7 @@ fn testify(operation: &Operation) -> Testimony {
         Outcome::Done(_) if !is_valid(&request) => "done".to_owned(),
         Outcome::Done(seen) => {
             let told: Vec<String> =
-                request.effects().iter().zip(seen).filter_map(|((row, _), seen)| Some(told(row, &seen?))).collect();
+                request.effects().iter().zip(seen).filter_map(|((row, _), seen)| Some(seen?.of(*row))).collect();
             if told.is_empty() { "done".to_owned() } else { format!("done: {}", told.join(", ")) }
         }
         Outcome::Refused(reason) => format!("refused: {}", reason_name(reason)),
@@ -130,13 +130,6 @@ fn testify(operation: &Operation) -> Testimony {
         Outcome::Unexpected => "an unexpected answer".to_owned(),
     };
     Testimony { id, client, request: request.to_string(), invoked_ns, returned_ns, heard }
-}
-
-fn told(row: &crate::domain::Row, seen: &Seen) -> String {
-    match seen.version {
-        Some(version) => format!("{row}={} (version {version})", seen.value),
-        None => format!("{row}={}", seen.value),
-    }
 }
 
 /// As the history's file spells it.

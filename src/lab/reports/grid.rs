@@ -1,6 +1,14 @@
 //! Columns of text for a terminal: a head, one rule, rows. A row may end in a text instead of its last cells, which is
 //! how a broken approach has a finding where others have figures of speed.
 
+use super::figures::printable;
+
+/// Letters in a line of a terminal at most.
+pub const WIDTH: usize = 120;
+
+/// How far the second and later lines of a paragraph are indented.
+const PARAGRAPH_INDENT: usize = 4;
+
 /// Between two columns.
 const GAP: usize = 2;
 
@@ -78,6 +86,12 @@ pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// A text below a table.
+#[must_use]
+pub fn paragraph(text: &str) -> String {
+    wrapped(&printable(text), WIDTH, PARAGRAPH_INDENT)
 }
 
 #[cfg(test)]

@@ -77,7 +77,9 @@ fn told(found: &Found<'_>, result: &ApproachResult) -> String {
     lines.join("\n")
 }
 
-fn seconds(seconds: f64) -> Duration {
+/// A time as JUnit takes it.
+#[must_use]
+pub fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 

@@ -2,13 +2,10 @@
 
 use super::conditions;
 use super::figures::{LATENCIES, NONE, attempts, deviation, float, hundredths, median, ms, other, printable, whole};
-use super::grid::{self, Column, Row, wrapped};
+use super::grid::{self, Column, Row, WIDTH, paragraph};
 use super::notes;
 use super::view::{self, counted, in_rounds, is_ranked, name, ordered};
 use crate::lab::results::{ApproachResult, Run};
-
-/// Letters in a line at most.
-const WIDTH: usize = 120;
 
 /// What is left out first where the lines would be longer: what other columns nearly say.
 const DISPENSABLE: [&str; 4] = ["answers", "p90", "attempts", "p99.9"];
@@ -25,14 +22,15 @@ struct Figure {
 #[must_use]
 pub fn render(run: &Run) -> String {
     let mut blocks = Vec::new();
-    let warnings: Vec<String> = notes::warnings(run).iter().map(|note| line(&format!("WARNING: {note}"))).collect();
+    let warnings: Vec<String> =
+        notes::warnings(run).iter().map(|note| paragraph(&format!("WARNING: {note}"))).collect();
     if !warnings.is_empty() {
         blocks.push(warnings.join("\n"));
     }
     let (table, left_out) = table(run);
-    blocks.push(format!("{}\n\n{table}", line(&heading(run, &left_out))));
+    blocks.push(format!("{}\n\n{table}", paragraph(&heading(run, &left_out))));
     let found: Vec<String> = view::evidence(run).iter().map(|(result, found)| told(run, result, found)).collect();
-    let remarks: Vec<String> = notes::remarks(run).iter().map(|note| line(note)).collect();
+    let remarks: Vec<String> = notes::remarks(run).iter().map(|note| paragraph(note)).collect();
     blocks.extend([found, remarks].iter().filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")));
     blocks.join("\n\n") + "\n"
 }
@@ -110,11 +108,7 @@ fn rate(result: &ApproachResult) -> String {
 
 fn told(run: &Run, result: &ApproachResult, found: &view::Found<'_>) -> String {
     let count = counted(found.anomaly, found.count) + &in_rounds(found, result);
-    line(&format!("{}: {count}. {}", name(run, result), found.witness.explanation))
-}
-
-fn line(text: &str) -> String {
-    wrapped(&printable(text), WIDTH, 4)
+    paragraph(&format!("{}: {count}. {}", name(run, result), found.witness.explanation))
 }
 
 #[cfg(test)]

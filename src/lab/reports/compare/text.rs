@@ -3,12 +3,9 @@
 use std::fmt;
 
 use super::super::figures::{NONE, hundredths, printable};
-use super::super::grid::{self, Column, Row, wrapped};
+use super::super::grid::{self, Column, Row, WIDTH, paragraph, wrapped};
 use super::super::markdown;
 use super::{Comparison, Pair, Ratio};
-
-/// Letters in a line at most.
-const WIDTH: usize = 120;
 
 /// The columns after the approach; the same as [`Pair::ratios`], of which some pairs have none.
 const FIGURES: [&str; 4] = ["req/s", "p50", "p99", "attempts"];
@@ -21,14 +18,14 @@ const KEY: &str = "B/A of the medians, and in brackets the least and the most th
 impl fmt::Display for Comparison {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b] = &self.origins;
-        writeln!(formatter, "{}", line(&self.summary))?;
-        writeln!(formatter, "{}", line(&format!("A: {a}; B: {b}")))?;
+        writeln!(formatter, "{}", paragraph(&self.summary))?;
+        writeln!(formatter, "{}", paragraph(&format!("A: {a}; B: {b}")))?;
         let notes = self.notes();
         if !notes.is_empty() {
             writeln!(formatter)?;
         }
         for note in notes {
-            writeln!(formatter, "{}", line(&note))?;
+            writeln!(formatter, "{}", paragraph(&note))?;
         }
         let column = |head: &str| Column { head: head.to_owned(), figures: false };
         let columns: Vec<Column> = ["verdict in B", "approach"].into_iter().chain(FIGURES).map(column).collect();
@@ -94,10 +91,6 @@ fn cell(ratio: &Ratio) -> String {
         (false, true) => format!("= {} ?", hundredths(ratio.ratio())),
         (false, false) => format!("= {interval}"),
     }
-}
-
-fn line(text: &str) -> String {
-    wrapped(&printable(text), WIDTH, 4)
 }
 
 #[cfg(test)]
