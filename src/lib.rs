@@ -12,6 +12,7 @@
 //! - [`http`]: routes, bodies, headers, limits
 //! - [`lab`]: load, referee, report
 //! - [`explore`]: every interleaving
+//! - [`dashboard`]: pages that show all of it, and start it
 //! - [`chart`]: drawings for pages
 //! - [`postgres`]: the private database
 //! - [`cli`]: the commands
@@ -21,6 +22,7 @@
 pub mod chart;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod database;
 pub mod domain;
 pub mod engine;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
@@ -10,12 +11,16 @@ use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
 use super::signals::Interrupts;
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
+use crate::dashboard::laboratory::Laboratory;
+use crate::dashboard::permission::Permission;
+use crate::dashboard::{self, Dashboard};
 use crate::database::seed::Seed;
 use crate::database::{Database, Seeded};
 use crate::engine::Engine;
@@ -80,8 +85,36 @@ pub struct ServeArgs {
     )]
     metrics: bool,
 
+    /// The run folder: what experiments that are started from the dashboard leave, and what it shows.
+    #[arg(long, env = "LAB_OUT", default_value = "runs", value_name = "DIR")]
+    runs: PathBuf,
+
+    /// Who starts or stops an experiment from the dashboard must know this. Without it, nobody can unless bound to loopback.
+    #[arg(long, env = "LAB_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    admin_token: Option<String>,
+
+    /// A database for the dashboard's experiments; without it, a temporary PostgreSQL is started when one is wanted.
+    #[arg(long, env = "LAB_EXPERIMENT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    experiment_database_url: Option<String>,
+
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+impl ServeArgs {
+    /// What the operator decides about the dashboard. An empty variable, as compose files have them, is none.
+    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::Settings, CliError> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let laboratory = match given(&self.experiment_database_url) {
+            None => Laboratory::temporary(self.database.postgres_bin.clone()),
+            Some(url) => Laboratory::given(
+                Database::parse_url(&url)
+                    .map_err(|_| CliError::Usage("--experiment-database-url is not a PostgreSQL URL".to_owned()))?,
+            ),
+        };
+        let permission = Permission::new(given(&self.admin_token), address.ip().is_loopback());
+        Ok(dashboard::Settings { runs: self.runs.clone(), permission, laboratory })
+    }
 }
 
 /// A database to serve from: our own process, or somebody's URL.
@@ -148,18 +181,22 @@ async fn serve_from(
         allowed_hosts: arguments.allow_host.clone(),
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
+    let closing = CancellationToken::new();
+    let dashboard = Dashboard::new(Arc::clone(&app), arguments.dashboard(address)?, closing.clone());
     announce(source, address)?;
     let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
     let mut failed = None;
-    listener::serve(listener, Front::new(app), limits, async {
+    listener::serve(listener, Front::with_pages(app, dashboard.routes()), limits, async {
         failed = tokio::select! {
             () = interrupts.clone().reach(1) => None,
             () = parent_gone(arguments.temporary || arguments.attached) => None,
             reason = database_failed(source) => Some(reason),
         };
+        closing.cancel();
     })
     .await;
+    dashboard.close().await;
     tracing::info!("draining");
     if tokio::time::timeout(limits.drain, engine.drain()).await.is_err() {
         tracing::warn!("some operations did not finish within {} s", limits.drain.as_secs());

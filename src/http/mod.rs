@@ -33,7 +33,7 @@ mod metrics;
 mod openapi;
 mod problem;
 mod reset;
-mod segment;
+pub mod segment;
 mod transfers;
 
 use std::sync::Arc;
@@ -96,14 +96,15 @@ fn at<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, prefix: &str, tally:
         .fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods(tally)))
 }
 
-/// All routes, without what every request passes first.
-fn router(app: &Arc<App>) -> Router {
+/// All routes, and these pages beside them, without what every request passes first.
+fn router(app: &Arc<App>, pages: Router) -> Router {
     let ceiling = Tally { metrics: app.engine.database().metrics().clone(), approach: None };
     let mut router = at(ROUTES, "", &ceiling)
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(app))
-        .merge(Desk { app: Arc::clone(app), approach: app.root_approach }.routes(""));
+        .merge(Desk { app: Arc::clone(app), approach: app.root_approach }.routes(""))
+        .merge(pages);
     for approach in Approach::iter() {
         for name in std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied()) {
             let prefix = format!("/approach/{name}");
@@ -128,7 +129,13 @@ impl Front {
     /// The whole HTTP face of an application.
     #[must_use]
     pub fn new(app: Arc<App>) -> Self {
-        let routes = CatchPanicLayer::custom(answer::Panicked).layer(router(&app));
+        Self::with_pages(app, Router::new())
+    }
+
+    /// The same, with these pages beside it: they pass the guard too.
+    #[must_use]
+    pub fn with_pages(app: Arc<App>, pages: Router) -> Self {
+        let routes = CatchPanicLayer::custom(answer::Panicked).layer(router(&app, pages));
         Self { app, routes }
     }
 

@@ -17,7 +17,8 @@ use super::view;
 use crate::chart;
 use crate::lab::results::{ApproachResult, Run, Verdict};
 
-const STYLE: &str = include_str!("style.css");
+/// The style sheet, beside that of the charts.
+pub const STYLE: &str = include_str!("style.css");
 
 /// The page.
 #[must_use]

@@ -1,0 +1,54 @@
+//! Style sheets and scripts: in the program, and each a file of its own, so that no script within a page need be allowed.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use sha2::{Digest as _, Sha256};
+
+use super::page::POLICY;
+use crate::chart;
+use crate::http::answer::Rejection;
+use crate::http::segment::Segment;
+use crate::lab::reports;
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// Name, type, and the parts of which a file is made.
+type File = (&'static str, &'static str, &'static [&'static str]);
+
+const FILES: &[File] = &[
+    ("lab.css", STYLE, &[chart::STYLE, reports::html::STYLE, include_str!("assets/lab.css")]),
+    ("icon.svg", "image/svg+xml", &[include_str!("assets/icon.svg")]),
+    ("lab.js", SCRIPT, &[include_str!("assets/lab.js")]),
+];
+
+/// `GET /lab/assets/{name}`.
+pub async fn asset(Segment(name): Segment, headers: HeaderMap) -> Response {
+    let Some((_, content_type, parts)) = FILES.iter().find(|(file, ..)| *file == name) else {
+        let message =
+            format!("{name:?} is none of {}", FILES.iter().map(|(file, ..)| *file).collect::<Vec<_>>().join(", "));
+        return Rejection::new(StatusCode::NOT_FOUND, message).into_response();
+    };
+    let text = parts.join("\n");
+    // Asked for each time, and sent only if it is another: a new version of the program is never shown with old scripts.
+    let tag = format!("\"{:x}\"", u128::from_le_bytes(first_16(&Sha256::digest(&text))));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = Response::new(if known { Body::empty() } else { Body::from(text) });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn first_16(digest: &[u8]) -> [u8; 16] {
+    std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default())
+}

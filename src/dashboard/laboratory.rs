@@ -1,0 +1,126 @@
+//! The database of experiments: never the one that is served, whose rows are somebody's.
+//!
+//! By default a temporary PostgreSQL, started when the first experiment wants it and removed with the server; an operator may name a
+//! database instead.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::Semaphore;
+
+use crate::postgres::{Cluster, PostgresError};
+
+/// `max_connections` of a temporary one: a run with its pool, the player's sessions, and those who look on.
+const CONNECTIONS: u32 = 200;
+
+/// What a database is for. Each purpose has one of its own, as advisory locks belong to a whole database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::EnumIter)]
+#[strum(serialize_all = "snake_case")]
+pub enum Purpose {
+    /// Runs under load, and explorations.
+    Experiment,
+    /// The interleaving player.
+    Player,
+}
+
+/// Why there is no database for experiments.
+#[derive(Debug, thiserror::Error)]
+pub enum LaboratoryError {
+    /// The temporary PostgreSQL.
+    #[error("cannot start a PostgreSQL for experiments: {0}; --experiment-database-url names one instead")]
+    Start(#[from] PostgresError),
+    /// Its databases.
+    #[error("cannot use the PostgreSQL for experiments: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The server closes.
+    #[error("the server is closing")]
+    Closing,
+}
+
+/// Where experiments find their database.
+#[derive(Debug)]
+pub struct Laboratory {
+    place: Place,
+    /// One at a time starts it.
+    opening: Semaphore,
+    cluster: Mutex<Option<Cluster>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Temporary { postgres_bin: Option<PathBuf> },
+    Given(Box<PgConnectOptions>),
+}
+
+impl Laboratory {
+    /// A temporary PostgreSQL, once it is wanted; `postgres_bin` is where its programs are, if not in the usual places.
+    #[must_use]
+    pub fn temporary(postgres_bin: Option<PathBuf>) -> Self {
+        Self::new(Place::Temporary { postgres_bin })
+    }
+
+    /// This database, for all purposes.
+    #[must_use]
+    pub fn given(options: PgConnectOptions) -> Self {
+        Self::new(Place::Given(Box::new(options)))
+    }
+
+    fn new(place: Place) -> Self {
+        Self { place, opening: Semaphore::new(1), cluster: Mutex::new(None) }
+    }
+
+    /// The database for a purpose; the first time, it is made.
+    ///
+    /// # Errors
+    /// [`LaboratoryError`]; the next one who asks tries again.
+    pub async fn database(&self, purpose: Purpose) -> Result<PgConnectOptions, LaboratoryError> {
+        let Place::Temporary { postgres_bin } = &self.place else {
+            return self.ready(purpose).ok_or(LaboratoryError::Closing);
+        };
+        // Closed with the server.
+        let _turn = self.opening.acquire().await.map_err(|_closed| LaboratoryError::Closing)?;
+        if let Some(options) = self.ready(purpose) {
+            return Ok(options);
+        }
+        let cluster = Cluster::start_temporary(postgres_bin.as_deref(), CONNECTIONS).await?;
+        let mut connection = cluster.connect_options().connect().await?;
+        for purpose in <Purpose as strum::IntoEnumIterator>::iter() {
+            let name: &str = purpose.into();
+            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+        }
+        connection.close().await?;
+        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+        self.ready(purpose).ok_or(LaboratoryError::Closing)
+    }
+
+    /// The database for a purpose, if it is there already: for those who only look.
+    #[must_use]
+    pub fn ready(&self, purpose: Purpose) -> Option<PgConnectOptions> {
+        match &self.place {
+            Place::Given(options) => Some(PgConnectOptions::clone(options)),
+            Place::Temporary { .. } => {
+                let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+                cluster.as_ref().map(|cluster| cluster.connect_options().database(purpose.into()))
+            }
+        }
+    }
+
+    /// Whether all purposes share one database, so that a player has to leave it to an exploration.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Given(_))
+    }
+
+    /// Ends it. Nobody gets one any more.
+    pub async fn close(&self) {
+        self.opening.close();
+        let cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cluster) = cluster
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::error!(%error, "the PostgreSQL of experiments did not stop as it should");
+        }
+    }
+}

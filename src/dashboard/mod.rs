@@ -1,0 +1,118 @@
+//! The dashboard: what the lab knows, for people who would rather look than read. Pages under `/` and `/lab`.
+//!
+//! Every page is made on the server ([`page`]); what is live comes by server-sent events as pieces of such pages, and a few
+//! scripts of ours ([`assets`]) put them in place. Nothing here is needed by a client of an approach.
+//!
+//! - [`overview`]: the matrix of approaches and workloads: claim, evidence, cost
+//! - [`approach`], [`chapter`]: one approach: its text, its SQL, what was found, and a request to try
+//! - [`archive`]: what earlier experiments found, read from the run folder
+//! - [`runs`]: the history of runs, one of them, two of them side by side
+//! - [`experiment`]: the one experiment that may be under way: started, watched, stopped
+//! - [`player`]: one interleaving, step by step, on the real database
+//! - [`locks`]: who waits for whom, now
+//! - [`laboratory`]: the database of experiments
+//! - [`permission`]: who may start and stop them
+
+pub mod approach;
+pub mod archive;
+mod asked;
+pub mod assets;
+pub mod chapter;
+pub mod experiment;
+pub mod laboratory;
+pub mod locks;
+pub mod overview;
+pub mod page;
+pub mod permission;
+pub mod player;
+pub mod runs;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::App;
+use archive::Archive;
+use experiment::Bench;
+use laboratory::Laboratory;
+use locks::Watch;
+use permission::Permission;
+use player::Stage;
+
+/// Where the dashboard's routes are, but for the overview, which is at the root.
+pub const PREFIX: &str = "/lab";
+
+/// What an operator decides about the dashboard.
+#[derive(Debug)]
+pub struct Settings {
+    /// The run folder: where experiments leave what they found, and where it is looked for.
+    pub runs: PathBuf,
+    /// Who may start and stop experiments.
+    pub permission: Permission,
+    /// The database of experiments.
+    pub laboratory: Laboratory,
+}
+
+/// What the pages share.
+#[derive(Debug)]
+pub struct Dashboard {
+    /// The server whose dashboard it is.
+    pub app: Arc<App>,
+    /// Who may start and stop experiments.
+    pub permission: Permission,
+    /// The database of experiments.
+    pub laboratory: Arc<Laboratory>,
+    /// What earlier experiments found.
+    pub archive: Archive,
+    /// Where the one experiment stands.
+    pub bench: Bench,
+    /// Where interleavings are played.
+    pub stage: Stage,
+    /// Who looks at locks.
+    pub watch: Watch,
+    /// The server closes: streams end, which would else keep it waiting.
+    pub closing: CancellationToken,
+}
+
+impl Dashboard {
+    /// The dashboard of a server. When `closing` is cancelled, streams of events end.
+    #[must_use]
+    pub fn new(app: Arc<App>, settings: Settings, closing: CancellationToken) -> Arc<Self> {
+        let laboratory = Arc::new(settings.laboratory);
+        Arc::new(Self {
+            bench: Bench::new(Arc::clone(&laboratory), settings.runs.clone()),
+            stage: Stage::new(Arc::clone(&laboratory)),
+            watch: Watch::new(Arc::clone(&laboratory), app.engine.database().connect_options().clone()),
+            archive: Archive::new(settings.runs),
+            permission: settings.permission,
+            app,
+            laboratory,
+            closing,
+        })
+    }
+
+    /// Its routes.
+    #[must_use]
+    pub fn routes(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/", get(overview::page))
+            .route("/lab/assets/{name}", get(assets::asset))
+            .merge(approach::routes())
+            .merge(experiment::routes())
+            .merge(runs::routes())
+            .merge(player::routes())
+            .merge(locks::routes())
+            .with_state(Arc::clone(self))
+    }
+
+    /// Ends what is under way, and the database of experiments.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.bench.close().await;
+        self.stage.close().await;
+        self.laboratory.close().await;
+    }
+}
