@@ -18,9 +18,28 @@ const STYLE: &str = "text/css; charset=utf-8";
 type File = (&'static str, &'static str, &'static [&'static str]);
 
 const FILES: &[File] = &[
-    ("lab.css", STYLE, &[chart::STYLE, reports::html::STYLE, include_str!("assets/lab.css")]),
+    (
+        "lab.css",
+        STYLE,
+        &[
+            chart::STYLE,
+            reports::html::STYLE,
+            include_str!("assets/lab.css"),
+            include_str!("assets/overview.css"),
+            include_str!("assets/approach.css"),
+            include_str!("assets/experiment.css"),
+            include_str!("assets/runs.css"),
+            include_str!("assets/player.css"),
+            include_str!("assets/locks.css"),
+        ],
+    ),
     ("icon.svg", "image/svg+xml", &[include_str!("assets/icon.svg")]),
     ("lab.js", SCRIPT, &[include_str!("assets/lab.js")]),
+    ("overview.js", SCRIPT, &[include_str!("assets/overview.js")]),
+    ("approach.js", SCRIPT, &[include_str!("assets/approach.js")]),
+    ("experiment.js", SCRIPT, &[include_str!("assets/experiment.js")]),
+    ("player.js", SCRIPT, &[include_str!("assets/player.js")]),
+    ("locks.js", SCRIPT, &[include_str!("assets/locks.js")]),
 ];
 
 /// `GET /lab/assets/{name}`.
