@@ -8,7 +8,7 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
-# Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis), then everything that must hold before a change
+# Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis, Chromium, Node.js), then everything that must hold before a change
 # lands.
 test:
 	@scripts/setup.sh test
@@ -16,6 +16,7 @@ test:
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
 	cargo test --locked --no-fail-fast
+	cd tests/browser && node --test
 	cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 
 # Every approach side by side with the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
