@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 
-.PHONY: run test bench soak
+.PHONY: run test bench bench-dashboard soak
 
 # Sets up what is missing, builds, serves on 127.0.0.1:3000, proves the approaches, keeps serving until Ctrl-C.
 run:
@@ -23,6 +23,12 @@ test:
 bench:
 	@scripts/setup.sh test
 	cargo bench --bench side_by_side
+
+# What an open dashboard costs a running experiment, as a Markdown table. Takes some minutes.
+bench-dashboard:
+	@scripts/setup.sh test
+	cargo build --release
+	LAB_PROGRAM=$(CURDIR)/target/release/concurrency-lab node tests/browser/bench/open_dashboard.mjs
 
 # Ten minutes of load on one hot row for each of a few approaches: does the rate last, does the memory stay? SOAK_SECONDS
 # shortens it.
