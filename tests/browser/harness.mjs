@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const program = process.env.LAB_PROGRAM ?? join(root, "target", "debug", "concurrency-lab");
+export const program = process.env.LAB_PROGRAM ?? join(root, "target", "debug", "concurrency-lab");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** Where Chromium or Chrome may be; scripts/setup.sh test installs it. */
@@ -50,6 +50,7 @@ export async function serve(options = [], listen = "127.0.0.1:0") {
   const url = found[0].replace("0.0.0.0", "127.0.0.1");
   return {
     url,
+    folder,
     runs,
     async stop() {
       server.kill("SIGTERM");
