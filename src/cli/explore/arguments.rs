@@ -104,7 +104,7 @@ pub struct ExploreArgs {
     pub events: bool,
 
     /// Leave the report, as JSON, in a folder of its own below this one.
-    #[arg(long, hide = true, value_name = "DIR", conflicts_with = "replay")]
+    #[arg(long, hide = true, value_name = "DIR", requires = "events")]
     pub out: Option<PathBuf>,
 
     #[command(flatten)]
