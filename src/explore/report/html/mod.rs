@@ -104,7 +104,7 @@ fn class(verdict: Verdict) -> &'static str {
 }
 
 /// The verdict of an exploration with its sign, and whether it contradicts the claim.
-fn verdict(exploration: &Exploration, text: &str) -> Markup {
+pub(crate) fn verdict(exploration: &Exploration, text: &str) -> Markup {
     html! {
         span class=(class(exploration.verdict)) { (symbol(exploration.verdict)) " " (text) }
         @if exploration.contradicts_claim() { " " span.verdict.failed { "CLAIM FAILED" } }
