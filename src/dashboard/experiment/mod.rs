@@ -32,6 +32,11 @@ impl Bench {
     pub async fn close(&self) {}
 }
 
+/// The forms that order an experiment.
+pub fn forms(_: &Dashboard) -> maud::Markup {
+    maud::html! {}
+}
+
 /// The routes.
 pub fn routes() -> Router<Arc<Dashboard>> {
     Router::new()
