@@ -37,7 +37,6 @@ const FILES: &[File] = &[
     ),
     ("icon.svg", "image/svg+xml", &[include_str!("assets/icon.svg")]),
     ("lab.js", SCRIPT, &[include_str!("assets/lab.js")]),
-    ("overview.js", SCRIPT, &[include_str!("assets/overview.js")]),
     ("approach.js", SCRIPT, &[include_str!("assets/approach.js")]),
     ("experiment.js", SCRIPT, &[include_str!("assets/experiment.js")]),
     ("player.js", SCRIPT, &[include_str!("assets/player.js")]),

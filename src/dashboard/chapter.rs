@@ -1,1 +1,158 @@
-//! TODO.
+//! The chapter of an approach: the module documentation of its file, as a page shows it.
+//!
+//! So there is one text, beside the code that it is about. It is Markdown with the links of rustdoc: a link to another
+//! approach becomes one to its page, any other is shown as code, since the code is not here. HTML in it is text.
+
+use maud::{Markup, PreEscaped, html};
+use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use crate::strategy::Approach;
+
+/// The scheme of links that have no page: taken away again before anybody sees them.
+const CODE_ONLY: &str = "code-only:";
+
+/// The chapter in the text of a strategy's file.
+#[must_use]
+pub fn chapter(source: &str) -> Markup {
+    let markdown = documentation(source);
+    let mut resolve = |link: BrokenLink<'_>| {
+        let address = address(&link.reference).map_or(CowStr::Borrowed(CODE_ONLY), CowStr::from);
+        link.reference.starts_with('`').then_some((address, CowStr::Borrowed("")))
+    };
+    let parser = Parser::new_with_broken_link_callback(&markdown, Options::ENABLE_TABLES, Some(&mut resolve));
+    let mut events = Vec::new();
+    // The text of a code block until its end.
+    let mut block: Option<(String, String)> = None;
+    let mut linked = Vec::new();
+    for event in parser {
+        match (event, &mut block) {
+            (Event::Start(Tag::CodeBlock(kind)), _) => block = Some((language(&kind), String::new())),
+            (Event::Text(text), Some((_, code))) => code.push_str(&text),
+            (Event::End(TagEnd::CodeBlock), _) => {
+                let (language, code) = block.take().unwrap_or_default();
+                events.push(Event::Html(pre(&language, &code).into_string().into()));
+            }
+            (Event::Start(Tag::Heading { level, id, classes, attrs }), _) => {
+                events.push(Event::Start(Tag::Heading { level: below(level), id, classes, attrs }));
+            }
+            (Event::End(TagEnd::Heading(level)), _) => events.push(Event::End(TagEnd::Heading(below(level)))),
+            (Event::Html(text) | Event::InlineHtml(text), _) => events.push(Event::Text(text)),
+            (Event::Start(Tag::Link { link_type, dest_url, title, id }), _) => {
+                let there = &*dest_url != CODE_ONLY;
+                linked.push(there);
+                if there {
+                    events.push(Event::Start(Tag::Link { link_type, dest_url, title, id }));
+                }
+            }
+            (Event::End(TagEnd::Link), _) => {
+                if linked.pop() == Some(true) {
+                    events.push(Event::End(TagEnd::Link));
+                }
+            }
+            // `super::pessimistic` is how the code names it; the name is what is read.
+            (Event::Code(text), _) if linked.last().is_some() => {
+                let name = text.rsplit("::").next().unwrap_or_default().to_owned();
+                let name = approach(&text).map_or(name, |approach| approach.name().to_owned());
+                events.push(Event::Code(name.into()));
+            }
+            (event, _) => events.push(event),
+        }
+    }
+    let mut page = String::new();
+    pulldown_cmark::html::push_html(&mut page, events.into_iter());
+    html! { (PreEscaped(page)) }
+}
+
+/// The lines of `//!`, without it.
+fn documentation(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
+}
+
+fn pre(language: &str, code: &str) -> Markup {
+    let name = if language == "sql" { "SQL" } else { "Diagram" };
+    html! { pre tabindex="0" role="region" aria-label=(name) { code { (code) } } }
+}
+
+fn language(kind: &CodeBlockKind<'_>) -> String {
+    match kind {
+        CodeBlockKind::Fenced(language) => language.to_string(),
+        CodeBlockKind::Indented => String::new(),
+    }
+}
+
+/// The page has a heading of its own above all of them.
+fn below(level: HeadingLevel) -> HeadingLevel {
+    match level {
+        HeadingLevel::H1 => HeadingLevel::H2,
+        HeadingLevel::H2 => HeadingLevel::H3,
+        HeadingLevel::H3 => HeadingLevel::H4,
+        HeadingLevel::H4 => HeadingLevel::H5,
+        HeadingLevel::H5 | HeadingLevel::H6 => HeadingLevel::H6,
+    }
+}
+
+/// The page of what a link of rustdoc means, if it is an approach.
+fn address(reference: &str) -> Option<String> {
+    Some(super::approach::address(approach(reference.trim_matches('`'))?))
+}
+
+fn approach(path: &str) -> Option<Approach> {
+    Approach::find(&path.strip_prefix("super::")?.replace('_', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    fn of(lines: &str) -> String {
+        let source: String = lines.lines().map(|line| format!("//! {line}\n")).collect();
+        chapter(&format!("{source}\nuse nothing::at_all; //! not this\n")).into_string()
+    }
+
+    #[test]
+    fn html_is_text() {
+        let page = of("A <script>alert(1)</script> & <b onclick=\"x\">bold</b>.\n\n<div style=\"x\">\n</div>");
+        assert!(!page.contains("<script") && !page.contains("<b ") && !page.contains("<div"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(1)"), "{page}");
+        assert!(!page.contains("nothing"), "{page}");
+    }
+
+    #[test]
+    fn headings_stand_below_the_pages_own() {
+        assert_eq!(of("# one\n\n## two"), "<h2>one</h2>\n<h3>two</h3>\n");
+    }
+
+    #[test]
+    fn code_blocks_can_be_scrolled_and_are_text() {
+        let page = of("```text\n  A → <b>\n\n  B\n```");
+        let expected = "<pre tabindex=\"0\" role=\"region\" aria-label=\"Diagram\"><code>  A → &lt;b&gt;\n\n  B\n</code></pre>";
+        assert_eq!(page, expected);
+    }
+
+    #[test]
+    fn links_of_rustdoc_lead_to_approaches_or_are_code() {
+        let table = [
+            ("see [`super::read_committed`].", "<p>see <a href=\"/lab/approaches/read-committed\"><code>read-committed</code></a>.</p>\n"),
+            ("see [`crate::domain::state`].", "<p>see <code>state</code>.</p>\n"),
+            ("an array[1] and [brackets]", "<p>an array[1] and [brackets]</p>\n"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(of(text), expected);
+        }
+    }
+
+    #[test]
+    fn every_approach_has_its_chapter() {
+        for approach in Approach::iter() {
+            let page = chapter(approach.card().source).into_string();
+            assert!(page.starts_with(&format!("<h2>{approach}: ")), "{approach}: {page}");
+            for part in ["<strong>Idea.</strong>", "<strong>Guarantee.</strong>", "<strong>Cost.</strong>"] {
+                assert!(page.contains(part), "{approach}: {part}");
+            }
+            assert!(!page.contains(CODE_ONLY) && !page.contains("[<code>"), "{approach}: {page}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //!
 //! - [`overview`]: the matrix of approaches and workloads: claim, evidence, cost
 //! - [`approach`], [`chapter`]: one approach: its text, its SQL, what was found, and a request to try
+//! - [`evidence`]: claim beside evidence, in the few lines of a cell
 //! - [`archive`]: what earlier experiments found, read from the run folder
 //! - [`runs`]: the history of runs, one of them, two of them side by side
 //! - [`experiment`]: the one experiment that may be under way: started, watched, stopped
@@ -18,6 +19,7 @@ pub mod archive;
 mod asked;
 pub mod assets;
 pub mod chapter;
+pub mod evidence;
 pub mod experiment;
 pub mod laboratory;
 pub mod locks;

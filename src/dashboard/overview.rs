@@ -4,12 +4,104 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use maud::html;
+use maud::{Markup, html};
+use strum::IntoEnumIterator as _;
 
 use super::Dashboard;
+use super::archive::Shelf;
+use super::archive::evidence::Evidence;
 use super::page::{Page, Place};
+use super::{approach, evidence, experiment};
+use crate::lab::reports::html::wide;
+use crate::strategy::{Approach, Workload};
 
 /// `GET /`.
 pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
-    Page { title: "Overview", place: Some(Place::Overview), body: html! {}, scripts: &[] }.answer(&dashboard)
+    let shelf = dashboard.archive.list().await;
+    let body = html! {
+        (experiment::forms(&dashboard))
+        (contradictions(&shelf))
+        @if shelf.entries.is_empty() { (nothing_yet()) }
+        (matrix(&shelf))
+        (legend())
+    };
+    Page { title: "Approaches and workloads", place: Some(Place::Overview), body, scripts: &["experiment.js"] }
+        .answer(&dashboard)
+}
+
+/// What nobody may overlook.
+fn contradictions(shelf: &Shelf) -> Markup {
+    let cells = Approach::iter().flat_map(|approach| Workload::iter().map(move |workload| (approach, workload)));
+    let failed: Vec<_> = cells
+        .flat_map(|(approach, workload)| {
+            let evidence = Evidence::of(&shelf.entries, approach, workload);
+            evidence.contradictions().into_iter().map(move |(id, how)| (approach, workload, id, how))
+        })
+        .collect();
+    html! {
+        @if !failed.is_empty() {
+            section.alarm #contradictions {
+                h2 { "Claims that failed" }
+                ul {
+                    @for (approach, workload, id, how) in failed {
+                        li { a href=(approach::address(approach)) { (approach) } ", " (workload) ": " a href=(evidence::experiment(id)) { (how) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn nothing_yet() -> Markup {
+    html! {
+        p.hint #nothing-yet {
+            "Nothing was found yet, so the cells below show claims only. Press " strong { "Explore" }
+            " to run every interleaving of two clients (well under a minute), or " strong { "Run" }
+            " to race the approaches under load. What they find stands beside the claims then. "
+            "A run of the command line is shown as well, if its " code { "--out" } " is this server's " code { "--runs" } "."
+        }
+    }
+}
+
+fn matrix(shelf: &Shelf) -> Markup {
+    let table = html! {
+        table.matrix #matrix {
+            thead {
+                tr {
+                    th.name scope="col" { "approach" }
+                    @for workload in Workload::iter() { th scope="col" { (workload) } }
+                }
+            }
+            tbody {
+                @for approach in Approach::iter() {
+                    tr {
+                        th.name scope="row" { a href=(approach::address(approach)) { (approach) } }
+                        @for workload in Workload::iter() { (cell(shelf, approach, workload)) }
+                    }
+                }
+            }
+        }
+    };
+    wide("Claims and evidence", &table)
+}
+
+fn cell(shelf: &Shelf, approach: Approach, workload: Workload) -> Markup {
+    let card = approach.card();
+    let evidence = Evidence::of(&shelf.entries, approach, workload);
+    let failed = !evidence.contradictions().is_empty();
+    html! {
+        td.contradiction[failed] data-approach=(approach) data-workload=(workload) {
+            (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
+        }
+    }
+}
+
+fn legend() -> Markup {
+    html! {
+        p.soft {
+            "Proved: every interleaving of the clients' statements was run, and each is explained by a serial order. Witness: the shortest \
+             interleaving that is not; follow it to see it step by step. Held, broken: what the referee said about runs under load. "
+            "Cost: medians of the newest run; never of what is broken or claimed to be, since a wrong answer that comes fast is no merit."
+        }
+    }
 }

@@ -19,7 +19,7 @@
 pub mod access_log;
 pub mod answer;
 mod balances;
-mod body;
+pub(crate) mod body;
 mod bookings;
 mod catalogue;
 mod counters;

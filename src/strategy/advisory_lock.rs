@@ -77,6 +77,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
 static CARD: Card = Card {
+    source: include_str!("advisory_lock.rs"),
     aliases: &[],
     idea: "pg_advisory_xact_lock on a number that names the row, in its own statement; then read, decide, write.",
     claims: Claims::all(Claim::Safe),

@@ -89,6 +89,7 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
 );
 
 static CARD: Card = Card {
+    source: include_str!("atomic_returning.rs"),
     aliases: &["self"],
     idea: "One statement checks, changes and tells: the guard in WHERE, a relative change, RETURNING for the answer.",
     claims: Claims::all(Claim::Safe),

@@ -69,6 +69,7 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
 );
 
 static CARD: Card = Card {
+    source: include_str!("check_constraint.rs"),
     aliases: &[],
     idea: "Change without a guard; the table's CHECK (and a unique index) refuses what must not be.",
     claims: Claims {

@@ -136,6 +136,7 @@ const STORE_ANSWERS: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("group_commit.rs"),
     aliases: &[],
     idea: "Requests that arrive while a transaction is in flight share the next one and its one durable COMMIT.",
     claims: Claims::all(Claim::Safe),

@@ -63,6 +63,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
 static CARD: Card = Card {
+    source: include_str!("in_process_mutex.rs"),
     aliases: &[],
     idea: "A mutex a row in this process's memory around read, decide, write: safe until there is a second server.",
     claims: Claims::all(Claim::SafeOnOneServer),

@@ -82,6 +82,8 @@ impl Claims {
 /// What is known about an approach without running it.
 #[derive(Debug, Clone, Copy)]
 pub struct Card {
+    /// The file that holds it, with its chapter.
+    pub source: &'static str,
     /// Other names that routes and options accept.
     pub aliases: &'static [&'static str],
     /// The idea in one sentence.

@@ -75,6 +75,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("naive.rs"),
     aliases: &[],
     idea: "Read, decide in the application, write the new value: no transaction, no lock.",
     claims: Claims::all(Claim::Broken),

@@ -67,6 +67,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("optimistic_version.rs"),
     aliases: &[],
     idea: "Read with the version, write only where the version is still the same, start again where it is not.",
     claims: Claims::all(Claim::Safe),

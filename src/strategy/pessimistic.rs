@@ -83,6 +83,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("pessimistic.rs"),
     aliases: &["transaction-pessimistic-locking", "robust"],
     idea: "SELECT … FOR UPDATE locks the row as it is read; what was read stays true until COMMIT.",
     claims: Claims::all(Claim::Safe),

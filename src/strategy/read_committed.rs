@@ -73,6 +73,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("read_committed.rs"),
     aliases: &[],
     idea: "The same read, decide, write between BEGIN and COMMIT: a transaction alone is no lock.",
     claims: Claims::all(Claim::Broken),

@@ -64,6 +64,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("repeatable_read.rs"),
     aliases: &[],
     idea: "Read, decide, write at REPEATABLE READ; the second writer of a row gets 40001 and starts again.",
     claims: Claims::all(Claim::Safe),

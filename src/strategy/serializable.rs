@@ -64,6 +64,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("serializable.rs"),
     aliases: &[],
     idea: "Read, decide, write at SERIALIZABLE; what fits no serial order gets 40001, at COMMIT too, and starts again.",
     claims: Claims::all(Claim::Safe),

@@ -33,6 +33,7 @@ const BOOK: Statement = Statement::writes("book", "select * from lab_book($1, $2
 const INCREMENT: Statement = Statement::writes("increment", "select * from lab_increment($1)");
 
 static CARD: Card = Card {
+    source: include_str!("stored_function.rs"),
     aliases: &[],
     idea: "One round trip to a PL/pgSQL function that locks, decides and writes.",
     claims: Claims::all(Claim::Safe),

@@ -57,6 +57,7 @@ const COUNT: Statement = Statement::writes(
 );
 
 static CARD: Card = Card {
+    source: include_str!("unique_constraint.rs"),
     aliases: &[],
     idea: "INSERT claims the lowest free seat; a unique index decides who was first, the others try the next.",
     claims: Claims {

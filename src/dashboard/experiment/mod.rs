@@ -9,7 +9,7 @@
 
 mod bench;
 mod course;
-pub mod forms;
+mod forms;
 mod order;
 mod parts;
 mod process;
@@ -19,6 +19,7 @@ mod snapshot;
 mod stream;
 
 pub use bench::Bench;
+pub use forms::forms;
 pub use order::Order;
 
 use std::sync::Arc;
@@ -88,7 +89,7 @@ async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
         }
         section aria-labelledby="start-heading" {
             h2 #start-heading { "Start an experiment" }
-            (forms::forms(&dashboard))
+            (forms(&dashboard))
         }
     };
     Page { title: "Live experiment", place: Some(Place::Experiment), body, scripts: &["experiment.js"] }

@@ -139,7 +139,7 @@ fn stage(query: &HashMap<String, String>, chosen: &Chosen, choice: &Choice) -> M
             data-schedule=[query.get("schedule").map(|_| choice.schedule.to_string())] data-at=[query.get("at")] {
             h2 {
                 (choice.approach.name()) ", " (piece.scenario) " "
-                span.soft { (wishes.join(" · ")) " · " a href={ "/lab/approach/" (choice.approach.name()) } { "about the approach" } }
+                span.soft { (wishes.join(" · ")) " · " a href={ "/lab/approaches/" (choice.approach.name()) } { "about the approach" } }
             }
             p.ideas role="group" aria-label="Where to begin" {
                 button type="button" data-idea="yourself" { "Drive it yourself" }

@@ -1,17 +1,19 @@
-//! A run from its folder, or from its `run.json`.
+//! A run from its folder, or from its `run.json`; and an exploration from its JSON.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::lab::results::{FORMAT, Run};
+use crate::explore::findings;
+use crate::lab::results::{self, Run};
 
 /// The file of a run's folder that holds the run.
 pub const FILE: &str = "run.json";
 
-/// Why there is no run to be had.
+/// Why there is nothing to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// No such file, or no right to read it.
@@ -22,19 +24,34 @@ pub enum ReadError {
         /// Why.
         error: io::Error,
     },
-    /// A version that this program does not know.
-    #[error("{}: expected a run of format {FORMAT}, found format {found}", path.display())]
-    Format {
+    /// Not what it should be.
+    #[error("{}: {why}", path.display())]
+    Foreign {
         /// The file.
         path: PathBuf,
+        /// What it is instead.
+        why: Foreign,
+    },
+}
+
+/// Why a text is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Foreign {
+    /// A version that this program does not know.
+    #[error("expected {what} of format {expected}, found format {found}")]
+    Format {
+        /// What was expected.
+        what: &'static str,
+        /// In which version.
+        expected: u32,
         /// Its version.
         found: u64,
     },
     /// Something else.
-    #[error("{}: not a run: {error}", path.display())]
-    NoRun {
-        /// The file.
-        path: PathBuf,
+    #[error("not {what}: {error}")]
+    Other {
+        /// What was expected.
+        what: &'static str,
         /// What is wrong, and where.
         error: serde_json::Error,
     },
@@ -45,22 +62,41 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`], which names the file.
 pub fn read(path: &Path) -> Result<Run, ReadError> {
+    let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    match fs::read(&path) {
+        Ok(text) => run(&text).map_err(|why| ReadError::Foreign { path, why }),
+        Err(error) => Err(ReadError::Io { path, error }),
+    }
+}
+
+/// A run from the text of its file.
+///
+/// # Errors
+/// [`Foreign`].
+pub fn run(text: &[u8]) -> Result<Run, Foreign> {
+    parsed(text, "a run", results::FORMAT)
+}
+
+/// An exploration from the text of its file.
+///
+/// # Errors
+/// [`Foreign`].
+pub fn exploration(text: &[u8]) -> Result<findings::Report, Foreign> {
+    parsed(text, "an exploration", findings::FORMAT)
+}
+
+fn parsed<T: DeserializeOwned>(text: &[u8], what: &'static str, expected: u32) -> Result<T, Foreign> {
     #[derive(Deserialize)]
     struct Version {
         format: u64,
     }
-    let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) => return Err(ReadError::Io { path, error }),
-    };
     // First only the version: what another one holds besides is not ours to judge.
-    match serde_json::from_slice(&text) {
-        Ok(Version { format }) if format == u64::from(FORMAT) => {}
-        Ok(Version { format }) => return Err(ReadError::Format { path, found: format }),
-        Err(error) => return Err(ReadError::NoRun { path, error }),
+    match serde_json::from_slice(text) {
+        Ok(Version { format }) if format == u64::from(expected) => {}
+        Ok(Version { format: found }) => return Err(Foreign::Format { what, expected, found }),
+        Err(error) => return Err(Foreign::Other { what, error }),
     }
-    serde_json::from_slice(&text).map_err(|error| ReadError::NoRun { path, error })
+    serde_json::from_slice(text).map_err(|error| Foreign::Other { what, error })
 }
 
 #[cfg(test)]

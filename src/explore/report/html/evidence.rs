@@ -36,7 +36,7 @@ fn article(exploration: &Exploration, witness: &Witness) -> Markup {
             p { (witness.explanation) }
             (timeline(&witness.transcript))
             p.soft { "Schedule " code { (schedule) } ". To run it again:" br; code { (view::replay(subject, witness)) } }
-            (tables::outcomes(exploration, None))
+            (tables::outcomes(exploration, None, tables::NO_LINK))
         }
     }
 }
@@ -46,7 +46,7 @@ fn timeline(transcript: &Transcript) -> Markup {
     let blocked = story::blocked(&beats);
     html! {
         (rows("Before", &transcript.before))
-        div.wide {
+        div.wide tabindex="0" role="region" aria-label="Timeline" {
             ol.story style={ "--parts:" (transcript.parts.len().max(1)) } {
                 @for (column, part) in transcript.parts.iter().enumerate() {
                     li.part style=(place(1, 2, column)) { strong { (part.actor) } " " (part.title) }

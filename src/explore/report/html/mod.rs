@@ -1,7 +1,7 @@
 //! The page of an exploration: one file, offline, without script, light and dark, in the style of a run's `report.html`.
 
 pub(crate) mod evidence;
-mod tables;
+pub mod tables;
 
 use maud::{Markup, html};
 
@@ -30,7 +30,8 @@ pub fn page(report: &Report) -> String {
 }
 
 /// The scenario, if there is only one.
-fn title(report: &Report) -> String {
+#[must_use]
+pub fn title(report: &Report) -> String {
     let mut names: Vec<&str> = report.explorations.iter().map(|one| one.subject.scenario.as_str()).collect();
     names.dedup();
     match names[..] {
@@ -43,7 +44,7 @@ fn heading(report: &Report, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p.tally { (tally(report)) }
+            p.tally { (tally(report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
             p { (table::heading(report)) }
             p.soft { (report.started) " · concurrency-lab " (report.versions.lab) }
             @if report.interrupted { p.warning role="note" { "Interrupted: what is here is what there was." } }
@@ -51,11 +52,11 @@ fn heading(report: &Report, title: &str) -> Markup {
     }
 }
 
-/// How many of which verdict, the worst first.
-fn tally(report: &Report) -> Markup {
-    let (failed, others): (Vec<_>, Vec<_>) =
-        report.explorations.iter().partition(|exploration| exploration.contradicts_claim());
-    let count = |verdict| others.iter().filter(|exploration| exploration.verdict == verdict).count();
+/// How many of which verdict, the worst first; of each, whether it contradicts its claim.
+#[must_use]
+pub fn tally(found: impl Iterator<Item = (Verdict, bool)> + Clone) -> Markup {
+    let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
+    let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
     let verdicts = [
         (Verdict::Undecided, "undecided"),
         (Verdict::Broken, "broken"),
@@ -63,7 +64,7 @@ fn tally(report: &Report) -> Markup {
         (Verdict::Proved, "proved"),
     ];
     html! {
-        @if !failed.is_empty() { span.verdict.failed { "✗ " (failed.len()) " CLAIM FAILED" } " " }
+        @if failed > 0 { span.verdict.failed { "✗ " (failed) " CLAIM FAILED" } " " }
         @for (verdict, name) in verdicts {
             @if count(verdict) > 0 { span class=(class(verdict)) { (symbol(verdict)) " " (count(verdict)) " " (name) } " " }
         }
@@ -79,7 +80,7 @@ fn outcomes_of_the_sound(report: &Report) -> Markup {
                 h2 { "Outcomes of the others" }
                 @for (scene, explorations) in view::grouped(&sound) {
                     h3 { (scene) }
-                    @for exploration in explorations { (tables::outcomes(exploration, Some(&view::name(&exploration.subject)))) }
+                    @for exploration in explorations { (tables::outcomes(exploration, Some(&view::name(&exploration.subject)), tables::NO_LINK)) }
                 }
             }
         }
@@ -87,7 +88,8 @@ fn outcomes_of_the_sound(report: &Report) -> Markup {
 }
 
 /// A sign beside the colour.
-fn symbol(verdict: Verdict) -> &'static str {
+#[must_use]
+pub fn symbol(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Proved => "✓",
         Verdict::Broken => "✗",
@@ -96,7 +98,9 @@ fn symbol(verdict: Verdict) -> &'static str {
     }
 }
 
-fn class(verdict: Verdict) -> &'static str {
+/// The classes of a verdict in the style sheet.
+#[must_use]
+pub fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Proved => "verdict good",
         Verdict::Broken => "verdict bad",
@@ -105,7 +109,8 @@ fn class(verdict: Verdict) -> &'static str {
 }
 
 /// The verdict of an exploration with its sign, and whether it contradicts the claim.
-pub(crate) fn verdict(exploration: &Exploration, text: &str) -> Markup {
+#[must_use]
+pub fn verdict(exploration: &Exploration, text: &str) -> Markup {
     html! {
         span class=(class(exploration.verdict)) { (symbol(exploration.verdict)) " " (text) }
         @if exploration.contradicts_claim() { " " span.verdict.failed { "CLAIM FAILED" } }

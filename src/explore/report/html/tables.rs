@@ -6,12 +6,15 @@ use super::super::matrix::Matrix;
 use super::super::view;
 use super::verdict;
 use crate::chart::scale::grouped;
-use crate::explore::findings::{Exploration, Report};
+use crate::explore::findings::{Exploration, Report, Subject};
+use crate::explore::schedule::Schedule;
 use crate::lab::reports::figures::{NONE, hundredths};
+use crate::lab::reports::html::wide;
 use crate::lab::reports::view::claim;
 
 /// A table for each scenario.
-pub(super) fn explorations(report: &Report) -> Markup {
+#[must_use]
+pub fn explorations(report: &Report) -> Markup {
     html! {
         section {
             h2 { "Verdicts" }
@@ -22,12 +25,12 @@ pub(super) fn explorations(report: &Report) -> Markup {
             }
             @for (scene, explorations) in view::by_scene(report) {
                 h3.scene { (scene) }
-                div.wide {
+                (wide(&scene, &html! {
                     table {
                         thead { (head()) }
                         tbody { @for exploration in &explorations { (row(exploration)) } }
                     }
-                }
+                }))
                 (remarks(&explorations))
             }
         }
@@ -91,11 +94,12 @@ fn remarks(explorations: &[&Exploration]) -> Markup {
 }
 
 /// Verdicts by row and column.
-pub(super) fn matrix(matrix: &Matrix<'_>) -> Markup {
+#[must_use]
+pub fn matrix(matrix: &Matrix<'_>) -> Markup {
     html! {
         section {
             h2 { (matrix.title) }
-            div.wide {
+            (wide(&matrix.title, &html! {
                 table {
                     thead { tr { td {} @for head in &matrix.heads { th scope="col" { (head) } } } }
                     tbody {
@@ -112,20 +116,27 @@ pub(super) fn matrix(matrix: &Matrix<'_>) -> Markup {
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
 
+/// Where an interleaving can be looked at step by step, if anywhere.
+pub type Link = fn(&Subject, &Schedule) -> Option<String>;
+
+/// A page that is read offline has nowhere to go.
+pub const NO_LINK: Link = |_, _| None;
+
 /// The distinct outcomes, folded.
-pub(super) fn outcomes(exploration: &Exploration, name: Option<&str>) -> Markup {
+#[must_use]
+pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: Link) -> Markup {
     let outcomes = &exploration.outcomes;
     let distinct = view::counted(outcomes.len() as u64, "distinct outcome");
     let of = view::counted(exploration.interleavings, "interleaving");
     html! {
         details {
             summary { @if let Some(name) = name { (name) ": " } (distinct) " of " (of) }
-            div.wide {
+            (wide("Outcomes", &html! {
                 table {
                     thead {
                         tr {
@@ -142,12 +153,17 @@ pub(super) fn outcomes(exploration: &Exploration, name: Option<&str>) -> Markup 
                                     @if outcome.anomalies.is_empty() { span.good { "✓ explained by a serial order" } }
                                     @else { span.bad { "✗ " (outcome.anomalies.join(", ")) } }
                                 }
-                                td { code { (outcome.example) } }
+                                td {
+                                    @match link(&exploration.subject, &outcome.example) {
+                                        Some(address) => a href=(address) { code { (outcome.example) } },
+                                        None => code { (outcome.example) },
+                                    }
+                                }
                             }
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

@@ -12,6 +12,7 @@
 //! **Runs under different conditions are not compared**: [`Incomparable`] names what differs. Versions, commits, times,
 //! numbers of rounds and random seeds may differ: they are what one compares.
 
+mod html;
 mod text;
 
 use super::conditions;

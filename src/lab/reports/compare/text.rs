@@ -8,10 +8,10 @@ use super::super::markdown;
 use super::{Comparison, Pair, Ratio};
 
 /// The columns after the approach; the same as [`Pair::ratios`], of which some pairs have none.
-const FIGURES: [&str; 4] = ["req/s", "p50", "p99", "attempts"];
+pub(super) const FIGURES: [&str; 4] = ["req/s", "p50", "p99", "attempts"];
 
 /// How to read a ratio.
-const KEY: &str = "B/A of the medians, and in brackets the least and the most that any two rounds give; = no difference, \
+pub(super) const KEY: &str = "B/A of the medians, and in brackets the least and the most that any two rounds give; = no difference, \
                    because that contains 1; ? one round: no spread known, so up to 10 % is no difference.";
 
 /// As a table for a terminal.
@@ -67,7 +67,7 @@ impl Comparison {
     }
 
     /// What comes before the figures: other verdicts, and what only one run has.
-    fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         let changes = self.changes.iter().map(|change| {
             let worse = if change.after.is_broken() && !change.before.is_broken() { "WORSE: " } else { "" };
             format!("{worse}{}: {} in A, {} in B", change.name, change.before, change.after)
@@ -83,7 +83,7 @@ fn cells(pair: &Pair) -> impl Iterator<Item = String> {
 }
 
 /// `×1.24 (1.18…1.31)`, `×1.24 ?`, `= (0.97…1.05)`.
-fn cell(ratio: &Ratio) -> String {
+pub(super) fn cell(ratio: &Ratio) -> String {
     let interval = format!("({}…{})", hundredths(ratio.least), hundredths(ratio.most));
     match (ratio.differs(), ratio.single) {
         (true, true) => format!("×{} ?", hundredths(ratio.ratio())),

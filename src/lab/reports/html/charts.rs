@@ -24,8 +24,7 @@ pub(super) fn section(run: &Run) -> Markup {
             h2 { "Cost" }
             div.figures {
                 @if run.sweep.is_none() {
-                    (figure("Throughput", "Median of the rounds; the whisker goes from the slowest to the fastest. The referee comes \
-                        first: what is broken has no bar.", &rates(&results)))
+                    (throughput(run, None))
                 }
                 @if results.iter().any(|result| is_ranked(result)) {
                 (figure("Latency", "Shape of the distribution over all rounds, on a logarithmic axis; marks are medians of the rounds. \
@@ -38,6 +37,16 @@ pub(super) fn section(run: &Run) -> Markup {
             }
         }
     }
+}
+
+/// Answers a second of all approaches; the one that it is about has a sign.
+#[must_use]
+pub fn throughput(run: &Run, about: Option<&str>) -> Markup {
+    figure(
+        "Throughput",
+        "Median of the rounds; the whisker goes from the slowest to the fastest. The referee comes first: what is broken has no bar.",
+        &rates(&ordered(run), about),
+    )
 }
 
 /// A chart with what one must know to read it.
@@ -54,7 +63,7 @@ fn in_words(rows: impl Iterator<Item = (String, String)>) -> String {
     rows.map(|(name, text)| format!("{name}: {text}.")).collect::<Vec<_>>().join(" ")
 }
 
-fn rates(results: &[&ApproachResult]) -> Markup {
+fn rates(results: &[&ApproachResult], about: Option<&str>) -> Markup {
     let bar = |result: &&ApproachResult| {
         let rate = result.spread(|round| round.rate_per_s);
         let figure = match result.verdict {
@@ -65,7 +74,8 @@ fn rates(results: &[&ApproachResult]) -> Markup {
             Verdict::NoEvidence => Err("nothing was accepted or refused".to_owned()),
             _ => Err("claimed broken: not ranked".to_owned()),
         };
-        Bar { label: chart_label(result), figure }
+        let sign = if about == Some(result.approach.as_str()) { "▸ " } else { "" };
+        Bar { label: format!("{sign}{}", chart_label(result)), figure }
     };
     let bars: Vec<Bar> = results.iter().map(bar).collect();
     let words =

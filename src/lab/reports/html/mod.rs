@@ -26,15 +26,29 @@ pub fn page(run: &Run) -> String {
     let body = html! {
         (heading(run))
         main {
-            (verdicts::section(run))
-            @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
-            (charts::section(run))
-            (courses::section(run))
+            (figures(run))
             (witness::section(run))
             (conditions_section(run))
         }
     };
     document(&format!("{} · {} · concurrency-lab", run.scenario, run.started), "", &body)
+}
+
+/// Verdicts and cost: all that needs no style of its own, so that it may stand on a page whose policy forbids that.
+#[must_use]
+pub fn figures(run: &Run) -> Markup {
+    html! {
+        (verdicts::section(run))
+        @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
+        (charts::section(run))
+        (courses::section(run))
+    }
+}
+
+/// What may be wider than its place: it scrolls there by itself, by keyboard too.
+#[must_use]
+pub fn wide(name: &str, content: &Markup) -> Markup {
+    html! { div.wide tabindex="0" role="region" aria-label=(name) { (content) } }
 }
 
 /// A page of this kind, with a style sheet of its own beside the common ones.
@@ -65,7 +79,7 @@ fn heading(run: &Run) -> Markup {
     html! {
         header {
             h1 { (run.scenario) }
-            p.tally { (tally(run)) }
+            p.tally { (tally(run.results.iter().map(|result| result.verdict))) }
             p { (conditions::summary(run)) "; " (run.started) }
             p.soft { (machine.into_iter().flatten().collect::<Vec<_>>().join(" · ")) " · " a href="#conditions" { "all conditions" } }
             p { code { (environment.command_line.join(" ")) } }
@@ -75,7 +89,8 @@ fn heading(run: &Run) -> Markup {
 }
 
 /// How many of which verdict, the worst first.
-fn tally(run: &Run) -> Markup {
+#[must_use]
+pub fn tally(verdicts: impl Iterator<Item = Verdict> + Clone) -> Markup {
     let worst_first = [
         Verdict::ClaimFailed,
         Verdict::NoEvidence,
@@ -84,7 +99,7 @@ fn tally(run: &Run) -> Markup {
         Verdict::HeldThisTime,
         Verdict::Correct,
     ];
-    let count = |verdict| run.results.iter().filter(|result| result.verdict == verdict).count();
+    let count = |verdict| verdicts.clone().filter(|other| *other == verdict).count();
     html! {
         @for (verdict, count) in worst_first.map(|verdict| (verdict, count(verdict))) {
             @if count > 0 { span class=(class(verdict)) { (symbol(verdict)) " " (count) " " (verdict) } " " }
@@ -92,7 +107,9 @@ fn tally(run: &Run) -> Markup {
     }
 }
 
-fn conditions_section(run: &Run) -> Markup {
+/// All conditions, with what must be alike for a comparison.
+#[must_use]
+pub fn conditions_section(run: &Run) -> Markup {
     let list = |head: &str, conditions: Vec<Condition>| {
         html! {
             div {
@@ -118,7 +135,8 @@ fn conditions_section(run: &Run) -> Markup {
 }
 
 /// A sign beside the colour.
-fn symbol(verdict: Verdict) -> &'static str {
+#[must_use]
+pub fn symbol(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Correct => "✓",
         Verdict::HeldThisTime => "○",
@@ -128,7 +146,9 @@ fn symbol(verdict: Verdict) -> &'static str {
     }
 }
 
-fn class(verdict: Verdict) -> &'static str {
+/// The classes of a verdict in the style sheet.
+#[must_use]
+pub fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Correct => "verdict good",
         Verdict::BrokenAsClaimed => "verdict bad",

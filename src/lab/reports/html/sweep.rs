@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::figures::{NONE, float, median, ms, whole};
 use super::super::view::is_ranked;
 use super::charts::figure;
-use super::symbol;
+use super::{symbol, wide};
 use crate::chart::Caption;
 use crate::chart::lines::{Across, Lines, Series};
 use crate::chart::scale::{Spacing, grouped};
@@ -25,7 +25,7 @@ pub(super) fn section(run: &Run, sweep: &Sweep) -> Markup {
                 (figure("Throughput", "Median of the rounds; a line stops where an approach was broken or silent.", &rate))
                 (figure("99th percentile of latency", "Median of the rounds, on a logarithmic axis.", &p99))
             }
-            div.wide { (table(run, sweep)) }
+            (wide("Figures of the sweep", &table(run, sweep)))
         }
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::figures::{LATENCIES, NONE, attempts, float, hundredths, median, ms, other, whole};
 use super::super::notes;
 use super::super::view::{self, claim, is_ranked, ordered};
-use super::{class, symbol};
+use super::{class, symbol, wide};
 use crate::chart::scale::grouped;
 use crate::lab::results::{ApproachResult, Run, Sweep};
 
@@ -16,7 +16,7 @@ pub(super) fn section(run: &Run) -> Markup {
     html! {
         section {
             h2 { "Verdicts" }
-            div.wide { (table(run.sweep.as_ref(), &ordered(run))) }
+            (wide("Verdicts", &table(run.sweep.as_ref(), &ordered(run))))
             p.soft {
                 "Accepted to max are medians over the rounds of an approach; the range is from its slowest round to its fastest. "
                 "Sound approaches stand by their rate, best first. A broken one is never ranked by its speed."

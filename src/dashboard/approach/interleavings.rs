@@ -1,0 +1,115 @@
+//! What enumeration found of an approach: how many interleavings, how they ended, and each outcome's example to look at.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use strum::IntoEnumIterator as _;
+
+use super::super::archive::Shelf;
+use super::super::archive::entry::{Entry, Explored};
+use super::super::archive::evidence::Evidence;
+use super::super::evidence::{anomaly, experiment, player};
+use crate::chart::scale::grouped;
+use crate::explore::findings::Verdict;
+use crate::explore::report::html::{class, symbol};
+use crate::lab::reports::figures::NONE;
+use crate::lab::reports::html::wide;
+use crate::strategy::{Approach, Workload};
+
+/// The section.
+pub fn section(shelf: &Shelf, approach: Approach) -> Markup {
+    let all: Vec<(&str, &Explored)> = explored(&shelf.entries, approach);
+    html! {
+        section #interleavings {
+            h2 { "Interleavings" }
+            @if all.is_empty() {
+                p.soft { "Not explored yet: " a href="/" { "explore it" } "." }
+            } @else {
+                p.soft {
+                    "The newest exploration of each scenario. The outcomes are what came out, with how often; each leads to an \
+                     interleaving that ends so, in the player."
+                }
+                (wide("Interleavings", &table(&all)))
+            }
+        }
+    }
+}
+
+fn explored(entries: &[Arc<Entry>], approach: Approach) -> Vec<(&str, &Explored)> {
+    Workload::iter().flat_map(|workload| Evidence::of(entries, approach, workload).explored).collect()
+}
+
+fn table(all: &[(&str, &Explored)]) -> Markup {
+    html! {
+        table {
+            thead {
+                tr {
+                    th.name scope="col" { "scenario" }
+                    th scope="col" { "verdict" }
+                    th.figure scope="col" { "clients" }
+                    th scope="col" { "where" }
+                    th.figure scope="col" { "interleavings" }
+                    th scope="col" { "outcomes" }
+                    th scope="col" { "experiment" }
+                }
+            }
+            tbody { @for (id, one) in all { (row(id, one)) } }
+        }
+    }
+}
+
+fn row(id: &str, one: &Explored) -> Markup {
+    let subject = &one.subject;
+    html! {
+        tr {
+            th.name scope="row" {
+                (subject.scenario) @if let Some(crash) = subject.crash { span.soft { ", " (crash) } }
+            }
+            td { (verdict(one)) }
+            td.figure { (subject.clients) }
+            td { (subject.servers.map_or(NONE.to_owned(), |servers| servers.to_string())) }
+            td.figure { (one.interleavings_told) }
+            td { (outcomes(one)) }
+            td { a href=(experiment(id)) { (id) } }
+        }
+    }
+}
+
+fn verdict(one: &Explored) -> Markup {
+    let word = match one.verdict {
+        Verdict::Proved => "proved".to_owned(),
+        Verdict::Broken => one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name)),
+        Verdict::HeldSoFar => "held so far".to_owned(),
+        Verdict::Undecided => "undecided".to_owned(),
+    };
+    let text = html! { span class=(class(one.verdict)) { (symbol(one.verdict)) " " (word) } };
+    let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));
+    html! {
+        (text)
+        @if let Some(link) = witness { " " a href=(link) { "play" span.hidden { " the witness of " (one.subject.scenario) } } }
+        @if let Some(how) = &one.contradiction { " " span.verdict.failed { "CLAIM FAILED" } " " (how) }
+    }
+}
+
+fn outcomes(one: &Explored) -> Markup {
+    html! {
+        details {
+            summary { (grouped(&one.outcomes.len().to_string())) " distinct" }
+            ul.outcomes {
+                @for outcome in &one.outcomes {
+                    li {
+                        span.figure { (grouped(&outcome.count.to_string())) " ×" } " "
+                        @match player(&one.subject, &outcome.example) {
+                            Some(link) => a href=(link) { code { (outcome.example) } },
+                            None => code { (outcome.example) },
+                        }
+                        " "
+                        @if outcome.anomalies.is_empty() { span.good { "✓ a serial order explains it" } }
+                        @else { span.bad { "✗ " (outcome.anomalies.iter().map(|name| anomaly(name)).collect::<Vec<_>>().join(", ")) } }
+                        @for line in &outcome.lines { div { (line) } }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What the archive says about an approach under a workload.
+//!
+//! - **Runs are counted**, all of them: luck is a matter of how often. One that broke stays broken.
+//! - **Of explorations the newest counts**, for each scenario, number of clients, place of the clients and kind of crash: an enumeration
+//!   does not get truer by repeating it. What was made to have another isolation level, or was robbed of a piece of its SQL, is not
+//!   the approach any more, and an explore file is none.
+//! - **The cost is that of the newest run** that was not a sweep, and only if that run ranks the approach.
+//! - **Services of others** say nothing about ours.
+
+use std::sync::Arc;
+
+use strum::IntoEnumIterator as _;
+
+use super::entry::{Cost, Entry, Explored, Found};
+use crate::explore::scenario::Scenario as Explorable;
+use crate::lab::results::Verdict;
+use crate::lab::scenario::Scenario;
+use crate::strategy::{Approach, Workload};
+
+/// What was found.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Evidence<'a> {
+    /// The newest explorations, in the order of their scenarios.
+    pub explored: Vec<(&'a str, &'a Explored)>,
+    /// The runs, newest first.
+    pub raced: Vec<Race<'a>>,
+    /// What the newest run says of its cost, and which run that is.
+    pub cost: Option<(&'a str, Cost)>,
+}
+
+/// What one run says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Race<'a> {
+    /// The run.
+    pub id: &'a str,
+    /// The gravest verdict in it.
+    pub verdict: Verdict,
+    /// Servers that were raced as one.
+    pub servers: usize,
+}
+
+impl<'a> Evidence<'a> {
+    /// What these entries, newest first, say about an approach under a workload.
+    #[must_use]
+    pub fn of(entries: &'a [Arc<Entry>], approach: Approach, workload: Workload) -> Self {
+        let mut evidence = Self::default();
+        let mut priced = false;
+        for entry in entries {
+            match &entry.found {
+                Found::Run(raced) => {
+                    let scenario = raced.scenario.parse::<Scenario>();
+                    if !raced.ours || !scenario.is_ok_and(|scenario| scenario.workload() == workload) {
+                        continue;
+                    }
+                    let of_approach = || raced.results.iter().filter(|result| result.approach == approach.name());
+                    let Some(verdict) = of_approach().map(|result| result.verdict).max() else { continue };
+                    evidence.raced.push(Race { id: &entry.id, verdict, servers: raced.servers });
+                    if !raced.swept && !priced {
+                        priced = true;
+                        let cost = of_approach().find_map(|result| result.cost);
+                        evidence.cost = cost.map(|cost| (entry.id.as_str(), cost));
+                    }
+                }
+                Found::Exploration(all) => {
+                    for explored in all.iter().filter(|explored| is_about(explored, approach, workload)) {
+                        if !evidence.explored.iter().any(|(_, newer)| same_question(newer, explored)) {
+                            evidence.explored.push((&entry.id, explored));
+                        }
+                    }
+                }
+            }
+        }
+        evidence.explored.sort_by_key(|(_, explored)| place(explored));
+        evidence
+    }
+
+    /// Nothing was ever found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.explored.is_empty() && self.raced.is_empty()
+    }
+
+    /// What contradicts the claim, in words, each with its experiment.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<(&'a str, String)> {
+        let explored = self.explored.iter().filter_map(|(id, one)| {
+            let how = one.contradiction.as_ref()?;
+            Some((*id, format!("{}, {}", one.subject.scenario, how)))
+        });
+        let raced = self.raced.iter().filter(|race| race.verdict == Verdict::ClaimFailed);
+        explored.chain(raced.map(|race| (race.id, "claimed safe, but a run broke it".to_owned()))).collect()
+    }
+}
+
+/// As a reader looks for it: by scenario, those that crash last, those on one server first.
+fn place(explored: &Explored) -> (Option<usize>, Option<u8>, u32, Option<u8>) {
+    let subject = &explored.subject;
+    let scenario = Explorable::iter().position(|scenario| scenario.to_string() == subject.scenario);
+    let crash = subject.crash.map(|crash| crash as u8);
+    (scenario, crash, subject.clients, subject.servers.map(|servers| servers as u8))
+}
+
+fn is_about(explored: &Explored, approach: Approach, workload: Workload) -> bool {
+    let subject = &explored.subject;
+    let as_it_is = subject.file.is_none() && subject.isolation.is_none() && subject.without.is_none();
+    as_it_is
+        && subject.approach == approach.name()
+        && subject.scenario.parse::<Explorable>().is_ok_and(|scenario| scenario.workload() == workload)
+}
+
+fn same_question(one: &Explored, other: &Explored) -> bool {
+    let question = |explored: &Explored| {
+        let subject = &explored.subject;
+        (subject.scenario.clone(), subject.clients, subject.servers, subject.crash)
+    };
+    question(one) == question(other)
+}

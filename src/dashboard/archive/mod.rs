@@ -1,0 +1,239 @@
+//! What earlier experiments found, read from the run folder: those of `run --out`, those that pages started, and whatever
+//! `explore --format json` was written to `<folder>/explore.json` there.
+//!
+//! Nothing of it is ours to trust: a folder may be half-written, from another version, or somebody else's. Every file is read once for
+//! each time that it was changed, on a thread that may block; [`entry`] is what is remembered of it, and [`evidence`] what
+//! that says about an approach.
+
+pub mod entry;
+pub mod evidence;
+
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::explore::findings::Report;
+use crate::lab::reports::read;
+use crate::lab::results::Run;
+use entry::Entry;
+
+/// Experiments that are shown, the newest: more of them nobody reads on one page, and each costs some milliseconds to read.
+pub const NEWEST: usize = 200;
+
+/// Longest file that is read whole, in bytes. Ours are below 2 MB; one that is far longer is not ours.
+const FILE_MAX: u64 = 64 << 20;
+
+/// Longest name of a folder.
+const ID_MAX: usize = 100;
+
+/// The file of an exploration.
+pub const EXPLORATION: &str = "explore.json";
+
+/// The run folder.
+#[derive(Debug)]
+pub struct Archive {
+    folder: PathBuf,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+/// A file as it was when it was read.
+#[derive(Debug)]
+struct Known {
+    stamp: Stamp,
+    read: Result<Arc<Entry>, String>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    kind: Kind,
+}
+
+/// Which of the two a folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Run,
+    Exploration,
+}
+
+impl Kind {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Run => read::FILE,
+            Self::Exploration => EXPLORATION,
+        }
+    }
+}
+
+/// The archive as it is now.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// The newest first.
+    pub entries: Vec<Arc<Entry>>,
+    /// Folders that are no experiment, by name, and why.
+    pub unreadable: Vec<(String, String)>,
+    /// Older ones that were left out.
+    pub left_out: usize,
+}
+
+/// An experiment that was opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// A run.
+    Run(Box<Run>),
+    /// An exploration.
+    Exploration(Box<Report>),
+}
+
+impl Archive {
+    /// The archive in this folder, which need not exist yet.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, known: Arc::default() }
+    }
+
+    /// What is there.
+    pub async fn list(&self) -> Shelf {
+        let (folder, known) = (self.folder.clone(), Arc::clone(&self.known));
+        let scanned = tokio::task::spawn_blocking(move || {
+            // Held while reading, so that nobody reads the same file beside: those who wait are on such threads too.
+            scan(&folder, &mut known.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        scanned.await.unwrap_or_default()
+    }
+
+    /// The whole of one, by its id; `None` if there is none.
+    ///
+    /// # Errors
+    /// Why its file cannot be read, or is none of ours.
+    pub async fn open(&self, id: &str) -> Result<Option<Opened>, String> {
+        let Some(folder) = self.folder_of(id) else { return Ok(None) };
+        let opened = tokio::task::spawn_blocking(move || match stamp(&folder) {
+            Ok(Some(stamp)) => read(&folder, stamp).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        });
+        opened.await.unwrap_or_else(|panicked| Err(panicked.to_string()))
+    }
+
+    /// The newest run, without a sweep, that has a result of this approach.
+    pub async fn newest_run_of(&self, approach: &str) -> Option<(String, Box<Run>)> {
+        let shelf = self.list().await;
+        let has = |entry: &&Arc<Entry>| match &entry.found {
+            entry::Found::Run(raced) => raced.ours && !raced.swept && entry.approaches().contains(&approach),
+            entry::Found::Exploration(_) => false,
+        };
+        let id = shelf.entries.iter().find(has)?.id.clone();
+        match self.open(&id).await {
+            Ok(Some(Opened::Run(run))) => Some((id, run)),
+            _ => None,
+        }
+    }
+
+    /// The folder with this id. An id is one plain name: no path, no hidden file, nothing that would have to be escaped in an
+    /// address.
+    #[must_use]
+    pub fn folder_of(&self, id: &str) -> Option<PathBuf> {
+        is_id(id).then(|| self.folder.join(id))
+    }
+}
+
+fn is_id(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    (1..=ID_MAX).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain)
+}
+
+/// Looks into all folders, and reads what is new.
+fn scan(folder: &Path, known: &mut HashMap<String, Known>) -> Shelf {
+    let mut shelf = Shelf::default();
+    let mut there: Vec<(String, Stamp)> = Vec::new();
+    let listed = match fs::read_dir(folder) {
+        Ok(listed) => listed,
+        // Nothing was ever run.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return shelf,
+        Err(error) => {
+            shelf.unreadable.push(("the run folder".to_owned(), error.to_string()));
+            return shelf;
+        }
+    };
+    for found in listed.flatten().filter(|found| found.path().is_dir()) {
+        let name = found.file_name().to_string_lossy().into_owned();
+        match stamp(&found.path()) {
+            _ if !is_id(&name) => {
+                shelf.unreadable.push((name, format!("the name has to be 1 to {ID_MAX} of A-Z a-z 0-9 - _ .")));
+            }
+            Ok(Some(stamp)) => there.push((name, stamp)),
+            Ok(None) => {
+                let missing = format!("neither {} nor {EXPLORATION}: under way, or ended before it had a result", read::FILE);
+                shelf.unreadable.push((name, missing));
+            }
+            Err(error) => shelf.unreadable.push((name, error.to_string())),
+        }
+    }
+    there.sort_by(|(a_name, a), (b_name, b)| (b.modified, b_name).cmp(&(a.modified, a_name)));
+    shelf.left_out = there.len().saturating_sub(NEWEST);
+    there.truncate(NEWEST);
+    known.retain(|name, _| there.iter().any(|(other, _)| other == name));
+    for (name, stamp) in there {
+        if known.get(&name).is_none_or(|known| known.stamp != stamp) {
+            let entry = read(&folder.join(&name), stamp).map(|opened| Arc::new(opened.entry(&name)));
+            known.insert(name.clone(), Known { stamp, read: entry });
+        }
+        match known.get(&name).map(|known| &known.read) {
+            Some(Ok(entry)) => shelf.entries.push(Arc::clone(entry)),
+            Some(Err(why)) => shelf.unreadable.push((name, why.clone())),
+            None => {}
+        }
+    }
+    shelf.entries.sort_by(|a, b| (&b.started, &b.id).cmp(&(&a.started, &a.id)));
+    shelf.unreadable.sort();
+    shelf
+}
+
+/// What a folder holds, and in which state; `None` if neither a run nor an exploration.
+fn stamp(folder: &Path) -> io::Result<Option<Stamp>> {
+    for kind in [Kind::Run, Kind::Exploration] {
+        match fs::metadata(folder.join(kind.file())) {
+            Ok(metadata) if metadata.is_file() => return stamp_of(kind, &metadata).map(Some),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn stamp_of(kind: Kind, metadata: &Metadata) -> io::Result<Stamp> {
+    Ok(Stamp { modified: metadata.modified()?, length: metadata.len(), kind })
+}
+
+fn read(folder: &Path, stamp: Stamp) -> Result<Opened, String> {
+    let name = stamp.kind.file();
+    if stamp.length > FILE_MAX {
+        return Err(format!("{name}: {} MB, and at most {} are read", stamp.length >> 20, FILE_MAX >> 20));
+    }
+    let told = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+    let text = fs::read(folder.join(name)).map_err(|error| told(&error))?;
+    match stamp.kind {
+        Kind::Run => read::run(&text).map(|run| Opened::Run(Box::new(run))),
+        Kind::Exploration => read::exploration(&text).map(|report| Opened::Exploration(Box::new(report))),
+    }
+    .map_err(|error| told(&error))
+}
+
+impl Opened {
+    fn entry(&self, id: &str) -> Entry {
+        match self {
+            Self::Run(run) => Entry::of_run(id, run),
+            Self::Exploration(report) => Entry::of_exploration(id, report),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

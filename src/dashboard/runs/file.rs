@@ -1,0 +1,110 @@
+//! `GET /lab/runs/{id}/{file}`: what an experiment left, as it is. Only these names: nothing else in the folder is anybody's business.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::super::Dashboard;
+use super::super::archive::{Archive, EXPLORATION};
+use super::super::page::{POLICY, missing};
+use crate::lab::reports::figures::float;
+use crate::lab::reports::read;
+
+/// A report is one file with its style inside, and nothing of it may run or be fetched, whoever wrote it.
+const REPORT_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+
+/// How a file is sent.
+struct Kind {
+    name: &'static str,
+    content_type: &'static str,
+    policy: HeaderValue,
+    /// Too long to be looked at in a browser.
+    download: bool,
+}
+
+const fn kind(name: &'static str, content_type: &'static str, policy: HeaderValue, download: bool) -> Kind {
+    Kind { name, content_type, policy, download }
+}
+
+static KINDS: [Kind; 5] = [
+    kind("report.html", "text/html; charset=utf-8", REPORT_POLICY, false),
+    kind(read::FILE, "application/json", POLICY, false),
+    kind(EXPLORATION, "application/json", POLICY, false),
+    kind("responses.log", "text/plain; charset=utf-8", POLICY, false),
+    kind("history.jsonl", "text/plain; charset=utf-8", POLICY, true),
+];
+
+/// The files that an experiment has, with their lengths.
+pub async fn there(archive: &Archive, id: &str) -> Vec<(&'static str, u64)> {
+    let Some(folder) = archive.folder_of(id) else { return Vec::new() };
+    let mut there = Vec::new();
+    for kind in &KINDS {
+        let metadata = tokio::fs::metadata(folder.join(kind.name)).await;
+        there.extend(metadata.ok().filter(std::fs::Metadata::is_file).map(|file| (kind.name, file.len())));
+    }
+    there
+}
+
+/// A length in bytes, as people read it.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", float(bytes) / 1e3),
+        _ => format!("{:.1} MB", float(bytes) / 1e6),
+    }
+}
+
+/// The file, a piece at a time: a history may be longer than the memory there is.
+pub async fn download(
+    State(dashboard): State<Arc<Dashboard>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    let Ok(Path((id, name))) = path else { return missing(&dashboard, "That is no address of a file.") };
+    let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+        let names = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        return missing(&dashboard, &format!("There is no file {name:?}. An experiment may have {names}."));
+    };
+    let no_file = || missing(&dashboard, &format!("There is no {name} of an experiment {id:?}."));
+    let Some(folder) = dashboard.archive.folder_of(&id) else { return no_file() };
+    let Ok(file) = File::open(folder.join(kind.name)).await else { return no_file() };
+    let length = match file.metadata().await {
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        _ => return no_file(),
+    };
+    // What is written behind this meanwhile belongs to the next one who asks: the length has been told.
+    let mut response = Response::new(Body::from_stream(ReaderStream::new(file.take(length))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind.content_type));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CONTENT_SECURITY_POLICY, kind.policy.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if kind.download
+        && let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{id}-{name}\""))
+    {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let table = [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (123_456, "123 kB"), (8_040_000, "8.0 MB")];
+        for (bytes, expected) in table {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}
