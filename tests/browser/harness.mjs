@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -28,6 +28,8 @@ export const WAIT_MAX = 60_000;
 /** Starts `serve` on a database and a run folder of its own. `stop()` ends it and removes both. */
 export async function serve(options = [], listen = "127.0.0.1:0") {
   const folder = mkdtempSync(join(tmpdir(), "lab-browser-"));
+  // As root, PostgreSQL runs as somebody else, who must be able to enter.
+  chmodSync(folder, 0o755);
   const runs = join(folder, "runs");
   const environment = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith("LAB_") && name !== "DATABASE_URL"),

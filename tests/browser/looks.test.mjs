@@ -11,7 +11,8 @@ let browser;
 let server;
 let pages;
 before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
+  browser = await launch();
+  server = await serve();
   // Something to show: two runs and an exploration, found by the commands themselves.
   const lab = (...options) => execFileSync(program, options, { cwd: server.folder, stdio: ["ignore", "pipe", "ignore"] });
   const run = ["run", "--approach=naive,pessimistic,group-commit", "--requests=400", "--think-time=1ms", `--out=${server.runs}`];
@@ -33,8 +34,8 @@ before(async () => {
   ];
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 for (const [width, colorScheme] of [[1600, "light"], [1600, "dark"], [390, "light"], [390, "dark"]]) {

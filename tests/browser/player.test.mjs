@@ -7,11 +7,12 @@ import { launch, open, serve, serious } from "./harness.mjs";
 let browser;
 let server;
 before(async () => {
-  [browser, server] = await Promise.all([launch(), serve()]);
+  browser = await launch();
+  server = await serve();
 });
 after(async () => {
-  await browser.close();
-  await server.stop();
+  await browser?.close();
+  await server?.stop();
 });
 
 const player = (approach, rest = "") => `${server.url}/lab/player?approach=${approach}&scenario=last-money&clients=2${rest}`;
