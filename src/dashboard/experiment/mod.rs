@@ -33,6 +33,7 @@ impl Bench {
 }
 
 /// The forms that order an experiment.
+#[must_use]
 pub fn forms(_: &Dashboard) -> maud::Markup {
     maud::html! {}
 }
