@@ -51,7 +51,7 @@ pub fn chapter(source: &str) -> Markup {
             }
             // `super::pessimistic` is how the code names it; the name is what is read.
             (Event::Code(text), _) if linked.last().is_some() => {
-                let name = text.rsplit("::").next().unwrap_or_default().to_owned();
+                let name = text.trim_start_matches("crate::").trim_start_matches("super::").to_owned();
                 let name = approach(&text).map_or(name, |approach| approach.name().to_owned());
                 events.push(Event::Code(name.into()));
             }
@@ -140,7 +140,7 @@ mod tests {
                 "see [`super::read_committed`].",
                 "<p>see <a href=\"/lab/approaches/read-committed\"><code>read-committed</code></a>.</p>\n",
             ),
-            ("see [`crate::domain::state`].", "<p>see <code>state</code>.</p>\n"),
+            ("see [`crate::domain::state`].", "<p>see <code>domain::state</code>.</p>\n"),
             ("an array[1] and [brackets]", "<p>an array[1] and [brackets]</p>\n"),
         ];
         for (text, expected) in table {

@@ -112,7 +112,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
         "claim </span><strong>broken",
         "lost update, witness ",
         "/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=",
-        "broken in 2 of 2 runs",
+        "broken in 2 runs",
         "proved: ",
         "held in 2 runs",
         "req/s",

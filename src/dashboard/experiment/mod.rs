@@ -33,7 +33,6 @@ impl Bench {
 }
 
 /// The forms that order an experiment.
-#[must_use]
 pub fn forms(_: &Dashboard) -> maud::Markup {
     maud::html! {}
 }

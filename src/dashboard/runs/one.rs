@@ -113,8 +113,10 @@ fn exploration(report: &Report, files: &Markup) -> Markup {
             section {
                 h2 { "Outcomes of the others" }
                 @for (scene, all) in view::grouped(&sound) {
-                    h3 { (scene) }
-                    @for one in all { (tables::outcomes(one, Some(&view::name(&one.subject)), player)) }
+                    details {
+                        summary { (scene) }
+                        div.inner { @for one in all { (tables::outcomes(one, Some(&view::name(&one.subject)), player)) } }
+                    }
                 }
             }
         }
