@@ -89,7 +89,7 @@ fn claims(shelf: &Shelf, approach: Approach, card: &Card) -> Markup {
                 tr {
                     @for workload in Workload::iter() {
                         @let evidence = Evidence::of(&shelf.entries, approach, workload);
-                        td.contradiction[!evidence.contradictions().is_empty()] data-workload=(workload) {
+                        td class=[(!evidence.contradictions().is_empty()).then_some("contradiction")] data-workload=(workload) {
                             (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
                         }
                     }
