@@ -35,7 +35,9 @@ curl --silent --show-error --fail --output /dev/null --request POST "$url/reset"
 
 cat <<TEXT
 
-The data are reset, and the server goes on at $url until Ctrl-C. In another terminal, try:
+The data are reset, and the server goes on until Ctrl-C. See it race: $url
+
+In another terminal, try:
 
   curl $url/approaches
   curl -i -X PATCH $url/approach/pessimistic/balance \\

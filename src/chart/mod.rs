@@ -3,6 +3,7 @@
 //! - [`scale`]: from values to places, round ticks, numbers as text
 //! - [`lines`]: several series over time, or over the values of a sweep
 //! - [`distribution`]: latencies on a logarithmic axis, a row for each approach
+//! - [`heatmap`]: how many of which value, over time
 //! - [`stacked`]: horizontal bars made of parts
 //! - [`bars`]: horizontal bars with the spread of their figure
 //!
@@ -15,6 +16,7 @@
 
 pub mod bars;
 pub mod distribution;
+pub mod heatmap;
 pub mod lines;
 pub mod scale;
 pub mod stacked;

@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod explore;
+mod feed;
 mod logging;
 mod options;
 mod output;

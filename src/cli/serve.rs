@@ -10,13 +10,12 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
-use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
-use super::signals::Interrupts;
+use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
 use crate::dashboard::laboratory::Laboratory;
 use crate::dashboard::permission::Permission;
@@ -190,7 +189,7 @@ async fn serve_from(
     listener::serve(listener, Front::with_pages(app, dashboard.routes()), limits, async {
         failed = tokio::select! {
             () = interrupts.clone().reach(1) => None,
-            () = parent_gone(arguments.temporary || arguments.attached) => None,
+            () = parent_gone(), if arguments.temporary || arguments.attached => None,
             reason = database_failed(source) => Some(reason),
         };
         closing.cancel();
@@ -265,15 +264,6 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
         )));
     }
     Ok(room.min(limits.client_connections))
-}
-
-/// Resolves when standard input ends: whoever started this server for itself is gone, however it went.
-async fn parent_gone(watched: bool) {
-    let mut byte = [0];
-    while watched && tokio::io::stdin().read(&mut byte).await.is_ok_and(|read| read > 0) {}
-    if !watched {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// Resolves when the private PostgreSQL cannot be kept alive.

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT.
 
+use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,11 +37,21 @@ impl Interrupts {
     }
 }
 
-/// Ends the run at the first signal, and the program at the second.
-pub async fn stop_on_signals(stop: CancellationToken) {
+/// Resolves when standard input ends: whoever started this process for itself is gone, however it went.
+pub async fn parent_gone() {
+    let mut byte = [0];
+    while tokio::io::stdin().read(&mut byte).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Ends the run at the first signal, and the program at the second. Of an `attached` one, the end of standard input is such a signal.
+pub async fn stop_on_signals(stop: CancellationToken, attached: bool) {
     let interrupts = Interrupts::listen();
-    interrupts.clone().reach(1).await;
-    eprintln!("\nconcurrency-lab: ending with what there is; once more ends at once");
+    tokio::select! {
+        () = interrupts.clone().reach(1) => {
+            eprintln!("\nconcurrency-lab: ending with what there is; once more ends at once");
+        }
+        () = parent_gone(), if attached => {}
+    }
     stop.cancel();
     interrupts.reach(2).await;
     std::process::exit(130);

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::page::POLICY;
 use crate::chart;
+use crate::explore;
 use crate::http::answer::Rejection;
 use crate::http::segment::Segment;
 use crate::lab::reports;
@@ -24,6 +25,7 @@ const FILES: &[File] = &[
         &[
             chart::STYLE,
             reports::html::STYLE,
+            explore::report::html::STYLE,
             include_str!("assets/lab.css"),
             include_str!("assets/overview.css"),
             include_str!("assets/approach.css"),

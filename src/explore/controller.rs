@@ -20,10 +20,12 @@ use super::ExploreError;
 use super::gate::Event;
 use super::monitor::Monitor;
 use super::player::{Player, Status};
+use super::position::Whereabouts;
 use super::schedule::{Actor, Schedule};
 use super::seen::{Seen, Unsettled};
 use super::transcript::{Entry, StepOutcome, Wait};
 use crate::domain::Row;
+use crate::domain::state::State;
 
 /// Longest wait for everybody to stand still. A step takes a millisecond; a deadlock that only the default `deadlock_timeout`
 /// finds, a second.
@@ -86,6 +88,35 @@ impl<'a> Controller<'a> {
             Status::Stands { name, sql, .. } => Some((name, sql)),
             _ => None,
         }
+    }
+
+    /// Where everybody is who has come, now that all stand still.
+    #[must_use]
+    pub fn whereabouts(&self) -> BTreeMap<Actor, Whereabouts> {
+        let waits = |actor, on: &str| {
+            Whereabouts::Waits(Wait { holders: self.holders(actor).unwrap_or_default(), on: on.to_owned() })
+        };
+        let whereabouts = |(&actor, player): (&Actor, &Player)| {
+            let whereabouts = match &player.status {
+                Status::Stands { name, sql, values } => {
+                    Whereabouts::Stands { name: name.clone(), sql: sql.clone(), values: values.clone() }
+                }
+                Status::Running => waits(actor, player.blocked.as_ref().map_or("", |(_, wait)| wait.on.as_str())),
+                Status::WantsMutex(_) => waits(actor, "mutex"),
+                Status::Queued => waits(actor, "batch"),
+                Status::Ended => Whereabouts::Ended(self.heard.get(&actor).cloned()),
+            };
+            (actor, whereabouts)
+        };
+        self.players.iter().map(whereabouts).collect()
+    }
+
+    /// The rows that are committed now.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn rows(&mut self) -> Result<State, ExploreError> {
+        self.monitor.rows().await
     }
 
     /// The steps so far.

@@ -53,7 +53,8 @@ pub struct Tally {
 }
 
 /// The shortest comes first; of equally long ones the one that is easiest to follow.
-fn readability(judged: &Judged) -> (usize, usize, &Schedule) {
+#[must_use]
+pub fn readability(judged: &Judged) -> (usize, usize, &Schedule) {
     let schedule = &judged.transcript.schedule;
     (judged.transcript.entries.len(), schedule.switches(), schedule)
 }

@@ -10,6 +10,7 @@
 //!   [`monitor`], which asks PostgreSQL who waits for whom; [`player`]: whom it knows
 //! - [`seen`]: what it saw
 //! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
+//! - [`position`]: one interleaving up to a step, and who can go next
 //! - [`search`]: all interleavings, [`branch`]: from where they part, [`independence`]: and which of them are equivalent
 //! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
 //! - [`crash`]: connections cut and clients gone, after each statement in turn
@@ -32,6 +33,7 @@ pub mod naming;
 pub mod oracle;
 pub mod play;
 pub mod player;
+pub mod position;
 pub mod repertoire;
 pub mod report;
 pub mod scenario;

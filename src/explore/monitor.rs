@@ -16,6 +16,8 @@ use sqlx::{ConnectOptions, Connection};
 use super::ExploreError;
 use super::schedule::Actor;
 use super::transcript::Wait;
+use super::world;
+use crate::domain::state::State;
 
 /// A name for the connection of each actor, by which the server's views know it.
 #[derive(Debug, Clone)]
@@ -113,6 +115,14 @@ impl Monitor {
         Ok(reading)
     }
 
+    /// The rows that are committed now.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn rows(&mut self) -> Result<State, ExploreError> {
+        Ok(in_time(world::rows(&mut self.connection)).await?)
+    }
+
     /// Ends the sessions of all actors, whatever they wait for, and waits until they are gone.
     ///
     /// # Errors
@@ -143,8 +153,7 @@ impl Monitor {
         )
         .bind(&self.names.prefix)
         .fetch_all(&mut self.connection);
-        let answered = tokio::time::timeout(ANSWER_MAX, rows).await;
-        Ok(answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?)
+        Ok(in_time(rows).await?)
     }
 
     /// Ends the connection.
@@ -152,6 +161,11 @@ impl Monitor {
         // Nothing hangs on how it ends.
         let _ = self.connection.close().await;
     }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let answered = tokio::time::timeout(ANSWER_MAX, answer).await;
+    answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
 #[cfg(test)]

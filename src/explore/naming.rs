@@ -80,24 +80,29 @@ fn request(change: &Change) -> Option<Request> {
 pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judged {
     let (anomalies, explanation) =
         if explains(before, calls, after) { (Vec::new(), String::new()) } else { named(before, calls, after) };
-    let parts = (calls.iter().enumerate()).map(|(client, call)| Part {
-        actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
-        title: asked(&call.change),
-        heard: Some(heard(&call.change, &call.answer)),
-    });
-    let writers: BTreeSet<Actor> =
-        seen.entries.iter().map(|entry| entry.actor).filter(|actor| matches!(actor, Actor::Writer(_))).collect();
-    let writers = writers.into_iter().map(|actor| Part { actor, title: "writes the batches".to_owned(), heard: None });
-    let mut transcript = Transcript {
-        schedule: seen.schedule,
-        parts: parts.chain(writers).collect(),
-        before: rows(before),
-        entries: seen.entries,
-        after: rows(after),
-    };
+    let heard = calls.iter().map(|call| (&call.change, Some(heard(&call.change, &call.answer))));
+    let writers = seen.entries.iter().map(|entry| entry.actor).collect::<Vec<_>>();
+    let parts = parts(heard, writers);
+    let mut transcript =
+        Transcript { schedule: seen.schedule, parts, before: rows(before), entries: seen.entries, after: rows(after) };
     without_ids(&mut transcript);
     let outcome = transcript.outcome();
     Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
+}
+
+/// Who takes part: the clients, each with what it has heard so far, and the writers among the others.
+pub fn parts<'a>(
+    clients: impl Iterator<Item = (&'a Change, Option<String>)>,
+    others: impl IntoIterator<Item = Actor>,
+) -> Vec<Part> {
+    let clients = clients.enumerate().map(|(client, (change, heard))| Part {
+        actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
+        title: asked(change),
+        heard,
+    });
+    let writers: BTreeSet<Actor> = others.into_iter().filter(|actor| matches!(actor, Actor::Writer(_))).collect();
+    let writers = writers.into_iter().map(|actor| Part { actor, title: "writes the batches".to_owned(), heard: None });
+    clients.chain(writers).collect()
 }
 
 /// What the referee calls it.
@@ -197,7 +202,8 @@ fn states(state: &State) -> history::State {
 }
 
 /// The rows, a line each.
-fn rows(state: &State) -> Vec<String> {
+#[must_use]
+pub fn rows(state: &State) -> Vec<String> {
     let users =
         state.users.iter().map(|(id, user)| format!("users/{id}: balance {} (version {})", user.balance, user.version));
     let events = state.events.iter().map(|(id, event)| {

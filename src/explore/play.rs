@@ -212,6 +212,20 @@ impl<'w> ApproachPlay<'w> {
         Ok(judged)
     }
 
+    /// The rows before the first step, and what each client wants of them.
+    #[must_use]
+    pub fn wishes(&self) -> (&State, Vec<Change>) {
+        (&self.rows, (0..self.piece.clients).map(|client| self.piece.scenario.wish(client)).collect())
+    }
+
+    /// Ends a play that was left before its end: all go on by themselves, and are waited for.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn leave(&mut self) -> Result<(), ExploreError> {
+        self.clear().await.map(drop)
+    }
+
     /// Waits until those of the play before have ended, however it was left.
     async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
         let (answers, _evicted) = self.world.clear(&mut self.clients, false).await?;

@@ -25,10 +25,10 @@ use super::schedule::{Actor, Schedule};
 use super::seen::{Seen, Unsettled};
 
 /// How often a schedule whose replay went another way is run again.
-const REPLAYS_MAX: usize = 20;
+pub const REPLAYS_MAX: usize = 20;
 
 /// Steps of one interleaving: retries are bounded, so more are no interleaving but an endless loop.
-const STEPS_MAX: usize = 500;
+pub const STEPS_MAX: usize = 500;
 
 /// What can be played again and again from its beginning.
 #[async_trait]

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use uuid::Uuid;
 
-use super::transcript::{StepOutcome, Transcript};
+use super::transcript::{Entry, StepOutcome, Transcript};
 
 /// The columns of a row, as `name = value`.
 #[must_use]
@@ -63,15 +63,30 @@ pub fn in_word(next: char) -> bool {
 
 /// Gives the ids that PostgreSQL makes up names that are the same in every replay: `#1`, `#2` … as they appear.
 pub fn without_ids(transcript: &mut Transcript) {
-    let mut names = Vec::new();
-    for entry in &mut transcript.entries {
-        let rows: &mut [Vec<String>] = match &mut entry.outcome {
-            StepOutcome::Rows(rows) => rows,
-            StepOutcome::Done | StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost => &mut [],
-        };
-        for text in entry.values.iter_mut().chain(rows.iter_mut().flatten()) {
-            rename_ids(text, &mut names);
+    Ids::default().rename_in(&mut transcript.entries);
+}
+
+/// The ids that have a name.
+#[derive(Debug, Default)]
+pub struct Ids(Vec<String>);
+
+impl Ids {
+    /// Names those in what was sent and came back.
+    pub fn rename_in(&mut self, entries: &mut [Entry]) {
+        for entry in entries {
+            let rows: &mut [Vec<String>] = match &mut entry.outcome {
+                StepOutcome::Rows(rows) => rows,
+                StepOutcome::Done | StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost => &mut [],
+            };
+            for text in entry.values.iter_mut().chain(rows.iter_mut().flatten()) {
+                self.rename(text);
+            }
         }
+    }
+
+    /// Names those in a text.
+    pub fn rename(&mut self, text: &mut String) {
+        rename_ids(text, &mut self.0);
     }
 }
 

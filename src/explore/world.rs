@@ -260,25 +260,7 @@ impl World {
     /// # Errors
     /// [`ExploreError::Database`].
     pub async fn rows(&mut self) -> Result<State, ExploreError> {
-        let found: Vec<(i32, i64, i64, i64, i64, Option<Uuid>)> = sqlx::query_as(
-            "select 1, id, balance, 0::bigint, version, null::uuid from users \
-             union all select 2, id, capacity, booked, version, null from events \
-             union all select 3, id, value, 0, version, null from counters \
-             union all select 4, event_id, user_id, 0, 0, id from bookings",
-        )
-        .fetch_all(&mut self.admin)
-        .await?;
-        let mut rows = State::default();
-        for (kind, id, value, booked, version, booking) in found {
-            match (kind, booking) {
-                (1, _) => drop(rows.users.insert(id, Account { balance: value, version })),
-                (2, _) => drop(rows.events.insert(id, Event { capacity: value, booked, version })),
-                (3, _) => drop(rows.counters.insert(id, Counter { value, version })),
-                (_, Some(booking)) => rows.add_booking(booking, Booking { event: id, user: value }),
-                (_, None) => {}
-            }
-        }
-        Ok(rows)
+        Ok(rows(&mut self.admin).await?)
     }
 
     /// Whether the actors' sessions, now that all have ended, hold a lock that could keep anybody waiting. A session whose
@@ -316,6 +298,32 @@ impl World {
         self.admin.close().await?;
         Ok(self.lock.close().await?)
     }
+}
+
+/// All rows that are committed, as this connection finds them. It waits for nobody.
+///
+/// # Errors
+/// As PostgreSQL says.
+pub async fn rows(connection: &mut PgConnection) -> Result<State, sqlx::Error> {
+    let found: Vec<(i32, i64, i64, i64, i64, Option<Uuid>)> = sqlx::query_as(
+        "select 1, id, balance, 0::bigint, version, null::uuid from users \
+         union all select 2, id, capacity, booked, version, null from events \
+         union all select 3, id, value, 0, version, null from counters \
+         union all select 4, event_id, user_id, 0, 0, id from bookings",
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut rows = State::default();
+    for (kind, id, value, booked, version, booking) in found {
+        match (kind, booking) {
+            (1, _) => drop(rows.users.insert(id, Account { balance: value, version })),
+            (2, _) => drop(rows.events.insert(id, Event { capacity: value, booked, version })),
+            (3, _) => drop(rows.counters.insert(id, Counter { value, version })),
+            (_, Some(booking)) => rows.add_booking(booking, Booking { event: id, user: value }),
+            (_, None) => {}
+        }
+    }
+    Ok(rows)
 }
 
 /// Waits until all tasks have ended; `false` if some do not.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::history::file::{self, ReadError, Reader};
 use super::history::{State, Title};
 use super::judgement::Judgement;
+use super::live::OnSlice;
 use super::load::{self, LoadError};
 use super::plan::{Conditions, Contestant, Plan};
 use super::recorder::{Answers, Recorded};
@@ -39,6 +40,14 @@ const ROWS_SHOWN: usize = 10;
 pub trait Observer: Send + Sync {
     /// A round begins; the number of answers is counted here.
     fn begins(&self, title: &Title, conditions: &Conditions, answered: &Arc<AtomicU64>);
+
+    /// Takes a slice of the load as soon as it is over, on the recorder's thread; `None` if nobody looks on, which costs nothing.
+    fn live(&self) -> Option<OnSlice> {
+        None
+    }
+
+    /// The load of a round is over; the referee begins.
+    fn judging(&self) {}
 
     /// A round is judged.
     fn ends(&self, title: &Title, round: &Round);
@@ -219,6 +228,7 @@ impl Experiment {
         let distinct_answers = recorded.answers.distinct();
         // The referee needs the memory.
         recorded.answers = Answers::default();
+        self.observer.judging();
         let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
         if recorded.operations == 0 && self.stop.is_cancelled() {
             return Ok(None);
@@ -252,8 +262,9 @@ impl Experiment {
         });
         out.written(started)?;
         let (heard, hears) = sync_channel(BATCHES_WAITING);
+        let live = self.observer.live();
         let recorder = tokio::task::spawn_blocking(move || {
-            let recorded = Recorded::new().record_all(&hears, &mut out.file);
+            let recorded = Recorded::new().record_all(&hears, &mut out.file, live);
             (out, recorded)
         });
         // Not its clone: a recorder that fails ends this round, and the run by its error.

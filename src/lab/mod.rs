@@ -6,6 +6,7 @@
 //! - [`client`]: one keep-alive connection
 //! - [`plan`]: what a round is to be; [`load`]: many clients at once
 //! - [`recorder`], [`waits`]: what they heard, written and counted
+//! - [`feed`], [`live`]: what an experiment tells while it goes on
 //! - [`history`]: everything that was asked and heard, as the referee gets it
 //! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
 //! - [`rows`]: the rows before and after
@@ -15,8 +16,10 @@
 
 pub mod client;
 pub mod experiment;
+pub mod feed;
 pub mod history;
 pub mod judgement;
+pub mod live;
 pub mod load;
 pub mod plan;
 pub mod recorder;

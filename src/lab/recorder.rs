@@ -15,6 +15,7 @@ use super::client::Answer;
 use super::history::file;
 use super::history::lines::OperationLine;
 use super::history::{Operation, Outcome};
+use super::live::{Live, OnSlice, next};
 use super::results::{Bucket, Latency, Second};
 use super::waits::Traces;
 
@@ -71,7 +72,17 @@ impl Heard {
         }
     }
 
-    fn latency(&self) -> Duration {
+    /// Whether it took more than one attempt.
+    pub(super) fn retried(&self) -> bool {
+        self.attempts.is_some_and(|attempts| attempts > 1)
+    }
+
+    /// Whether it was done or refused.
+    pub(super) fn is_decided(&self) -> bool {
+        matches!(self.operation.outcome, Outcome::Done(_) | Outcome::Refused(_))
+    }
+
+    pub(super) fn latency(&self) -> Duration {
         let from = self.intended_ns.unwrap_or(self.operation.invoked_ns);
         Duration::from_nanos(self.operation.returned_ns.saturating_sub(from))
     }
@@ -191,16 +202,28 @@ impl Recorded {
     ///
     /// # Errors
     /// As writing does; the senders then find nobody to take more.
-    pub fn record_all(mut self, heard: &Receiver<Vec<Heard>>, out: &mut impl Write) -> io::Result<Self> {
-        while let Ok(batch) = heard.recv() {
+    pub fn record_all(
+        mut self,
+        heard: &Receiver<Vec<Heard>>,
+        out: &mut impl Write,
+        live: Option<OnSlice>,
+    ) -> io::Result<Self> {
+        let mut live = live.map(Live::new);
+        while let Some(batch) = next(heard, &mut live, &self.traces) {
             for heard in batch {
                 self.record(&heard);
+                if let Some(live) = &mut live {
+                    live.record(&heard);
+                }
                 let body = String::from_utf8_lossy(&heard.body[..heard.body.len().min(BODY_MAX)]).into_owned();
                 let Heard { operation, intended_ns, status, attempts, .. } = &heard;
                 file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
             }
             // A run that is killed leaves what was heard.
             out.flush()?;
+        }
+        if let Some(live) = &mut live {
+            live.tell(&self.traces);
         }
         while !self.recent.is_empty() {
             self.close_second();
@@ -212,7 +235,7 @@ impl Recorded {
         self.operations += 1;
         self.open += u64::from(heard.operation.outcome.is_open());
         self.answers.count(heard.status, &heard.body);
-        let retried = heard.attempts.is_some_and(|attempts| attempts > 1);
+        let retried = heard.retried();
         if let Some(attempts) = heard.attempts {
             self.attempts = (self.attempts.0 + u64::from(attempts), self.attempts.1 + 1);
             self.retried += u64::from(retried);
@@ -233,7 +256,7 @@ impl Recorded {
         }
         let age = self.series.len() - 1 - second;
         self.last_returned_ns = self.last_returned_ns.max(heard.operation.returned_ns);
-        if matches!(heard.operation.outcome, Outcome::Done(_) | Outcome::Refused(_)) {
+        if heard.is_decided() {
             self.decided += 1;
             self.latency_us.saturating_record(latency_us);
             if let Some(at) = self.recent.len().checked_sub(age + 1) {

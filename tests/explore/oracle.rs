@@ -120,12 +120,25 @@ impl Story {
             match &self.calls[at].answer {
                 Answer::Done(done) => state.apply(change, id).as_ref() == Ok(done),
                 Answer::Refused(refusal) => state.apply(change, id).as_ref() == Err(refusal),
-                Answer::Unknown(_) if made >> at & 1 == 1 => state.apply(change, id).is_ok(),
+                Answer::Unknown(_) if made >> at & 1 == 1 => {
+                    state.apply(change, self.untold(change).unwrap_or(id)).is_ok()
+                }
                 Answer::Unknown(_) | Answer::GaveUp(_) => true,
                 Answer::Unexpected(_) => false,
             }
         };
         order.iter().all(|&at| agrees(at)) && state == self.after
+    }
+
+    /// The booking like this that is left and that nobody was told of: whoever knows of none may have made it.
+    fn untold(&self, change: &Change) -> Option<Uuid> {
+        let Change::Booking(wanted) = change else { return None };
+        let told = |id: Uuid| {
+            let is =
+                |call: &Call| matches!(&call.answer, Answer::Done(Done::Booking(booked)) if booked.booking_id == id);
+            self.calls.iter().any(is)
+        };
+        self.after.bookings().iter().find(|(id, booking)| *booking == wanted && !told(**id)).map(|(id, _)| *id)
     }
 
     fn with(mut self, lie: Lie) -> Self {

@@ -99,6 +99,14 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
 
+    /// Tell what happens, in JSON, instead of the report, and only as long as standard input is open: for the dashboard.
+    #[arg(long, hide = true, requires = "out", conflicts_with = "replay")]
+    pub events: bool,
+
+    /// Leave the report, as JSON, in a folder of its own below this one.
+    #[arg(long, hide = true, value_name = "DIR", requires = "events")]
+    pub out: Option<PathBuf>,
+
     #[command(flatten)]
     pub database: DatabaseArgs,
 }

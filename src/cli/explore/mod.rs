@@ -18,7 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub use arguments::ExploreArgs;
 
 use super::CliError;
-use super::output::print;
+use super::feed::{ExploreFeed, Feed};
+use super::output::{make_folder, print, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::company::{self, Job, What};
@@ -64,7 +65,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
         arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
     let databases = Databases::prepare(&arguments, jobs.len()).await?;
     let stop = CancellationToken::new();
-    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone())));
+    let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
         (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule, &stop).await,
         _ => explore_all(&arguments, &databases.urls, jobs, began, page, &stop).await,
@@ -82,10 +83,15 @@ async fn explore_all(
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let wanted = jobs.len();
-    let progress = Arc::new(Progress::new(wanted));
-    let found = company::explore_all(databases.to_vec(), jobs, Arc::<Progress>::clone(&progress), stop.clone()).await;
-    progress.end();
-    let found = found?;
+    let found = if arguments.events {
+        company::explore_all(databases.to_vec(), jobs, Arc::new(ExploreFeed::new(wanted)), stop.clone()).await?
+    } else {
+        let progress = Arc::new(Progress::new(wanted));
+        let observer = Arc::<Progress>::clone(&progress);
+        let found = company::explore_all(databases.to_vec(), jobs, observer, stop.clone()).await;
+        progress.end();
+        found?
+    };
     let report = Report {
         format: FORMAT,
         started: humantime::format_rfc3339_seconds(started).to_string(),
@@ -94,9 +100,14 @@ async fn explore_all(
         interrupted: stop.is_cancelled(),
         explorations: found.explorations,
     };
-    let text = report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
-    print(&text)?;
-    if arguments.format == Format::Table {
+    if let Some(out) = arguments.out.as_ref().filter(|_| !report.explorations.is_empty()) {
+        save(out, &report)?;
+    }
+    if !arguments.events {
+        let text = report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
+        print(&text)?;
+    }
+    if arguments.format == Format::Table && !arguments.events {
         for exploration in &report.explorations {
             tell_witness(exploration, report.explorations.len())?;
         }
@@ -105,6 +116,15 @@ async fn explore_all(
         page.write_all(report::html::page(&report).as_bytes()).map_err(|error| no_page(path, &error))?;
     }
     verdict(&report, wanted)
+}
+
+/// Leaves the report in a folder of its own.
+fn save(out: &Path, report: &Report) -> Result<(), CliError> {
+    let json = report::render(Format::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
+    let folder = make_folder(out)?;
+    write(&folder.join("explore.json"), &json)?;
+    Feed::saved(&folder);
+    Ok(())
 }
 
 fn no_page(path: &Path, error: &std::io::Error) -> CliError {

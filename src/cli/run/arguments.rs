@@ -101,6 +101,10 @@ pub struct RunArgs {
     #[arg(long, env = "LAB_ROUTES", value_name = "FILE", requires = "target")]
     pub routes: Option<PathBuf>,
 
+    /// Tell what happens, in JSON, instead of the report, and only as long as standard input is open: for the dashboard.
+    #[arg(long, hide = true, conflicts_with_all = ["sweep", "target"])]
+    pub events: bool,
+
     #[command(flatten)]
     pub database: DatabaseArgs,
 

@@ -5,10 +5,9 @@ mod progress;
 mod provenance;
 mod sweep;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -19,8 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 pub use arguments::RunArgs;
 
 use super::CliError;
-use super::output::print;
-use crate::lab::experiment::{Experiment, RunError};
+use super::feed::{Feed, RunFeed};
+use super::output::{make_folder, print, write};
+use crate::lab::experiment::{Experiment, Observer, RunError};
 use crate::lab::history::ClaimFound;
 use crate::lab::plan::{Conditions, Contestant};
 use crate::lab::reports::threshold::{Threshold, Thresholds};
@@ -61,7 +61,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     let began = (Instant::now(), SystemTime::now());
     let mut raced = Raced { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
     let stop = CancellationToken::new();
-    let _listening = AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone())));
+    let _listening = AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone(), arguments.events)));
 
     let rows_given = matches.is_some_and(|matches| {
         matches.value_source("row_sessions").is_some_and(|source| source != ValueSource::DefaultValue)
@@ -86,9 +86,13 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
         results: raced.results,
     };
     save(&raced.folder, &run)?;
-    let text = reports::render(arguments.format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
-    print(&text)?;
-    eprintln!("report: {}", raced.folder.join("report.html").display());
+    if arguments.events {
+        Feed::saved(&raced.folder);
+    } else {
+        let text = reports::render(arguments.format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
+        print(&text)?;
+        eprintln!("report: {}", raced.folder.join("report.html").display());
+    }
     // What was found comes before why there is not more of it.
     verdict(&run)?;
     ended?;
@@ -176,7 +180,12 @@ async fn race(
     } else {
         // Only now: a run that cannot even begin leaves no folder behind.
         raced.folder = make_folder(&options.out)?;
-        experiment.insert(Experiment::new(&raced.folder, stop.clone(), Arc::new(Progress::new()))?)
+        let observer: Arc<dyn Observer> = if options.events {
+            Arc::new(RunFeed::new(&targets[0], &contestants, conditions.repeat, &raced.not_offered))
+        } else {
+            Arc::new(Progress::new())
+        };
+        experiment.insert(Experiment::new(&raced.folder, stop.clone(), observer)?)
     };
     Ok(experiment.race(&conditions, targets, &contestants, point, &mut raced.results).await?)
 }
@@ -288,22 +297,11 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
     Ok(server)
 }
 
-/// A folder of this run's own: the time it started, and the process, in case two start in one second.
-fn make_folder(out: &Path) -> Result<PathBuf, CliError> {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-    let folder = out.join(format!("{seconds}-{}", std::process::id()));
-    fs::create_dir_all(&folder)
-        .map_err(|error| CliError::Environment(format!("cannot create {}: {error}", folder.display())))?;
-    Ok(folder)
-}
-
 /// Writes what was found, for programs and for people.
 fn save(folder: &Path, run: &Run) -> Result<(), CliError> {
     let json = reports::render(Format::Json, run).map_err(|error| CliError::Environment(error.to_string()))?;
     for (name, text) in [("run.json", json), ("report.html", reports::html::page(run))] {
-        let path = folder.join(name);
-        fs::write(&path, text)
-            .map_err(|error| CliError::Environment(format!("cannot write {}: {error}", path.display())))?;
+        write(&folder.join(name), &text)?;
     }
     Ok(())
 }

@@ -35,11 +35,18 @@ export function follow(path, onEvent = () => {}) {
   source.addEventListener("part", (event) => {
     const [id, ...lines] = event.data.split("\n");
     const element = document.getElementById(id);
-    if (element) element.innerHTML = lines.join("\n");
+    if (element) replace(element, lines.join("\n"));
     onEvent(id, element);
   });
   source.addEventListener("end", () => source.close());
   return source;
+}
+
+/** Puts other content into an element. Whoever is in it with the keyboard stays on the element of the same id. */
+function replace(element, html) {
+  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+  element.innerHTML = html;
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
 /** Says something where the page has a place for it, also to those who listen instead of looking. */

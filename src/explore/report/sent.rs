@@ -28,12 +28,18 @@ impl Sent {
     /// What a step sent.
     #[must_use]
     pub fn of(entry: &Entry) -> Self {
-        let sql = entry.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::new(&entry.sql, &entry.values)
+    }
+
+    /// A text with the values of its parameters.
+    #[must_use]
+    pub fn new(sql: &str, values: &[String]) -> Self {
+        let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut sent = Self { pieces: Vec::new(), beside: Vec::new() };
         let mut rest = sql.as_str();
-        let mut shown = vec![false; entry.values.len()];
+        let mut shown = vec![false; values.len()];
         while let Some((before, number, after)) = next_parameter(rest) {
-            let value = number.checked_sub(1).and_then(|index| Some((index, entry.values.get(index)?)));
+            let value = number.checked_sub(1).and_then(|index| Some((index, values.get(index)?)));
             match value.filter(|(_, value)| spells_itself(value) && !makes_comment(before, value)) {
                 Some((index, value)) => {
                     sent.push(before, false);
@@ -45,7 +51,7 @@ impl Sent {
             rest = after;
         }
         sent.push(rest, false);
-        let beside = entry.values.iter().enumerate().filter(|(index, _)| !shown[*index]);
+        let beside = values.iter().enumerate().filter(|(index, _)| !shown[*index]);
         sent.beside = beside.map(|(index, value)| format!("${} = {}", index + 1, short(value))).collect();
         sent
     }

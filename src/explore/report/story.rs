@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::wrap::TIE;
-use crate::explore::transcript::{Entry, StepOutcome, Transcript};
+use crate::explore::transcript::{Entry, StepOutcome, Transcript, Wait};
 use crate::lab::reports::html::listed;
 
 /// Rows of one answer that are shown: more are no story.
@@ -110,10 +110,15 @@ impl Beat<'_> {
 /// Who is waited for, and on what: `waits for A (transactionid)`.
 #[must_use]
 pub fn wait(entry: &Entry) -> Option<String> {
-    let wait = entry.wait.as_ref()?;
+    entry.wait.as_ref().map(wait_in_words)
+}
+
+/// The same of a wait by itself.
+#[must_use]
+pub fn wait_in_words(wait: &Wait) -> String {
     let holders: Vec<String> = wait.holders.iter().map(ToString::to_string).collect();
     let holders = if holders.is_empty() { String::new() } else { format!(" for {}", listed(&holders)) };
-    Some(format!("waits{holders} ({})", wait.on))
+    format!("waits{holders} ({})", wait.on)
 }
 
 /// What came back, a line for each row.

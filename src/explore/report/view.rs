@@ -160,6 +160,12 @@ pub fn replay(subject: &Subject, witness: &Witness) -> String {
     command(subject, crash_option(subject, witness), "--replay", &witness.transcript.schedule)
 }
 
+/// The command line that runs a schedule.
+#[must_use]
+pub fn replay_of(subject: &Subject, schedule: &Schedule) -> String {
+    command(subject, None, "--replay", schedule)
+}
+
 /// The options that, beside those of the exploration, run a witness again.
 #[must_use]
 pub fn replay_options(subject: &Subject, witness: &Witness) -> String {

@@ -61,7 +61,8 @@ fn timeline(transcript: &Transcript) -> Markup {
     }
 }
 
-fn rows(when: &str, rows: &[String]) -> Markup {
+/// Rows, and when they are so.
+pub fn rows(when: &str, rows: &[String]) -> Markup {
     html! {
         @if !rows.is_empty() {
             dl.rows { div { dt { (when) } dd { @for row in rows { div { (short(row)) } } } } }
@@ -75,34 +76,43 @@ fn place(from: usize, until: usize, column: usize) -> String {
 }
 
 fn step(beat: &Beat<'_>, place: &str) -> Markup {
-    let entry = beat.entry;
     html! {
-        li class={ "step part" (beat.column % COLOURS) } style=(place) {
-            p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == Moment::Resumed { ", goes on" } }
-            @if beat.sends() {
-                (statement(entry))
-                @if let Some(wait) = story::wait(entry) { p.wait { "… " (wait) } }
-            }
-            @if beat.hears() {
-                (result(&entry.outcome))
-                @if let Some(ended) = &entry.ended { p.ended { "■ " (short(ended)) } }
-            }
-        }
+        li class=(class(beat.column)) style=(place) { (told(beat)) }
     }
+}
+
+/// The classes of a step in a column.
+pub fn class(column: usize) -> String {
+    format!("step part{}", column % COLOURS)
 }
 
 /// Colours of columns in the style sheet.
 const COLOURS: usize = 4;
 
-fn statement(entry: &Entry) -> Markup {
-    let sent = Sent::of(entry);
+/// What happens in a beat.
+pub fn told(beat: &Beat<'_>) -> Markup {
+    let entry = beat.entry;
     html! {
-        p {
-            code.comment[entry.sql.trim_start().starts_with("--")] {
-                @for piece in &sent.pieces { @if piece.is_value { b { (piece.text) } } @else { (piece.text) } }
-            }
-            @if !sent.beside.is_empty() { br; code.soft { (sent.beside.join(", ")) } }
+        p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == Moment::Resumed { ", goes on" } }
+        @if beat.sends() {
+            p { (statement(&entry.sql, &entry.values)) }
+            @if let Some(wait) = story::wait(entry) { p.wait { "… " (wait) } }
         }
+        @if beat.hears() {
+            (result(&entry.outcome))
+            @if let Some(ended) = &entry.ended { p.ended { "■ " (short(ended)) } }
+        }
+    }
+}
+
+/// A statement with its values.
+pub fn statement(sql: &str, values: &[String]) -> Markup {
+    let sent = Sent::new(sql, values);
+    html! {
+        code.comment[sql.trim_start().starts_with("--")] {
+            @for piece in &sent.pieces { @if piece.is_value { b { (piece.text) } } @else { (piece.text) } }
+        }
+        @if !sent.beside.is_empty() { br; code.soft { (sent.beside.join(", ")) } }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The page of an exploration: one file, offline, without script, light and dark, in the style of a run's `report.html`.
 
-mod evidence;
+pub(crate) mod evidence;
 pub mod tables;
 
 use maud::{Markup, html};
@@ -9,7 +9,8 @@ use super::{matrix, table, view};
 use crate::explore::findings::{Exploration, Report, Verdict};
 use crate::lab::reports::html::document;
 
-const STYLE: &str = include_str!("style.css");
+/// The style sheet of what it has beyond a run's page.
+pub const STYLE: &str = include_str!("style.css");
 
 /// The page.
 #[must_use]

@@ -50,7 +50,7 @@ pub fn throughput(run: &Run, about: Option<&str>) -> Markup {
 }
 
 /// A chart with what one must know to read it.
-pub(super) fn figure(title: &str, explanation: &str, chart: &Markup) -> Markup {
+pub(crate) fn figure(title: &str, explanation: &str, chart: &Markup) -> Markup {
     html! { figure { figcaption { h3 { (title) } p.soft { (explanation) } } (chart) } }
 }
 
@@ -132,24 +132,35 @@ fn outcomes(results: &[&ApproachResult]) -> Markup {
 }
 
 fn waits(results: &[&ApproachResult]) -> Markup {
-    let names = ["turn and pool", "locks", "statements", "commit"];
     let row = |result: &&ApproachResult| {
-        let part = |of: fn(&Waits) -> f64| {
-            let mean_us = mean_over_traces(result, of);
-            (mean_us / 1e3, ms(mean_us))
+        let part = |of: fn(&Waits) -> f64| mean_over_traces(result, of);
+        let traced = result.rounds.iter().filter_map(|round| round.waits).map(|waits| waits.traced).sum();
+        let waits = Waits {
+            traced,
+            pool_us: part(|waits| waits.pool_us),
+            locks_us: part(|waits| waits.locks_us),
+            statements_us: part(|waits| waits.statements_us),
+            commit_us: part(|waits| waits.commit_us),
         };
-        let traced = result.rounds.iter().any(|round| round.waits.is_some_and(|waits| waits.traced > 0));
-        let parts = vec![
-            part(|waits| waits.pool_us),
-            part(|waits| waits.locks_us),
-            part(|waits| waits.statements_us),
-            part(|waits| waits.commit_us),
-        ];
-        let figures = if traced { Ok(Figures { parts, under: 0.0 }) } else { Err("no trace".to_owned()) };
-        stacked::Row { label: chart_label(result), figures }
+        (chart_label(result), Some(waits))
     };
-    let rows: Vec<stacked::Row> = results.iter().map(row).collect();
-    let caption = caption("waits", "Where the time of a request goes", words_of_parts(&names, &rows));
+    waits_of("waits", results.iter().map(row).collect())
+}
+
+/// Where the time of a request goes: a bar for each of these.
+pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
+    let names = ["turn and pool", "locks", "statements", "commit"];
+    let row = |(label, waits): (String, Option<Waits>)| {
+        let part = |mean_us: f64| (mean_us / 1e3, ms(mean_us));
+        let parts = |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
+        let figures = match waits.filter(|waits| waits.traced > 0) {
+            Some(waits) => Ok(Figures { parts: parts(waits), under: 0.0 }),
+            None => Err("no trace".to_owned()),
+        };
+        stacked::Row { label, figures }
+    };
+    let rows: Vec<stacked::Row> = rows.into_iter().map(row).collect();
+    let caption = caption(id, "Where the time of a request goes", words_of_parts(&names, &rows));
     Stacked { caption, unit: "ms a request".to_owned(), parts: names.map(str::to_owned).to_vec(), under: None, rows }
         .draw()
 }

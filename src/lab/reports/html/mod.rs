@@ -6,7 +6,7 @@
 pub(crate) mod charts;
 mod courses;
 mod sweep;
-mod verdicts;
+pub(crate) mod verdicts;
 mod witness;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};

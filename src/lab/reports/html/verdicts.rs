@@ -7,7 +7,7 @@ use super::super::notes;
 use super::super::view::{self, claim, is_ranked, ordered};
 use super::{class, symbol, wide};
 use crate::chart::scale::grouped;
-use crate::lab::results::{ApproachResult, Run};
+use crate::lab::results::{ApproachResult, Run, Sweep};
 
 /// Columns of speed: what is not ranked has a text in their place.
 const SPEED_COLUMNS: usize = 2 + LATENCIES.len();
@@ -16,12 +16,7 @@ pub(super) fn section(run: &Run) -> Markup {
     html! {
         section {
             h2 { "Verdicts" }
-            (wide("Verdicts", &html! {
-                table {
-                    thead { (head(run)) }
-                    tbody { @for result in ordered(run) { (row(run, result)) } }
-                }
-            }))
+            (wide("Verdicts", &table(run.sweep.as_ref(), &ordered(run))))
             p.soft {
                 "Accepted to max are medians over the rounds of an approach; the range is from its slowest round to its fastest. "
                 "Sound approaches stand by their rate, best first. A broken one is never ranked by its speed."
@@ -32,13 +27,23 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-fn head(run: &Run) -> Markup {
+/// The table of these results, in this order.
+pub(crate) fn table(sweep: Option<&Sweep>, results: &[&ApproachResult]) -> Markup {
+    html! {
+        table {
+            thead { (head(sweep)) }
+            tbody { @for result in results { (row(sweep, result)) } }
+        }
+    }
+}
+
+fn head(sweep: Option<&Sweep>) -> Markup {
     html! {
         tr {
             th { "verdict" }
             th.name { "approach" }
             th { "claim" }
-            @if let Some(sweep) = &run.sweep { th.figure { (sweep.parameter) } }
+            @if let Some(sweep) = sweep { th.figure { (sweep.parameter) } }
             @for head in ["accepted", "refused", "other", "distinct answers", "attempts", "req/s", "range"] {
                 th.figure { (head) }
             }
@@ -47,14 +52,14 @@ fn head(run: &Run) -> Markup {
     }
 }
 
-fn row(run: &Run, result: &ApproachResult) -> Markup {
+fn row(sweep: Option<&Sweep>, result: &ApproachResult) -> Markup {
     let count = |median: f64| grouped(&whole(median));
     html! {
         tr {
             td { span class=(class(result.verdict)) { (symbol(result.verdict)) " " (result.verdict) } }
             th.name scope="row" { (result.approach) }
             td { (claim(result.claim)) }
-            @if run.sweep.is_some() { td.figure { (result.value.as_deref().unwrap_or(NONE)) } }
+            @if sweep.is_some() { td.figure { (result.value.as_deref().unwrap_or(NONE)) } }
             td.figure { (count(median(result, |round| round.judgement.counts.done))) }
             td.figure { (count(median(result, |round| round.judgement.counts.refused))) }
             td.figure { (count(median(result, other))) }

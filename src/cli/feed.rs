@@ -1,0 +1,167 @@
+//! `--events`: what happens, as lines of JSON on standard output, for whoever started the command.
+//!
+//! A reader that is gone is no error: then standard input has ended too, and so does the experiment.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::explore::company;
+use crate::explore::findings::{Exploration, Subject};
+use crate::explore::search;
+use crate::lab::experiment;
+use crate::lab::feed::{Event, Pool, SLICE};
+use crate::lab::history::Title;
+use crate::lab::live::OnSlice;
+use crate::lab::plan::{Conditions, Contestant};
+use crate::lab::results::Round;
+use crate::lab::target::Target;
+
+/// How often the server is asked how its connections stand: seldom enough to cost the load nothing.
+const POOL_EVERY: Duration = Duration::from_secs(1);
+
+/// Standard output as a stream of events.
+#[derive(Debug)]
+pub struct Feed;
+
+impl Feed {
+    /// Tells one.
+    pub fn tell(event: &Event) {
+        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        line.push(b'\n');
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+
+    /// Tells where what was found lies.
+    pub fn saved(folder: &Path) {
+        if let Some(name) = folder.file_name() {
+            Self::tell(&Event::Saved { folder: name.to_string_lossy().into_owned() });
+        }
+    }
+}
+
+/// Tells how a run goes.
+#[derive(Debug)]
+pub struct RunFeed {
+    target: Target,
+    /// Asks for the pool while a round is under way.
+    asking: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+impl RunFeed {
+    /// Of a race on this target.
+    pub fn new(target: &Target, contestants: &[Contestant], repeat: u32, not_offered: &[String]) -> Self {
+        Feed::tell(&Event::Race {
+            rounds: contestants.len() as u64 * u64::from(repeat),
+            approaches: contestants.iter().map(|contestant| contestant.name.clone()).collect(),
+            not_offered: not_offered.to_vec(),
+        });
+        Self { target: target.clone(), asking: Mutex::new(None) }
+    }
+
+    fn ask(&self, asking: Option<AbortOnDropHandle<()>>) {
+        *self.asking.lock().unwrap_or_else(PoisonError::into_inner) = asking;
+    }
+}
+
+/// Asks how the server's connections stand, until it is dropped or the server does not say.
+async fn ask_for_pool(target: Target) {
+    let mut tick = tokio::time::interval(POOL_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { return };
+        let Some(pool) = Pool::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
+        Feed::tell(&Event::Pool(pool));
+    }
+}
+
+impl experiment::Observer for RunFeed {
+    fn begins(&self, title: &Title, conditions: &Conditions, _: &Arc<AtomicU64>) {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (requests, duration_ms) = (conditions.requests, conditions.duration.map(ms));
+        Feed::tell(&Event::RoundBegins { title: title.clone(), requests, duration_ms });
+        self.ask(Some(AbortOnDropHandle::new(tokio::spawn(ask_for_pool(self.target.clone())))));
+    }
+
+    fn live(&self) -> Option<OnSlice> {
+        Some(Box::new(|slice| Feed::tell(&Event::Tick(slice))))
+    }
+
+    fn judging(&self) {
+        self.ask(None);
+        Feed::tell(&Event::Judging);
+    }
+
+    fn ends(&self, title: &Title, round: &Round) {
+        let mut round = round.clone();
+        round.series.clear();
+        round.latency.buckets.clear();
+        Feed::tell(&Event::RoundEnds { title: title.clone(), round: Box::new(round) });
+    }
+}
+
+/// Tells how an exploration goes.
+#[derive(Debug)]
+pub struct ExploreFeed {
+    /// When each that is under way was told of last.
+    told: Mutex<HashMap<usize, Instant>>,
+}
+
+impl ExploreFeed {
+    /// Of so many explorations.
+    pub fn new(explorations: usize) -> Self {
+        Feed::tell(&Event::Plan { explorations: explorations as u64 });
+        Self { told: Mutex::default() }
+    }
+
+    /// Whether it is time to tell of one again.
+    fn is_due(&self, job: usize) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = told.get(&job).is_none_or(|last| last.elapsed() >= SLICE);
+        if due {
+            told.insert(job, Instant::now());
+        }
+        due
+    }
+}
+
+impl company::Observer for ExploreFeed {
+    fn progress(&self, job: usize, subject: &Subject, progress: search::Progress) {
+        if self.is_due(job) {
+            Feed::tell(&Event::Exploring {
+                job: job as u64,
+                subject: subject.clone(),
+                interleavings: progress.interleavings,
+                estimate: progress.estimate(),
+            });
+        }
+    }
+
+    fn slow_deadlocks(&self) {
+        let text = "only a superuser may lower deadlock_timeout: each deadlock takes as long as the server's, and its \
+                    victim is whoever waited first";
+        Feed::tell(&Event::Warning { text: text.to_owned() });
+    }
+
+    fn done(&self, job: usize, exploration: &Exploration) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        let mut exploration = exploration.clone();
+        for outcome in &mut exploration.outcomes {
+            outcome.lines.clear();
+        }
+        if let Some(witness) = &mut exploration.witness {
+            let transcript = &mut witness.transcript;
+            (transcript.parts, transcript.before) = (Vec::new(), Vec::new());
+            (transcript.entries, transcript.after) = (Vec::new(), Vec::new());
+        }
+        Feed::tell(&Event::Explored { job: job as u64, exploration: Box::new(exploration) });
+    }
+}

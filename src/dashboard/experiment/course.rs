@@ -1,0 +1,149 @@
+//! The course of a round under load: its slices, in a bounded number.
+
+use crate::lab::feed::{Pool, Slice, Tally};
+use crate::lab::history::Title;
+use crate::lab::results::Waits;
+
+/// Slices at most, about one for each second pixel of a chart. When there are more, neighbours become one: a long round is drawn
+/// with wider columns, and needs no more memory or time than a short one.
+const SLICES_MAX: usize = 160;
+
+/// A round under load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course {
+    /// Which.
+    pub title: Title,
+    /// Its requests, if their number decides.
+    pub requests: Option<u64>,
+    /// Its duration in ms, if that decides.
+    pub duration_ms: Option<u64>,
+    /// What happened, slice by slice.
+    pub slices: Vec<Slice>,
+    /// All of it.
+    pub tally: Tally,
+    /// Where requests waited.
+    pub waits: Option<Waits>,
+    /// How the server's connections stood when last asked.
+    pub pool: Option<Pool>,
+    /// The load is over, and the referee reads.
+    pub judging: bool,
+    /// Slices shorter than this go on to grow.
+    width_ms: u64,
+}
+
+impl Course {
+    /// Of a round that begins.
+    #[must_use]
+    pub fn new(title: Title, requests: Option<u64>, duration_ms: Option<u64>) -> Self {
+        Self {
+            title,
+            requests,
+            duration_ms,
+            slices: Vec::new(),
+            tally: Tally::default(),
+            waits: None,
+            pool: None,
+            judging: false,
+            width_ms: 0,
+        }
+    }
+
+    /// Adds what happened next.
+    pub fn push(&mut self, slice: Slice) {
+        self.tally.add(&slice.tally);
+        self.waits = slice.waits.or(self.waits);
+        match self.slices.last_mut() {
+            // A slice is never exactly as long as another.
+            Some(last) if 10 * last.to_ms.saturating_sub(last.from_ms) < 9 * self.width_ms => last.append(&slice),
+            _ => self.slices.push(slice),
+        }
+        if self.slices.len() > SLICES_MAX {
+            self.merge_neighbours();
+        }
+    }
+
+    fn merge_neighbours(&mut self) {
+        let mut merged: Vec<Slice> = Vec::with_capacity(SLICES_MAX);
+        for (index, slice) in std::mem::take(&mut self.slices).into_iter().enumerate() {
+            match merged.last_mut() {
+                Some(last) if index % 2 == 1 => last.append(&slice),
+                _ => merged.push(slice),
+            }
+        }
+        let widths = merged.iter().take(merged.len() / 2 + 1).map(|slice| slice.to_ms.saturating_sub(slice.from_ms));
+        self.width_ms = widths.max().unwrap_or_default();
+        self.slices = merged;
+    }
+
+    /// How long it lasts by now, in s.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn elapsed_s(&self) -> f64 {
+        self.slices.last().map_or(0.0, |slice| slice.to_ms as f64 / 1e3)
+    }
+
+    /// How much of it is over, from 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn share(&self) -> f64 {
+        let of = |done: f64, all: Option<u64>| all.map(|all| done / (all as f64).max(1.0));
+        let by_number = of(self.tally.answers() as f64, self.requests);
+        let by_time = of(self.elapsed_s() * 1e3, self.duration_ms);
+        by_number.into_iter().chain(by_time).fold(0.0, f64::max).min(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::history::ClaimFound;
+
+    pub fn course(requests: Option<u64>, duration_ms: Option<u64>) -> Course {
+        let title = Title {
+            scenario: "withdrawal".to_owned(),
+            approach: "naive".to_owned(),
+            claim: ClaimFound::Broken,
+            servers: 1,
+            round: 1,
+            point: None,
+        };
+        Course::new(title, requests, duration_ms)
+    }
+
+    fn slice(number: u64) -> Slice {
+        let tally = Tally { done: 10, retried: 1, ..Tally::default() };
+        Slice { from_ms: number * 250, to_ms: (number + 1) * 250, tally, latencies: vec![(20, 10)], waits: None }
+    }
+
+    #[test]
+    fn a_round_of_hours_has_few_slices_and_loses_no_answer() {
+        let mut course = course(None, Some(10_000_000));
+        for number in 0..40_000 {
+            course.push(slice(number));
+            assert!(course.slices.len() <= SLICES_MAX);
+        }
+        assert!(course.slices.len() > SLICES_MAX / 2, "and not too few: {}", course.slices.len());
+        assert_eq!((course.tally.done, course.tally.retried), (400_000, 40_000));
+        assert_eq!(course.slices.iter().map(|slice| slice.tally.done).sum::<u64>(), 400_000);
+        let counts = course.slices.iter().flat_map(|slice| &slice.latencies).map(|(_, count)| count);
+        assert_eq!(counts.sum::<u64>(), 400_000);
+        assert!(course.slices.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "no gap");
+        let widths: Vec<u64> = course.slices.iter().map(|slice| slice.to_ms - slice.from_ms).collect();
+        let (last, others) = widths.split_last().unwrap();
+        assert!(others.iter().all(|width| width == &others[0]) && last <= &others[0], "{widths:?}");
+        assert!((course.elapsed_s() - 10_000.0).abs() < 1e-9);
+        assert!((course.share() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_share_is_of_whatever_decides() {
+        for (requests, duration_ms, expected) in
+            [(Some(100), None, 0.2), (None, Some(1_000), 0.5), (Some(100), Some(1_000), 0.5), (None, None, 0.0)]
+        {
+            let mut course = course(requests, duration_ms);
+            course.push(slice(0));
+            course.push(slice(1));
+            assert!((course.share() - expected).abs() < 1e-9, "{requests:?} {duration_ms:?}: {}", course.share());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The pieces of a run: the round under load, and the verdicts of those that are judged.
+
+use maud::{Markup, html};
+
+use super::course::Course;
+use super::snapshot::Race;
+use crate::chart::heatmap::{Cell, Column, Heatmap};
+use crate::chart::lines::{Across, Lines, Series};
+use crate::chart::scale::{Spacing, grouped};
+use crate::chart::{Caption, WIDTH};
+use crate::lab::feed::{Slice, bounds_us};
+use crate::lab::reports::figures::{NONE, float, ms, whole};
+use crate::lab::reports::html::charts::{figure, waits_of};
+use crate::lab::reports::html::verdicts::table;
+
+/// Of this many ms at the end, the present rate and latency are told.
+const PRESENT_MS: u64 = 1_000;
+
+/// Height of a chart.
+const HEIGHT: f64 = 240.0;
+
+/// The percentiles that are drawn.
+const PERCENTILES: [(&str, f64); 2] = [("p50", 0.5), ("p99", 0.99)];
+
+/// How far it is.
+pub fn sentence(race: &Race) -> Markup {
+    let Some(course) = &race.course else { return html! { "Starting its server." } };
+    let number = race.rounds_done() + 1;
+    html! {
+        @if number as u64 > race.rounds { "All " (race.rounds) " rounds are over; the report is written." } @else {
+            "Running, round " (number) " of " (race.rounds) ": " strong { (course.title.approach) }
+            @if course.title.round > 1 { ", for the " (ordinal(course.title.round)) " time" }
+            @if course.judging { "; the load is over, and the referee reads what was heard" }
+        }
+    }
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, not) if not != 11 => "st",
+        (2, not) if not != 12 => "nd",
+        (3, not) if not != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+/// The round under load.
+pub fn now(race: &Race) -> Markup {
+    let Some(course) = &race.course else { return html! {} };
+    let percent = 100.0 * course.share();
+    html! {
+        h3 { "Round of " (course.title.approach) }
+        p.progress {
+            progress max="100" value=(format!("{percent:.0}")) aria-label="Share of the round that is over" {}
+            " " span.figure { (format!("{percent:.0}")) " %, " (format!("{:.1}", course.elapsed_s())) " s" }
+        }
+        (figures(course))
+        @if course.slices.is_empty() {
+            p.soft { "The data are set back; no answer has come yet." }
+        } @else {
+            div.figures.large {
+                (figure("Throughput", "Answers a second, by how they ended.", &throughput(course)))
+                (figure("Latency", "Answers by how long they took, on a logarithmic axis: the darker, the more. Lines: percentiles.", &latency(course)))
+                (figure("Where the time goes", "Means over traced requests of this round: waiting for the row's turn and a connection, for \
+                    PostgreSQL's locks, in statements, for the commit to be durable.",
+                    &waits_of("live-waits", vec![(course.title.approach.clone(), course.waits)])))
+            }
+        }
+    }
+}
+
+/// The figures of the round, with their units.
+fn figures(course: &Course) -> Markup {
+    let present = present(&course.slices);
+    let rate = present.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
+    let percentile = |share| present.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
+    let count = |count: u64| grouped(&count.to_string());
+    let tally = &course.tally;
+    let mut figures: Vec<(&str, String, &str)> = vec![
+        ("accepted", count(tally.done), "requests"),
+        ("refused", count(tally.refused), "requests"),
+        ("retried", count(tally.retried), "requests"),
+        ("gave up", count(tally.gave_up), "requests"),
+        ("unknown or unexpected", count(tally.other), "requests"),
+        ("rate in the last second", rate.map_or(NONE.to_owned(), |rate| grouped(&whole(rate))), "answers/s"),
+        ("p50 in the last second", percentile(0.5), "ms"),
+        ("p99 in the last second", percentile(0.99), "ms"),
+    ];
+    if let Some(pool) = &course.pool {
+        figures.push(("connections at work", format!("{} of {}", pool.in_use, pool.limit), "connections"));
+        figures.push(("waiting for a connection", count(pool.waiting_for_connection), "requests"));
+        figures.push(("waiting for their row", count(pool.waiting_for_row), "requests"));
+        // Of two approaches only.
+        let others =
+            [("waiting for a mutex", pool.waiting_for_mutex), ("waiting for a batch", pool.waiting_for_batch)];
+        figures.extend(others.into_iter().filter(|(_, of)| *of > 0).map(|(name, of)| (name, count(of), "requests")));
+    }
+    html! {
+        dl.figures-now {
+            @for (name, value, unit) in figures {
+                div { dt { (name) } dd { strong.figure { (value) } " " span.unit { (unit) } } }
+            }
+        }
+    }
+}
+
+/// The last second as one slice.
+fn present(slices: &[Slice]) -> Option<Slice> {
+    let end = slices.last()?.to_ms;
+    let mut recent = slices.iter().filter(|slice| slice.from_ms + PRESENT_MS >= end);
+    let mut sum = recent.next()?.clone();
+    recent.for_each(|slice| sum.append(slice));
+    Some(sum)
+}
+
+fn seconds(slice: &Slice) -> f64 {
+    float(slice.to_ms.saturating_sub(slice.from_ms).max(1)) / 1e3
+}
+
+/// The middle of a slice, in s.
+fn middle(slice: &Slice) -> f64 {
+    float(slice.from_ms + slice.to_ms) / 2e3
+}
+
+fn throughput(course: &Course) -> Markup {
+    type Of = fn(&Slice) -> u64;
+    let kinds: [(&str, Of); 3] = [
+        ("accepted", |slice| slice.tally.done),
+        ("refused", |slice| slice.tally.refused),
+        ("gave up, other", |slice| slice.tally.gave_up + slice.tally.other),
+    ];
+    let rate = |slice: &Slice, of: Of| float(of(slice)) / seconds(slice);
+    let occurs = |(_, of): &(&str, Of)| course.slices.iter().any(|slice| of(slice) > 0);
+    let series = |(name, of): (&str, Of)| Series {
+        name: name.to_owned(),
+        points: course.slices.iter().map(|slice| (middle(slice), Some(rate(slice, of)))).collect(),
+    };
+    let words = kinds.iter().filter(|kind| occurs(kind)).map(|(name, of)| {
+        let highest = course.slices.iter().map(|slice| rate(slice, *of)).fold(0.0, f64::max);
+        let last = course.slices.last().map_or(0.0, |slice| rate(slice, *of));
+        format!("{name}: {last:.0} a second now, {highest:.0} at most.")
+    });
+    let caption = Caption {
+        id: "live-rate".to_owned(),
+        title: format!("{}: answers a second", course.title.approach),
+        description: words.collect::<Vec<_>>().join(" "),
+    };
+    let series = kinds.into_iter().filter(occurs).map(series).collect();
+    let (across, unit) = (Across::Time(course.elapsed_s()), "answers/s".to_owned());
+    Lines { caption, width: WIDTH, height: HEIGHT, across, unit, spacing: Spacing::Linear, series, highlighted: None }
+        .draw()
+}
+
+fn latency(course: &Course) -> Markup {
+    let column = |slice: &Slice| Column {
+        time: (float(slice.from_ms) / 1e3, float(slice.to_ms) / 1e3),
+        cells: slice.latencies.iter().map(|(bucket, count)| cell(*bucket, *count)).collect(),
+    };
+    let series = |(name, share): (&str, f64)| Series {
+        name: name.to_owned(),
+        points: course.slices.iter().map(|slice| (middle(slice), slice.quantile_us(share).map(|us| us / 1e3))).collect(),
+    };
+    let mut all = Slice::default();
+    course.slices.iter().for_each(|slice| all.append(slice));
+    let words = PERCENTILES.map(|(name, share)| match all.quantile_us(share) {
+        Some(us) => format!("{name} of the round so far: about {} ms.", ms(us)),
+        None => format!("{name}: nothing was accepted or refused."),
+    });
+    let chart = Heatmap {
+        caption: Caption {
+            id: "live-latency".to_owned(),
+            title: format!("{}: latency over time", course.title.approach),
+            description: words.join(" "),
+        },
+        width: WIDTH,
+        height: HEIGHT,
+        end_s: course.elapsed_s(),
+        unit: "ms".to_owned(),
+        counted: "answers".to_owned(),
+        columns: course.slices.iter().map(column).collect(),
+        lines: PERCENTILES.map(series).to_vec(),
+    };
+    chart.draw()
+}
+
+fn cell(bucket: u8, count: u64) -> Cell {
+    let (low_us, high_us) = bounds_us(bucket);
+    Cell { low: low_us / 1e3, high: high_us / 1e3, count }
+}
+
+/// What is judged.
+pub fn done(race: &Race) -> Markup {
+    let results: Vec<_> = race.results.iter().map(AsRef::as_ref).collect();
+    html! {
+        @if !results.is_empty() {
+            h3 { (race.rounds_done()) " of " (race.rounds) " rounds are judged" }
+            (table(None, &results))
+        }
+        @if !race.not_offered.is_empty() {
+            p.soft { "Not raced, as they do not offer the scenario: " (race.not_offered.join(", ")) "." }
+        }
+    }
+}

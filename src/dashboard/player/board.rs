@@ -1,0 +1,238 @@
+//! A position as a table: a column for each who takes part, a row for each beat, and at the end who can go next.
+//!
+//! All positions before it are in the same table: each row says with which step it is there, and each row of those who can go next
+//! between which steps. A script shows those of one position; without one, all are there to be read.
+
+use maud::{Markup, html};
+
+use crate::explore::findings::Subject;
+use crate::explore::position::{Judgement, Position, Stop, Whereabouts};
+use crate::explore::report::html::evidence::{class, rows, statement, told};
+use crate::explore::report::story::{self, Beat, Blocked, Moment, short, wait_in_words};
+use crate::explore::report::view;
+use crate::explore::schedule::Actor;
+use crate::lab::history::ClaimFound;
+
+/// The table, and what is before and after it.
+pub fn board(position: &Position, subject: &Subject) -> Markup {
+    let beats = beats(position);
+    let blocked = story::blocked(&beats);
+    let parts = &position.transcript.parts;
+    html! {
+        (rows("Before", &position.transcript.before))
+        div.wide tabindex="0" role="region" aria-label="The interleaving, step by step" {
+            table.play data-columns=(parts.len()) {
+                thead {
+                    tr {
+                        th scope="col" { "Step" }
+                        @for part in parts { th scope="col" { (part.actor) " " span.unit { (part.title) } } }
+                    }
+                }
+                tbody.beats {
+                    @for (index, beat) in beats.iter().enumerate() { (row(position, beat, index, &blocked, parts.len())) }
+                }
+                tbody.stops {
+                    @for (number, stop) in position.stops.iter().enumerate() { (next(position, stop, number)) }
+                }
+            }
+        }
+        @for (number, stop) in position.stops.iter().enumerate() {
+            div data-stop=(number) { (rows("Now", &stop.rows)) }
+        }
+        @if let Some(judgement) = &position.judgement {
+            div.ending data-stop=(position.stops.len().saturating_sub(1)) { (verdict(judgement, subject)) }
+        }
+        p.soft {
+            "On a command line: "
+            code { (view::replay_of(subject, &position.transcript.schedule)) }
+        }
+    }
+}
+
+/// What has happened: whoever waits still has not come back.
+fn beats(position: &Position) -> Vec<Beat<'_>> {
+    let on = |beat: &Beat<'_>| {
+        position.judgement.is_none() && beat.moment == Moment::Resumed && beat.entry.returned_with.is_none()
+    };
+    story::beats(&position.transcript).into_iter().filter(|beat| !on(beat)).collect()
+}
+
+/// The step, from 1, with which a beat is there.
+fn since(beat: &Beat<'_>) -> usize {
+    match beat.moment {
+        Moment::Whole | Moment::Held => beat.step,
+        Moment::Resumed => beat.entry.returned_with.map_or(beat.step, |with| with + 1),
+    }
+}
+
+fn row(position: &Position, beat: &Beat<'_>, index: usize, blocked: &[Blocked], columns: usize) -> Markup {
+    let step = since(beat);
+    html! {
+        tr data-step=(step) {
+            th.figure scope="row" { @if beat.sends() { (step) } @else { span.soft { (step) } } }
+            @for column in 0..columns {
+                @if column == beat.column {
+                    td class=(class(column)) {
+                        (told(beat))
+                        @if beat.sends() { (changes(position, step)) }
+                    }
+                } @else if let Some(wait) = blocked.iter().find(|wait| wait.column == column && (wait.from + 1..wait.until).contains(&index)) {
+                    @if index == wait.from + 1 {
+                        td.blocked rowspan=(wait.until - index) { span { (waits(position, wait)) } }
+                    }
+                } @else { td {} }
+            }
+        }
+    }
+}
+
+/// What a column that is blocked waits for.
+fn waits(position: &Position, wait: &Blocked) -> String {
+    let beats = beats(position);
+    let told = beats.get(wait.from).and_then(|beat| story::wait(beat.entry));
+    told.unwrap_or_else(|| "waits".to_owned())
+}
+
+/// The rows that are committed as others after a step than before it.
+fn changes(position: &Position, step: usize) -> Markup {
+    let stop = |number: usize| position.stops.get(number);
+    let before = step.checked_sub(1).and_then(stop).map(|stop| stop.rows.as_slice()).unwrap_or_default();
+    let after = stop(step).map(|stop| stop.rows.as_slice()).unwrap_or_default();
+    let new: Vec<&String> = after.iter().filter(|row| !before.contains(row)).collect();
+    html! {
+        @if !new.is_empty() {
+            p.committed { "committed: " @for (index, row) in new.iter().enumerate() { @if index > 0 { "; " } (short(row)) } }
+        }
+    }
+}
+
+fn next(position: &Position, stop: &Stop, number: usize) -> Markup {
+    html! {
+        tr data-stop=(number) {
+            th scope="row" { "Next" }
+            @for part in &position.transcript.parts {
+                td { @if let Some(whereabouts) = stop.actors.get(&part.actor) { (at(part.actor, whereabouts)) } }
+            }
+        }
+    }
+}
+
+fn at(actor: Actor, whereabouts: &Whereabouts) -> Markup {
+    html! {
+        @match whereabouts {
+            Whereabouts::Stands { sql, values, .. } => {
+                button.go type="button" data-actor=(actor) { b { (actor) ": " } (statement(sql, values)) }
+            }
+            Whereabouts::Waits(wait) => span.wait { "… " (wait_in_words(wait)) },
+            Whereabouts::Ended(Some(heard)) => span.ended { "■ " (short(heard)) },
+            Whereabouts::Ended(None) => span.soft { "rests" },
+        }
+    }
+}
+
+fn verdict(judgement: &Judgement, subject: &Subject) -> Markup {
+    let safe = match subject.claim {
+        ClaimFound::Safe => true,
+        ClaimFound::SafeOnOneServer => subject.servers == Some(crate::explore::findings::Servers::One),
+        ClaimFound::Broken | ClaimFound::Unsupported => false,
+    };
+    html! {
+        @if judgement.anomalies.is_empty() {
+            p { span.verdict.good { "✓ holds" } }
+            p { "Some order of the operations, one after the other, gives these answers and these rows. Of other interleavings this says nothing." }
+        } @else {
+            p {
+                span.verdict.bad { "✗ broken: " (judgement.anomalies.join(", ")) }
+                @if safe { " " span.verdict.failed { "CLAIM FAILED" } }
+            }
+            p { (judgement.explanation) }
+        }
+    }
+}
+
+/// What happened with a step, in a line; before the first one, that nobody has begun.
+pub fn said(position: &Position, step: usize) -> String {
+    let beats = beats(position);
+    let lines: Vec<String> = beats.iter().filter(|beat| since(beat) == step).map(line).collect();
+    if lines.is_empty() { "nobody has begun".to_owned() } else { lines.join("; ") }
+}
+
+fn line(beat: &Beat<'_>) -> String {
+    let (actor, name) = (beat.entry.actor, &beat.entry.name);
+    let result = || short(&story::result(&beat.entry.outcome).join(", "));
+    let ended = beat.entry.ended.as_ref().map(|ended| format!(" ({})", short(ended))).unwrap_or_default();
+    match beat.moment {
+        Moment::Held => format!("{actor} {name}: {}", story::wait(beat.entry).unwrap_or_else(|| "waits".to_owned())),
+        Moment::Whole => format!("{actor} {name}: {}{ended}", result()),
+        Moment::Resumed => format!("{actor} goes on, {name}: {}{ended}", result()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::report::sample::transcripts;
+    use crate::explore::schedule::Schedule;
+    use crate::explore::transcript::{StepOutcome, Transcript};
+
+    fn subject() -> Subject {
+        Subject {
+            scenario: "last-money".to_owned(),
+            approach: "pessimistic".to_owned(),
+            file: None,
+            clients: 2,
+            servers: None,
+            isolation: None,
+            without: None,
+            crash: None,
+            claim: ClaimFound::Safe,
+        }
+    }
+
+    fn at_end_of(transcript: Transcript, judgement: Option<Judgement>) -> Position {
+        let stop = |rows: &[String]| Stop { actors: [].into(), rows: rows.to_vec() };
+        let mut stops = vec![stop(&transcript.before); transcript.entries.len()];
+        stops.push(stop(&transcript.after));
+        Position { transcript, stops, judgement }
+    }
+
+    fn judgement(anomalies: &[&str]) -> Option<Judgement> {
+        let anomalies = anomalies.iter().map(ToString::to_string).collect();
+        Some(Judgement { anomalies, explanation: "why".to_owned() })
+    }
+
+    #[test]
+    fn a_wait_blocks_its_column_until_it_is_over_and_no_markup_has_a_style_of_its_own() {
+        let position = at_end_of(transcripts::lock_wait(), judgement(&[]));
+        let drawn = board(&position, &subject()).into_string();
+        assert!(drawn.contains("<td class=\"blocked\" rowspan=\"2\"><span>waits for A (transactionid)"), "{drawn}");
+        assert!(drawn.contains("✓ holds") && drawn.contains("--replay AABBAAB"), "{drawn}");
+        assert!(!drawn.contains("style="), "the policy of the pages forbids it");
+        // Nine beats: B's wait is over with A's commit, the sixth step.
+        assert_eq!(drawn.matches("data-step=\"6\"").count(), 2);
+        assert_eq!(said(&position, 4), "B lock: waits for A (transactionid)");
+        assert!(said(&position, 6).contains("; B goes on, lock: balance"), "{}", said(&position, 6));
+        assert_eq!(said(&position, 0), "nobody has begun");
+    }
+
+    #[test]
+    fn who_waits_still_has_no_end() {
+        let mut transcript = transcripts::lock_wait();
+        transcript.entries.truncate(4);
+        (transcript.entries[3].returned_with, transcript.entries[3].outcome) = (None, StepOutcome::Lost);
+        transcript.schedule = "AABB".parse::<Schedule>().unwrap();
+        let drawn = board(&at_end_of(transcript, None), &subject()).into_string();
+        assert!(!drawn.contains("never comes back") && !drawn.contains("goes on"), "{drawn}");
+        assert!(drawn.contains("… waits for A (transactionid)"));
+    }
+
+    #[test]
+    fn a_violation_is_told_and_whether_it_contradicts_the_claim() {
+        let position = at_end_of(transcripts::lost_update(), judgement(&["lost-update"]));
+        let drawn = |claim| board(&position, &Subject { claim, ..subject() }).into_string();
+        assert!(drawn(ClaimFound::Safe).contains("CLAIM FAILED"));
+        assert!(!drawn(ClaimFound::Broken).contains("CLAIM FAILED"));
+        assert!(drawn(ClaimFound::Broken).contains("✗ broken: lost-update"));
+        assert!(drawn(ClaimFound::Broken).contains("committed: users/1: balance 2, version 3"));
+    }
+}

@@ -1,0 +1,160 @@
+//! What a viewer has chosen: an approach, a scenario, and where the clients are. In a body and in a link alike.
+
+use serde::Deserialize;
+use strum::{IntoEnumIterator as _, VariantNames as _};
+
+use crate::explore::findings::Servers;
+use crate::explore::play::Piece;
+use crate::explore::repertoire::pieces;
+use crate::explore::scenario::Scenario;
+use crate::explore::schedule::Schedule;
+use crate::explore::search::STEPS_MAX;
+use crate::session::statement::Isolation;
+use crate::strategy::Approach;
+
+/// How many clients can be looked at side by side.
+pub const CLIENTS: std::ops::RangeInclusive<u8> = 2..=3;
+
+/// What was chosen, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chosen {
+    /// The approach's name, or one of its aliases.
+    pub approach: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// How many clients.
+    pub clients: u8,
+    /// `one` or `each`; `one` if it is not said.
+    pub servers: Option<String>,
+    /// A level for every transaction; the approach's own if it is not said.
+    pub isolation: Option<String>,
+    /// Who goes, a letter a step.
+    #[serde(default)]
+    pub schedule: String,
+    /// Whether to go on to the end after the schedule.
+    #[serde(default)]
+    pub to_end: bool,
+    /// Whether to go on by turns, and not one after the other.
+    #[serde(default)]
+    pub by_turns: bool,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Self {
+            approach: Approach::Naive.name().to_owned(),
+            scenario: Scenario::LastMoney.to_string(),
+            clients: *CLIENTS.start(),
+            servers: None,
+            isolation: None,
+            schedule: String::new(),
+            to_end: false,
+            by_turns: false,
+        }
+    }
+}
+
+/// What can be played.
+pub struct Choice {
+    /// The approach.
+    pub approach: Approach,
+    /// What is played.
+    pub piece: Piece,
+    /// How far.
+    pub schedule: Schedule,
+}
+
+impl Chosen {
+    /// What is meant.
+    ///
+    /// # Errors
+    /// What is wrong: the field, the value, and what is allowed.
+    pub fn read(&self) -> Result<Choice, String> {
+        let approach = Approach::find(&self.approach).ok_or_else(|| {
+            let names: Vec<&str> = Approach::iter().map(Approach::name).collect();
+            format!("approach: {:?} is unknown; there are {}", self.approach, names.join(", "))
+        })?;
+        let scenario: Scenario = self.scenario.parse().map_err(|_unknown| {
+            format!("scenario: {:?} is unknown; there are {}", self.scenario, Scenario::VARIANTS.join(", "))
+        })?;
+        if !CLIENTS.contains(&self.clients) {
+            return Err(format!("clients: {} is not from {} to {}", self.clients, CLIENTS.start(), CLIENTS.end()));
+        }
+        let servers = match self.servers.as_deref() {
+            None | Some("one") => Servers::One,
+            Some("each") => Servers::Each,
+            Some(other) => return Err(format!("servers: {other:?} is neither one nor each")),
+        };
+        let isolation = self.isolation.as_deref().map(|level| {
+            let allowed = Isolation::VARIANTS.join(", ");
+            level.parse::<Isolation>().map_err(|_unknown| format!("isolation: {level:?} is none of {allowed}"))
+        });
+        let isolation = isolation.transpose()?;
+        let offered = pieces(approach, scenario, self.clients);
+        if offered.is_empty() {
+            let because = approach.card().unsupported_because;
+            return Err(format!(
+                "scenario: {} does not offer {} ({scenario}): {because}",
+                approach.name(),
+                scenario.workload()
+            ));
+        }
+        let piece = offered.into_iter().find(|piece| piece.servers == servers).ok_or_else(|| {
+            format!("servers: {} keeps nothing in its process that decides; \"one\" is all there is", approach.name())
+        })?;
+        let schedule: Schedule = self.schedule.parse().map_err(|error| format!("schedule: {error}"))?;
+        if schedule.0.len() > STEPS_MAX {
+            return Err(format!("schedule: {} steps are more than {STEPS_MAX}", schedule.0.len()));
+        }
+        Ok(Choice { approach, piece: Piece { isolation, ..piece }, schedule })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(approach: &str, scenario: &str) -> Chosen {
+        Chosen { approach: approach.to_owned(), scenario: scenario.to_owned(), ..Chosen::default() }
+    }
+
+    #[test]
+    fn what_can_be_played_is_understood() {
+        let choice = Chosen { schedule: "AB-ba".to_uppercase(), ..Chosen::default() }.read();
+        let choice = choice.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((choice.approach, choice.piece.clients, choice.schedule.to_string().as_str()), {
+            (Approach::Naive, 2, "ABBA")
+        });
+        let each = Chosen { servers: Some("each".to_owned()), ..chosen("in-process-mutex", "increments") }.read();
+        assert!(each.is_ok_and(|choice| choice.piece.servers == Servers::Each && !choice.piece.commits_apart));
+        let level = Chosen { isolation: Some("serializable".to_owned()), ..chosen("naive", "last-money") }.read();
+        assert!(level.is_ok_and(|choice| choice.piece.isolation == Some(Isolation::Serializable)));
+        assert!(chosen("self", "last-money").read().is_ok_and(|choice| choice.approach == Approach::AtomicReturning));
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_told_by_field_value_and_what_is_allowed() {
+        let with = |change: fn(&mut Chosen)| {
+            let mut chosen = Chosen::default();
+            change(&mut chosen);
+            chosen
+        };
+        let table = [
+            (chosen("nave", "last-money"), "approach: \"nave\" is unknown; there are naive, "),
+            (chosen("naive", "withdrawals"), "scenario: \"withdrawals\" is unknown; there are last-money, "),
+            (chosen("unique-constraint", "last-money"), "scenario: unique-constraint does not offer balance"),
+            (with(|chosen| chosen.clients = 1), "clients: 1 is not from 2 to 3"),
+            (with(|chosen| chosen.clients = 4), "clients: 4 is not from 2 to 3"),
+            (with(|chosen| chosen.servers = Some("two".to_owned())), "servers: \"two\" is neither one nor each"),
+            (with(|chosen| chosen.servers = Some("each".to_owned())), "servers: naive keeps nothing in its process"),
+            (with(|chosen| chosen.isolation = Some("snapshot".to_owned())), "isolation: \"snapshot\" is none of "),
+            (with(|chosen| chosen.schedule = "ABa".to_owned()), "schedule: 'a' at position 3 names nobody"),
+            (with(|chosen| chosen.schedule = "A".repeat(501)), "schedule: 501 steps are more than 500"),
+        ];
+        for (chosen, expected) in table {
+            let told = chosen.read().err().unwrap_or_default();
+            assert!(told.starts_with(expected), "{chosen:?}: {told:?}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Slices of a load while it runs, for whoever looks on. Where nobody does, nothing of this is done.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::feed::{BUCKETS, SLICE, Slice, bucket, sparse};
+use super::load::micros;
+use super::recorder::Heard;
+use super::waits::Traces;
+
+/// Takes a slice as soon as it is over.
+pub type OnSlice = Box<dyn FnMut(Slice) + Send>;
+
+/// Collects slices for whoever looks on. A slice has what was heard while it lasted: answers are handed over some 100 ms late.
+pub(super) struct Live {
+    tell: OnSlice,
+    /// When the load began, as far as its first answers tell.
+    began: Option<Instant>,
+    slice: Slice,
+    latencies: [u64; BUCKETS],
+}
+
+impl Live {
+    pub(super) fn new(tell: OnSlice) -> Self {
+        Self { tell, began: None, slice: Slice::default(), latencies: [0; BUCKETS] }
+    }
+
+    /// Counts one answer.
+    pub(super) fn record(&mut self, heard: &Heard) {
+        self.began.get_or_insert_with(|| {
+            let now = Instant::now();
+            now.checked_sub(Duration::from_nanos(heard.operation.returned_ns)).unwrap_or(now)
+        });
+        self.slice.tally.count(&heard.operation.outcome, heard.retried());
+        if heard.is_decided() {
+            self.latencies[usize::from(bucket(micros(heard.latency())))] += 1;
+        }
+    }
+
+    /// How long the slice still lasts. Before the first answer there is none.
+    fn left(&self) -> Duration {
+        let Some(began) = self.began else { return SLICE };
+        (Duration::from_millis(self.slice.from_ms) + SLICE).saturating_sub(began.elapsed())
+    }
+
+    /// Ends the slice.
+    pub(super) fn tell(&mut self, traces: &Traces) {
+        let Some(began) = self.began else { return };
+        let to_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut slice = std::mem::replace(&mut self.slice, Slice { from_ms: to_ms, ..Slice::default() });
+        (slice.to_ms, slice.waits) = (to_ms, traces.waits());
+        slice.latencies = sparse(&std::mem::replace(&mut self.latencies, [0; BUCKETS]));
+        (self.tell)(slice);
+    }
+}
+
+/// The next batch; `None` when the senders are gone. Slices end meanwhile, if anybody wants them: also those of a server that is silent.
+pub(super) fn next(heard: &Receiver<Vec<Heard>>, live: &mut Option<Live>, traces: &Traces) -> Option<Vec<Heard>> {
+    let Some(live) = live else { return heard.recv().ok() };
+    loop {
+        let left = live.left();
+        if left.is_zero() {
+            live.tell(traces);
+            continue;
+        }
+        match heard.recv_timeout(left) {
+            Ok(batch) => return Some(batch),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::sync::{Arc, Mutex};
+
+    use axum::body::Bytes;
+
+    use super::*;
+    use crate::lab::history::{Operation, Outcome, Request};
+
+    fn heard(id: u64, outcome: Outcome) -> Heard {
+        let request = Request::Balance { user: 1, amount: -2 };
+        let operation =
+            Operation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
+        Heard { operation, intended_ns: None, status: None, body: Bytes::new(), attempts: Some(2), trace: None }
+    }
+
+    #[test]
+    fn a_slice_holds_what_was_heard_and_one_ends_although_nothing_is_heard() {
+        let told: Arc<Mutex<Vec<Slice>>> = Arc::default();
+        let on_slice = Arc::clone(&told);
+        let mut live = Some(Live::new(Box::new(move |slice| on_slice.lock().unwrap().push(slice))));
+        let (say, hears) = sync_channel(1);
+        say.send(vec![heard(1, Outcome::NotDone), heard(2, Outcome::Unknown)]).unwrap();
+        let batch = next(&hears, &mut live, &Traces::default()).unwrap();
+        for heard in &batch {
+            live.as_mut().unwrap().record(heard);
+        }
+        let silent = std::thread::spawn(move || {
+            std::thread::sleep(SLICE * 3);
+            drop(say);
+        });
+        assert!(next(&hears, &mut live, &Traces::default()).is_none());
+        silent.join().unwrap();
+        let told = told.lock().unwrap();
+        assert!((2..=4).contains(&told.len()), "{told:?}");
+        assert_eq!((told[0].tally.gave_up, told[0].tally.other, told[0].tally.retried), (1, 1, 2));
+        assert_eq!((told[0].latencies.len(), told[1].tally.answers()), (0, 0), "giving up is no latency");
+        assert!(told.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "{told:?}");
+    }
+}

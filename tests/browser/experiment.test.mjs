@@ -1,0 +1,155 @@
+// Experiments from a page: started, watched by several, reloaded, stopped, read; and who may.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open, serve, serious } from "./harness.mjs";
+
+let browser;
+let server;
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+const form = (page, name) => page.getByRole("form", { name });
+const phase = (page, name) => page.locator(`#experiment-phase [data-phase=${name}]`);
+
+/** Fills a form and sends it; the live page opens. */
+async function order(page, name, fields, button) {
+  for (const [field, value] of Object.entries(fields)) {
+    const control = form(page, name).locator(`[name=${field}]`);
+    if ((await control.evaluate((element) => element.tagName)) === "SELECT") await control.selectOption(value);
+    else await control.fill(value);
+  }
+  await form(page, name).getByRole("button", { name: button }).click();
+  await page.waitForURL("**/lab/experiment");
+}
+
+test("a scenario is run from the page, and its verdict read", async () => {
+  const { page, faults, close } = await open(browser, server.url);
+  assert.match(await page.locator("main").innerText(), /press/i, "an empty lab says what to press");
+  await order(page, "Run a scenario", { scenario: "withdrawal", requests: "600", thinkTimeMs: "1", concurrency: "32" }, "Run");
+  await phase(page, "ended").waitFor();
+  assert.match(await phase(page, "ended").innerText(), /as claimed/);
+  const done = await page.locator("#experiment-done").innerText();
+  assert.match(done, /BROKEN/);
+  assert.match(done, /correct/);
+  await page.locator("#experiment-saved").click();
+  await page.waitForURL("**/lab/runs/*");
+  const run = await page.locator("main").innerText();
+  for (const shown of ["naive", "BROKEN", "pessimistic", "correct", "lost update"]) assert.ok(run.includes(shown), shown);
+  // The overview has learned it: a broken approach with its evidence, and no figure of speed; a safe one with its cost.
+  await page.goto(server.url);
+  const cell = (approach) => page.locator(`tr:has(th:has-text("${approach}"))`).first().innerText();
+  assert.match(await cell("naive"), /broke/i);
+  assert.doesNotMatch(await cell("naive"), /\/s/);
+  assert.match(await cell("pessimistic"), /\/s/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("interleavings are explored from the page, and a witness leads into the player", async () => {
+  const { page, faults, close } = await open(browser, server.url);
+  await order(page, "Explore interleavings", { scenario: "last-money", approaches: "naive" }, "Explore");
+  await phase(page, "ended").waitFor();
+  await page.locator("#experiment-done a[href*='/lab/player']").first().click();
+  await page.waitForURL("**/lab/player?*");
+  await page.locator("#player-board .ending .verdict.bad").waitFor({ state: "attached" });
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("a run is watched by two, reloaded half-way, refused to a second, and stopped", async () => {
+  const first = await open(browser, server.url);
+  await order(first.page, "Run a scenario", { scenario: "withdrawal", approaches: "pessimistic", durationS: "30" }, "Run");
+  await phase(first.page, "running").waitFor();
+  const second = await open(browser, `${server.url}/lab/experiment`);
+  for (const { page } of [first, second]) await page.locator("#experiment-now svg").first().waitFor();
+
+  // What comes next reaches both: the text of the figures changes.
+  const figures = (page) => page.locator("#experiment-now").innerHTML();
+  const seen = await Promise.all([figures(first.page), figures(second.page)]);
+  for (const [number, { page }] of [first, second].entries()) {
+    const changed = ([before]) => document.getElementById("experiment-now").innerHTML !== before;
+    await page.waitForFunction(changed, [seen[number]]);
+  }
+  await first.page.reload();
+  await phase(first.page, "running").waitFor();
+  await first.page.locator("#experiment-now svg").first().waitFor();
+  assert.deepEqual(await serious(first.page), []);
+
+  // A second experiment: the button waits for the place, and who asks all the same is told what is under way.
+  assert.ok(await form(second.page, "Run a scenario").getByRole("button", { name: "Run" }).isDisabled());
+  const refused = await second.page.evaluate(async () => {
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify({ kind: "explore", scenario: "last-money", approaches: [] });
+    const answer = await fetch("/lab/experiments", { method: "POST", headers, body });
+    return { status: answer.status, ...(await answer.json()) };
+  });
+  assert.equal(refused.status, 409);
+  assert.match(refused.error, /withdrawal/);
+
+  // Whoever has tabbed to the button is still there after the figures have changed many times.
+  const stop = second.page.getByRole("button", { name: "Stop" });
+  await stop.focus();
+  await second.page.keyboard.press("Enter");
+  for (const { page } of [first, second]) {
+    await phase(page, "ended").waitFor();
+    assert.match(await phase(page, "ended").innerText(), /Stopped/);
+  }
+  assert.ok(await stop.evaluate((button) => button === document.activeElement), "the focus stayed");
+  await first.page.reload();
+  assert.match(await phase(first.page, "ended").innerText(), /Stopped/, "the last state stays");
+  for (const { faults, close } of [first, second]) {
+    assert.deepEqual(faults, []);
+    await close();
+  }
+});
+
+test("a real wait for a lock is in the tree, with its statement and its approach", async () => {
+  const { page, faults, close } = await open(browser, server.url);
+  const locks = await open(browser, `${server.url}/lab/locks`);
+  assert.match(await locks.page.locator("main").innerText(), /nobody waits/i);
+  const fields = { scenario: "withdrawal", approaches: "pessimistic", durationS: "30", thinkTimeMs: "20" };
+  await order(page, "Run a scenario", fields, "Run");
+  const waiter = locks.page.locator("[data-waits]", { hasText: "pessimistic" }).first();
+  await waiter.waitFor();
+  assert.match(await waiter.innerText(), /lock/);
+  assert.match(await waiter.innerText(), /ms|\bs\b/);
+  assert.deepEqual(await serious(locks.page), []);
+  await page.getByRole("button", { name: "Stop" }).click();
+  await phase(page, "ended").waitFor();
+  assert.deepEqual([...faults, ...locks.faults], []);
+  await close();
+  await locks.close();
+});
+
+test("where others can reach it, nobody starts an experiment without the token", async () => {
+  const [closed, guarded] = await Promise.all([
+    serve([], "0.0.0.0:0"),
+    serve(["--admin-token=s3cret"], "0.0.0.0:0"),
+  ]);
+  const one = await open(browser, closed.url);
+  assert.match(await one.page.locator("main").innerText(), /cannot be started from a page/);
+  assert.ok(await form(one.page, "Run a scenario").getByRole("button", { name: "Run" }).isDisabled());
+  assert.deepEqual(one.faults, []);
+
+  const { page, faults, close } = await open(browser, guarded.url);
+  await form(page, "Run a scenario").locator("[name=requests]").fill("50");
+  await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
+  const said = form(page, "Run a scenario").getByRole("alert");
+  await said.filter({ hasText: "admin-token" }).waitFor();
+  await page.locator("#token").fill("wrong");
+  await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
+  await said.filter({ hasText: "not the" }).waitFor();
+  await page.locator("#token").fill("s3cret");
+  await order(page, "Run a scenario", { approaches: "pessimistic" }, "Run");
+  await phase(page, "ended").waitFor();
+  assert.deepEqual(faults, []);
+  await one.close();
+  await close();
+  await Promise.all([closed.stop(), guarded.stop()]);
+});

@@ -1,0 +1,102 @@
+// The interleaving player: stepped, driven by hand, shared by its address.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, open, serve, serious } from "./harness.mjs";
+
+let browser;
+let server;
+before(async () => {
+  [browser, server] = await Promise.all([launch(), serve()]);
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+const player = (approach, rest = "") => `${server.url}/lab/player?approach=${approach}&scenario=last-money&clients=2${rest}`;
+const step = (page, text) => page.locator("#player-step", { hasText: text }).waitFor();
+const shown = (page) => page.locator("#player-board tbody.beats tr:visible").count();
+
+test("a lost update is found, and stepped through forward and back", async () => {
+  const { page, faults, close } = await open(browser, player("naive"));
+  await page.getByRole("button", { name: "Find a violation" }).click();
+  await page.locator("#player-stage").waitFor();
+  await page.locator("#player-said", { hasText: /interleaving/ }).waitFor();
+  await page.getByRole("button", { name: "To the beginning" }).click();
+  await step(page, "Step 0 of 4");
+  assert.equal(await shown(page), 0);
+  const forward = page.getByRole("button", { name: "A step forward" });
+  const texts = [];
+  for (let number = 1; number <= 4; number++) {
+    await forward.click();
+    await step(page, `Step ${number} of 4`);
+    texts.push(await page.locator("#player-step").innerText());
+  }
+  assert.match(texts.join("\n"), /read: balance = 10.*[\s\S]*read: balance = 10/, "both read 10");
+  assert.match(await page.locator("#player-board .ending").innerText(), /broken: lost-update/);
+  await page.getByRole("button", { name: "A step back" }).click();
+  await step(page, "Step 3 of 4");
+  assert.equal(await page.locator("#player-board .ending").isVisible(), false, "not yet");
+  await page.getByRole("button", { name: "Jump to the violation" }).click();
+  await step(page, "Step 4 of 4");
+  await page.keyboard.press("Home");
+  await step(page, "Step 0 of 4");
+  await page.keyboard.press("ArrowRight");
+  await step(page, "Step 1 of 4");
+  assert.deepEqual(await serious(page), []);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("the address holds the race: a colleague sees the same", async () => {
+  const { page, faults, close } = await open(browser, player("naive"));
+  await page.getByRole("button", { name: "Drive it yourself" }).click();
+  for (const actor of ["A", "B", "B", "A"]) await page.locator(`#player-board button[data-actor=${actor}]:visible`).click();
+  await page.locator("#player-board .ending").waitFor();
+  await page.keyboard.press("ArrowLeft");
+  await step(page, "Step 3 of 4");
+  const address = page.url();
+  assert.match(address, /schedule=ABBA&at=3/);
+  const colleague = await open(browser, address);
+  await step(colleague.page, "Step 3 of 4");
+  assert.equal(await colleague.page.locator("#player-step").innerText(), await page.locator("#player-step").innerText());
+  assert.equal(await shown(colleague.page), 3);
+  assert.deepEqual([...faults, ...colleague.faults], []);
+  await close();
+  await colleague.close();
+});
+
+test("who drives by hand sees a real lock block the other, and let it go", async () => {
+  const { page, faults, close } = await open(browser, player("pessimistic"));
+  await page.getByRole("button", { name: "Drive it yourself" }).click();
+  const go = (actor) => page.locator(`#player-board button[data-actor=${actor}]:visible`);
+  // A: begin, lock; B: begin, lock, which waits.
+  for (const [actor, text] of [["A", "Step 1"], ["A", "Step 2"], ["B", "Step 3"], ["B", "Step 4"]]) {
+    await go(actor).click();
+    await step(page, text);
+  }
+  assert.match(await page.locator("#player-step").innerText(), /waits for A/);
+  assert.equal(await go("B").count(), 0, "who waits cannot go");
+  await page.locator("#player-board tr:visible .wait", { hasText: "waits for A" }).first().waitFor();
+  await page.keyboard.press("a");
+  await step(page, "Step 5");
+  await page.locator("#player-board td.blocked:visible").first().waitFor();
+  await page.getByRole("button", { name: "To the end" }).click();
+  await page.locator("#player-board .ending", { hasText: "holds" }).waitFor();
+  assert.deepEqual(await serious(page), []);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test("three clients have three columns; what cannot be played is told", async () => {
+  const three = await open(browser, `${server.url}/lab/player?approach=naive&scenario=last-money&clients=3&schedule=ABC&at=3`);
+  await step(three.page, "Step 3");
+  assert.equal(await three.page.locator("#player-board thead th").count(), 4);
+  const wrong = await open(browser, player("naive", "&schedule=AAAAAA"));
+  await wrong.page.locator("#player-said.bad").waitFor();
+  assert.match(await wrong.page.locator("#player-said").innerText(), /step \d+: A cannot go on/);
+  assert.deepEqual([...three.faults, ...wrong.faults], []);
+  await three.close();
+  await wrong.close();
+});
