@@ -51,7 +51,7 @@ pub fn chapter(source: &str) -> Markup {
             }
             // `super::pessimistic` is how the code names it; the name is what is read.
             (Event::Code(text), _) if linked.last().is_some() => {
-                let name = text.rsplit("::").next().unwrap_or_default().to_owned();
+                let name = text.trim_start_matches("crate::").trim_start_matches("super::").to_owned();
                 let name = approach(&text).map_or(name, |approach| approach.name().to_owned());
                 events.push(Event::Code(name.into()));
             }
@@ -71,7 +71,7 @@ fn documentation(source: &str) -> String {
 
 fn pre(language: &str, code: &str) -> Markup {
     let name = if language == "sql" { "SQL" } else { "Diagram" };
-    html! { pre tabindex="0" role="region" aria-label=(name) { code { (code) } } }
+    html! { pre tabindex="0" role="group" aria-label=(name) { code { (code) } } }
 }
 
 fn language(kind: &CodeBlockKind<'_>) -> String {
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     fn of(lines: &str) -> String {
-        let source: String = lines.lines().map(|line| format!("//! {line}\n")).collect();
-        chapter(&format!("{source}\nuse nothing::at_all; //! not this\n")).into_string()
+        let source = lines.lines().map(|line| format!("//! {line}")).collect::<Vec<_>>().join("\n");
+        chapter(&format!("{source}\n\nuse nothing::at_all; //! not this\n")).into_string()
     }
 
     #[test]
@@ -128,15 +128,19 @@ mod tests {
     #[test]
     fn code_blocks_can_be_scrolled_and_are_text() {
         let page = of("```text\n  A → <b>\n\n  B\n```");
-        let expected = "<pre tabindex=\"0\" role=\"region\" aria-label=\"Diagram\"><code>  A → &lt;b&gt;\n\n  B\n</code></pre>";
+        let expected =
+            "<pre tabindex=\"0\" role=\"group\" aria-label=\"Diagram\"><code>  A → &lt;b&gt;\n\n  B\n</code></pre>";
         assert_eq!(page, expected);
     }
 
     #[test]
     fn links_of_rustdoc_lead_to_approaches_or_are_code() {
         let table = [
-            ("see [`super::read_committed`].", "<p>see <a href=\"/lab/approaches/read-committed\"><code>read-committed</code></a>.</p>\n"),
-            ("see [`crate::domain::state`].", "<p>see <code>state</code>.</p>\n"),
+            (
+                "see [`super::read_committed`].",
+                "<p>see <a href=\"/lab/approaches/read-committed\"><code>read-committed</code></a>.</p>\n",
+            ),
+            ("see [`crate::domain::state`].", "<p>see <code>domain::state</code>.</p>\n"),
             ("an array[1] and [brackets]", "<p>an array[1] and [brackets]</p>\n"),
         ];
         for (text, expected) in table {

@@ -180,28 +180,26 @@ fn raced(claim: Claim, races: &[Race<'_>]) -> Vec<Line> {
         _ => String::new(),
     };
     let runs = counted(total as u64, "run");
+    let share = |number: usize| if number == total { runs.clone() } else { format!("{number} of {runs}") };
     let mut lines = Vec::new();
     let broke = of(Verdict::is_broken).count();
     if broke > 0 {
         let failed = races.iter().find(|race| race.verdict == Verdict::ClaimFailed);
         let shown = failed.or_else(|| of(Verdict::is_broken).next());
         let tone = if failed.is_some() { Tone::Failed } else { Tone::Bad };
-        let text = format!("broken in {broke} of {runs}{}", on(shown));
-        lines.push(Line { tone, text, link: first(shown) });
+        lines.push(Line { tone, text: format!("broken in {}{}", share(broke), on(shown)), link: first(shown) });
     }
     let held: fn(Verdict) -> bool = |verdict| matches!(verdict, Verdict::Correct | Verdict::HeldThisTime);
     let (number, newest) = (of(held).count(), of(held).next());
     // Where some broke, the others are the rest of the sum.
     if number > 0 && broke == 0 {
         let tone = if claim == Claim::Broken { Tone::Open } else { Tone::Good };
-        let text = if number == total { format!("held in {runs}") } else { format!("held in {number} of {runs}") };
-        lines.push(Line { tone, text: format!("{text}{}", on(newest)), link: first(newest) });
+        lines.push(Line { tone, text: format!("held in {}{}", share(number), on(newest)), link: first(newest) });
     }
     let open: fn(Verdict) -> bool = |verdict| matches!(verdict, Verdict::NoEvidence | Verdict::Undecided);
     let (number, newest) = (of(open).count(), of(open).next());
     if number > 0 {
-        let text = format!("no verdict in {number} of {runs}");
-        lines.push(Line { tone: Tone::Open, text, link: first(newest) });
+        lines.push(Line { tone: Tone::Open, text: format!("no verdict in {}", share(number)), link: first(newest) });
     }
     lines
 }

@@ -90,7 +90,7 @@ fn cell(shelf: &Shelf, approach: Approach, workload: Workload) -> Markup {
     let evidence = Evidence::of(&shelf.entries, approach, workload);
     let failed = !evidence.contradictions().is_empty();
     html! {
-        td.contradiction[failed] data-approach=(approach) data-workload=(workload) {
+        td class=[failed.then_some("contradiction")] data-approach=(approach) data-workload=(workload) {
             (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
         }
     }

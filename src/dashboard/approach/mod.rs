@@ -55,11 +55,13 @@ async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(name): Segment, h
         }
         (claims(&shelf, approach, card))
         div.columns {
-            article.chapter #chapter { (chapter::chapter(card.source)) }
+            div {
+                article.chapter #chapter { (chapter::chapter(card.source)) }
+                (requests::curl(approach, &requests::host(&headers)))
+            }
             div {
                 (requests::try_it(approach, dashboard.app.lab_headers))
                 (sql(card))
-                (requests::curl(approach, &requests::host(&headers)))
             }
         }
         (interleavings::section(&shelf, approach))
@@ -72,9 +74,9 @@ async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(name): Segment, h
 const SECTIONS: [(&str, &str); 7] = [
     ("claims", "Claims"),
     ("chapter", "Chapter"),
+    ("curl", "curl"),
     ("try", "Try it"),
     ("sql", "SQL"),
-    ("curl", "curl"),
     ("interleavings", "Interleavings"),
     ("throughput", "Throughput"),
 ];
@@ -87,7 +89,7 @@ fn claims(shelf: &Shelf, approach: Approach, card: &Card) -> Markup {
                 tr {
                     @for workload in Workload::iter() {
                         @let evidence = Evidence::of(&shelf.entries, approach, workload);
-                        td.contradiction[!evidence.contradictions().is_empty()] data-workload=(workload) {
+                        td class=[(!evidence.contradictions().is_empty()).then_some("contradiction")] data-workload=(workload) {
                             (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
                         }
                     }
@@ -117,7 +119,7 @@ fn sql(card: &Card) -> Markup {
                 @for statement in card.statements {
                     li {
                         p { strong { (statement.name) } " " span.effect data-effect=(effect(statement)) { (effect(statement)) } }
-                        pre tabindex="0" role="region" aria-label={ "SQL of " (statement.name) } {
+                        pre tabindex="0" role="group" aria-label={ "SQL of " (statement.name) } {
                             code { (broken_into_lines(statement.sql)) }
                         }
                     }
@@ -137,9 +139,8 @@ fn effect(statement: &Statement) -> &'static str {
 
 /// A statement with its clauses on lines of their own. It is sent as one line with the gaps of its indentation.
 fn broken_into_lines(sql: &str) -> String {
-    const CLAUSES: [&str; 12] = [
-        "from", "where", "returning", "set", "values", "order", "group", "on", "for", "with", "select", "union",
-    ];
+    const CLAUSES: [&str; 12] =
+        ["from", "where", "returning", "set", "values", "order", "group", "on", "for", "with", "select", "union"];
     let mut text = String::new();
     let mut depth = 0_usize;
     for word in sql.split_whitespace() {
@@ -179,7 +180,10 @@ mod tests {
     fn statements_are_broken_at_their_clauses_and_not_within_parentheses() {
         let table = [
             ("select balance, version from users where id = $1", "select balance, version\nfrom users\nwhere id = $1"),
-            ("select exists(select from users where id = $2) as exists", "select exists(select from users where id = $2) as exists"),
+            (
+                "select exists(select from users where id = $2) as exists",
+                "select exists(select from users where id = $2) as exists",
+            ),
             ("commit", "commit"),
             ("", ""),
         ];

@@ -107,7 +107,7 @@ pub fn curl(approach: Approach, host: &str) -> Markup {
                 @let id = format!("curl-{}", request.workload);
                 h3 { (request.workload) }
                 div.copied {
-                    pre #(id) tabindex="0" role="region" aria-label={ "curl, " (request.workload) } { code { (command(approach, request, host)) } }
+                    pre #(id) tabindex="0" role="group" aria-label={ "curl, " (request.workload) } { code { (command(approach, request, host)) } }
                     button type="button" data-copy=(id) { "Copy" span.hidden { " command " (index + 1) } }
                 }
             }

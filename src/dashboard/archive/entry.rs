@@ -1,12 +1,14 @@
 //! What is remembered of one experiment: enough for the history and for the matrix. The whole of it, with each second and each
 //! step, is read again when somebody opens it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use crate::explore::findings::{DistinctOutcome, Exploration, Report, Subject, Verdict as Proof};
 use crate::explore::report::view as explored;
 use crate::explore::schedule::Schedule;
 use crate::lab::history::ClaimFound;
 use crate::lab::reports::figures::median;
-use crate::lab::reports::view;
+use crate::lab::reports::{conditions, view};
 use crate::lab::results::{ApproachResult, Run, Verdict};
 
 /// One experiment.
@@ -44,6 +46,8 @@ pub struct Raced {
     pub ours: bool,
     /// A parameter was varied.
     pub swept: bool,
+    /// Runs with the same number here were made under the same conditions, and can be compared.
+    pub conditions: u64,
     /// In the order of the run.
     pub results: Vec<Result>,
 }
@@ -100,6 +104,7 @@ impl Entry {
             servers: run.environment.targets.len().max(1),
             ours: run.environment.server.is_some(),
             swept: run.sweep.is_some(),
+            conditions: conditions_of(run),
             results: run.results.iter().map(Result::of).collect(),
         };
         Self {
@@ -149,6 +154,13 @@ impl Entry {
             Found::Exploration(all) => all.iter().any(|one| one.contradiction.is_some()),
         }
     }
+}
+
+/// A hash of all that `compare` wants to be alike.
+fn conditions_of(run: &Run) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (conditions::settings(run), conditions::environment(run)).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

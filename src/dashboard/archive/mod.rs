@@ -169,7 +169,8 @@ fn scan(folder: &Path, known: &mut HashMap<String, Known>) -> Shelf {
             }
             Ok(Some(stamp)) => there.push((name, stamp)),
             Ok(None) => {
-                let missing = format!("neither {} nor {EXPLORATION}: under way, or ended before it had a result", read::FILE);
+                let missing =
+                    format!("neither {} nor {EXPLORATION}: under way, or ended before it had a result", read::FILE);
                 shelf.unreadable.push((name, missing));
             }
             Err(error) => shelf.unreadable.push((name, error.to_string())),

@@ -103,7 +103,22 @@ async fn an_id_is_one_plain_name() {
     put_run(&folder, "outside", &raced::run());
     assert!(matches!(archive.open("1-1").await, Ok(Some(Opened::Run(_)))));
     let long = "x".repeat(ID_MAX + 1);
-    for id in ["", ".", "..", "../outside", "/etc", "1-1/", "1-1/../1-1", "a\\b", ".hidden", "1\u{0}1", "ä", "a b", &long, "2-2"] {
+    for id in [
+        "",
+        ".",
+        "..",
+        "../outside",
+        "/etc",
+        "1-1/",
+        "1-1/../1-1",
+        "a\\b",
+        ".hidden",
+        "1\u{0}1",
+        "ä",
+        "a b",
+        &long,
+        "2-2",
+    ] {
         assert!(matches!(archive.open(id).await, Ok(None)), "{id:?}");
     }
     assert_eq!(archive.folder_of("../outside"), None);
@@ -163,7 +178,10 @@ fn of_explorations_the_newest_of_each_question_counts() {
         let evidence = Evidence::of(&entries, approach, workload);
         let told = |(id, one): &(&str, &entry::Explored)| {
             let subject = &one.subject;
-            format!("{id} {} {} {:?} {:?} {}", subject.scenario, subject.clients, subject.servers, subject.crash, one.interleavings)
+            format!(
+                "{id} {} {} {:?} {:?} {}",
+                subject.scenario, subject.clients, subject.servers, subject.crash, one.interleavings
+            )
         };
         evidence.explored.iter().map(told).collect::<Vec<_>>()
     };

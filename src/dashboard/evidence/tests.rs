@@ -1,12 +1,13 @@
 //! What a cell says.
 
+use std::sync::Arc;
+
+use super::super::archive::entry::Entry;
 use super::*;
-use crate::explore::report::sample;
 use crate::explore::findings::Report;
+use crate::explore::report::sample;
 use crate::lab::reports::sample as raced;
 use crate::strategy::{Approach, Workload};
-use super::super::archive::entry::Entry;
-use std::sync::Arc;
 
 fn said(approach: Approach, entries: &[Arc<Entry>]) -> Vec<(Tone, String, String)> {
     let evidence = Evidence::of(entries, approach, Workload::Balance);
@@ -57,6 +58,7 @@ fn several_scenarios_are_added_and_the_shortest_witness_is_shown() {
 
 #[test]
 fn runs_are_told_by_how_many_held() {
+    use Verdict::{BrokenAsClaimed, ClaimFailed, Correct, HeldThisTime, NoEvidence};
     let verdicts = |verdicts: &[Verdict]| -> Vec<Arc<Entry>> {
         let run = |(index, verdict): (usize, &Verdict)| {
             let mut run = raced::run();
@@ -65,7 +67,6 @@ fn runs_are_told_by_how_many_held() {
         };
         verdicts.iter().enumerate().map(run).collect()
     };
-    use Verdict::{BrokenAsClaimed, ClaimFailed, Correct, HeldThisTime, NoEvidence};
     let table = [
         (Approach::Pessimistic, vec![Correct], vec![line(Tone::Good, "held in 1 run", "/lab/runs/9")]),
         (Approach::Pessimistic, vec![Correct; 3], vec![line(Tone::Good, "held in 3 runs", "/lab/runs/9")]),
@@ -107,7 +108,8 @@ fn the_player_is_offered_only_what_it_can_play() {
 
 #[test]
 fn a_cell_shouts_a_contradiction_and_never_prices_what_is_broken() {
-    let entries = [Arc::new(Entry::of_run("5", &raced::run())), Arc::new(Entry::of_exploration("4", &sample::report()))];
+    let entries =
+        [Arc::new(Entry::of_run("5", &raced::run())), Arc::new(Entry::of_exploration("4", &sample::report()))];
     let shown = |approach: Approach| {
         let evidence = Evidence::of(&entries, approach, Workload::Balance);
         cell(approach.card().claims.balance, approach.card().unsupported_because, &evidence).into_string()
@@ -116,5 +118,8 @@ fn a_cell_shouts_a_contradiction_and_never_prices_what_is_broken() {
     assert!(failed.contains("CLAIM FAILED"), "{failed}");
     assert!(shown(Approach::Pessimistic).contains("req/s") && !shown(Approach::Naive).contains("req/s"));
     let absent = shown(Approach::UniqueConstraint);
-    assert!(absent.contains("n/a") && absent.contains("that exists once") && !absent.contains("nothing found"), "{absent}");
+    assert!(
+        absent.contains("n/a") && absent.contains("that exists once") && !absent.contains("nothing found"),
+        "{absent}"
+    );
 }

@@ -29,7 +29,9 @@ pub struct Pair {
 pub async fn page(State(dashboard): State<Arc<Dashboard>>, pair: Result<Query<Pair>, QueryRejection>) -> Response {
     let (status, body) = match compared(&dashboard, pair).await {
         Ok(body) => (StatusCode::OK, body),
-        Err((status, why)) => (status, html! { p.warning role="alert" #refused { (why) } p { a href="/lab/runs" { "Choose two runs" } } }),
+        Err((status, why)) => {
+            (status, html! { p.warning role="alert" #refused { (why) } p { a href="/lab/runs" { "Choose two runs" } } })
+        }
     };
     Page { title: "Two runs compared", place: Some(Place::Runs), body, scripts: &[] }.answer_with(status, &dashboard)
 }
@@ -39,7 +41,8 @@ async fn compared(
     pair: Result<Query<Pair>, QueryRejection>,
 ) -> Result<Markup, (StatusCode, String)> {
     let invalid = |why: String| (StatusCode::UNPROCESSABLE_ENTITY, why);
-    let Query(Pair { one, other }) = pair.map_err(|rejection| invalid(format!("Expected one=ID&other=ID: {rejection}")))?;
+    let Query(Pair { one, other }) =
+        pair.map_err(|rejection| invalid(format!("Expected one=ID&other=ID: {rejection}")))?;
     let (Some(one), Some(other)) = (one, other) else {
         return Err(invalid("Two runs are compared: one for A, one for B.".to_owned()));
     };

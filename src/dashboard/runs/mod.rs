@@ -77,12 +77,8 @@ async fn history(State(dashboard): State<Arc<Dashboard>>) -> Response {
 
 /// The runs, which can be compared, and the explorations, which cannot.
 fn table(shelf: &Shelf) -> Markup {
-    let mut runs = shelf.entries.iter().filter(|entry| matches!(entry.found, Found::Run(_)));
-    let newest = runs.next().map(|entry| entry.id.clone());
-    // The one before of the same scenario is what the newest is most likely to be compared with.
-    let scenario = |entry: &Entry| entry.scenarios().first().map(|name| (*name).to_owned());
-    let wanted = shelf.entries.iter().find(|entry| Some(&entry.id) == newest.as_ref()).and_then(|entry| scenario(entry));
-    let before = runs.find(|entry| scenario(entry) == wanted).map(|entry| entry.id.clone());
+    let pair = newest_pair(&shelf.entries);
+    let is = |entry: &Entry, chosen: Option<&Entry>| chosen.is_some_and(|chosen| chosen.id == entry.id);
     let table = html! {
         table #history {
             thead {
@@ -98,7 +94,7 @@ fn table(shelf: &Shelf) -> Markup {
             }
             tbody {
                 @for entry in &shelf.entries {
-                    (row(entry, before.as_ref() == Some(&entry.id), newest.as_ref() == Some(&entry.id)))
+                    (row(entry, is(entry, pair.map(|(a, _)| a)), is(entry, pair.map(|(_, b)| b))))
                 }
             }
         }
@@ -106,12 +102,25 @@ fn table(shelf: &Shelf) -> Markup {
     html! {
         form action="/lab/runs/compare" method="get" {
             p.order {
-                button type="submit" disabled[newest.is_none()] { "Compare B with A" }
+                button type="submit" { "Compare B with A" }
                 span.soft { " Choose two runs that were made under the same conditions: A is what B is compared with." }
             }
             (wide("Experiments", &table))
         }
     }
+}
+
+/// The newest run that can be compared with an earlier one, and that one first: what is most likely to be compared.
+fn newest_pair(entries: &[Arc<Entry>]) -> Option<(&Entry, &Entry)> {
+    let conditions = |entry: &Entry| match &entry.found {
+        Found::Run(raced) => Some(raced.conditions),
+        Found::Exploration(_) => None,
+    };
+    entries.iter().enumerate().find_map(|(index, newer)| {
+        let alike = |older: &&Arc<Entry>| conditions(older).is_some() && conditions(older) == conditions(newer);
+        let older = entries[index + 1..].iter().find(alike)?;
+        Some((older.as_ref(), newer.as_ref()))
+    })
 }
 
 fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
@@ -131,7 +140,11 @@ fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
             @if matches!(entry.found, Found::Run(_)) { (radio("one", "A", is_a)) (radio("other", "B", is_b)) }
             @else { td {} td {} }
             th.name scope="row" {
-                a href=(experiment(&entry.id)) { time datetime=(entry.started) { (time.strip_suffix(" UTC").unwrap_or(&time)) } }
+                a href=(experiment(&entry.id)) {
+                    time datetime=(entry.started) {
+                        @for part in time.split(' ').filter(|part| *part != "UTC") { span.whole { (part) } " " }
+                    }
+                }
             }
             td { (kind) @if entry.interrupted { span.open { ", interrupted" } } }
             td { (few(&entry.scenarios(), "scenario")) }
@@ -144,10 +157,8 @@ fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
 
 fn verdicts(entry: &Entry) -> Markup {
     match &entry.found {
-        Found::Run(raced) => tally(raced.results.iter().map(|result| result.verdict)),
-        Found::Exploration(all) => {
-            explored::tally(all.iter().map(|one| (one.verdict, one.contradiction.is_some())))
-        }
+        Found::Run(raced) => tally(&raced.results.iter().map(|result| result.verdict)),
+        Found::Exploration(all) => explored::tally(&all.iter().map(|one| (one.verdict, one.contradiction.is_some()))),
     }
 }
 
@@ -178,6 +189,26 @@ fn left_out(shelf: &Shelf) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::report::sample as explored;
+    use crate::lab::reports::sample as raced;
+
+    #[test]
+    fn the_newest_two_of_the_same_conditions_are_offered_for_comparison() {
+        let mut other = raced::run();
+        other.settings.concurrency = 7;
+        let run = |id: &str, run| Arc::new(Entry::of_run(id, run));
+        let exploration = Arc::new(Entry::of_exploration("5", &explored::report()));
+        let entries = [
+            exploration,
+            run("4", &other),
+            run("3", &raced::run()),
+            run("2", &raced::swept()),
+            run("1", &raced::run()),
+        ];
+        let pair = newest_pair(&entries).map(|(a, b)| (a.id.as_str(), b.id.as_str()));
+        assert_eq!(pair, Some(("1", "3")));
+        assert!(newest_pair(&entries[..3]).is_none());
+    }
 
     #[test]
     fn times_are_read_to_the_second_and_foreign_ones_as_they_are() {

@@ -27,14 +27,19 @@ use crate::lab::results::Run;
 /// The page.
 pub async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(id): Segment) -> Response {
     let (title, body) = match dashboard.archive.open(&id).await {
-        Ok(Some(Opened::Run(found))) => (format!("Run: {}", found.scenario), run(&id, &found, &links(&dashboard, &id).await)),
+        Ok(Some(Opened::Run(found))) => {
+            (format!("Run: {}", found.scenario), run(&id, &found, &links(&dashboard, &id).await))
+        }
         Ok(Some(Opened::Exploration(found))) => {
             (format!("Exploration: {}", explored::title(&found)), exploration(&found, &links(&dashboard, &id).await))
         }
-        Ok(None) => return missing(&dashboard, &format!("There is no experiment {id:?}; the page of runs lists them.")),
+        Ok(None) => {
+            return missing(&dashboard, &format!("There is no experiment {id:?}; the page of runs lists them."));
+        }
         Err(why) => {
             let body = html! { p.warning role="alert" { (why) } p { a href="/lab/runs" { "All runs" } } };
-            let page = Page { title: "An experiment that cannot be read", place: Some(Place::Runs), body, scripts: &[] };
+            let page =
+                Page { title: "An experiment that cannot be read", place: Some(Place::Runs), body, scripts: &[] };
             return page.answer_with(StatusCode::UNPROCESSABLE_ENTITY, &dashboard);
         }
     };
@@ -58,7 +63,7 @@ async fn links(dashboard: &Dashboard, id: &str) -> Markup {
 fn run(id: &str, run: &Run, files: &Markup) -> Markup {
     let found = evidence(run);
     html! {
-        p.tally { (tally(run.results.iter().map(|result| result.verdict))) }
+        p.tally { (tally(&run.results.iter().map(|result| result.verdict))) }
         p { (conditions::summary(run)) "; " time datetime=(run.started) { (moment(&run.started)) } }
         p { code { (run.environment.command_line.join(" ")) } }
         (files)
@@ -89,7 +94,7 @@ fn exploration(report: &Report, files: &Markup) -> Markup {
         report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?))).collect();
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
-        p.tally { (explored::tally(report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+        p.tally { (explored::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
         p { (table::heading(report)) }
         p.soft { time datetime=(report.started) { (moment(&report.started)) } " · concurrency-lab " (report.versions.lab) }
         (files)
@@ -108,8 +113,10 @@ fn exploration(report: &Report, files: &Markup) -> Markup {
             section {
                 h2 { "Outcomes of the others" }
                 @for (scene, all) in view::grouped(&sound) {
-                    h3 { (scene) }
-                    @for one in all { (tables::outcomes(one, Some(&view::name(&one.subject)), player)) }
+                    details {
+                        summary { (scene) }
+                        div.inner { @for one in all { (tables::outcomes(one, Some(&view::name(&one.subject)), player)) } }
+                    }
                 }
             }
         }

@@ -44,7 +44,7 @@ fn heading(report: &Report, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p.tally { (tally(report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+            p.tally { (tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
             p { (table::heading(report)) }
             p.soft { (report.started) " · concurrency-lab " (report.versions.lab) }
             @if report.interrupted { p.warning role="note" { "Interrupted: what is here is what there was." } }
@@ -54,7 +54,7 @@ fn heading(report: &Report, title: &str) -> Markup {
 
 /// How many of which verdict, the worst first; of each, whether it contradicts its claim.
 #[must_use]
-pub fn tally(found: impl Iterator<Item = (Verdict, bool)> + Clone) -> Markup {
+pub fn tally(found: &(impl Iterator<Item = (Verdict, bool)> + Clone)) -> Markup {
     let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
     let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
     let verdicts = [

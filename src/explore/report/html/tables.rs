@@ -136,7 +136,7 @@ pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: Link) -> Ma
     html! {
         details {
             summary { @if let Some(name) = name { (name) ": " } (distinct) " of " (of) }
-            (wide("Outcomes", &html! {
+            (wide(&format!("Outcomes of {}", view::title(&exploration.subject)), &html! {
                 table {
                     thead {
                         tr {

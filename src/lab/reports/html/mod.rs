@@ -79,7 +79,7 @@ fn heading(run: &Run) -> Markup {
     html! {
         header {
             h1 { (run.scenario) }
-            p.tally { (tally(run.results.iter().map(|result| result.verdict))) }
+            p.tally { (tally(&run.results.iter().map(|result| result.verdict))) }
             p { (conditions::summary(run)) "; " (run.started) }
             p.soft { (machine.into_iter().flatten().collect::<Vec<_>>().join(" · ")) " · " a href="#conditions" { "all conditions" } }
             p { code { (environment.command_line.join(" ")) } }
@@ -90,7 +90,7 @@ fn heading(run: &Run) -> Markup {
 
 /// How many of which verdict, the worst first.
 #[must_use]
-pub fn tally(verdicts: impl Iterator<Item = Verdict> + Clone) -> Markup {
+pub fn tally(verdicts: &(impl Iterator<Item = Verdict> + Clone)) -> Markup {
     let worst_first = [
         Verdict::ClaimFailed,
         Verdict::NoEvidence,
