@@ -18,7 +18,7 @@ pub mod view;
 pub mod wrap;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use strum::{Display, EnumString, VariantNames};
 

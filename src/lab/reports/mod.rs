@@ -32,7 +32,7 @@ pub mod view;
 #[cfg(test)]
 pub(crate) mod expected;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use strum::{Display, EnumString, VariantNames};
 
