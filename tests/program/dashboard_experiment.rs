@@ -14,7 +14,7 @@ use crate::common::{cluster, directory, eventually, new_database, program};
 use crate::served::Served;
 
 /// Longer than any experiment here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Somebody who looks on: what a browser would show.
 struct Viewer {
@@ -43,7 +43,8 @@ impl Viewer {
                     values.collect::<Vec<_>>().join("\n")
                 };
                 let (kind, id, data) = (field("event:"), field("id:"), field("data:"));
-                self.unread = rest.to_owned();
+                let rest = rest.to_owned();
+                self.unread = rest;
                 if kind == "part" {
                     let (element, html) = data.split_once('\n').unwrap_or((&data, ""));
                     self.parts.insert(element.to_owned(), html.to_owned());

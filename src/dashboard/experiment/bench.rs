@@ -211,9 +211,10 @@ impl Conductor {
         // What it says itself begins with its name.
         let last = || said.rsplit("concurrency-lab: ").next().unwrap_or_default().to_owned();
         match code {
-            Some(0) => Ending::AsClaimed,
+            // What a safe approach did wrong counts, stopped or not.
             Some(1) => Ending::Otherwise(last()),
             _ if self.stop.is_cancelled() => Ending::Stopped,
+            Some(0) => Ending::AsClaimed,
             Some(_) if self.state.saved.is_some() => Ending::Otherwise(last()),
             Some(code) => Ending::Failed(format!("its process ended with exit code {code}: {said}")),
             None => Ending::Failed(format!("its process was killed: {said}")),

@@ -216,7 +216,7 @@ mod tests {
         let subject = broken.subject.clone();
         state.hear(Event::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
         let text = shown(&state);
-        assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20 interleavings"), "{text}");
+        assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20"), "{text}");
         state.hear(Event::Explored { job: 2, exploration: Box::new(broken.clone()) });
         let (text, schedule) = (shown(&state), &broken.witness.as_ref().unwrap().transcript.schedule);
         assert!(text.contains("1 of 3 explorations") && !text.contains("5 of about"), "{text}");
