@@ -83,8 +83,7 @@ mod tests {
 
     fn heard(id: u64, outcome: Outcome) -> Heard {
         let request = Request::Balance { user: 1, amount: -2 };
-        let operation =
-            Operation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
+        let operation = Operation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
         Heard { operation, intended_ns: None, status: None, body: Bytes::new(), attempts: Some(2), trace: None }
     }
 

@@ -7,6 +7,7 @@ mod common;
 mod access_log;
 mod bookings;
 mod clients;
+mod dashboard_experiment;
 mod dashboard_pages;
 mod durability;
 mod explore;

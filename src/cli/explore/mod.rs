@@ -104,7 +104,8 @@ async fn explore_all(
         save(out, &report)?;
     }
     if !arguments.events {
-        let text = report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
+        let text =
+            report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
         print(&text)?;
     }
     if arguments.format == Format::Table && !arguments.events {

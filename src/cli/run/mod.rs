@@ -61,7 +61,8 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     let began = (Instant::now(), SystemTime::now());
     let mut raced = Raced { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
     let stop = CancellationToken::new();
-    let _listening = AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone(), arguments.events)));
+    let _listening =
+        AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone(), arguments.events)));
 
     let rows_given = matches.is_some_and(|matches| {
         matches.value_source("row_sessions").is_some_and(|source| source != ValueSource::DefaultValue)

@@ -175,7 +175,7 @@ impl Conductor {
         self.publish();
         let in_time = self.follow(&mut process).await;
         let (status, said) = process.end(!in_time).await;
-        self.ending(status.and_then(|status| status.code()), said)
+        self.ending(status.and_then(|status| status.code()), &said)
     }
 
     /// Hears all that it tells, and tells it to stop when that is wanted. Whether it came to an end in time.
@@ -207,13 +207,14 @@ impl Conductor {
     }
 
     /// What its exit code means.
-    fn ending(&self, code: Option<i32>, said: String) -> Ending {
+    fn ending(&self, code: Option<i32>, said: &str) -> Ending {
         // What it says itself begins with its name.
         let last = || said.rsplit("concurrency-lab: ").next().unwrap_or_default().to_owned();
         match code {
-            Some(0) => Ending::AsClaimed,
+            // What a safe approach did wrong counts, stopped or not.
             Some(1) => Ending::Otherwise(last()),
             _ if self.stop.is_cancelled() => Ending::Stopped,
+            Some(0) => Ending::AsClaimed,
             Some(_) if self.state.saved.is_some() => Ending::Otherwise(last()),
             Some(code) => Ending::Failed(format!("its process ended with exit code {code}: {said}")),
             None => Ending::Failed(format!("its process was killed: {said}")),

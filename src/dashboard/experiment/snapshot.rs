@@ -201,14 +201,12 @@ impl Race {
         if self.rounds_done() >= FINISHED_MAX {
             return;
         }
-        match self.results.iter_mut().find(|result| result.approach == title.approach) {
-            Some(result) => Arc::make_mut(result).push(round),
-            None => {
-                let mut result = ApproachResult::new(&title.approach, title.claim, None);
-                result.push(round);
-                self.results.push(Arc::new(result));
-            }
-        }
+        let known = self.results.iter().position(|result| result.approach == title.approach);
+        let at = known.unwrap_or_else(|| {
+            self.results.push(Arc::new(ApproachResult::new(&title.approach, title.claim, None)));
+            self.results.len() - 1
+        });
+        Arc::make_mut(&mut self.results[at]).push(round);
     }
 
     /// Rounds that are judged.

@@ -152,7 +152,8 @@ pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
     let names = ["turn and pool", "locks", "statements", "commit"];
     let row = |(label, waits): (String, Option<Waits>)| {
         let part = |mean_us: f64| (mean_us / 1e3, ms(mean_us));
-        let parts = |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
+        let parts =
+            |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
         let figures = match waits.filter(|waits| waits.traced > 0) {
             Some(waits) => Ok(Figures { parts: parts(waits), under: 0.0 }),
             None => Err("no trace".to_owned()),

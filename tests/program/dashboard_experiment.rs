@@ -1,0 +1,291 @@
+//! Experiments of the dashboard: started, watched, stopped over HTTP, in processes that never outlive their server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use concurrency_lab::lab::results::Run;
+use nix::sys::signal::Signal;
+use reqwest::Response;
+use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+
+use crate::common::{cluster, directory, eventually, new_database, program};
+use crate::served::Served;
+
+/// Longer than any experiment here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Somebody who looks on: what a browser would show.
+struct Viewer {
+    response: Response,
+    unread: String,
+    parts: BTreeMap<String, String>,
+    last_id: Option<String>,
+}
+
+impl Viewer {
+    async fn come(server: &Served, last_id: Option<&str>) -> Self {
+        let request = server.client.get(format!("{}/lab/experiment/events", server.url));
+        let request = last_id.iter().fold(request, |request, id| request.header("last-event-id", *id));
+        let response = request.send().await.expect("a stream");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, unread: String::new(), parts: BTreeMap::new(), last_id: None }
+    }
+
+    /// Reads on to the end of a state; `false` at the end of the stream.
+    async fn see(&mut self) -> bool {
+        loop {
+            while let Some((event, rest)) = self.unread.split_once("\n\n") {
+                let field = |name: &str| {
+                    let values = event.lines().filter_map(|line| line.strip_prefix(name)).map(str::trim_start);
+                    values.collect::<Vec<_>>().join("\n")
+                };
+                let (kind, id, data) = (field("event:"), field("id:"), field("data:"));
+                let rest = rest.to_owned();
+                self.unread = rest;
+                if kind == "part" {
+                    let (element, html) = data.split_once('\n').unwrap_or((&data, ""));
+                    self.parts.insert(element.to_owned(), html.to_owned());
+                } else if kind == "state" {
+                    self.last_id = Some(id);
+                    return true;
+                }
+            }
+            let Ok(Some(chunk)) = self.response.chunk().await else { return false };
+            self.unread.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+
+    fn part(&self, name: &str) -> &str {
+        self.parts.get(&format!("experiment-{name}")).map_or("", String::as_str)
+    }
+
+    fn phase(&self) -> &str {
+        let phase = self.part("phase").split_once("data-phase=\"").map_or("", |(_, rest)| rest);
+        phase.split('"').next().unwrap_or_default()
+    }
+
+    /// Looks on until this is so.
+    async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let looking = async {
+            while !holds(self) {
+                assert!(self.see().await, "the stream ended before: {what}");
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, looking).await;
+        assert!(in_time.is_ok(), "not within {PATIENCE:?}: {what}; there is {:?}", self.parts);
+    }
+}
+
+async fn post(server: &Served, path: &str, body: &Value, headers: &[(&'static str, &str)]) -> (u16, Value) {
+    let request = server.client.post(format!("{}{path}", server.url)).json(body);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let answer = request.send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+async fn start(server: &Served, order: &Value) -> (u16, Value) {
+    post(server, "/lab/experiments", order, &[]).await
+}
+
+async fn text(server: &Served, path: &str) -> String {
+    let answer = server.client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.text().await.expect("a page")
+}
+
+/// The processes that a process has started, and those that they have.
+fn descendants(pid: u32) -> Vec<u32> {
+    let parent = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse::<u32>().ok()
+    };
+    let all =
+        std::fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let children: Vec<u32> = all.filter(|child| parent(*child) == Some(pid)).collect();
+    children.iter().flat_map(|child| std::iter::once(*child).chain(descendants(*child))).collect()
+}
+
+fn command_line(pid: u32) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+fn saved(runs: &Path, viewer: &Viewer) -> std::path::PathBuf {
+    let folder = viewer.part("phase").split_once("href=\"/lab/runs/").expect("a link to what was saved").1;
+    runs.join(folder.split('"').next().expect("its end"))
+}
+
+/// One server, for a PostgreSQL takes its time: a run to its end, an exploration, a run that is stopped, and one whose server is killed.
+#[tokio::test]
+async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server() {
+    let directory = directory();
+    let runs = directory.path().join("runs");
+    let mut command = program();
+    command.args(["serve", "--listen=127.0.0.1:0", "--data-dir"]).arg(directory.path().join("data"));
+    // What shapes a run of the command line shapes no experiment of a page.
+    command.arg("--runs").arg(&runs).env("LAB_REQUESTS", "7").env("LAB_THRESHOLD", "rate>1000000");
+    let mut server = Served::spawn(command);
+
+    assert!(text(&server, "/lab/experiment").await.contains("press <strong>Run</strong>"), "it says what to press");
+    let mut early = Viewer::come(&server, None).await;
+    assert!(early.see().await && early.phase() == "none");
+    let order = json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"], "requests": 400,
+                       "concurrency": 16, "thinkTimeMs": 2});
+    assert_eq!(start(&server, &order).await, (201, json!({"url": "/lab/experiment"})));
+    let (status, error) = start(&server, &json!({"kind": "explore", "scenario": "all"})).await;
+    assert_eq!(status, 409);
+    let error = error["error"].as_str().expect("a message");
+    assert!(error.contains("the run withdrawal, 2 approaches is under way"), "{error}");
+
+    early.until("a round is under way", |viewer| viewer.part("phase").contains("round 1 of 2")).await;
+    let mut late = Viewer::come(&server, None).await;
+    let gone_at = early.last_id.clone().expect("an id");
+    drop(early);
+    late.until("it ends", |viewer| viewer.phase() == "ended").await;
+    for expected in ["✗ BROKEN", "✓ correct", "2 of 2 rounds are judged"] {
+        assert!(late.part("done").contains(expected), "{expected}: {}", late.part("done"));
+    }
+    assert!(late.part("now").contains("live-latency-title"), "the last state stays: {}", late.part("now"));
+
+    let mut back = Viewer::come(&server, Some(&gone_at)).await;
+    assert!(back.see().await);
+    assert_eq!(back.parts, late.parts, "whoever comes back has missed nothing");
+    let seen = late.last_id.clone().expect("an id");
+    let mut knows = Viewer::come(&server, Some(&seen)).await;
+    let silence = tokio::time::timeout(Duration::from_millis(700), knows.see()).await;
+    assert!(silence.is_err(), "who has seen it is not told again");
+    let mut stranger = Viewer::come(&server, Some(&format!("ffffffff{}", &seen[8..]))).await;
+    assert!(stranger.see().await, "an id of another server's life says nothing");
+    assert!(text(&server, "/lab/experiment").await.contains(late.part("done")), "nor does a reload lose anything");
+
+    let run: Run = serde_json::from_slice(&std::fs::read(saved(&runs, &late).join("run.json")).expect("it is kept"))
+        .expect("a run");
+    assert_eq!((run.settings.requests, run.settings.concurrency, run.settings.think_time_ms), (Some(400), 16, Some(2)));
+    assert_eq!(post(&server, "/lab/experiment/stop", &json!({}), &[]).await.0, 409, "nothing is under way");
+
+    // The same viewer sees the next one.
+    let order = json!({"kind": "explore", "scenario": "last-money", "approaches": ["naive", "atomic-returning"]});
+    assert_eq!(start(&server, &order).await.0, 201);
+    knows
+        .until("the exploration ends", |viewer| viewer.phase() == "ended" && viewer.part("what").contains("last-money"))
+        .await;
+    assert!(knows.part("phase").contains("as claimed"), "{}", knows.part("phase"));
+    assert!(
+        knows
+            .part("done")
+            .contains("/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=")
+    );
+    let report = std::fs::read_to_string(saved(&runs, &knows).join("explore.json")).expect("it is kept");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert!(report["explorations"][0]["witness"]["transcript"]["entries"][0].is_object(), "the whole of it: {report}");
+
+    let order = json!({"kind": "run", "scenario": "counter", "approaches": ["pessimistic"], "durationS": 600, "concurrency": 8});
+    assert_eq!(start(&server, &order).await.0, 201);
+    knows.until("answers come", |viewer| viewer.part("now").contains("live-rate-title")).await;
+    assert_eq!(post(&server, "/lab/experiment/stop", &json!({}), &[]).await.0, 202);
+    knows.until("it is stopped", |viewer| viewer.phase() == "ended").await;
+    assert!(knows.part("phase").contains("Stopped"), "{}", knows.part("phase"));
+    let run: Run = serde_json::from_slice(&std::fs::read(saved(&runs, &knows).join("run.json")).expect("it is kept"))
+        .expect("a run");
+    assert!(run.interrupted && run.results[0].rounds[0].judgement.counts.done > 0);
+
+    assert_eq!(start(&server, &order).await.0, 201);
+    knows
+        .until("answers come", |viewer| viewer.phase() == "running" && viewer.part("now").contains("live-rate-title"))
+        .await;
+    let processes = descendants(server.child.id());
+    assert!(processes.iter().any(|pid| command_line(*pid).contains("--events")), "the run");
+    assert!(processes.iter().any(|pid| command_line(*pid).contains("--attached")), "its server");
+    for pid in processes.iter().filter(|pid| command_line(**pid).contains("--events")) {
+        assert!(!command_line(*pid).contains("postgres:"), "nobody's password is on a command line");
+    }
+    server.kill();
+    eventually("everything that it started is gone", async || {
+        // Of one that has ended and that nobody has asked about yet there is no command line either.
+        processes.iter().all(|pid| command_line(*pid).is_empty())
+    })
+    .await;
+}
+
+/// A server on the shared PostgreSQL, for what needs no experiment of its own.
+async fn on_shared_database(listen: &str, arguments: &[&str]) -> Served {
+    let cluster = cluster().await;
+    let url = new_database(&cluster).await.to_url_lossy();
+    let mut command = program();
+    command.args(["serve", "--listen", listen]).args(arguments).env("DATABASE_URL", url.as_str());
+    Served::spawn(command)
+}
+
+#[tokio::test]
+async fn only_who_may_starts_and_stops() {
+    let _cluster = cluster().await;
+    let (start, stop) = ("/lab/experiments", "/lab/experiment/stop");
+    let nothing = json!({"kind": "nothing"});
+    let open = on_shared_database("127.0.0.1:0", &[]).await;
+    assert_eq!(post(&open, start, &nothing, &[]).await.0, 422, "loopback is trusted");
+    for path in [start, stop] {
+        let (status, _) = post(&open, path, &nothing, &[("origin", "http://evil.example")]).await;
+        assert_eq!(status, 403, "{path}: a page of somebody else");
+    }
+    let (status, error) = post(&open, start, &json!([1]), &[]).await;
+    assert_eq!(status, 422, "{error}");
+
+    let guarded = on_shared_database("127.0.0.1:0", &["--admin-token=s3cret"]).await;
+    for path in [start, stop] {
+        for headers in [&[][..], &[("authorization", "Bearer s3cre")]] {
+            let (status, error) = post(&guarded, path, &nothing, headers).await;
+            assert_eq!(status, 401, "{path}");
+            assert!(error["error"].as_str().is_some_and(|error| error.contains("--admin-token")), "{error}");
+        }
+    }
+    let token = [("authorization", "Bearer s3cret")];
+    assert_eq!(post(&guarded, start, &nothing, &token).await.0, 422);
+    assert_eq!(post(&guarded, stop, &nothing, &token).await.0, 409);
+
+    let public = on_shared_database("0.0.0.0:0", &[]).await;
+    assert_eq!(post(&public, start, &nothing, &token).await.0, 403, "no token could be right");
+    let page = text(&public, "/lab/experiment").await;
+    assert!(page.contains("without --admin-token") && !page.contains("experiment-stop"), "and the page says so");
+}
+
+#[tokio::test]
+async fn an_experiment_that_cannot_go_on_says_why() {
+    let _cluster = cluster().await;
+    let nowhere = "--experiment-database-url=postgres://nobody@127.0.0.1:9/none";
+    let directory = directory();
+    let runs = format!("--runs={}", directory.path().display());
+    let server = on_shared_database("127.0.0.1:0", &[nowhere, &runs]).await;
+    let order = json!({"kind": "explore", "scenario": "increments", "approaches": ["naive"]});
+    assert_eq!(start(&server, &order).await.0, 201);
+    let mut viewer = Viewer::come(&server, None).await;
+    viewer.until("it ends", |viewer| viewer.phase() == "ended").await;
+    let phase = viewer.part("phase");
+    assert!(
+        phase.contains("Failed") && phase.contains("exit code 3") && phase.contains("onnection refused"),
+        "{phase}"
+    );
+    assert_eq!(start(&server, &order).await.0, 201, "the next one may try");
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_stop_stops_its_experiment_and_ends_its_streams() {
+    let cluster = cluster().await;
+    let experiments = new_database(&cluster).await.to_url_lossy();
+    let directory = directory();
+    let (url, runs) =
+        (format!("--experiment-database-url={experiments}"), format!("--runs={}", directory.path().display()));
+    let mut server = on_shared_database("127.0.0.1:0", &[&url, &runs]).await;
+    let order =
+        json!({"kind": "run", "scenario": "counter", "approaches": ["naive"], "durationS": 600, "concurrency": 4});
+    assert_eq!(start(&server, &order).await.0, 201);
+    let mut viewer = Viewer::come(&server, None).await;
+    viewer.until("answers come", |viewer| viewer.part("now").contains("live-rate-title")).await;
+    server.signal(Signal::SIGTERM);
+    while viewer.see().await {}
+    assert!(server.exit_status().await.success());
+    let kept = std::fs::read_dir(directory.path()).expect("runs").count();
+    assert_eq!(kept, 1, "what was found is kept");
+}
