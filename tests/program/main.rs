@@ -7,6 +7,7 @@ mod common;
 mod access_log;
 mod bookings;
 mod clients;
+mod dashboard_player;
 mod durability;
 mod explore;
 mod fuzz;

@@ -28,6 +28,12 @@ impl Bench {
         None
     }
 
+    /// The approach that the experiment under way is on, if there is one.
+    #[must_use]
+    pub fn approach(&self) -> Option<String> {
+        None
+    }
+
     /// Ends what is under way, and lets nothing begin any more.
     pub async fn close(&self) {}
 }
