@@ -87,7 +87,7 @@ impl Dashboard {
         Arc::new(Self {
             bench: Bench::new(Arc::clone(&laboratory), settings.runs.clone()),
             stage: Stage::new(Arc::clone(&laboratory)),
-            watch: Watch::new(Arc::clone(&laboratory), app.engine.database().connect_options().clone()),
+            watch: Watch::new(app.engine.database().connect_options().clone()),
             archive: Archive::new(settings.runs),
             permission: settings.permission,
             app,

@@ -9,6 +9,7 @@ mod bookings;
 mod clients;
 mod dashboard_experiment;
 mod dashboard_pages;
+mod dashboard_player;
 mod durability;
 mod explore;
 mod fuzz;

@@ -51,7 +51,7 @@ function begin(root) {
     } catch (error) {
       if (mine === ticket) {
         pause();
-        say(said, error.message, true);
+        say(said, known ? error.message : `${error.message}. The buttons above begin anew.`, true);
       }
       return false;
     } finally {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::order::Order;
 use super::process::{Process, STOP_MAX};
-use super::snapshot::{Ending, Phase, Snapshot, State, Version};
+use super::snapshot::{Ending, Found, Phase, Snapshot, State, Version};
 use crate::dashboard::Dashboard;
 use crate::dashboard::laboratory::{Laboratory, Purpose};
 use crate::http::answer::Rejection;
@@ -61,6 +61,15 @@ impl Bench {
     #[must_use]
     pub fn under_way(&self) -> Option<String> {
         self.place().taken.as_ref().map(|taken| taken.name.clone())
+    }
+
+    /// The approach that the run under way is on, if one is.
+    #[must_use]
+    pub fn approach(&self) -> Option<String> {
+        let snapshot = self.snapshot();
+        let state = snapshot.experiment.as_ref().filter(|state| !state.is_over())?;
+        let Found::Run(race) = &state.found else { return None };
+        race.course.as_ref().map(|course| course.title.approach.clone())
     }
 
     /// The newest snapshot, now and from now on.

@@ -1,29 +1,163 @@
-//! Who waits for whom, now.
+//! Who waits for whom, now: on the server that is served, and on that of experiments.
+//!
+//! - [`sampler`]: looks, once a second while somebody looks at it
+//! - [`tree`]: the forest of those who wait; [`naming`]: which statement of which approach a text is
+//! - [`page`]: what is shown of it
+//!
+//! What is seen is drawn once, and handed to all who look through a channel that keeps the last sample only: whoever is slow misses some,
+//! and keeps nobody waiting.
 
+mod naming;
+mod page;
+mod sampler;
+mod tree;
+
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use futures_util::stream::{self, Stream};
+use maud::{Markup, PreEscaped, html};
 use sqlx::postgres::PgConnectOptions;
+use strum::IntoEnumIterator as _;
+use tokio::sync::watch;
 
 use super::Dashboard;
-use super::laboratory::Laboratory;
+use super::page::{Page, Place as InNavigation};
+use sampler::{Place, Sampler, Shown};
 
 /// Looks at the locks for as long as somebody looks at it.
 #[derive(Debug)]
 pub struct Watch {
-    laboratory: Arc<Laboratory>,
     served: PgConnectOptions,
+    samplers: Vec<(Place, Arc<Sampler>)>,
 }
 
 impl Watch {
-    /// Of the database of experiments, and of the one that is served.
+    /// Of the database that is served; where that of experiments is, the dashboard knows.
     #[must_use]
-    pub fn new(laboratory: Arc<Laboratory>, served: PgConnectOptions) -> Self {
-        Self { laboratory, served }
+    pub fn new(served: PgConnectOptions) -> Self {
+        Self { served, samplers: Place::iter().map(|place| (place, Arc::new(Sampler::new(place)))).collect() }
     }
 }
 
 /// The routes.
 pub fn routes() -> Router<Arc<Dashboard>> {
-    Router::new()
+    Router::new().route("/lab/locks", get(shown)).route("/lab/locks/events", get(events))
+}
+
+/// The element in which a server is shown.
+fn element(place: Place) -> String {
+    let name: &str = place.into();
+    format!("locks-{name}")
+}
+
+/// `GET /lab/locks`.
+async fn shown(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:3000");
+    let body = html! {
+        p {
+            "The sessions of the lab, and for whom they wait: seen once a second, on a connection of its own that no experiment can keep waiting."
+        }
+        p.said #locks-said role="status" {}
+        @for (place, sampler) in &dashboard.watch.samplers {
+            section {
+                h2 { (title(*place)) }
+                div id=(element(*place)) { (first(&sampler.last())) }
+            }
+        }
+        (how_to_wait(host))
+    };
+    Page { title: "Locks now", place: Some(InNavigation::Locks), body, scripts: &["locks.js"] }.answer(&dashboard)
+}
+
+fn title(place: Place) -> &'static str {
+    match place {
+        Place::Served => "The database that is served",
+        Place::Experiments => "The PostgreSQL of experiments",
+    }
+}
+
+fn first(shown: &Shown) -> Markup {
+    if shown.number == 0 {
+        html! { p.soft { "Looking …" } }
+    } else {
+        PreEscaped(shown.html.to_string())
+    }
+}
+
+/// Two requests for one row, of which the first thinks about it while it holds the lock.
+fn how_to_wait(host: &str) -> Markup {
+    let command = format!(
+        "for i in 1 2; do curl -X PATCH http://{host}/approach/pessimistic/balance -H 'lab-think-time: 5000' \\\n  \
+         -H 'content-type: application/json' -d '{{\"userId\":1,\"amount\":-1}}' & done"
+    );
+    html! {
+        section {
+            h2 { "To see a wait" }
+            p { "Two requests for one row, each of which thinks for 5 s while it holds the lock:" }
+            pre tabindex="0" { (command) }
+            p { "Or step through one in the " a href="/lab/player?approach=pessimistic&scenario=last-money&clients=2&schedule=AABB" { "player" } "." }
+        }
+    }
+}
+
+/// `GET /lab/locks/events`: a part for each server whenever it was looked at.
+async fn events(State(dashboard): State<Arc<Dashboard>>) -> Response {
+    let followed = dashboard.watch.samplers.iter().map(|(place, sampler)| {
+        let mut follower = sampler.follow(&dashboard);
+        // What was seen last is told first.
+        follower.mark_changed();
+        (*place, follower)
+    });
+    let following = Following { followed: followed.collect(), dashboard: Arc::clone(&dashboard), ended: false };
+    Sse::new(told(following)).keep_alive(KeepAlive::default()).into_response()
+}
+
+struct Following {
+    followed: Vec<(Place, watch::Receiver<Shown>)>,
+    dashboard: Arc<Dashboard>,
+    ended: bool,
+}
+
+fn told(following: Following) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(following, |mut following| async move {
+        if following.ended {
+            return None;
+        }
+        let event = following.next().await;
+        Some((Ok(event), following))
+    })
+}
+
+impl Following {
+    async fn next(&mut self) -> Event {
+        loop {
+            let changes = self.followed.iter_mut().map(|(place, follower)| {
+                let place = *place;
+                Box::pin(
+                    async move { follower.changed().await.map(|()| (place, follower.borrow_and_update().clone())) },
+                )
+            });
+            let changed = futures_util::future::select_all(changes);
+            let shown = tokio::select! {
+                (changed, ..) = changed => changed.ok(),
+                () = self.dashboard.closing.cancelled() => None,
+            };
+            let Some((place, shown)) = shown else {
+                self.ended = true;
+                return Event::default().event("end").data("");
+            };
+            // Nothing has been seen yet.
+            if shown.number > 0 {
+                let id = shown.number.to_string();
+                return Event::default().event("part").id(id).data(format!("{}\n{}", element(place), shown.html));
+            }
+        }
+    }
 }

@@ -109,7 +109,7 @@ fn changes(position: &Position, step: usize) -> Markup {
 fn next(position: &Position, stop: &Stop, number: usize) -> Markup {
     html! {
         tr data-stop=(number) {
-            th scope="row" { "Next" }
+            th scope="row" { @if stop.next().next().is_some() { "Next" } @else { "End" } }
             @for part in &position.transcript.parts {
                 td { @if let Some(whereabouts) = stop.actors.get(&part.actor) { (at(part.actor, whereabouts)) } }
             }

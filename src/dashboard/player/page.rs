@@ -74,9 +74,8 @@ fn form(chosen: &Chosen, choice: Option<&Choice>) -> Markup {
         None => &chosen.approach,
     };
     let level = choice.is_none_or(|choice| READ_DECIDE_WRITE.contains(&choice.approach)) || chosen.isolation.is_some();
-    let servers = choice.is_none_or(|choice| {
-        pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() > 1 || chosen.servers.is_some()
-    });
+    let servers =
+        choice.is_none_or(|choice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() > 1);
     html! {
         form.order #choice method="get" action="/lab/player" {
             label { "Approach" (select("approach", Approach::iter().map(Approach::name), approach)) }

@@ -1,0 +1,117 @@
+//! Which statement of which approach a text is that PostgreSQL shows.
+
+use std::sync::LazyLock;
+
+use strum::IntoEnumIterator as _;
+
+use crate::session::once;
+use crate::session::statement::{COMMIT, ITS_COMMIT, Isolation, ROLLBACK, Statement};
+use crate::strategy::{Approach, CANCEL, READ_BALANCE, READ_COUNTER, READ_EVENT};
+
+/// PostgreSQL keeps as much of a text as `track_activity_query_size` says, which is at least 100 bytes, the last of which is its end. What is shorter is
+/// whole.
+const CUT_MIN: usize = 99;
+
+/// Approaches that are named; of more, how many they are.
+const NAMED_MAX: usize = 3;
+
+/// A statement that several may send.
+#[derive(Debug)]
+struct Known {
+    statement: Statement,
+    /// Whose it is; nobody's if all send it.
+    of: Vec<Approach>,
+}
+
+static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let everybodys = [COMMIT, ITS_COMMIT, ROLLBACK, READ_BALANCE, READ_COUNTER, READ_EVENT, CANCEL];
+    let begins = Isolation::iter().map(|isolation| *isolation.begin());
+    let common = everybodys.into_iter().chain(begins).chain(once::STATEMENTS.iter().copied());
+    let mut known: Vec<Known> = common.map(|statement| Known { statement, of: Vec::new() }).collect();
+    let common = known.len();
+    for approach in Approach::iter() {
+        for statement in approach.card().statements {
+            let same = |one: &&mut Known| one.statement.sql == statement.sql && one.statement.name == statement.name;
+            match known.iter_mut().find(same) {
+                Some(one) if !one.of.is_empty() => one.of.push(approach),
+                // All send it.
+                Some(_) => {}
+                None => known.push(Known { statement: *statement, of: vec![approach] }),
+            }
+        }
+    }
+    debug_assert!(known[..common].iter().all(|one| one.of.is_empty()), "what is common is nobody's");
+    known
+});
+
+/// What a text is called, such as `lock of pessimistic`, if it is one of the lab's. Where several approaches send it, they are named, or only
+/// the one that the experiment under way is on, if it is one of them.
+#[must_use]
+pub fn name(query: &str, under_way: Option<&str>) -> Option<String> {
+    let query = query.trim_end();
+    let fits = |one: &&Known| {
+        let sql = one.statement.sql.trim_end();
+        sql == query || query.len() >= CUT_MIN && sql.starts_with(query)
+    };
+    let fitting: Vec<&Known> = KNOWN.iter().filter(fits).collect();
+    let its = |one: &&&Known| one.of.iter().any(|approach| Some(approach.name()) == under_way);
+    if let (Some(one), Some(approach)) = (fitting.iter().find(its), under_way) {
+        return Some(format!("{} of {approach}", one.statement.name));
+    }
+    let names: Vec<String> = fitting.into_iter().map(Known::told).collect();
+    (!names.is_empty()).then(|| names.join("; "))
+}
+
+impl Known {
+    fn told(&self) -> String {
+        let name = self.statement.name;
+        let names: Vec<&str> = self.of.iter().take(NAMED_MAX).map(|approach| approach.name()).collect();
+        match self.of.len().saturating_sub(names.len()) {
+            _ if names.is_empty() => name.to_owned(),
+            0 => format!("{name} of {}", names.join(", ")),
+            more => format!("{name} of {} and {more} more", names.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_named_by_statement_and_approach_and_what_is_strange_is_not() {
+        let lock = "select balance, version from users where id = $1 for update";
+        let write = "update users set balance = $2, version = version + 1 where id = $1 returning balance, version";
+        let table = [
+            ("commit", None, Some("commit")),
+            ("begin isolation level serializable", None, Some("begin")),
+            (lock, None, Some("lock of pessimistic")),
+            (write, Some("read-committed"), Some("write of read-committed")),
+            (write, Some("group-commit"), name(write, None).as_deref()),
+            ("commit", Some("naive"), Some("commit")),
+            ("select 1", None, None),
+            ("", None, None),
+            ("select balance", None, None),
+            ("<insufficient privilege>", None, None),
+        ]
+        .map(|(query, under_way, expected)| (query, under_way, expected.map(str::to_owned)));
+        for (query, under_way, expected) in table {
+            assert_eq!(name(query, under_way), expected, "{query} under {under_way:?}");
+        }
+        let several = name(write, None).unwrap_or_default();
+        assert!(several.starts_with("write of naive, read-committed, ") && several.ends_with(" more"), "{several}");
+    }
+
+    #[test]
+    fn a_long_text_is_known_by_as_much_as_postgresql_keeps_and_every_statement_has_a_name() {
+        for approach in Approach::iter() {
+            for statement in approach.card().statements {
+                let cut: String = statement.sql.chars().take(CUT_MIN).collect();
+                for text in [statement.sql, &cut] {
+                    let told = name(text, Some(approach.name()));
+                    assert!(told.is_some_and(|told| told.contains(statement.name) || told.contains(" of ")), "{text}");
+                }
+            }
+        }
+    }
+}

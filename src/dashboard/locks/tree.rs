@@ -1,0 +1,167 @@
+//! Who waits for whom, as a forest: at its roots those who wait for nobody, below each those who wait for it.
+//!
+//! PostgreSQL names for each waiting session all for whom it waits: who holds the lock, and who stands before it in the queue. So a session
+//! could stand at many places. It stands once, as near to a root as it can, and the others for whom it waits are told beside it. Sessions that wait in a
+//! circle (a deadlock that the detector has not looked at yet) have no root; then the first of the circle is one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A session, and those who wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Whose process.
+    pub pid: i32,
+    /// For whom it waits beside the one above it.
+    pub also: Vec<i32>,
+    /// It waits in a circle: for whom, and so on, until itself.
+    pub circle: Vec<i32>,
+    /// Who waits for it.
+    pub waiters: Vec<Node>,
+}
+
+/// The forest of these sessions, each with those for whom it waits. Somebody may be waited for who is none of them: it is a root.
+#[must_use]
+pub fn forest(waits: &BTreeMap<i32, Vec<i32>>) -> Vec<Node> {
+    let waits: BTreeMap<i32, Vec<i32>> = waits
+        .iter()
+        .filter(|(_, blockers)| !blockers.is_empty())
+        .map(|(pid, blockers)| (*pid, once(blockers)))
+        .collect();
+    let mut waiters: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for (pid, blockers) in &waits {
+        for blocker in blockers {
+            waiters.entry(*blocker).or_default().push(*pid);
+        }
+    }
+    let mut roots: Vec<(i32, Vec<i32>)> =
+        waiters.keys().filter(|pid| !waits.contains_key(pid)).map(|pid| (*pid, Vec::new())).collect();
+    let mut above: BTreeMap<i32, Option<i32>> = roots.iter().map(|(pid, _)| (*pid, None)).collect();
+    spread(&waiters, &mut above, roots.iter().map(|(pid, _)| *pid).collect());
+    // Whoever has no place yet waits in a circle, or for one.
+    while let Some(pid) = waits.keys().find(|pid| !above.contains_key(pid)) {
+        let circle = circle(&waits, *pid);
+        let first = circle.first().copied().unwrap_or(*pid);
+        above.insert(first, None);
+        roots.push((first, circle));
+        spread(&waiters, &mut above, vec![first]);
+    }
+    let places = Places { waits, waiters, above };
+    roots.into_iter().map(|(pid, circle)| Node { circle, ..places.node(pid) }).collect()
+}
+
+fn once(pids: &[i32]) -> Vec<i32> {
+    pids.iter().copied().collect::<BTreeSet<i32>>().into_iter().collect()
+}
+
+/// Gives everybody a place who waits for those who have one, the nearest first.
+fn spread(waiters: &BTreeMap<i32, Vec<i32>>, above: &mut BTreeMap<i32, Option<i32>>, from: Vec<i32>) {
+    let mut queue = VecDeque::from(from);
+    while let Some(pid) = queue.pop_front() {
+        for waiter in waiters.get(&pid).into_iter().flatten() {
+            if !above.contains_key(waiter) {
+                above.insert(*waiter, Some(pid));
+                queue.push_back(*waiter);
+            }
+        }
+    }
+}
+
+/// The circle into which one runs who goes from waiting to waited for, from its smallest pid on.
+fn circle(waits: &BTreeMap<i32, Vec<i32>>, from: i32) -> Vec<i32> {
+    let mut way = Vec::new();
+    let mut pid = from;
+    while !way.contains(&pid) {
+        way.push(pid);
+        match waits.get(&pid).and_then(|blockers| blockers.first()) {
+            Some(blocker) => pid = *blocker,
+            None => return Vec::new(),
+        }
+    }
+    let begins = way.iter().position(|on| *on == pid).unwrap_or_default();
+    let mut circle = way.split_off(begins);
+    let smallest = circle.iter().enumerate().min_by_key(|(_, pid)| **pid).map_or(0, |(at, _)| at);
+    circle.rotate_left(smallest);
+    circle
+}
+
+struct Places {
+    waits: BTreeMap<i32, Vec<i32>>,
+    waiters: BTreeMap<i32, Vec<i32>>,
+    above: BTreeMap<i32, Option<i32>>,
+}
+
+impl Places {
+    /// Everybody has one place, so this ends.
+    fn node(&self, pid: i32) -> Node {
+        let above = self.above.get(&pid).copied().flatten();
+        let blockers = self.waits.get(&pid).map(Vec::as_slice).unwrap_or_default();
+        let also = match above {
+            Some(above) => blockers.iter().copied().filter(|blocker| *blocker != above).collect(),
+            None => Vec::new(),
+        };
+        let below = |waiter: &&i32| self.above.get(waiter).copied().flatten() == Some(pid);
+        let waiters = self.waiters.get(&pid).into_iter().flatten().filter(below).map(|waiter| self.node(*waiter));
+        Node { pid, also, circle: Vec::new(), waiters: waiters.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `1(2(3+1)4)`: 2 and 4 wait for 1, and 3 for 2 and for 1 beside it; `@` begins a circle.
+    fn told(nodes: &[Node]) -> String {
+        let one = |node: &Node| {
+            let also: String = node.also.iter().map(|pid| format!("+{pid}")).collect();
+            let circle: Vec<String> = node.circle.iter().map(ToString::to_string).collect();
+            let circle = if circle.is_empty() { String::new() } else { format!("@{}", circle.join(">")) };
+            let below = if node.waiters.is_empty() { String::new() } else { format!("({})", told(&node.waiters)) };
+            format!("{}{also}{circle}{below}", node.pid)
+        };
+        nodes.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn everybody_stands_once_as_near_to_a_root_as_it_can() {
+        let table: [(&str, &[(i32, &[i32])], &str); 11] = [
+            ("nobody", &[], ""),
+            ("nobody waits", &[(1, &[]), (2, &[])], ""),
+            ("one waits", &[(1, &[]), (2, &[1])], "1(2)"),
+            ("a chain", &[(1, &[]), (2, &[1]), (3, &[2])], "1(2(3))"),
+            ("a queue for a row", &[(1, &[]), (2, &[1]), (3, &[2]), (4, &[2, 3])], "1(2(3 4+3))"),
+            ("two blockers", &[(1, &[]), (2, &[]), (3, &[1, 2])], "1(3+2) 2"),
+            ("the same twice", &[(2, &[1, 1])], "1(2)"),
+            ("a stranger, and a prepared transaction", &[(2, &[9]), (3, &[0])], "0(3) 9(2)"),
+            ("a deadlock", &[(1, &[2]), (2, &[1])], "1@1>2(2)"),
+            ("a deadlock for which others wait", &[(7, &[2]), (5, &[2]), (2, &[7]), (9, &[5])], "2@2>7(5(9) 7)"),
+            ("oneself", &[(1, &[1])], "1@1"),
+        ];
+        for (what, waits, expected) in table {
+            let waits = waits.iter().map(|(pid, blockers)| (*pid, blockers.to_vec())).collect();
+            assert_eq!(told(&forest(&waits)), expected, "{what}");
+        }
+    }
+
+    fn pids(nodes: &[Node], found: &mut Vec<i32>) {
+        for node in nodes {
+            found.push(node.pid);
+            pids(&node.waiters, found);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_who_wait_or_are_waited_for_are_there_once(
+            waits in prop::collection::btree_map(0..12, prop::collection::vec(0..14, 0..4), 0..12)
+        ) {
+            let mut found = Vec::new();
+            pids(&forest(&waits), &mut found);
+            found.sort_unstable();
+            let waiting = waits.iter().filter(|(_, blockers)| !blockers.is_empty());
+            let expected: BTreeSet<i32> =
+                waiting.flat_map(|(pid, blockers)| blockers.iter().copied().chain([*pid])).collect();
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
+}
