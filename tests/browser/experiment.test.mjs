@@ -116,7 +116,7 @@ test("a real wait for a lock is in the tree, with its statement and its approach
   assert.match(await locks.page.locator("main").innerText(), /nobody waits/i);
   const fields = { scenario: "withdrawal", approaches: "pessimistic", durationS: "30", thinkTimeMs: "20" };
   await order(page, "Run a scenario", fields, "Run");
-  const waiter = locks.page.locator("[data-waits]", { hasText: "pessimistic" }).first();
+  const waiter = locks.page.locator("li[data-waits-for]", { hasText: "pessimistic" }).first();
   await waiter.waitFor();
   assert.match(await waiter.innerText(), /lock/);
   assert.match(await waiter.innerText(), /ms|\bs\b/);

@@ -78,8 +78,8 @@ test("the keyboard reaches the content first, and everything else", async () => 
 test("a request is tried from an approach's page, and its statements are drawn", async () => {
   const { page, faults, close } = await open(browser, `${server.url}/lab/approaches/pessimistic`);
   assert.match(await page.locator("main").innerText(), /curl/);
-  await page.locator("form[data-try] button[type=submit], #try button[type=submit]").first().click();
-  const result = page.locator("#try-result");
+  await page.locator("#try").getByRole("button", { name: "Send" }).click();
+  const result = page.locator("#try-answer");
   await result.filter({ hasText: "commit" }).waitFor();
   const text = await result.innerText();
   for (const shown of ["200", "begin", "lock", "write", "commit", "ms"]) assert.ok(text.includes(shown), `${shown}: ${text}`);

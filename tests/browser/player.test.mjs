@@ -34,7 +34,8 @@ test("a lost update is found, and stepped through forward and back", async () =>
     await step(page, `Step ${number} of 4`);
     texts.push(await page.locator("#player-step").innerText());
   }
-  assert.match(texts.join("\n"), /read: balance = 10.*[\s\S]*read: balance = 10/, "both read 10");
+  const reads = texts.filter((text) => /[AB] read: balance\s=\s10,/.test(text));
+  assert.equal(reads.length, 2, `both read 10: ${texts}`);
   assert.match(await page.locator("#player-board .ending").innerText(), /broken: lost-update/);
   await page.getByRole("button", { name: "A step back" }).click();
   await step(page, "Step 3 of 4");
@@ -96,7 +97,7 @@ test("three clients have three columns; what cannot be played is told", async ()
   assert.equal(await three.page.locator("#player-board thead th").count(), 4);
   const wrong = await open(browser, player("naive", "&schedule=AAAAAA"));
   await wrong.page.locator("#player-said.bad").waitFor();
-  assert.match(await wrong.page.locator("#player-said").innerText(), /step \d+: A cannot go on/);
+  assert.match(await wrong.page.locator("#player-said").innerText(), /step 3: A cannot go/);
   assert.deepEqual([...three.faults, ...wrong.faults], []);
   await three.close();
   await wrong.close();
