@@ -18,7 +18,7 @@ pub mod view;
 pub mod wrap;
 
 #[cfg(test)]
-pub(in crate::explore) mod sample;
+pub(crate) mod sample;
 
 use strum::{Display, EnumString, VariantNames};
 
