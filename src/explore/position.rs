@@ -204,7 +204,9 @@ async fn told(play: &mut ApproachPlay<'_>, mut stops: Vec<Stop>, mut seen: Seen)
     ids.rename_in(&mut seen.entries);
     for whereabouts in stops.iter_mut().flat_map(|stop| stop.actors.values_mut()) {
         if let Whereabouts::Stands { values, .. } = whereabouts {
-            values.iter_mut().for_each(|value| ids.rename(value));
+            for value in values {
+                ids.rename(value);
+            }
         }
     }
     if stops.last().is_some_and(|stop| stop.next().next().is_none()) {

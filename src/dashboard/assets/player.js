@@ -76,6 +76,8 @@ function begin(root) {
       ["last", known.ended && at === known.steps],
       ["violation", known.violation === null],
     ]) {
+      // Who has no button any more would have to find the way back.
+      if (off && document.activeElement === control(name)) control("play").focus();
       control(name).disabled = off;
     }
     const address = new URLSearchParams({ ...chosen(), schedule: known.schedule, at });

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use super::Dashboard;
 use super::page::{Page, Place as InNavigation};
+use crate::config::THINK_TIME_MAX;
 use sampler::{Place, Sampler, Shown};
 
 /// Looks at the locks for as long as somebody looks at it.
@@ -91,16 +92,21 @@ fn first(shown: &Shown) -> Markup {
     }
 }
 
-/// Two requests for one row, of which the first thinks about it while it holds the lock.
+/// Requests that are there at once.
+const CROWD: u32 = 8;
+
+/// Several requests for one row, each of which thinks about it while it holds the lock.
 fn how_to_wait(host: &str) -> Markup {
     let command = format!(
-        "for i in 1 2; do curl -X PATCH http://{host}/approach/pessimistic/balance -H 'lab-think-time: 5000' \\\n  \
-         -H 'content-type: application/json' -d '{{\"userId\":1,\"amount\":-1}}' & done"
+        "for i in $(seq {CROWD}); do curl -X PATCH http://{host}/approach/pessimistic/balance \\\n  \
+         -H 'lab-think-time: {}' -H 'content-type: application/json' \\\n  \
+         -d '{{\"userId\":1,\"amount\":-1}}' & done",
+        THINK_TIME_MAX.as_millis()
     );
     html! {
         section {
             h2 { "To see a wait" }
-            p { "Two requests for one row, each of which thinks for 5 s while it holds the lock:" }
+            p { (CROWD) " requests for one row, each of which thinks for " (THINK_TIME_MAX.as_secs()) " s while it holds the lock:" }
             pre tabindex="0" { (command) }
             p { "Or step through one in the " a href="/lab/player?approach=pessimistic&scenario=last-money&clients=2&schedule=AABB" { "player" } "." }
         }

@@ -48,9 +48,8 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
 /// the one that the experiment under way is on, if it is one of them.
 #[must_use]
 pub fn name(query: &str, under_way: Option<&str>) -> Option<String> {
-    let query = query.trim_end();
     let fits = |one: &&Known| {
-        let sql = one.statement.sql.trim_end();
+        let sql = one.statement.sql;
         sql == query || query.len() >= CUT_MIN && sql.starts_with(query)
     };
     let fitting: Vec<&Known> = KNOWN.iter().filter(fits).collect();

@@ -113,7 +113,8 @@ mod tests {
     /// `1(2(3+1)4)`: 2 and 4 wait for 1, and 3 for 2 and for 1 beside it; `@` begins a circle.
     fn told(nodes: &[Node]) -> String {
         let one = |node: &Node| {
-            let also: String = node.also.iter().map(|pid| format!("+{pid}")).collect();
+            let also: Vec<String> = node.also.iter().map(|pid| format!("+{pid}")).collect();
+            let also = also.concat();
             let circle: Vec<String> = node.circle.iter().map(ToString::to_string).collect();
             let circle = if circle.is_empty() { String::new() } else { format!("@{}", circle.join(">")) };
             let below = if node.waiters.is_empty() { String::new() } else { format!("({})", told(&node.waiters)) };
@@ -124,7 +125,8 @@ mod tests {
 
     #[test]
     fn everybody_stands_once_as_near_to_a_root_as_it_can() {
-        let table: [(&str, &[(i32, &[i32])], &str); 11] = [
+        type Waits = &'static [(i32, &'static [i32])];
+        let table: [(&str, Waits, &str); 11] = [
             ("nobody", &[], ""),
             ("nobody waits", &[(1, &[]), (2, &[])], ""),
             ("one waits", &[(1, &[]), (2, &[1])], "1(2)"),

@@ -196,14 +196,14 @@ mod tests {
         Position { transcript, stops, judgement }
     }
 
-    fn judgement(anomalies: &[&str]) -> Option<Judgement> {
+    fn judgement(anomalies: &[&str]) -> Judgement {
         let anomalies = anomalies.iter().map(ToString::to_string).collect();
-        Some(Judgement { anomalies, explanation: "why".to_owned() })
+        Judgement { anomalies, explanation: "why".to_owned() }
     }
 
     #[test]
     fn a_wait_blocks_its_column_until_it_is_over_and_no_markup_has_a_style_of_its_own() {
-        let position = at_end_of(transcripts::lock_wait(), judgement(&[]));
+        let position = at_end_of(transcripts::lock_wait(), Some(judgement(&[])));
         let drawn = board(&position, &subject()).into_string();
         assert!(drawn.contains("<td class=\"blocked\" rowspan=\"2\"><span>waits for A (transactionid)"), "{drawn}");
         assert!(drawn.contains("✓ holds") && drawn.contains("--replay AABBAAB"), "{drawn}");
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_violation_is_told_and_whether_it_contradicts_the_claim() {
-        let position = at_end_of(transcripts::lost_update(), judgement(&["lost-update"]));
+        let position = at_end_of(transcripts::lost_update(), Some(judgement(&["lost-update"])));
         let drawn = |claim| board(&position, &Subject { claim, ..subject() }).into_string();
         assert!(drawn(ClaimFound::Safe).contains("CLAIM FAILED"));
         assert!(!drawn(ClaimFound::Broken).contains("CLAIM FAILED"));

@@ -91,7 +91,8 @@ async fn position(
         (true, true) => Rest::ByTurns,
     };
     let (piece, schedule) = (choice.piece.clone(), choice.schedule.clone());
-    let position = dashboard.stage.position(piece, schedule, rest, obstacle(&dashboard)).await.map_err(refused)?;
+    let position =
+        dashboard.stage.position(piece, schedule, rest, obstacle(&dashboard)).await.map_err(|error| refused(&error))?;
     Ok(json(StatusCode::OK, &Answer::of(&position, &choice)))
 }
 
@@ -116,7 +117,7 @@ async fn violation(
     Asked(chosen): Asked<Chosen>,
 ) -> Result<Response, Rejection> {
     let choice = chosen.read().map_err(Rejection::invalid)?;
-    let hunted = dashboard.stage.hunt(choice.piece, obstacle(&dashboard)).await.map_err(refused)?;
+    let hunted = dashboard.stage.hunt(choice.piece, obstacle(&dashboard)).await.map_err(|error| refused(&error))?;
     let said = in_words(&hunted);
     let answer = HuntAnswer {
         schedule: hunted.violation.as_ref().map(|judged| judged.transcript.schedule.to_string()),
@@ -130,10 +131,7 @@ async fn violation(
 
 fn in_words(hunted: &Hunted) -> String {
     let run = counted(hunted.interleavings, "interleaving");
-    let share = match hunted.complete {
-        true => "all there are".to_owned(),
-        false => format!("of about {:.0}", hunted.estimate),
-    };
+    let share = if hunted.complete { "all there are".to_owned() } else { format!("of about {:.0}", hunted.estimate) };
     let undecided = match hunted.undecided {
         0 => String::new(),
         count => format!("; {count} could not be decided"),
@@ -162,8 +160,8 @@ fn obstacle(dashboard: &Arc<Dashboard>) -> Obstacle {
     })
 }
 
-fn refused(error: StageError) -> Rejection {
-    let status = match &error {
+fn refused(error: &StageError) -> Rejection {
+    let status = match error {
         StageError::Obstacle(_) | StageError::Explore(ExploreError::Busy) => StatusCode::CONFLICT,
         StageError::Position(NoPosition::Impossible { .. }) => {
             return Rejection::invalid(format!("schedule: {error}"));

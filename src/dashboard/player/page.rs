@@ -56,13 +56,11 @@ fn read(query: &HashMap<String, String>) -> (Chosen, Result<Choice, String>) {
         ..by_default
     };
     if let Some(clients) = given("clients") {
-        match clients.parse() {
-            Ok(clients) => chosen.clients = clients,
-            Err(_) => {
-                let error = format!("clients: {clients:?} is not from {} to {}", CLIENTS.start(), CLIENTS.end());
-                return (chosen, Err(error));
-            }
-        }
+        let Ok(number) = clients.parse() else {
+            let error = format!("clients: {clients:?} is not from {} to {}", CLIENTS.start(), CLIENTS.end());
+            return (chosen, Err(error));
+        };
+        chosen.clients = number;
     }
     let choice = chosen.read();
     (chosen, choice)
