@@ -97,7 +97,6 @@ impl Dashboard {
     }
 
     /// Its routes.
-    #[must_use]
     pub fn routes(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/", get(overview::page))
