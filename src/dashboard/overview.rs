@@ -54,7 +54,7 @@ fn contradictions(shelf: &Shelf) -> Markup {
 
 fn nothing_yet() -> Markup {
     html! {
-        p.hint #nothing-yet {
+        p.notice #nothing-yet {
             "Nothing was found yet, so the cells below show claims only. Press " strong { "Explore" }
             " to run every interleaving of two clients (well under a minute), or " strong { "Run" }
             " to race the approaches under load. What they find stands beside the claims then. "

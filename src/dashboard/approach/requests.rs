@@ -159,7 +159,7 @@ pub fn try_it(approach: Approach, lab_headers: bool) -> Markup {
                 button.main type="submit" { "Send" }
             }
             p.said #try-said role="status" { }
-            div #try-answer aria-live="polite" {}
+            div #try-result aria-live="polite" {}
         }
     }
 }

@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const form = document.getElementById("try-form");
 const said = document.getElementById("try-said");
-const answerPlace = document.getElementById("try-answer");
+const result = document.getElementById("try-result");
 const workload = form.elements.workload;
 
 // Of the fields, those of the chosen workload; the others are disabled, or they would be asked for.
@@ -26,7 +26,7 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   say(said, "Sent, waiting for the answer …");
-  answerPlace.replaceChildren();
+  result.replaceChildren();
   try {
     const request = requested();
     const began = performance.now();
@@ -72,9 +72,9 @@ function show(request, answer, body, took) {
   told("Lab-Attempts", answer.headers.get("lab-attempts"));
   told("Lab-Versions", answer.headers.get("lab-versions"));
   told("round trip", `${took.toFixed(1)} ms, as this browser saw it`);
-  answerPlace.append(list);
+  result.append(list);
   const metrics = serverTiming(answer.headers.get("server-timing") ?? "");
-  if (metrics.length > 0) answerPlace.append(timeline(metrics));
+  if (metrics.length > 0) result.append(timeline(metrics));
 }
 
 /**

@@ -63,7 +63,7 @@ async fn history(State(dashboard): State<Arc<Dashboard>>) -> Response {
     let shelf = dashboard.archive.list().await;
     let body = html! {
         @if shelf.entries.is_empty() {
-            p.hint #no-runs {
+            p.notice #no-runs {
                 "No experiment has ended yet. Start one from the " a href="/" { "overview" } ", or with "
                 code { "concurrency-lab run --out" } " and this server's " code { "--runs" } " folder."
             }
