@@ -84,14 +84,19 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
 
   // A second experiment: the button waits for the place, and who asks all the same is told what is under way.
   assert.ok(await form(second.page, "Run a scenario").getByRole("button", { name: "Run" }).isDisabled());
-  const refused = await second.page.evaluate(async () => {
-    const headers = { "content-type": "application/json" };
-    const body = JSON.stringify({ kind: "explore", scenario: "last-money", approaches: [] });
-    const answer = await fetch("/lab/experiments", { method: "POST", headers, body });
-    return { status: answer.status, ...(await answer.json()) };
-  });
-  assert.equal(refused.status, 409);
-  assert.match(refused.error, /withdrawal/);
+  // Nor is anything played beside it, whose figures would suffer.
+  for (const [path, asked] of [
+    ["/lab/experiments", { kind: "explore", scenario: "last-money", approaches: [] }],
+    ["/lab/player/positions", { approach: "naive", scenario: "last-money", clients: 2, schedule: "AB" }],
+  ]) {
+    const refused = await second.page.evaluate(async ([path, asked]) => {
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(asked) });
+      return { status: answer.status, ...(await answer.json()) };
+    }, [path, asked]);
+    assert.equal(refused.status, 409, path);
+    assert.match(refused.error, /withdrawal/);
+  }
 
   // Whoever has tabbed to the button is still there after the figures have changed many times.
   const stop = second.page.getByRole("button", { name: "Stop" });

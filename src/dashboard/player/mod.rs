@@ -151,12 +151,12 @@ fn obstacle(dashboard: &Arc<Dashboard>) -> Obstacle {
     let dashboard = Arc::clone(dashboard);
     Arc::new(move || {
         if dashboard.closing.is_cancelled() {
-            return Some("the server is closing".to_owned());
+            return Some(StageError::Closing);
         }
         let under_way = dashboard.bench.under_way()?;
-        Some(format!(
+        Some(StageError::Obstacle(format!(
             "an experiment is under way ({under_way}), and its figures would suffer; wait for its end, or stop it under Live"
-        ))
+        )))
     })
 }
 

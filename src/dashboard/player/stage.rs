@@ -45,7 +45,7 @@ const UNDECIDED_MAX: u64 = 3;
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Says why nothing can be played now, if so.
-pub type Obstacle = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+pub type Obstacle = Arc<dyn Fn() -> Option<StageError> + Send + Sync>;
 
 /// Why nothing was played.
 #[derive(Debug, thiserror::Error)]
@@ -153,8 +153,8 @@ impl Stage {
     }
 
     async fn ask<T>(&self, obstacle: Obstacle, what: impl FnOnce(Answer<T>) -> What) -> Result<T, StageError> {
-        if let Some(reason) = obstacle() {
-            return Err(StageError::Obstacle(reason));
+        if let Some(obstacle) = obstacle() {
+            return Err(obstacle);
         }
         // Here, and not on the player's thread: what starts a PostgreSQL lives as long as the server.
         let options = self.laboratory.database(Purpose::Player).await?;
@@ -271,8 +271,8 @@ async fn play(
     rest: Rest,
     obstacle: &Obstacle,
 ) -> Result<Position, StageError> {
-    if let Some(reason) = obstacle() {
-        return Err(StageError::Obstacle(reason));
+    if let Some(obstacle) = obstacle() {
+        return Err(obstacle);
     }
     let mut world = opened(open, options).await?;
     let reached = position::reach(&mut ApproachPlay::new(&mut world, piece.clone()), schedule, rest).await;
@@ -326,8 +326,8 @@ impl Hunt {
         if self.answer.is_closed() {
             return None;
         }
-        if let Some(reason) = (self.obstacle)() {
-            self.fail(StageError::Obstacle(reason));
+        if let Some(obstacle) = (self.obstacle)() {
+            self.fail(obstacle);
             return None;
         }
         match self.step(open).await {
