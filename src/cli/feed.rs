@@ -71,13 +71,13 @@ impl RunFeed {
     }
 }
 
-/// Asks how the server's connections stand, until it is dropped or the server does not say.
+/// Asks how the server's connections stand, until it is dropped or the server is one that does not say. One too busy to answer is asked again.
 async fn ask_for_pool(target: Target) {
     let mut tick = tokio::time::interval(POOL_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { return };
+        let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { continue };
         let Some(pool) = Pool::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
         Feed::tell(&Event::Pool(pool));
     }

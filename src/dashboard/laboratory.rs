@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Semaphore;
 
-use crate::postgres::{Cluster, PostgresError};
+use crate::postgres::{Cluster, PostgresError, Status};
 
 /// `max_connections` of a temporary one: a run with its pool, the player's sessions, and those who look on.
 const CONNECTIONS: u32 = 200;
@@ -81,6 +81,7 @@ impl Laboratory {
         };
         // Closed with the server.
         let _turn = self.opening.acquire().await.map_err(|_closed| LaboratoryError::Closing)?;
+        self.bury().await;
         if let Some(options) = self.ready(purpose) {
             return Ok(options);
         }
@@ -91,8 +92,25 @@ impl Laboratory {
             connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
         }
         connection.close().await?;
+        if self.opening.is_closed() {
+            cluster.stop().await?;
+            return Err(LaboratoryError::Closing);
+        }
         *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
         self.ready(purpose).ok_or(LaboratoryError::Closing)
+    }
+
+    /// Puts away one that died too often and stays down, so that a new one can be started.
+    async fn bury(&self) {
+        let failed = {
+            let mut cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+            cluster.take_if(|cluster| matches!(&*cluster.status().borrow(), Status::Failed(_)))
+        };
+        if let Some(cluster) = failed
+            && let Err(error) = cluster.stop().await
+        {
+            tracing::warn!(%error, "a PostgreSQL of experiments that had failed did not stop as it should");
+        }
     }
 
     /// The database for a purpose, if it is there already: for those who only look.

@@ -101,6 +101,7 @@ impl Dashboard {
         Router::new()
             .route("/", get(overview::page))
             .route("/lab/assets/{name}", get(assets::asset))
+            .route("/lab/{*unknown}", get(page::unknown))
             .merge(approach::routes())
             .merge(experiment::routes())
             .merge(runs::routes())

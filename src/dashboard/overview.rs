@@ -11,7 +11,7 @@ use super::Dashboard;
 use super::archive::Shelf;
 use super::archive::evidence::Evidence;
 use super::page::{Page, Place};
-use super::{approach, evidence, experiment};
+use super::{approach, evidence, experiment, runs};
 use crate::lab::reports::html::wide;
 use crate::strategy::{Approach, Workload};
 
@@ -20,10 +20,12 @@ pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
     let shelf = dashboard.archive.list().await;
     let body = html! {
         (experiment::forms(&dashboard))
+        (experiment::progress(&dashboard))
         (contradictions(&shelf))
         @if shelf.entries.is_empty() { (nothing_yet()) }
         (matrix(&shelf))
         (legend())
+        (runs::left_out(&shelf))
     };
     Page { title: "Approaches and workloads", place: Some(Place::Overview), body, scripts: &["experiment.js"] }
         .answer(&dashboard)
@@ -101,7 +103,8 @@ fn legend() -> Markup {
         p.soft {
             "Proved: every interleaving of the clients' statements was run, and each is explained by a serial order. Witness: the shortest \
              interleaving that is not; follow it to see it step by step. Held, broken: what the referee said about runs under load. "
-            "Cost: medians of the newest run; never of what is broken or claimed to be, since a wrong answer that comes fast is no merit."
+            "Cost: medians of one run for a whole column, the newest of those with the most approaches, for figures that were taken under different \
+             conditions say nothing about each other; never of what is broken or claimed to be, since a wrong answer that comes fast is no merit."
         }
     }
 }

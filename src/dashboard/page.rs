@@ -1,7 +1,10 @@
 //! What all pages have: the head, the way from one to another, the policy that a browser enforces.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use maud::{DOCTYPE, Markup, html};
 use strum::{EnumIter, IntoEnumIterator as _};
@@ -96,6 +99,11 @@ impl Page<'_> {
 pub fn missing(dashboard: &Dashboard, what: &str) -> Response {
     let body = html! { p { (what) } p { a href="/" { "Overview" } } };
     Page { title: "Not found", place: None, body, scripts: &[] }.answer_with(StatusCode::NOT_FOUND, dashboard)
+}
+
+/// `GET` of anything else under [`super::PREFIX`].
+pub async fn unknown(State(dashboard): State<Arc<Dashboard>>, uri: Uri) -> Response {
+    missing(&dashboard, &format!("There is no page {}.", uri.path()))
 }
 
 /// Text for a browser, under the [`POLICY`]; never kept, as what is shown is now.

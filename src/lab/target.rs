@@ -4,6 +4,7 @@
 //! files, and the latencies would be those of neither.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -233,6 +234,16 @@ impl TargetError {
         let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
         Self::Unexpected { path, found: format!("{} {body}", answer.status) }
     }
+}
+
+/// This program, to be started once more. By the file that runs, where the system has a name for it: another one may have taken the place of
+/// the file that was started.
+///
+/// # Errors
+/// As [`std::env::current_exe`].
+pub fn own_program() -> std::io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
 }
 
 /// A server of our own in another process.

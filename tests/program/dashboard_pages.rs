@@ -173,7 +173,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
 
 /// Every file is what lies there, and says to a browser how to take it.
 async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
-    let report_policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let report_policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
     let attachment = format!("attachment; filename=\"{run}-history.jsonl\"");
     for (id, name, content_type, policy, disposition) in [
         (run, "report.html", "text/html; charset=utf-8", report_policy, ""),

@@ -63,13 +63,16 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     // Tried before anything is explored: that may take hours.
     let page =
         arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
+    let folder = arguments.out.as_deref().map(make_folder).transpose()?;
     let databases = Databases::prepare(&arguments, jobs.len()).await?;
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
         (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule, &stop).await,
-        _ => explore_all(&arguments, &databases.urls, jobs, began, page, &stop).await,
+        _ => explore_all(&arguments, &databases.urls, jobs, began, (page, folder.as_deref()), &stop).await,
     };
+    // It stays where something was left in it.
+    let _ = folder.map(std::fs::remove_dir);
     databases.close().await?;
     result
 }
@@ -79,7 +82,7 @@ async fn explore_all(
     databases: &[PgConnectOptions],
     jobs: Vec<Job>,
     (began, started): (Instant, SystemTime),
-    page: Option<File>,
+    (page, folder): (Option<File>, Option<&Path>),
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let wanted = jobs.len();
@@ -100,8 +103,8 @@ async fn explore_all(
         interrupted: stop.is_cancelled(),
         explorations: found.explorations,
     };
-    if let Some(out) = arguments.out.as_ref().filter(|_| !report.explorations.is_empty()) {
-        save(out, &report)?;
+    if let Some(folder) = folder.filter(|_| !report.explorations.is_empty()) {
+        save(folder, &report)?;
     }
     if !arguments.events {
         let text =
@@ -119,12 +122,11 @@ async fn explore_all(
     verdict(&report, wanted)
 }
 
-/// Leaves the report in a folder of its own.
-fn save(out: &Path, report: &Report) -> Result<(), CliError> {
+/// Leaves the report in its folder.
+fn save(folder: &Path, report: &Report) -> Result<(), CliError> {
     let json = report::render(Format::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
-    let folder = make_folder(out)?;
     write(&folder.join("explore.json"), &json)?;
-    Feed::saved(&folder);
+    Feed::saved(folder);
     Ok(())
 }
 

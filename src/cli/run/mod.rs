@@ -28,7 +28,7 @@ use crate::lab::reports::{self, Format};
 use crate::lab::results::{self, ApproachResult, FORMAT, Run, ServerEnvironment, Verdict};
 use crate::lab::routes::Routes;
 use crate::lab::scenario::{Scenario, Work};
-use crate::lab::target::{Entry, OwnServer, Target, TargetError};
+use crate::lab::target::{Entry, OwnServer, Target, TargetError, own_program};
 use crate::strategy::Approach;
 use progress::Progress;
 use sweep::{Parameter, Sweep};
@@ -285,7 +285,7 @@ fn stranger(options: &RunArgs, conditions: &Conditions, routes: &Arc<Routes>) ->
 /// Our own server runs on the given database, or on one that is gone afterwards. The URL goes by the environment:
 /// everybody on the machine may read a command line.
 fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
-    let program = std::env::current_exe().map_err(|error| CliError::Environment(error.to_string()))?;
+    let program = own_program().map_err(|error| CliError::Environment(error.to_string()))?;
     let mut server = Command::new(program);
     server.arg("serve").arg("--listen=127.0.0.1:0").args(arguments.limits.to_arguments());
     match arguments.database.url() {

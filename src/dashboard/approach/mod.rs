@@ -164,7 +164,14 @@ fn throughput(approach: Approach, newest: Option<(&str, &Run)>) -> Markup {
             @match newest {
                 None => p.soft { "No run with it yet: " a href="/" { "start one" } "." },
                 Some((id, run)) => {
-                    p { a href=(evidence::experiment(id)) { (run.scenario) ", " (super::runs::moment(&run.started)) } }
+                    p {
+                        a href=(evidence::experiment(id)) { (run.scenario) ", " (super::runs::moment(&run.started)) }
+                        span.soft {
+                            " · " (run.settings.concurrency) " clients"
+                            @if let Some(ms) = run.settings.think_time_ms { ", " (ms) " ms of think time" }
+                            @if run.results.len() == 1 { ", no other approach in it" }
+                        }
+                    }
                     div.figures { (charts::throughput(run, Some(approach.name()))) }
                 },
             }

@@ -4,12 +4,15 @@ use axum::http::{HeaderMap, header};
 use maud::{Markup, html};
 
 use crate::config::THINK_TIME_MAX;
+use crate::database::seed::Seed;
 use crate::http::body::{COUNTER_ID, EVENT_ID, USER_ID};
 use crate::strategy::{Approach, Claim, Workload};
 
 /// A request that shows a workload.
 struct Request {
     workload: Workload,
+    /// A seed that has the rows of the example.
+    seed: Seed,
     method: &'static str,
     /// Below the approach's own prefix; `{…}` is a field that stands in the path.
     path: &'static str,
@@ -33,6 +36,7 @@ const fn field(name: &'static str, label: &'static str, value: i64, min: Option<
 const REQUESTS: [Request; 4] = [
     Request {
         workload: Workload::Balance,
+        seed: Seed::Withdrawal,
         method: "PATCH",
         path: "/balance",
         fields: &[
@@ -42,6 +46,7 @@ const REQUESTS: [Request; 4] = [
     },
     Request {
         workload: Workload::Transfer,
+        seed: Seed::Transfer,
         method: "POST",
         path: "/transfer",
         fields: &[
@@ -52,6 +57,7 @@ const REQUESTS: [Request; 4] = [
     },
     Request {
         workload: Workload::Booking,
+        seed: Seed::Booking,
         method: "POST",
         path: "/bookings",
         fields: &[
@@ -61,6 +67,7 @@ const REQUESTS: [Request; 4] = [
     },
     Request {
         workload: Workload::Counter,
+        seed: Seed::Counter,
         method: "POST",
         path: "/counters/{counterId}/increment",
         fields: &[field(COUNTER_ID.name, "Counter", 1, Some(COUNTER_ID.min))],
@@ -144,7 +151,8 @@ pub fn try_it(approach: Approach, lab_headers: bool) -> Markup {
                     @for request in offered(approach) { option value=(request.workload) { (request.workload) } }
                 } }
                 @for (index, request) in offered(approach).enumerate() {
-                    fieldset data-workload=(request.workload) data-method=(request.method) data-path=(request.path) hidden[index > 0] disabled[index > 0] {
+                    fieldset data-workload=(request.workload) data-method=(request.method) data-path=(request.path)
+                            data-seed=(<&str>::from(request.seed)) hidden[index > 0] disabled[index > 0] {
                         legend.hidden { (request.workload) }
                         @for field in request.fields {
                             label { (field.label)

@@ -4,14 +4,16 @@
 //! - **Of explorations the newest counts**, for each scenario, number of clients, place of the clients and kind of crash: an enumeration
 //!   does not get truer by repeating it. What was made to have another isolation level, or was robbed of a piece of its SQL, is not
 //!   the approach any more, and an explore file is none.
-//! - **The cost is that of the newest run** that was not a sweep, and only if that run ranks the approach.
+//! - **The costs under a workload are all of one run**, since figures that were taken under different conditions say nothing about each other:
+//!   of the runs that came to their end and were no sweep, the one with the most approaches, and of several the newest. An approach that it
+//!   does not rank has none.
 //! - **Services of others** say nothing about ours.
 
 use std::sync::Arc;
 
 use strum::IntoEnumIterator as _;
 
-use super::entry::{Cost, Entry, Explored, Found};
+use super::entry::{Cost, Entry, Explored, Found, Raced};
 use crate::explore::scenario::Scenario as Explorable;
 use crate::lab::results::Verdict;
 use crate::lab::scenario::Scenario;
@@ -24,7 +26,7 @@ pub struct Evidence<'a> {
     pub explored: Vec<(&'a str, &'a Explored)>,
     /// The runs, newest first.
     pub raced: Vec<Race<'a>>,
-    /// What the newest run says of its cost, and which run that is.
+    /// What it costs, and which run says so: for all approaches under one workload the same.
     pub cost: Option<(&'a str, Cost)>,
 }
 
@@ -44,22 +46,20 @@ impl<'a> Evidence<'a> {
     #[must_use]
     pub fn of(entries: &'a [Arc<Entry>], approach: Approach, workload: Workload) -> Self {
         let mut evidence = Self::default();
-        let mut priced = false;
+        if let Some((entry, raced)) = yardstick(entries, workload) {
+            let cost =
+                raced.results.iter().filter(|result| result.approach == approach.name()).find_map(|result| result.cost);
+            evidence.cost = cost.map(|cost| (entry.id.as_str(), cost));
+        }
         for entry in entries {
             match &entry.found {
                 Found::Run(raced) => {
-                    let scenario = raced.scenario.parse::<Scenario>();
-                    if !raced.ours || !scenario.is_ok_and(|scenario| scenario.workload() == workload) {
+                    if !is_run_of(raced, workload) {
                         continue;
                     }
                     let of_approach = || raced.results.iter().filter(|result| result.approach == approach.name());
                     let Some(verdict) = of_approach().map(|result| result.verdict).max() else { continue };
                     evidence.raced.push(Race { id: &entry.id, verdict, servers: raced.servers });
-                    if !raced.swept && !priced {
-                        priced = true;
-                        let cost = of_approach().find_map(|result| result.cost);
-                        evidence.cost = cost.map(|cost| (entry.id.as_str(), cost));
-                    }
                 }
                 Found::Exploration(all) => {
                     for explored in all.iter().filter(|explored| is_about(explored, approach, workload)) {
@@ -90,6 +90,20 @@ impl<'a> Evidence<'a> {
         let raced = self.raced.iter().filter(|race| race.verdict == Verdict::ClaimFailed);
         explored.chain(raced.map(|race| (race.id, "claimed safe, but a run broke it".to_owned()))).collect()
     }
+}
+
+fn is_run_of(raced: &Raced, workload: Workload) -> bool {
+    raced.ours && raced.scenario.parse::<Scenario>().is_ok_and(|scenario| scenario.workload() == workload)
+}
+
+/// The run whose figures stand in the column of a workload.
+fn yardstick(entries: &[Arc<Entry>], workload: Workload) -> Option<(&Entry, &Raced)> {
+    let whole = entries.iter().filter(|entry| !entry.interrupted).filter_map(|entry| match &entry.found {
+        Found::Run(raced) if !raced.swept && is_run_of(raced, workload) => Some((entry.as_ref(), raced)),
+        Found::Run(_) | Found::Exploration(_) => None,
+    });
+    // Of equals the first, which is the newest.
+    whole.reduce(|best, other| if other.1.results.len() > best.1.results.len() { other } else { best })
 }
 
 /// As a reader looks for it: by scenario, those that crash last, those on one server first.

@@ -121,14 +121,17 @@ impl Archive {
         opened.await.unwrap_or_else(|panicked| Err(panicked.to_string()))
     }
 
-    /// The newest run, without a sweep, that has a result of this approach.
+    /// The newest run that has a result of this approach and of others, or else of it alone. Sweeps and runs that were stopped are none.
     pub async fn newest_run_of(&self, approach: &str) -> Option<(String, Box<Run>)> {
         let shelf = self.list().await;
         let has = |entry: &&Arc<Entry>| match &entry.found {
-            entry::Found::Run(raced) => raced.ours && !raced.swept && entry.approaches().contains(&approach),
+            entry::Found::Run(raced) => {
+                raced.ours && !raced.swept && !entry.interrupted && entry.approaches().contains(&approach)
+            }
             entry::Found::Exploration(_) => false,
         };
-        let id = shelf.entries.iter().find(has)?.id.clone();
+        let with_others = shelf.entries.iter().filter(has).find(|entry| entry.approaches().len() > 1);
+        let id = with_others.or_else(|| shelf.entries.iter().find(has))?.id.clone();
         match self.open(&id).await {
             Ok(Some(Opened::Run(run))) => Some((id, run)),
             _ => None,

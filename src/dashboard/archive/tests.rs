@@ -131,7 +131,7 @@ fn entries(runs: &[(&str, Run)], reports: &[(&str, Report)]) -> Vec<Arc<Entry>> 
 }
 
 #[test]
-fn runs_are_counted_and_the_newest_that_is_no_sweep_says_the_cost() {
+fn runs_are_counted_and_one_of_them_says_all_costs() {
     use crate::lab::results::Verdict::{BrokenAsClaimed, ClaimFailed, Correct};
     let mut failed = raced::run();
     failed.results.iter_mut().for_each(|result| result.verdict = ClaimFailed);
@@ -141,7 +141,14 @@ fn runs_are_counted_and_the_newest_that_is_no_sweep_says_the_cost() {
     other.scenario = "booking".to_owned();
     let mut unknown = failed.clone();
     unknown.scenario = "something".to_owned();
+    // Newer, but stopped, or with fewer approaches than another.
+    let mut stopped = raced::run();
+    stopped.interrupted = true;
+    let mut alone = raced::run();
+    alone.results.retain(|result| result.approach == "pessimistic");
     let all = [
+        ("9", stopped),
+        ("8", alone),
         ("7", foreign),
         ("6", other),
         ("5", unknown),
@@ -155,9 +162,16 @@ fn runs_are_counted_and_the_newest_that_is_no_sweep_says_the_cost() {
         let evidence = Evidence::of(&entries, approach, workload);
         (evidence.raced.iter().map(|race| (race.id, race.verdict)).collect::<Vec<_>>(), evidence.cost.map(|(id, _)| id))
     };
-    let correct = vec![("4", Correct), ("3", Correct), ("2", ClaimFailed), ("1", Correct)];
+    let correct =
+        vec![("9", Correct), ("8", Correct), ("4", Correct), ("3", Correct), ("2", ClaimFailed), ("1", Correct)];
     assert_eq!(verdicts(Approach::Pessimistic, Workload::Balance), (correct, Some("3")));
-    let broken = vec![("4", BrokenAsClaimed), ("3", BrokenAsClaimed), ("2", ClaimFailed), ("1", BrokenAsClaimed)];
+    let broken = vec![
+        ("9", BrokenAsClaimed),
+        ("4", BrokenAsClaimed),
+        ("3", BrokenAsClaimed),
+        ("2", ClaimFailed),
+        ("1", BrokenAsClaimed),
+    ];
     assert_eq!(verdicts(Approach::Naive, Workload::Balance), (broken, None), "what is broken has no price");
     assert_eq!(verdicts(Approach::Pessimistic, Workload::Booking), (vec![("6", ClaimFailed)], None));
     assert_eq!(verdicts(Approach::UniqueConstraint, Workload::Balance), (vec![], None));

@@ -33,7 +33,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await fetch(request.path, request.options);
     const body = await answer.text();
     show(request, answer, body, performance.now() - began);
-    say(said, `${answer.status} ${answer.statusText}`, answer.status >= 500);
+    say(said, `${answer.status} ${answer.statusText}${answer.status === 404 ? `: ${seeded(request.seed)}` : ""}`, answer.status >= 500);
   } catch {
     say(said, "The server does not answer.", true);
   } finally {
@@ -41,10 +41,15 @@ form.addEventListener("submit", async (event) => {
   }
 });
 
+/** What helps when the data that are served have no such row. */
+function seeded(seed) {
+  return `the data that are served have no such row. curl -X POST '${location.origin}/reset?seed=${seed}' replaces them by some that do.`;
+}
+
 /** What the form says, as a request: numbers in the path where it has a place for them, the others in the body. */
 function requested() {
   const fields = form.querySelector("fieldset[data-workload]:not(:disabled)");
-  const { method, path: template } = fields.dataset;
+  const { method, path: template, seed } = fields.dataset;
   let path = form.dataset.base + template;
   const body = {};
   for (const input of fields.querySelectorAll("input")) {
@@ -60,7 +65,7 @@ function requested() {
     headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  return { method, path, options };
+  return { method, path, options, seed };
 }
 
 function show(request, answer, body, took) {

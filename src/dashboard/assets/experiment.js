@@ -28,6 +28,8 @@ for (const form of document.querySelectorAll("form[data-order]")) {
     } catch (error) {
       say(said, error.message, true);
       button.disabled = false;
+      // Somebody was faster: the way to what is under way is shown.
+      if (error.status === 409) for (const link of document.querySelectorAll("a[data-under-way]")) link.closest(".why-not").hidden = false;
     }
   });
 }
@@ -38,6 +40,8 @@ const isUnderWay = () => ["starting", "running"].includes(phase());
 
 /** What can be pressed now. A button that cannot is not disabled in the browser's sense: whoever has tabbed to it would be thrown out. */
 function update() {
+  const line = document.querySelector(".progress-line");
+  if (line) line.hidden = phase() === "none";
   stop?.setAttribute("aria-disabled", String(!isUnderWay()));
   const isFree = ["none", "ended"].includes(phase());
   for (const note of document.querySelectorAll("a[data-under-way]")) note.closest(".why-not").hidden = isFree;
@@ -55,7 +59,18 @@ stop?.addEventListener("click", async () => {
   }
 });
 
-if (document.getElementById("experiment-phase")) {
-  follow("/lab/experiment/events", update);
+const phaseElement = document.getElementById("experiment-phase");
+if (phaseElement) {
+  const said = document.getElementById("experiment-said");
+  let wasUnderWay = isUnderWay();
+  follow("/lab/experiment/events", {
+    onPart() {
+      update();
+      // What it found is on this page, which is made anew for it.
+      if (wasUnderWay && phase() === "ended" && "reload" in phaseElement.dataset) location.reload();
+      wasUnderWay ||= isUnderWay();
+    },
+    onState: (isThere) => said && say(said, isThere ? "" : "The connection is lost; what is shown is old. Trying again …", !isThere),
+  });
   update();
 }

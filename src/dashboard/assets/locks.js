@@ -3,8 +3,6 @@
 import { follow, say } from "./lab.js";
 
 const said = document.getElementById("locks-said");
-const source = follow("/lab/locks/events", () => {
-  if (said.textContent) say(said, "");
+follow("/lab/locks/events", {
+  onState: (isThere) => say(said, isThere ? "" : "The connection is lost; what is shown is old. Trying again …", !isThere),
 });
-source.addEventListener("error", () => say(said, "The connection is lost; what is shown is old. Trying again …", true));
-source.addEventListener("end", () => say(said, "The server has closed; what is shown is old.", true));

@@ -61,13 +61,16 @@ function begin(root) {
 
   /** Shows the first steps of what is known. */
   function show(step) {
-    at = Math.max(0, Math.min(step, known.steps));
+    at = Number.isInteger(step) ? Math.max(0, Math.min(step, known.steps)) : known.steps;
     for (const row of board.querySelectorAll("[data-step]")) {
       const its = Number(row.dataset.step);
       row.hidden = its > at;
       row.classList.toggle("now", its === at);
     }
     for (const part of board.querySelectorAll("[data-stop]")) part.hidden = Number(part.dataset.stop) !== at;
+    // A violation is told from the step on with which it is there, and not only when the last answer has come.
+    const ending = board.querySelector(".ending");
+    if (ending && known.violation !== null) ending.hidden = at < known.violation;
     told.textContent = `Step ${at} of ${known.steps}${known.ended ? "" : " so far"}: ${known.said[at]}`;
     for (const [name, off] of [
       ["first", at === 0],
@@ -155,6 +158,13 @@ function begin(root) {
       button.disabled = false;
     }
   }
+
+  // What is chosen above is not what is on the stage until it is set.
+  document.getElementById("choice").addEventListener("change", () => {
+    pause();
+    for (const button of root.querySelectorAll(".ideas button")) button.disabled = true;
+    say(document.getElementById("choice-said"), "Press “Set the stage” to play what is chosen.");
+  });
 
   const ideas = {
     yourself: () => load(""),

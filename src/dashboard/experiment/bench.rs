@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::hold::Hold;
 use super::order::Order;
 use super::process::{Process, STOP_MAX};
 use super::snapshot::{Ending, Found, Phase, Snapshot, State, Version};
@@ -90,7 +92,7 @@ impl Bench {
     /// 409, naming what is under way; 503 when the server closes.
     pub fn start(&self, dashboard: &Arc<Dashboard>, order: Order) -> Result<(), Rejection> {
         let mut place = self.place();
-        if place.closed {
+        if place.closed || dashboard.closing.is_cancelled() {
             return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "the server is closing"));
         }
         if let Some(taken) = &place.taken {
@@ -101,7 +103,7 @@ impl Bench {
             return Err(Rejection::new(StatusCode::CONFLICT, message));
         }
         place.experiments += 1;
-        let (name, stop) = (order.name(), CancellationToken::new());
+        let (name, stop) = (order.name(), dashboard.closing.child_token());
         let conductor = Conductor {
             dashboard: Arc::clone(dashboard),
             stop: stop.clone(),
@@ -163,22 +165,38 @@ impl Conductor {
     }
 
     async fn experiment(&mut self) -> Ending {
-        let bench = &self.dashboard.bench;
-        let (laboratory, stop) = (Arc::clone(&bench.laboratory), self.stop.clone());
+        let stop = self.stop.clone();
+        let opened = tokio::select! {
+            opened = self.open() => opened,
+            () = stop.cancelled() => return Ending::Stopped,
+        };
+        match opened {
+            Ok((database, hold)) => {
+                let ending = self.on(&database).await;
+                hold.release().await;
+                ending
+            }
+            Err(reason) => Ending::Failed(reason),
+        }
+    }
+
+    /// The database of experiments, which is this one's alone as long as it is held.
+    async fn open(&self) -> Result<(PgConnectOptions, Hold), String> {
+        let laboratory = &self.dashboard.bench.laboratory;
         if laboratory.is_shared() {
             self.dashboard.stage.leave().await;
         }
-        let database = tokio::select! {
-            database = laboratory.database(Purpose::Experiment) => database,
-            () = stop.cancelled() => return Ending::Stopped,
-        };
-        let started = database.map_err(|error| error.to_string()).and_then(|database| {
-            Process::start(&self.state.order, &self.dashboard.bench.runs, &database)
-                .map_err(|error| format!("cannot start a process for the experiment: {error}"))
-        });
+        let database = laboratory.database(Purpose::Experiment).await.map_err(|error| error.to_string())?;
+        let served = self.dashboard.app.engine.database().connect_options();
+        let hold = Hold::take(&database, laboratory.is_shared().then_some(served)).await;
+        Ok((database, hold.map_err(|error| error.to_string())?))
+    }
+
+    async fn on(&mut self, database: &PgConnectOptions) -> Ending {
+        let started = Process::start(&self.state.order, &self.dashboard.bench.runs, database);
         let mut process = match started {
             Ok(process) => process,
-            Err(reason) => return Ending::Failed(reason),
+            Err(error) => return Ending::Failed(format!("cannot start a process for the experiment: {error}")),
         };
         self.state.phase = Phase::Starting;
         self.publish();

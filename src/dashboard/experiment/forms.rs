@@ -6,6 +6,7 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use super::PATH;
 use super::order::{CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
+use super::parts::PHASE;
 use crate::chart::scale::grouped;
 use crate::dashboard::Dashboard;
 use crate::dashboard::permission::{NOBODY, Permission};
@@ -38,6 +39,20 @@ pub fn forms(dashboard: &Dashboard) -> Markup {
     }
 }
 
+/// How far the one that is under way is, in a sentence that stays true: for pages that do not show the rest of it.
+#[must_use]
+pub fn progress(dashboard: &Dashboard) -> Markup {
+    let snapshot = dashboard.bench.snapshot();
+    let phase = snapshot.parts().with_ids().into_iter().find(|(id, _)| *id == PHASE);
+    html! {
+        @if let Some((id, part)) = phase {
+            section.progress-line aria-label="The newest experiment" hidden[snapshot.experiment.is_none()] {
+                div id=(id) role="status" data-reload="" { (part) }
+            }
+        }
+    }
+}
+
 /// Whether an experiment may be started from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum May {
@@ -59,12 +74,16 @@ fn run(may: May) -> Markup {
             h3 #order-run { "Run a scenario under load" }
             label { "Scenario" (names("scenario", Scenario::VARIANTS, None)) }
             label { "Approach" (approaches()) }
-            (number("requests", "Requests a round", &REQUESTS, None, "default"))
+            (number("requests", "Requests a round", &REQUESTS, None, "10000"))
             (number("concurrency", "Clients", &CONCURRENCY, Some(256), ""))
             (number("repeat", "Rounds of each", &REPEAT, Some(1), ""))
             (number("thinkTimeMs", "Think time, ms", &THINK_TIME_MS, None, "none"))
             (number("durationS", "Duration of a round, s", &DURATION_S, None, "by requests"))
             (button("Run", may))
+            p.soft.hint {
+                "Of the scenario mixed 600 requests, if not said otherwise. With a duration, as many as there is time for; with both, \
+                 whichever comes first."
+            }
             p.said role="alert" {}
         }
     }

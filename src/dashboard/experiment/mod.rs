@@ -1,7 +1,8 @@
 //! The one experiment that may be under way: started, watched, stopped.
 //!
 //! - [`order`]: what a page may ask for
-//! - [`bench`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is
+//! - [`bench`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is; [`hold`]: that nobody else
+//!   works on its database
 //! - [`snapshot`]: all that there is to see at one moment; [`course`]: of it, the slices of a round
 //! - [`parts`]: a snapshot as pieces of a page; [`race`], [`search`]: those of a run and of an exploration
 //! - [`stream`]: those pieces as server-sent events
@@ -10,6 +11,7 @@
 mod bench;
 mod course;
 mod forms;
+mod hold;
 mod order;
 mod parts;
 mod process;
@@ -19,7 +21,7 @@ mod snapshot;
 mod stream;
 
 pub use bench::Bench;
-pub use forms::forms;
+pub use forms::{forms, progress};
 pub use order::Order;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use maud::{Markup, PreEscaped, Render, html};
 use super::order::Kind;
 use super::snapshot::{Ending, Found, Phase, Snapshot, State};
 use super::{race, search};
+use crate::dashboard::runs::moment;
 use crate::lab::reports::figures::printable;
 
 /// How many pieces there are.
@@ -75,7 +76,7 @@ fn nothing() -> [Markup; PARTS] {
 
 fn pieces(state: &State) -> [Markup; PARTS] {
     let (now, done) = match &state.found {
-        Found::Run(found) => (race::now(found), race::done(found)),
+        Found::Run(found) => (race::now(found, state.is_over()), race::done(found)),
         Found::Exploration(found) => (search::now(found), search::done(found)),
     };
     [what(state), phase(state), now, done]
@@ -87,7 +88,7 @@ fn what(state: &State) -> Markup {
         h2 { @match order.kind { Kind::Run => "Run: ", Kind::Explore => "Exploration: " } (order.title) }
         p.soft {
             @for (name, value) in &order.settings { (name) ": " (value) " · " }
-            "begun " time datetime=(state.started) { (state.started) }
+            "begun " time.whole datetime=(state.started) { (moment(&state.started)) }
         }
         @for warning in &state.warnings { p.warning role="note" { (printable(warning)) } }
     }
@@ -95,7 +96,7 @@ fn what(state: &State) -> Markup {
 
 fn phase(state: &State) -> Markup {
     let (name, text) = match &state.phase {
-        Phase::Preparing => ("starting", html! { "Starting a PostgreSQL for experiments." }),
+        Phase::Preparing => ("starting", html! { "Preparing the database of experiments." }),
         Phase::Starting => ("starting", html! { "Starting its process." }),
         Phase::Running => ("running", under_way(state)),
         Phase::Stopping => {
@@ -123,7 +124,9 @@ fn ended(ending: &Ending) -> Markup {
     match ending {
         Ending::AsClaimed => html! { span.verdict.good { "✓ Ended" } ": everything is as claimed." },
         Ending::Otherwise(how) => html! { span.verdict.bad { "✗ Ended" } ": " (lines(how)) },
-        Ending::Stopped => html! { span.verdict.open { "○ Stopped" } ": what is here is what there was." },
+        Ending::Stopped => {
+            html! { span.verdict.open { "○ Stopped" } " before its end: of what was under way there is only what came until then." }
+        }
         Ending::Failed(_) => {
             html! { span.verdict.failed { "Failed" } ": it could not go on. The reason, in its own words:" }
         }
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn a_run_is_folded_from_what_it_told() {
         let mut state = state(json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"]}));
-        assert!(shown(&state).contains("Starting a PostgreSQL"));
+        assert!(shown(&state).contains("Preparing the database"));
         let approaches = ["naive", "pessimistic"].map(str::to_owned).to_vec();
         state.hear(Event::Race { rounds: 2, approaches, not_offered: Vec::new() });
         let (requests, duration_ms) = (Some(100), None);

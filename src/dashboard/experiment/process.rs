@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::order::Order;
 use crate::lab::feed::Event;
+use crate::lab::target::own_program;
 
 /// How long it may take to end once it was told to: answers are waited for (5 s), the referee reads, the server and its connections end.
 pub const STOP_MAX: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ impl Process {
     /// As starting a process does.
     pub fn start(order: &Order, runs: &Path, database: &PgConnectOptions) -> std::io::Result<Self> {
         let runs = std::path::absolute(runs)?;
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(own_program()?);
         // What shapes the server that somebody looks at must not shape the experiment: neither its variables, nor its .env, which is
         // read from the working directory.
         for (name, _) in std::env::vars_os() {

@@ -45,17 +45,17 @@ fn ordinal(number: u32) -> String {
     format!("{number}{ending}")
 }
 
-/// The round under load.
-pub fn now(race: &Race) -> Markup {
+/// The round under load; of a run that is over, the last one that was.
+pub fn now(race: &Race, over: bool) -> Markup {
     let Some(course) = &race.course else { return html! {} };
     let percent = 100.0 * course.share();
     html! {
-        h3 { "Round of " (course.title.approach) }
+        h3 { @if over { "The last round, of " } @else { "Round of " } (course.title.approach) }
         p.progress {
             progress max="100" value=(format!("{percent:.0}")) aria-label="Share of the round that is over" {}
             " " span.figure { (format!("{percent:.0}")) " %, " (format!("{:.1}", course.elapsed_s())) " s" }
         }
-        (figures(course))
+        (figures(course, over))
         @if course.slices.is_empty() {
             p.soft { "The data are set back; no answer has come yet." }
         } @else {
@@ -71,10 +71,10 @@ pub fn now(race: &Race) -> Markup {
 }
 
 /// The figures of the round, with their units.
-fn figures(course: &Course) -> Markup {
-    let present = present(&course.slices);
-    let rate = present.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
-    let percentile = |share| present.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
+fn figures(course: &Course, over: bool) -> Markup {
+    let recent = present(&course.slices);
+    let rate = recent.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
+    let percentile = |share| recent.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
     let count = |count: u64| grouped(&count.to_string());
     let tally = &course.tally;
     let mut figures: Vec<(&str, String, &str)> = vec![
@@ -83,11 +83,15 @@ fn figures(course: &Course) -> Markup {
         ("retried", count(tally.retried), "requests"),
         ("gave up", count(tally.gave_up), "requests"),
         ("unknown or unexpected", count(tally.other), "requests"),
+    ];
+    // What is true at one moment is not when it has passed.
+    let present: [(&str, String, &str); 3] = [
         ("rate in the last second", rate.map_or(NONE.to_owned(), |rate| grouped(&whole(rate))), "answers/s"),
         ("p50 in the last second", percentile(0.5), "ms"),
         ("p99 in the last second", percentile(0.99), "ms"),
     ];
-    if let Some(pool) = &course.pool {
+    figures.extend(present.into_iter().filter(|_| !over));
+    if let Some(pool) = course.pool.as_ref().filter(|_| !over) {
         figures.push(("database connections at work", format!("{} of {}", pool.in_use, pool.limit), ""));
         figures.push(("waiting for a connection", count(pool.waiting_for_connection), "requests"));
         figures.push(("waiting for their row", count(pool.waiting_for_row), "requests"));

@@ -121,28 +121,25 @@ async fn events(State(dashboard): State<Arc<Dashboard>>) -> Response {
         follower.mark_changed();
         (*place, follower)
     });
-    let following = Following { followed: followed.collect(), dashboard: Arc::clone(&dashboard), ended: false };
+    let following = Following { followed: followed.collect(), dashboard: Arc::clone(&dashboard) };
     Sse::new(told(following)).keep_alive(KeepAlive::default()).into_response()
 }
 
 struct Following {
     followed: Vec<(Place, watch::Receiver<Shown>)>,
     dashboard: Arc<Dashboard>,
-    ended: bool,
 }
 
 fn told(following: Following) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(following, |mut following| async move {
-        if following.ended {
-            return None;
-        }
-        let event = following.next().await;
+        let event = following.next().await?;
         Some((Ok(event), following))
     })
 }
 
 impl Following {
-    async fn next(&mut self) -> Event {
+    /// What is seen next; nothing any more when the server closes. A browser then asks again, until a new one answers.
+    async fn next(&mut self) -> Option<Event> {
         loop {
             let changes = self.followed.iter_mut().map(|(place, follower)| {
                 let place = *place;
@@ -155,14 +152,11 @@ impl Following {
                 (changed, ..) = changed => changed.ok(),
                 () = self.dashboard.closing.cancelled() => None,
             };
-            let Some((place, shown)) = shown else {
-                self.ended = true;
-                return Event::default().event("end").data("");
-            };
+            let (place, shown) = shown?;
             // Nothing has been seen yet.
             if shown.number > 0 {
                 let id = shown.number.to_string();
-                return Event::default().event("part").id(id).data(format!("{}\n{}", element(place), shown.html));
+                return Some(Event::default().event("part").id(id).data(format!("{}\n{}", element(place), shown.html)));
             }
         }
     }

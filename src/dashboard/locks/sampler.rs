@@ -83,7 +83,8 @@ impl Session {
 }
 
 /// Whose sessions: the lab's, and those for whom they wait. A row lock is a wait for a transaction; which row it is says the lock of the row's place
-/// in the queue (`tuple`), which who waits for the transaction holds. As long as nobody waits, no lock is looked at.
+/// in the queue (`tuple`), which who waits for the transaction holds. As long as nobody waits, no lock is looked at. What others send to a
+/// database that is somebody's is not ours to show.
 const LOOK: &str = "\
 with ours as materialized ( \
     select pid, case when wait_event_type = 'Lock' then pg_blocking_pids(pid) \
@@ -97,7 +98,8 @@ with ours as materialized ( \
     select * from pg_locks where (select coalesce(bool_or(cardinality(blockers) > 0), false) from ours) \
 ) \
 select a.pid, coalesce(a.application_name, '') as application, a.datname::text as database, a.state, \
-       coalesce(a.query, '') as query, a.wait_event_type || ': ' || a.wait_event as event, \
+       case when $1 or starts_with(a.application_name, 'concurrency-lab') then coalesce(a.query, '') \
+            else '(a statement of another application)' end as query, a.wait_event_type || ': ' || a.wait_event as event, \
        (extract(epoch from clock_timestamp() - a.state_change) * 1000)::bigint as state_ms, \
        (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::bigint as transaction_ms, \
        coalesce(ours.blockers, '{}') as blockers, l.locktype as lock, \
@@ -206,7 +208,9 @@ impl Sampler {
                 None => page::no_server().into_string(),
                 Some((options, all)) => {
                     let sample = eye.look(options, all).await;
-                    page::sample(&sample, dashboard.bench.approach().as_deref()).into_string()
+                    // What an experiment is on says nothing about what is served.
+                    let approach = dashboard.bench.approach().filter(|_| self.place == Place::Experiments);
+                    page::sample(&sample, approach.as_deref()).into_string()
                 }
             };
             // A carriage return would end a line of an event.

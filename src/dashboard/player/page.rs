@@ -62,6 +62,12 @@ fn read(query: &HashMap<String, String>) -> (Chosen, Result<Choice, String>) {
         };
         chosen.clients = number;
     }
+    // Left over from an approach for which it matters.
+    let alone = |choice: &Choice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
+    let without = Chosen { servers: None, ..chosen.clone() };
+    if chosen.servers.is_some() && without.read().is_ok_and(|choice| alone(&choice)) {
+        chosen.servers = None;
+    }
     let choice = chosen.read();
     (chosen, choice)
 }
@@ -111,6 +117,7 @@ fn form(chosen: &Chosen, choice: Option<&Choice>) -> Markup {
             }
             input type="hidden" name="schedule" value="";
             button type="submit" { "Set the stage" }
+            p.said #choice-said role="status" {}
         }
     }
 }
@@ -135,7 +142,7 @@ fn stage(query: &HashMap<String, String>, chosen: &Chosen, choice: &Choice) -> M
             data-servers=(servers) data-isolation=[chosen.isolation.as_deref()]
             data-schedule=[query.get("schedule").map(|_| choice.schedule.to_string())] data-at=[query.get("at")] {
             h2 {
-                (choice.approach.name()) ", " (piece.scenario) " "
+                (choice.approach.name()) ", " (piece.scenario) @if let Some(level) = &chosen.isolation { ", at " (level) } " "
                 span.soft { (wishes.join(" · ")) " · " a href={ "/lab/approaches/" (choice.approach.name()) } { "about the approach" } }
             }
             p.ideas role="group" aria-label="Where to begin" {

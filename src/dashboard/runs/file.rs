@@ -17,9 +17,10 @@ use super::super::page::{POLICY, missing};
 use crate::lab::reports::figures::float;
 use crate::lab::reports::read;
 
-/// A report is one file with its style inside, and nothing of it may run or be fetched, whoever wrote it.
-const REPORT_POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+/// A report is one file with its style inside, and nothing of it may run, be fetched or be sent, whoever wrote it.
+const REPORT_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+);
 
 /// How a file is sent.
 struct Kind {

@@ -127,7 +127,7 @@ fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
     let time = moment(&entry.started);
     let radio = |name: &str, letter: &str, checked: bool| {
         html! {
-            td { input type="radio" name=(name) value=(entry.id) checked[checked] aria-label={ (letter) ": run of " (time) }; }
+            td { input type="radio" name=(name) value=(entry.id) required checked[checked] aria-label={ (letter) ": run of " (time) }; }
         }
     };
     let kind = match entry.found {
@@ -172,15 +172,25 @@ fn few(names: &[&str], thing: &str) -> String {
     }
 }
 
-fn left_out(shelf: &Shelf) -> Markup {
+/// Folders that are named although they cannot be read: of more, how many there are.
+const UNREADABLE_SHOWN: usize = 50;
+
+/// What is not shown, and why.
+#[must_use]
+pub fn left_out(shelf: &Shelf) -> Markup {
     html! {
         @if shelf.left_out > 0 {
-            p.soft #left-out { "The newest " (NEWEST) " folders are shown; " (shelf.left_out) " older ones are left out." }
+            p.soft #left-out {
+                "The newest " (NEWEST) " folders are shown and counted; " (shelf.left_out) " older ones are left out, whatever they found."
+            }
         }
         @if !shelf.unreadable.is_empty() {
             details #unreadable {
                 summary { (counted(shelf.unreadable.len() as u64, "folder")) " without a result that can be read" }
-                ul { @for (name, why) in &shelf.unreadable { li { code { (name) } ": " (why) } } }
+                ul {
+                    @for (name, why) in shelf.unreadable.iter().take(UNREADABLE_SHOWN) { li { code { (name) } ": " (why) } }
+                    @if shelf.unreadable.len() > UNREADABLE_SHOWN { li { "and " (shelf.unreadable.len() - UNREADABLE_SHOWN) " more" } }
+                }
             }
         }
     }
