@@ -97,10 +97,14 @@ export async function open(browser, url, { width = 1280, height = 900, colorSche
   return { page, faults, close: () => context.close() };
 }
 
-/** What axe-core finds serious or critical, in words. It runs beside the page, whose policy forbids foreign scripts. */
-export async function serious(page) {
+/**
+ * What axe-core finds serious or critical, in words; by these rules only, if they are given. It runs beside the page, whose policy
+ * forbids foreign scripts.
+ */
+export async function serious(page, rules) {
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const options = { resultTypes: ["violations"], ...(rules && { runOnly: rules }) };
+  const { violations } = await page.evaluate((options) => globalThis.axe.run(document, options), options);
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));

@@ -44,7 +44,7 @@ pub fn board(position: &Position, subject: &Subject) -> Markup {
         }
         p.soft {
             "On a command line: "
-            code.command { (view::replay_of(subject, &position.transcript.schedule)) }
+            code.command tabindex="0" { (view::replay_of(subject, &position.transcript.schedule)) }
         }
     }
 }
