@@ -4,7 +4,7 @@
 //! database instead.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
@@ -75,15 +75,22 @@ impl Laboratory {
     ///
     /// # Errors
     /// [`LaboratoryError`]; the next one who asks tries again.
-    pub async fn database(&self, purpose: Purpose) -> Result<PgConnectOptions, LaboratoryError> {
-        let Place::Temporary { postgres_bin } = &self.place else {
-            return self.ready(purpose).ok_or(LaboratoryError::Closing);
-        };
+    pub async fn database(self: &Arc<Self>, purpose: Purpose) -> Result<PgConnectOptions, LaboratoryError> {
+        let laboratory = Arc::clone(self);
+        // In a task of its own: who hangs up while it starts must not stop it for all who wait for it.
+        let opened = tokio::spawn(async move { laboratory.open().await });
+        opened.await.unwrap_or(Err(LaboratoryError::Closing))?;
+        self.ready(purpose).ok_or(LaboratoryError::Closing)
+    }
+
+    /// Starts a temporary one, unless there is one.
+    async fn open(&self) -> Result<(), LaboratoryError> {
+        let Place::Temporary { postgres_bin } = &self.place else { return Ok(()) };
         // Closed with the server.
         let _turn = self.opening.acquire().await.map_err(|_closed| LaboratoryError::Closing)?;
         self.bury().await;
-        if let Some(options) = self.ready(purpose) {
-            return Ok(options);
+        if self.ready(Purpose::Experiment).is_some() {
+            return Ok(());
         }
         let cluster = Cluster::start_temporary(postgres_bin.as_deref(), CONNECTIONS).await?;
         let mut connection = cluster.connect_options().connect().await?;
@@ -97,7 +104,7 @@ impl Laboratory {
             return Err(LaboratoryError::Closing);
         }
         *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
-        self.ready(purpose).ok_or(LaboratoryError::Closing)
+        Ok(())
     }
 
     /// Puts away one that died too often and stays down, so that a new one can be started.
