@@ -1,12 +1,12 @@
 //! The one experiment that may be under way: started, watched, stopped.
 //!
 //! - [`order`]: what a page may ask for
-//! - [`bench`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is; [`hold`]: that nobody else
+//! - [`mod@bench`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is; [`hold`]: that nobody else
 //!   works on its database
 //! - [`snapshot`]: all that there is to see at one moment; [`course`]: of it, the slices of a round
 //! - [`parts`]: a snapshot as pieces of a page; [`race`], [`search`]: those of a run and of an exploration
 //! - [`stream`]: those pieces as server-sent events
-//! - [`forms`]: the forms that start an experiment
+//! - [`mod@forms`]: the forms that start an experiment
 
 mod bench;
 mod course;
