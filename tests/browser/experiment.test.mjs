@@ -118,7 +118,7 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
 test("a real wait for a lock is in the tree, with its statement and its approach", async () => {
   const { page, faults, close } = await open(browser, server.url);
   const locks = await open(browser, `${server.url}/lab/locks`);
-  assert.match(await locks.page.locator("main").innerText(), /nobody waits/i);
+  await locks.page.getByText("Nobody waits").first().waitFor();
   const fields = { scenario: "withdrawal", approaches: "pessimistic", durationS: "30", thinkTimeMs: "20" };
   await order(page, "Run a scenario", fields, "Run");
   const waiter = locks.page.locator("li[data-waits-for]", { hasText: "pessimistic" }).first();
