@@ -20,8 +20,9 @@ use super::parts::PARTS;
 use super::snapshot::Snapshot;
 use crate::dashboard::Dashboard;
 
-/// How often a viewer is sent a new state at most: what changes more often nobody can read.
-const EVERY: Duration = Duration::from_millis(250);
+/// A viewer is sent the newest state at most so often: a browser that draws three charts takes some of the machine that is measured, if it is the same
+/// one (`make bench-dashboard`).
+const EVERY: Duration = Duration::from_secs(1);
 
 /// How often something is sent although nothing happens, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
