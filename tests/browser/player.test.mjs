@@ -54,7 +54,10 @@ test("a lost update is found, and stepped through forward and back", async () =>
 test("the address holds the race: a colleague sees the same", async () => {
   const { page, faults, close } = await open(browser, player("naive"));
   await page.getByRole("button", { name: "Drive it yourself" }).click();
-  for (const actor of ["A", "B", "B", "A"]) await page.locator(`#player-board button[data-actor=${actor}]:visible`).click();
+  for (const [number, actor] of ["A", "B", "B", "A"].entries()) {
+    await page.locator(`#player-board button[data-actor=${actor}]:visible`).click();
+    await step(page, `Step ${number + 1}`);
+  }
   await page.locator("#player-board .ending").waitFor();
   await page.keyboard.press("ArrowLeft");
   await step(page, "Step 3 of 4");

@@ -95,7 +95,10 @@ function begin(root) {
   }
 
   /** Lets somebody go from where it stands: what came after is gone. */
-  const drive = (actor) => load(known.schedule.slice(0, at) + actor);
+  const drive = (actor) => {
+    // Who presses again before the answer is there means the position that is not yet shown.
+    if (!root.hasAttribute("aria-busy")) load(known.schedule.slice(0, at) + actor);
+  };
 
   /** To the end: beyond the schedule, the first who can go goes. */
   const complete = (show) => load(known.schedule, { toEnd: true, show });
