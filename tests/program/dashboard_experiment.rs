@@ -133,14 +133,15 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
     let mut early = Viewer::come(&server, None).await;
     assert!(early.see().await && early.phase() == "none");
     let order = json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"], "requests": 400,
-                       "concurrency": 16, "thinkTimeMs": 2});
+                       "concurrency": 16, "thinkTimeMs": 8});
     assert_eq!(start(&server, &order).await, (201, json!({"url": "/lab/experiment"})));
     let (status, error) = start(&server, &json!({"kind": "explore", "scenario": "all"})).await;
     assert_eq!(status, 409);
     let error = error["error"].as_str().expect("a message");
     assert!(error.contains("the run withdrawal, 2 approaches is under way"), "{error}");
 
-    early.until("a round is under way", |viewer| viewer.part("phase").contains("round 1 of 2")).await;
+    // A viewer is told once a second: the second round alone takes three.
+    early.until("a round is under way", |viewer| viewer.part("phase").contains("of 2: ")).await;
     let mut late = Viewer::come(&server, None).await;
     let gone_at = early.last_id.clone().expect("an id");
     drop(early);
