@@ -156,7 +156,7 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
     assert_eq!(back.parts, late.parts, "whoever comes back has missed nothing");
     let seen = late.last_id.clone().expect("an id");
     let mut knows = Viewer::come(&server, Some(&seen)).await;
-    let silence = tokio::time::timeout(Duration::from_millis(700), knows.see()).await;
+    let silence = tokio::time::timeout(Duration::from_millis(1_500), knows.see()).await;
     assert!(silence.is_err(), "who has seen it is not told again");
     let mut stranger = Viewer::come(&server, Some(&format!("ffffffff{}", &seen[8..]))).await;
     assert!(stranger.see().await, "an id of another server's life says nothing");
@@ -164,7 +164,7 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
 
     let run: Run = serde_json::from_slice(&std::fs::read(saved(&runs, &late).join("run.json")).expect("it is kept"))
         .expect("a run");
-    assert_eq!((run.settings.requests, run.settings.concurrency, run.settings.think_time_ms), (Some(400), 16, Some(2)));
+    assert_eq!((run.settings.requests, run.settings.concurrency, run.settings.think_time_ms), (Some(400), 16, Some(8)));
     assert_eq!(post(&server, "/lab/experiment/stop", &json!({}), &[]).await.0, 409, "nothing is under way");
 
     // The same viewer sees the next one.
