@@ -18,12 +18,13 @@ use crate::strategy::{Approach, Workload};
 /// `GET /`.
 pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
     let shelf = dashboard.archive.list().await;
+    let rows: Vec<Row<'_>> = Approach::iter().map(|approach| row(&shelf, approach)).collect();
     let body = html! {
         (experiment::forms(&dashboard))
         (experiment::progress(&dashboard))
-        (contradictions(&shelf))
+        (contradictions(&rows))
         @if shelf.entries.is_empty() { (nothing_yet()) }
-        (matrix(&shelf))
+        (matrix(&rows))
         (legend())
         (runs::left_out(&shelf))
     };
@@ -31,13 +32,20 @@ pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
         .answer(&dashboard)
 }
 
+/// An approach, and what was found of it under each workload.
+type Row<'a> = (Approach, Vec<(Workload, Evidence<'a>)>);
+
+fn row(shelf: &Shelf, approach: Approach) -> Row<'_> {
+    let of = |workload| (workload, Evidence::of(&shelf.entries, approach, workload));
+    (approach, Workload::iter().map(of).collect())
+}
+
 /// What nobody may overlook.
-fn contradictions(shelf: &Shelf) -> Markup {
-    let cells = Approach::iter().flat_map(|approach| Workload::iter().map(move |workload| (approach, workload)));
+fn contradictions(rows: &[Row<'_>]) -> Markup {
+    let cells = rows.iter().flat_map(|(approach, cells)| cells.iter().map(move |cell| (*approach, cell)));
     let failed: Vec<_> = cells
-        .flat_map(|(approach, workload)| {
-            let evidence = Evidence::of(&shelf.entries, approach, workload);
-            evidence.contradictions().into_iter().map(move |(id, how)| (approach, workload, id, how))
+        .flat_map(|(approach, (workload, evidence))| {
+            evidence.contradictions().into_iter().map(move |(id, how)| (approach, *workload, id, how))
         })
         .collect();
     html! {
@@ -65,7 +73,7 @@ fn nothing_yet() -> Markup {
     }
 }
 
-fn matrix(shelf: &Shelf) -> Markup {
+fn matrix(rows: &[Row<'_>]) -> Markup {
     let table = html! {
         table.matrix #matrix {
             thead {
@@ -75,10 +83,10 @@ fn matrix(shelf: &Shelf) -> Markup {
                 }
             }
             tbody {
-                @for approach in Approach::iter() {
+                @for (approach, cells) in rows {
                     tr {
-                        th.name scope="row" { a href=(approach::address(approach)) { (approach) } }
-                        @for workload in Workload::iter() { (cell(shelf, approach, workload)) }
+                        th.name scope="row" { a href=(approach::address(*approach)) { (approach) } }
+                        @for (workload, evidence) in cells { (cell(*approach, *workload, evidence)) }
                     }
                 }
             }
@@ -87,13 +95,12 @@ fn matrix(shelf: &Shelf) -> Markup {
     wide("Claims and evidence", &table)
 }
 
-fn cell(shelf: &Shelf, approach: Approach, workload: Workload) -> Markup {
+fn cell(approach: Approach, workload: Workload, evidence: &Evidence<'_>) -> Markup {
     let card = approach.card();
-    let evidence = Evidence::of(&shelf.entries, approach, workload);
     let failed = !evidence.contradictions().is_empty();
     html! {
         td class=[failed.then_some("contradiction")] data-approach=(approach) data-workload=(workload) {
-            (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
+            (evidence::cell(card.claims.of(workload), card.unsupported_because, evidence))
         }
     }
 }

@@ -112,7 +112,13 @@ impl Aside {
 }
 
 /// A wait for the database with an end; what does not come in time counts as a lost connection.
-async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+///
+/// # Errors
+/// As PostgreSQL says, or [`sqlx::Error::Io`] when it says nothing.
+pub async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     let answered = tokio::time::timeout(limit, answer).await;
     answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }

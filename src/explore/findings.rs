@@ -63,6 +63,14 @@ pub struct Subject {
     pub claim: ClaimFound,
 }
 
+impl Subject {
+    /// Whether what is claimed of it is that it is right.
+    #[must_use]
+    pub fn is_claimed_safe(&self) -> bool {
+        self.claim.is_safe(self.servers == Some(Servers::One))
+    }
+}
+
 /// Where the clients are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
 #[serde(rename_all = "kebab-case")]
@@ -199,12 +207,10 @@ impl Exploration {
         if !self.missed.is_empty() {
             return true;
         }
-        let claimed_safe = match self.subject.claim {
-            ClaimFound::Safe => true,
-            ClaimFound::SafeOnOneServer => self.subject.servers == Some(Servers::One),
-            ClaimFound::Broken => false,
-            ClaimFound::Unsupported => return false,
-        };
+        if self.subject.claim == ClaimFound::Unsupported {
+            return false;
+        }
+        let claimed_safe = self.subject.is_claimed_safe();
         match self.verdict {
             Verdict::Broken => claimed_safe,
             Verdict::Proved => !claimed_safe,

@@ -17,6 +17,7 @@ use super::ExploreError;
 use super::schedule::Actor;
 use super::transcript::Wait;
 use super::world;
+use crate::database::within;
 use crate::domain::state::State;
 
 /// A name for the connection of each actor, by which the server's views know it.
@@ -120,7 +121,7 @@ impl Monitor {
     /// # Errors
     /// [`ExploreError::Database`].
     pub async fn rows(&mut self) -> Result<State, ExploreError> {
-        Ok(in_time(world::rows(&mut self.connection)).await?)
+        Ok(within(ANSWER_MAX, world::rows(&mut self.connection)).await?)
     }
 
     /// Ends the sessions of all actors, whatever they wait for, and waits until they are gone.
@@ -153,7 +154,7 @@ impl Monitor {
         )
         .bind(&self.names.prefix)
         .fetch_all(&mut self.connection);
-        Ok(in_time(rows).await?)
+        Ok(within(ANSWER_MAX, rows).await?)
     }
 
     /// Ends the connection.
@@ -161,11 +162,6 @@ impl Monitor {
         // Nothing hangs on how it ends.
         let _ = self.connection.close().await;
     }
-}
-
-async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let answered = tokio::time::timeout(ANSWER_MAX, answer).await;
-    answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
 #[cfg(test)]

@@ -122,11 +122,7 @@ impl Verdict {
     /// What a judgement means for a claim; `servers` is how many were raced as one.
     #[must_use]
     pub fn of(judgement: &Judgement, claim: ClaimFound, servers: u32) -> Self {
-        let claimed_safe = match claim {
-            ClaimFound::Safe => true,
-            ClaimFound::SafeOnOneServer => servers == 1,
-            ClaimFound::Broken | ClaimFound::Unsupported => false,
-        };
+        let claimed_safe = claim.is_safe(servers == 1);
         if !judgement.has_evidence() {
             return Self::NoEvidence;
         }

@@ -1,19 +1,10 @@
 // Experiments from a page: started, watched by several, reloaded, stopped, read; and who may.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, open, serve, serious } from "./harness.mjs";
+import { test } from "node:test";
+import { forAllTests, open, serious, serve } from "./harness.mjs";
 
-let browser;
-let server;
-before(async () => {
-  browser = await launch();
-  server = await serve();
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const both = forAllTests();
 
 const form = (page, name) => page.getByRole("form", { name });
 const phase = (page, name) => page.locator(`#experiment-phase [data-phase=${name}]`);
@@ -30,7 +21,7 @@ async function order(page, name, fields, button) {
 }
 
 test("a scenario is run from the page, and its verdict read", async () => {
-  const { page, faults, close } = await open(browser, server.url);
+  const { page, faults, close } = await open(both.browser, both.server.url);
   assert.match(await page.locator("main").innerText(), /press/i, "an empty lab says what to press");
   await order(page, "Run a scenario", { scenario: "withdrawal", requests: "600", thinkTimeMs: "1", concurrency: "32" }, "Run");
   await phase(page, "ended").waitFor();
@@ -43,7 +34,7 @@ test("a scenario is run from the page, and its verdict read", async () => {
   const run = await page.locator("main").innerText();
   for (const shown of ["naive", "BROKEN", "pessimistic", "correct", "lost update"]) assert.ok(run.includes(shown), shown);
   // The overview has learned it: a broken approach with its evidence, and no figure of speed; a safe one with its cost.
-  await page.goto(server.url);
+  await page.goto(both.server.url);
   const cell = (approach) => page.locator(`tr:has(th:has-text("${approach}"))`).first().innerText();
   assert.match(await cell("naive"), /broke/i);
   assert.doesNotMatch(await cell("naive"), /\/s/);
@@ -53,7 +44,7 @@ test("a scenario is run from the page, and its verdict read", async () => {
 });
 
 test("interleavings are explored from the page, and a witness leads into the player", async () => {
-  const { page, faults, close } = await open(browser, server.url);
+  const { page, faults, close } = await open(both.browser, both.server.url);
   await order(page, "Explore interleavings", { scenario: "last-money", approaches: "naive" }, "Explore");
   await phase(page, "ended").waitFor();
   await page.locator("#experiment-done a[href*='/lab/player']").first().click();
@@ -64,10 +55,10 @@ test("interleavings are explored from the page, and a witness leads into the pla
 });
 
 test("a run is watched by two, reloaded half-way, refused to a second, and stopped", async () => {
-  const first = await open(browser, server.url);
+  const first = await open(both.browser, both.server.url);
   await order(first.page, "Run a scenario", { scenario: "withdrawal", approaches: "pessimistic", durationS: "30" }, "Run");
   await phase(first.page, "running").waitFor();
-  const second = await open(browser, `${server.url}/lab/experiment`);
+  const second = await open(both.browser, `${both.server.url}/lab/experiment`);
   for (const { page } of [first, second]) await page.locator("#experiment-now svg").first().waitFor();
 
   // What comes next reaches both: the text of the figures changes.
@@ -116,8 +107,8 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
 });
 
 test("a real wait for a lock is in the tree, with its statement and its approach", async () => {
-  const { page, faults, close } = await open(browser, server.url);
-  const locks = await open(browser, `${server.url}/lab/locks`);
+  const { page, faults, close } = await open(both.browser, both.server.url);
+  const locks = await open(both.browser, `${both.server.url}/lab/locks`);
   await locks.page.getByText("Nobody waits").first().waitFor();
   const fields = { scenario: "withdrawal", approaches: "pessimistic", durationS: "30", thinkTimeMs: "20" };
   await order(page, "Run a scenario", fields, "Run");
@@ -138,12 +129,12 @@ test("where others can reach it, nobody starts an experiment without the token",
     serve([], "0.0.0.0:0"),
     serve(["--admin-token=s3cret"], "0.0.0.0:0"),
   ]);
-  const one = await open(browser, closed.url);
+  const one = await open(both.browser, closed.url);
   assert.match(await one.page.locator("main").innerText(), /cannot be started from a page/);
   assert.ok(await form(one.page, "Run a scenario").getByRole("button", { name: "Run" }).isDisabled());
   assert.deepEqual(one.faults, []);
 
-  const { page, faults, close } = await open(browser, guarded.url);
+  const { page, faults, close } = await open(both.browser, guarded.url);
   await form(page, "Run a scenario").locator("[name=requests]").fill("50");
   await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
   const said = form(page, "Run a scenario").getByRole("alert");

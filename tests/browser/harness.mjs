@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -61,6 +62,23 @@ export async function serve(options = [], listen = "127.0.0.1:0") {
       assert.equal(code, 0, `the server ended with ${code}: ${errors}`);
     },
   };
+}
+
+/**
+ * A browser and a server for all tests of a file, there before the first and gone after the last. `prepare` is given both.
+ */
+export function forAllTests(prepare = async () => {}) {
+  const both = { browser: null, server: null };
+  before(async () => {
+    both.browser = await launch();
+    both.server = await serve();
+    await prepare(both);
+  });
+  after(async () => {
+    await both.browser?.close();
+    await both.server?.stop();
+  });
+  return both;
 }
 
 /** Starts the browser. */

@@ -4,15 +4,11 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { launch, open, overflow, program, serve, serious } from "./harness.mjs";
+import { test } from "node:test";
+import { forAllTests, open, overflow, program, serious } from "./harness.mjs";
 
-let browser;
-let server;
 let pages;
-before(async () => {
-  browser = await launch();
-  server = await serve();
+const both = forAllTests(async ({ browser, server }) => {
   // Something to show: two runs and an exploration, found by the commands themselves.
   const lab = (...options) => execFileSync(program, options, { cwd: server.folder, stdio: ["ignore", "pipe", "ignore"] });
   const run = ["run", "--approach=naive,pessimistic,group-commit", "--requests=400", "--think-time=1ms", `--out=${server.runs}`];
@@ -33,15 +29,11 @@ before(async () => {
     "/lab/runs/1-1",
   ];
 });
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
 
 for (const [width, colorScheme] of [[1600, "light"], [1600, "dark"], [390, "light"], [390, "dark"]]) {
   test(`all pages at ${width} px, ${colorScheme}`, async () => {
     for (const path of pages) {
-      const { page, faults, close } = await open(browser, server.url + path, { width, colorScheme });
+      const { page, faults, close } = await open(both.browser, both.server.url + path, { width, colorScheme });
       await page.locator("h1").waitFor();
       if (path.includes("schedule=")) await page.locator("#player-board table").waitFor();
       assert.ok((await overflow(page)) <= 0, `${path} is wider than ${width} px by ${await overflow(page)}`);
@@ -59,7 +51,7 @@ for (const [width, colorScheme] of [[1600, "light"], [1600, "dark"], [390, "ligh
 }
 
 test("the keyboard reaches the content first, and everything else", async () => {
-  const { page, close } = await open(browser, server.url);
+  const { page, close } = await open(both.browser, both.server.url);
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
   const reached = new Set();
@@ -77,7 +69,7 @@ test("the keyboard reaches the content first, and everything else", async () => 
 });
 
 test("a request is tried from an approach's page, and its statements are drawn", async () => {
-  const { page, faults, close } = await open(browser, `${server.url}/lab/approaches/pessimistic`);
+  const { page, faults, close } = await open(both.browser, `${both.server.url}/lab/approaches/pessimistic`);
   assert.match(await page.locator("main").innerText(), /curl/);
   await page.locator("#try").getByRole("button", { name: "Send" }).click();
   const result = page.locator("#try-result");

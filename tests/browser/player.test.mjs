@@ -1,26 +1,17 @@
 // The interleaving player: stepped, driven by hand, shared by its address.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { launch, open, serve, serious } from "./harness.mjs";
+import { test } from "node:test";
+import { forAllTests, open, serious } from "./harness.mjs";
 
-let browser;
-let server;
-before(async () => {
-  browser = await launch();
-  server = await serve();
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+const both = forAllTests();
 
-const player = (approach, rest = "") => `${server.url}/lab/player?approach=${approach}&scenario=last-money&clients=2${rest}`;
+const player = (approach, rest = "") => `${both.server.url}/lab/player?approach=${approach}&scenario=last-money&clients=2${rest}`;
 const step = (page, text) => page.locator("#player-step", { hasText: text }).waitFor();
 const shown = (page) => page.locator("#player-board tbody.beats tr:visible").count();
 
 test("a lost update is found, and stepped through forward and back", async () => {
-  const { page, faults, close } = await open(browser, player("naive"));
+  const { page, faults, close } = await open(both.browser, player("naive"));
   await page.getByRole("button", { name: "Find a violation" }).click();
   await page.locator("#player-stage").waitFor();
   await page.locator("#player-said", { hasText: /interleaving/ }).waitFor();
@@ -52,7 +43,7 @@ test("a lost update is found, and stepped through forward and back", async () =>
 });
 
 test("the address holds the race: a colleague sees the same", async () => {
-  const { page, faults, close } = await open(browser, player("naive"));
+  const { page, faults, close } = await open(both.browser, player("naive"));
   await page.getByRole("button", { name: "Drive it yourself" }).click();
   for (const [number, actor] of ["A", "B", "B", "A"].entries()) {
     await page.locator(`#player-board button[data-actor=${actor}]:visible`).click();
@@ -63,7 +54,7 @@ test("the address holds the race: a colleague sees the same", async () => {
   await step(page, "Step 3 of 4");
   const address = page.url();
   assert.match(address, /schedule=ABBA&at=3/);
-  const colleague = await open(browser, address);
+  const colleague = await open(both.browser, address);
   await step(colleague.page, "Step 3 of 4");
   assert.equal(await colleague.page.locator("#player-step").innerText(), await page.locator("#player-step").innerText());
   assert.equal(await shown(colleague.page), 3);
@@ -73,7 +64,7 @@ test("the address holds the race: a colleague sees the same", async () => {
 });
 
 test("who drives by hand sees a real lock block the other, and let it go", async () => {
-  const { page, faults, close } = await open(browser, player("pessimistic"));
+  const { page, faults, close } = await open(both.browser, player("pessimistic"));
   await page.getByRole("button", { name: "Drive it yourself" }).click();
   const go = (actor) => page.locator(`#player-board button[data-actor=${actor}]:visible`);
   // A: begin, lock; B: begin, lock, which waits.
@@ -95,10 +86,10 @@ test("who drives by hand sees a real lock block the other, and let it go", async
 });
 
 test("three clients have three columns; what cannot be played is told", async () => {
-  const three = await open(browser, `${server.url}/lab/player?approach=naive&scenario=last-money&clients=3&schedule=ABC&at=3`);
+  const three = await open(both.browser, `${both.server.url}/lab/player?approach=naive&scenario=last-money&clients=3&schedule=ABC&at=3`);
   await step(three.page, "Step 3");
   assert.equal(await three.page.locator("#player-board thead th").count(), 4);
-  const wrong = await open(browser, player("naive", "&schedule=AAAAAA"));
+  const wrong = await open(both.browser, player("naive", "&schedule=AAAAAA"));
   await wrong.page.locator("#player-said.bad").waitFor();
   assert.match(await wrong.page.locator("#player-said").innerText(), /step 3: A cannot go/);
   assert.deepEqual([...three.faults, ...wrong.faults], []);

@@ -2,7 +2,7 @@
 //! and its throughput against the others.
 
 mod interleavings;
-mod requests;
+pub(super) mod requests;
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(name): Segment, h
         return Redirect::permanent(&address(approach)).into_response();
     }
     let shelf = dashboard.archive.list().await;
-    let newest = dashboard.archive.newest_run_of(approach.name()).await;
+    let newest = dashboard.archive.newest_run_of(&shelf, approach.name()).await;
     let card = approach.card();
     let body = html! {
         p.idea { (card.idea) }

@@ -122,8 +122,7 @@ impl Archive {
     }
 
     /// The newest run that has a result of this approach and of others, or else of it alone. Sweeps and runs that were stopped are none.
-    pub async fn newest_run_of(&self, approach: &str) -> Option<(String, Box<Run>)> {
-        let shelf = self.list().await;
+    pub async fn newest_run_of(&self, shelf: &Shelf, approach: &str) -> Option<(String, Box<Run>)> {
         let has = |entry: &&Arc<Entry>| match &entry.found {
             entry::Found::Run(raced) => {
                 raced.ours && !raced.swept && !entry.interrupted && entry.approaches().contains(&approach)

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use crate::database::within;
+
 /// How long connecting, and each answer, may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
@@ -61,7 +63,7 @@ impl Hold {
             }
         }
         let lock = sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(KEY).fetch_one(&mut connection);
-        if !in_time(lock).await? {
+        if !within(ANSWER_MAX, lock).await? {
             return Err(HoldError::Taken);
         }
         let mut hold = Self { connection };
@@ -81,7 +83,7 @@ impl Hold {
             "select count(*) from pg_stat_activity \
              where datname = current_database() and application_name = 'concurrency-lab' and pid <> pg_backend_pid()",
         );
-        in_time(count.fetch_one(&mut self.connection)).await
+        within(ANSWER_MAX, count.fetch_one(&mut self.connection)).await
     }
 
     /// Gives it back.
@@ -92,7 +94,7 @@ impl Hold {
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    in_time(options.clone().application_name("concurrency-lab bench").connect()).await
+    within(ANSWER_MAX, options.clone().application_name("concurrency-lab bench").connect()).await
 }
 
 /// Which database this is: no two have the same number on a server that was started at this moment.
@@ -100,10 +102,5 @@ async fn identity(connection: &mut PgConnection) -> Result<(String, String), sql
     let asked = sqlx::query_as(
         "select oid::text, pg_postmaster_start_time()::text from pg_database where datname = current_database()",
     );
-    in_time(asked.fetch_one(connection)).await
-}
-
-async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let answered = tokio::time::timeout(ANSWER_MAX, answer).await;
-    answered.unwrap_or_else(|_elapsed| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+    within(ANSWER_MAX, asked.fetch_one(connection)).await
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -28,6 +28,7 @@ use strum::IntoEnumIterator as _;
 use tokio::sync::watch;
 
 use super::Dashboard;
+use super::approach::requests::host;
 use super::page::{Page, Place as InNavigation};
 use crate::config::THINK_TIME_MAX;
 use sampler::{Place, Sampler, Shown};
@@ -60,7 +61,6 @@ fn element(place: Place) -> String {
 
 /// `GET /lab/locks`.
 async fn shown(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1:3000");
     let body = html! {
         p {
             "The sessions of the lab, and for whom they wait: seen once a second, on a connection of its own that no experiment can keep waiting."
@@ -72,7 +72,7 @@ async fn shown(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> R
                 div id=(element(*place)) { (first(&sampler.last())) }
             }
         }
-        (how_to_wait(host))
+        (how_to_wait(&host(&headers)))
     };
     Page { title: "Locks now", place: Some(InNavigation::Locks), body, scripts: &["locks.js"] }.answer(&dashboard)
 }

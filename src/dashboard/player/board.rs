@@ -11,7 +11,6 @@ use crate::explore::report::html::evidence::{class, rows, statement, told};
 use crate::explore::report::story::{self, Beat, Blocked, Moment, short, wait_in_words};
 use crate::explore::report::view;
 use crate::explore::schedule::Actor;
-use crate::lab::history::ClaimFound;
 
 /// The table, and what is before and after it.
 pub fn board(position: &Position, subject: &Subject) -> Markup {
@@ -29,7 +28,7 @@ pub fn board(position: &Position, subject: &Subject) -> Markup {
                     }
                 }
                 tbody.beats {
-                    @for (index, beat) in beats.iter().enumerate() { (row(position, beat, index, &blocked, parts.len())) }
+                    @for index in 0..beats.len() { (row(position, &beats, index, &blocked)) }
                 }
                 tbody.stops {
                     @for (number, stop) in position.stops.iter().enumerate() { (next(position, stop, number)) }
@@ -65,12 +64,13 @@ fn since(beat: &Beat<'_>) -> usize {
     }
 }
 
-fn row(position: &Position, beat: &Beat<'_>, index: usize, blocked: &[Blocked], columns: usize) -> Markup {
+fn row(position: &Position, beats: &[Beat<'_>], index: usize, blocked: &[Blocked]) -> Markup {
+    let beat = &beats[index];
     let step = since(beat);
     html! {
         tr data-step=(step) {
             th.figure scope="row" { @if beat.sends() { (step) } @else { span.soft { (step) } } }
-            @for column in 0..columns {
+            @for column in 0..position.transcript.parts.len() {
                 @if column == beat.column {
                     td class=(class(column)) {
                         (told(beat))
@@ -78,7 +78,7 @@ fn row(position: &Position, beat: &Beat<'_>, index: usize, blocked: &[Blocked], 
                     }
                 } @else if let Some(wait) = blocked.iter().find(|wait| wait.column == column && (wait.from + 1..wait.until).contains(&index)) {
                     @if index == wait.from + 1 {
-                        td.blocked rowspan=(wait.until - index) { span { (waits(position, wait)) } }
+                        td.blocked rowspan=(wait.until - index) { span { (waits(&beats[wait.from])) } }
                     }
                 } @else { td {} }
             }
@@ -86,11 +86,9 @@ fn row(position: &Position, beat: &Beat<'_>, index: usize, blocked: &[Blocked], 
     }
 }
 
-/// What a column that is blocked waits for.
-fn waits(position: &Position, wait: &Blocked) -> String {
-    let beats = beats(position);
-    let told = beats.get(wait.from).and_then(|beat| story::wait(beat.entry));
-    told.unwrap_or_else(|| "waits".to_owned())
+/// What a column that is blocked waits for, as it was held up in this beat.
+fn waits(beat: &Beat<'_>) -> String {
+    story::wait(beat.entry).unwrap_or_else(|| "waits".to_owned())
 }
 
 /// The rows that are committed as others after a step than before it.
@@ -131,11 +129,6 @@ fn at(actor: Actor, whereabouts: &Whereabouts) -> Markup {
 }
 
 fn verdict(judgement: &Judgement, subject: &Subject) -> Markup {
-    let safe = match subject.claim {
-        ClaimFound::Safe => true,
-        ClaimFound::SafeOnOneServer => subject.servers == Some(crate::explore::findings::Servers::One),
-        ClaimFound::Broken | ClaimFound::Unsupported => false,
-    };
     html! {
         @if judgement.anomalies.is_empty() {
             p { span.verdict.good { "✓ holds" } }
@@ -143,18 +136,21 @@ fn verdict(judgement: &Judgement, subject: &Subject) -> Markup {
         } @else {
             p {
                 span.verdict.bad { "✗ broken: " (judgement.anomalies.join(", ")) }
-                @if safe { " " span.verdict.failed { "CLAIM FAILED" } }
+                @if subject.is_claimed_safe() { " " span.verdict.failed { "CLAIM FAILED" } }
             }
             p { (judgement.explanation) }
         }
     }
 }
 
-/// What happened with a step, in a line; before the first one, that nobody has begun.
-pub fn said(position: &Position, step: usize) -> String {
+/// What happened with each step, in a line; first, before any, that nobody has begun.
+pub fn said(position: &Position) -> Vec<String> {
     let beats = beats(position);
-    let lines: Vec<String> = beats.iter().filter(|beat| since(beat) == step).map(line).collect();
-    if lines.is_empty() { "nobody has begun".to_owned() } else { lines.join("; ") }
+    let of = |step: usize| {
+        let lines: Vec<String> = beats.iter().filter(|beat| since(beat) == step).map(line).collect();
+        if lines.is_empty() { "nobody has begun".to_owned() } else { lines.join("; ") }
+    };
+    (0..position.stops.len()).map(of).collect()
 }
 
 fn line(beat: &Beat<'_>) -> String {
@@ -162,7 +158,7 @@ fn line(beat: &Beat<'_>) -> String {
     let result = || short(&story::result(&beat.entry.outcome).join(", "));
     let ended = beat.entry.ended.as_ref().map(|ended| format!(" ({})", short(ended))).unwrap_or_default();
     match beat.moment {
-        Moment::Held => format!("{actor} {name}: {}", story::wait(beat.entry).unwrap_or_else(|| "waits".to_owned())),
+        Moment::Held => format!("{actor} {name}: {}", waits(beat)),
         Moment::Whole => format!("{actor} {name}: {}{ended}", result()),
         Moment::Resumed => format!("{actor} goes on, {name}: {}{ended}", result()),
     }
@@ -174,6 +170,7 @@ mod tests {
     use crate::explore::report::sample::transcripts;
     use crate::explore::schedule::Schedule;
     use crate::explore::transcript::{StepOutcome, Transcript};
+    use crate::lab::history::ClaimFound;
 
     fn subject() -> Subject {
         Subject {
@@ -210,9 +207,10 @@ mod tests {
         assert!(!drawn.contains("style="), "the policy of the pages forbids it");
         // Nine beats: B's wait is over with A's commit, the sixth step.
         assert_eq!(drawn.matches("data-step=\"6\"").count(), 2);
-        assert_eq!(said(&position, 4), "B lock: waits for A (transactionid)");
-        assert!(said(&position, 6).contains("; B goes on, lock: balance"), "{}", said(&position, 6));
-        assert_eq!(said(&position, 0), "nobody has begun");
+        let said = said(&position);
+        assert_eq!(said[4], "B lock: waits for A (transactionid)");
+        assert!(said[6].contains("; B goes on, lock: balance"), "{}", said[6]);
+        assert_eq!(said[0], "nobody has begun");
     }
 
     #[test]

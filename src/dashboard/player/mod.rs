@@ -73,7 +73,7 @@ impl Answer {
             ended: position.judgement.is_some(),
             anomalies: position.judgement.as_ref().map(|judgement| judgement.anomalies.clone()).unwrap_or_default(),
             violation: position.violated_at(),
-            said: (0..position.stops.len()).map(|step| board::said(position, step)).collect(),
+            said: board::said(position),
         }
     }
 }

@@ -202,6 +202,18 @@ pub enum ClaimFound {
     Unsupported,
 }
 
+impl ClaimFound {
+    /// Whether it claims to be right, where all are on one server or are not.
+    #[must_use]
+    pub fn is_safe(self, on_one_server: bool) -> bool {
+        match self {
+            Self::Safe => true,
+            Self::SafeOnOneServer => on_one_server,
+            Self::Broken | Self::Unsupported => false,
+        }
+    }
+}
+
 /// What a round was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
