@@ -23,8 +23,8 @@ use async_trait::async_trait;
 
 use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
-    incremented, seats_taken, transferred_balances,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+    changed_balance, incremented, seats_taken, transferred_balances,
 };
 use crate::error::{Error, Refusal};
 use crate::session::Session;
@@ -85,7 +85,18 @@ static CARD: Card = Card {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
-    statements: &[LOCK, READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER, READ_BOOKING],
+    statements: &[
+        LOCK,
+        READ,
+        WRITE,
+        READ_EVENT,
+        READ_GUEST,
+        INSERT_BOOKING,
+        WRITE_EVENT,
+        READ_COUNTER,
+        WRITE_COUNTER,
+        READ_BOOKING,
+    ],
 };
 
 /// The approach `advisory-lock`; see the [module](self).

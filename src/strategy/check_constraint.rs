@@ -72,12 +72,7 @@ static CARD: Card = Card {
     source: include_str!("check_constraint.rs"),
     aliases: &[],
     idea: "Change without a guard; the table's CHECK (and a unique index) refuses what must not be.",
-    claims: Claims {
-        balance: Claim::Safe,
-        transfer: Claim::Safe,
-        booking: Claim::Safe,
-        counter: Claim::Unsupported,
-    },
+    claims: Claims { balance: Claim::Safe, transfer: Claim::Safe, booking: Claim::Safe, counter: Claim::Unsupported },
     unsupported_because: "a counter has no rule that a constraint could refuse",
     honours_if_match: false,
     crash_atomic: true,

@@ -124,8 +124,10 @@ const WRITE_COUNTERS: Statement = Statement::writes(
      from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new (id, value, changes) where counters.id = new.id",
 );
 
-const INSERT_BOOKINGS: Statement =
-    Statement::writes("insert-bookings", "insert into bookings (id, event_id, user_id) select * from unnest($1::uuid[], $2::bigint[], $3::bigint[])");
+const INSERT_BOOKINGS: Statement = Statement::writes(
+    "insert-bookings",
+    "insert into bookings (id, event_id, user_id) select * from unnest($1::uuid[], $2::bigint[], $3::bigint[])",
+);
 
 const DELETE_BOOKINGS: Statement = Statement::writes("delete-bookings", "delete from bookings where id = any($1)");
 
@@ -280,7 +282,11 @@ async fn compare_and_set(
         }
         // It cannot be; but it has been committed by now.
         Ok(rows) => {
-            tracing::error!(expected, written = rows.len(), "a comparison of balances has let through a part of a batch");
+            tracing::error!(
+                expected,
+                written = rows.len(),
+                "a comparison of balances has let through a part of a batch"
+            );
             "a part of the batch was written".into()
         }
         Err(Error::OutcomeUnknown(reason)) => reason,
@@ -292,7 +298,8 @@ async fn compare_and_set(
 
 /// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
 async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
-    let About { users, guests, events, counters, booked, cancelled } = About::these(batch.iter().map(|entry| &entry.change));
+    let About { users, guests, events, counters, booked, cancelled } =
+        About::these(batch.iter().map(|entry| &entry.change));
     let mut state = State::default();
     if !booked.is_empty() || !cancelled.is_empty() {
         let rows: Vec<(i64, i64, i64, i64)> = session.fetch_all(&LOCK_EVENTS, (events, cancelled.clone())).await?;

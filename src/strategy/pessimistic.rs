@@ -46,10 +46,8 @@ use uuid::Uuid;
 
 const LOCK: Statement = Statement::reads("lock", "select balance, version from users where id = $1 for update");
 
-const LOCK_BOTH: Statement = Statement::reads(
-    "lock-both",
-    "select id, balance, version from users where id in ($1, $2) order by id for update",
-);
+const LOCK_BOTH: Statement =
+    Statement::reads("lock-both", "select id, balance, version from users where id in ($1, $2) order by id for update");
 
 const WRITE: Statement = Statement::writes(
     "write",
@@ -92,7 +90,15 @@ static CARD: Card = Card {
     crash_atomic: true,
     batches: false,
     statements: &[
-        LOCK, LOCK_BOTH, WRITE, LOCK_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, LOCK_COUNTER, WRITE_COUNTER,
+        LOCK,
+        LOCK_BOTH,
+        WRITE,
+        LOCK_EVENT,
+        READ_GUEST,
+        INSERT_BOOKING,
+        WRITE_EVENT,
+        LOCK_COUNTER,
+        WRITE_COUNTER,
     ],
 };
 

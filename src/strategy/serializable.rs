@@ -23,8 +23,8 @@ use async_trait::async_trait;
 
 use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
 use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred, changed_balance,
-    incremented, seats_taken, transferred_balances,
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+    changed_balance, incremented, seats_taken, transferred_balances,
 };
 use crate::error::{Error, Refusal};
 use crate::session::Session;

@@ -24,14 +24,13 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Card, Claim, Claims, Guest, Strategy};
-use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred,
-};
+use crate::domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
 
-const READ_EVENT: Statement = Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
+const READ_EVENT: Statement =
+    Statement::reads("read-event", "select capacity, booked, version from events where id = $1");
 
 const READ_GUEST: Statement = Statement::reads(
     "read-guest",
