@@ -217,7 +217,7 @@ fn script_of(approach: Approach, load: Load) -> Result<String, String> {
 
 /// The statement with `:name` for `$1`. From the last one, or `$1` would be found in `$10`.
 fn with_variables(approach: Approach, name: &str, variables: &[&str]) -> Result<String, String> {
-    let statements = approach.card().statements;
+    let statements = approach.info().statements;
     let statement = statements.iter().find(|statement| statement.name == name);
     let statement = statement.ok_or_else(|| format!("{approach} no longer has a statement {name:?}"))?;
     let numbered = variables.iter().enumerate().rev();

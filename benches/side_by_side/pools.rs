@@ -84,7 +84,7 @@ async fn work_on_sqlx(pool: PgPool, end: Instant) -> Result<u64, Failure> {
 
 /// One guarded UPDATE of a random user.
 async fn change(connection: &mut PgConnection) -> Result<(), Failure> {
-    let update = Approach::AtomicReturning.card().statements[0].sql;
+    let update = Approach::AtomicReturning.info().statements[0].sql;
     let query = sqlx::query(update).bind(fastrand::i64(1..=1_000)).bind(-2_i64);
     match connection.fetch_optional(query).await.map_err(Failure::environment)? {
         Some(_) => Ok(()),

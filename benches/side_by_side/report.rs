@@ -190,7 +190,7 @@ fn goals(results: &Results) -> String {
 
 /// A broken approach is measured like the others and must not be taken for one of them.
 fn label(approach: Approach) -> String {
-    if approach.card().claims.balance == Claim::Broken { format!("{approach} (broken)") } else { approach.to_string() }
+    if approach.info().claims.balance == Claim::Broken { format!("{approach} (broken)") } else { approach.to_string() }
 }
 
 fn ratio(ratio: Option<Spread>) -> String {

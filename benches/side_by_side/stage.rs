@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use concurrency_lab::config::SPARE_DATABASE_CONNECTIONS;
 use concurrency_lab::database::SCHEMA;
-use concurrency_lab::lab::history::ClaimFound;
+use concurrency_lab::lab::history::ClaimedSafety;
 use concurrency_lab::lab::target::{OwnServer, Target};
 use concurrency_lab::postgres::{self, Cluster, Endpoint};
 use concurrency_lab::strategy::{Approach, Workload};
@@ -63,7 +63,7 @@ impl Stage {
     pub async fn approaches(&self, wanted: &[Approach]) -> Result<Vec<Approach>, Failure> {
         let offered = self.default_server().approaches().await.map_err(Failure::environment)?;
         let approaches =
-            offered.into_iter().filter(|entry| entry.claims.of(Workload::Balance) != ClaimFound::Unsupported);
+            offered.into_iter().filter(|entry| entry.claims.of(Workload::Balance) != ClaimedSafety::Unsupported);
         let approaches = approaches.filter_map(|entry| Approach::find(&entry.name));
         Ok(approaches.filter(|approach| wanted.is_empty() || wanted.contains(approach)).collect())
     }

@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::scale::Scale;
+use super::scale::Axis;
 use super::{Caption, ROW, WIDTH, bottom_axis, label, label_room, px, svg, width_of};
 
 /// The chart.
 #[derive(Debug, Clone)]
-pub struct Bars {
+pub struct BarChart {
     /// What it is.
     pub caption: Caption,
     /// Of the figures.
@@ -22,12 +22,12 @@ pub struct Bar {
     /// Whose.
     pub label: String,
     /// What it shows, or why it shows nothing.
-    pub figure: Result<Figure, String>,
+    pub figure: Result<BarValue, String>,
 }
 
 /// What a bar shows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
+pub struct BarValue {
     /// Its length.
     pub value: f64,
     /// From where to where its whisker goes; none where both are the same.
@@ -36,7 +36,7 @@ pub struct Figure {
     pub text: String,
 }
 
-impl Bars {
+impl BarChart {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
@@ -44,7 +44,7 @@ impl Bars {
         let left = label_room(self.bars.iter().map(|bar| bar.label.as_str()));
         let right = figures().map(|figure| width_of(&figure.text)).fold(0.0, f64::max) + 14.0;
         let longest = figures().map(|figure| figure.value.max(figure.range.1)).fold(0.0, f64::max);
-        let scale = Scale::from_zero(longest).onto(left, WIDTH - right);
+        let scale = Axis::from_zero(longest).onto(left, WIDTH - right);
         let bottom = super::as_f64(self.bars.len()) * ROW + 6.0;
         let content = html! {
             (bottom_axis(&scale, 0.0, bottom, &self.unit))
@@ -54,13 +54,13 @@ impl Bars {
     }
 }
 
-fn row(bar: &Bar, scale: &Scale, left: f64, top: f64) -> Markup {
+fn row(bar: &Bar, scale: &Axis, left: f64, top: f64) -> Markup {
     let middle = top + ROW / 2.0;
     html! {
         (label(&bar.label, left - 8.0, middle + 4.0, "label end"))
         @match &bar.figure {
             Err(why) => text.note x=(px(left + 4.0)) y=(px(middle + 4.0)) { (why) },
-            Ok(Figure { value, range: (low, high), text }) => {
+            Ok(BarValue { value, range: (low, high), text }) => {
                 rect.bar x=(px(left)) y=(px(top + 5.0)) width=(px(scale.at(*value) - left)) height=(px(ROW - 10.0)) {}
                 @if high > low { (whisker(scale.at(*low), scale.at(*high), middle)) }
                 text.value x=(px(scale.at(value.max(*high)) + 7.0)) y=(px(middle + 4.0)) { (text) }
@@ -81,9 +81,9 @@ fn whisker(low: f64, high: f64, middle: f64) -> Markup {
 mod tests {
     use super::*;
 
-    fn bar(figure: Result<Figure, String>) -> String {
+    fn bar(figure: Result<BarValue, String>) -> String {
         let bar = Bar { label: "pessimistic".to_owned(), figure };
-        Bars { caption: Caption::default(), unit: "req/s".to_owned(), bars: vec![bar] }.draw().into_string()
+        BarChart { caption: Caption::default(), unit: "req/s".to_owned(), bars: vec![bar] }.draw().into_string()
     }
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_figure_measured_once_has_no_whisker() {
-        let figure = |low, high| Ok(Figure { value: 100.0, range: (low, high), text: "100".to_owned() });
+        let figure = |low, high| Ok(BarValue { value: 100.0, range: (low, high), text: "100".to_owned() });
         assert!(!bar(figure(100.0, 100.0)).contains("whisker"));
         assert!(bar(figure(90.0, 110.0)).contains("whisker"));
     }

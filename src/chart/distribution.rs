@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-use super::scale::Scale;
+use super::scale::Axis;
 use super::{Caption, WIDTH, as_f64, bottom_axis, label, label_room, px, svg, width_of};
 
 /// From one row to the next.
@@ -19,7 +19,7 @@ const BUCKET: f64 = 1.1;
 
 /// The chart.
 #[derive(Debug, Clone)]
-pub struct Distributions {
+pub struct DistributionChart {
     /// What it is.
     pub caption: Caption,
     /// Of the values.
@@ -27,12 +27,12 @@ pub struct Distributions {
     /// What the marks are, such as p50, ascending.
     pub marks: Vec<String>,
     /// From the top.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Distribution>,
 }
 
 /// One distribution.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct Distribution {
     /// Whose.
     pub label: String,
     /// Upper bounds, ascending, and how many there are in each bucket.
@@ -41,7 +41,7 @@ pub struct Row {
     pub marks: Vec<f64>,
 }
 
-impl Distributions {
+impl DistributionChart {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
@@ -50,7 +50,7 @@ impl Distributions {
             let buckets = self.rows.iter().flat_map(|row| row.buckets.iter().map(|(bound, _)| *bound));
             buckets.chain(self.rows.iter().flat_map(|row| row.marks.iter().copied())).filter(|value| *value > 0.0)
         };
-        let scale = Scale::log(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+        let scale = Axis::log(values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
         let scale = scale.onto(left, WIDTH - 16.0);
         let (top, bottom) = (26.0, 26.0 + as_f64(self.rows.len()) * ROW + 6.0);
         let content = html! {
@@ -80,7 +80,7 @@ impl Distributions {
 }
 
 /// The outline of a histogram whose areas are the counts: on a logarithmic axis, count by ratio.
-fn shape(buckets: &[(f64, u64)], scale: &Scale, base: f64) -> String {
+fn shape(buckets: &[(f64, u64)], scale: &Axis, base: f64) -> String {
     let mut steps = Vec::with_capacity(buckets.len());
     let mut before = 0.0;
     for &(bound, count) in buckets.iter().filter(|(bound, _)| *bound > 0.0) {
@@ -98,7 +98,7 @@ fn shape(buckets: &[(f64, u64)], scale: &Scale, base: f64) -> String {
     steps.into_iter().map(step).collect()
 }
 
-fn marks(values: &[f64], scale: &Scale, base: f64) -> Markup {
+fn marks(values: &[f64], scale: &Axis, base: f64) -> Markup {
     let places = || values.iter().map(|value| scale.at(*value));
     html! {
         @if let (Some(first), Some(last)) = (places().next(), places().next_back()) {
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_shape_is_as_high_where_twice_as_wide_holds_twice_as_many() {
-        let scale = Scale::log(1.0, 100.0).onto(0.0, 200.0);
+        let scale = Axis::log(1.0, 100.0).onto(0.0, 200.0);
         // Ratios of 1.05 and 1.1: the second holds about twice as many.
         let path = shape(&[(10.0, 0), (10.5, 488), (11.55, 953)], &scale, 100.0);
         let heights: Vec<&str> = path.split('V').skip(1).step_by(2).filter_map(|part| part.split('H').next()).collect();
@@ -138,9 +138,9 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_nothing_drawn() {
-        let row = Row { label: "naive".to_owned(), buckets: Vec::new(), marks: vec![0.0; 5] };
+        let row = Distribution { label: "naive".to_owned(), buckets: Vec::new(), marks: vec![0.0; 5] };
         let marks = ["p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
-        let chart = Distributions { caption: Caption::default(), unit: "ms".to_owned(), marks, rows: vec![row] };
+        let chart = DistributionChart { caption: Caption::default(), unit: "ms".to_owned(), marks, rows: vec![row] };
         let drawn = chart.draw().into_string();
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }

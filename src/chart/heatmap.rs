@@ -6,7 +6,7 @@
 
 use maud::{Markup, html};
 
-use super::lines::{Across, Frame, Lines, Series};
+use super::lines::{LineChart, LineSeries, PlotArea, XAxis};
 use super::scale::Spacing;
 use super::{Caption, as_f64, px, width_of};
 
@@ -29,23 +29,23 @@ pub struct Heatmap {
     /// What is counted, such as answers.
     pub counted: String,
     /// From the left.
-    pub columns: Vec<Column>,
+    pub columns: Vec<HeatmapColumn>,
     /// Lines over the cells, such as percentiles; at most three, which differ in their dashes.
-    pub lines: Vec<Series>,
+    pub lines: Vec<LineSeries>,
 }
 
 /// What was counted in a stretch of time.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub struct HeatmapColumn {
     /// From when to when, in s.
     pub time: (f64, f64),
     /// Cells that do not overlap.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<HeatmapCell>,
 }
 
 /// How often values of this range came.
 #[derive(Debug, Clone, Copy)]
-pub struct Cell {
+pub struct HeatmapCell {
     /// Above this.
     pub low: f64,
     /// At most this.
@@ -58,11 +58,11 @@ impl Heatmap {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
-        let lines = Lines {
+        let lines = LineChart {
             caption: self.caption.clone(),
             width: self.width,
             height: self.height,
-            across: Across::Time(self.end_s),
+            across: XAxis::Time(self.end_s),
             unit: self.unit.clone(),
             spacing: Spacing::Log,
             series: self.lines.clone(),
@@ -70,7 +70,7 @@ impl Heatmap {
         };
         let ends: Vec<f64> =
             self.columns.iter().flat_map(|column| &column.cells).flat_map(|cell| [cell.low, cell.high]).collect();
-        let densest = self.columns.iter().flat_map(Column::densities).fold(0.0, f64::max);
+        let densest = self.columns.iter().flat_map(HeatmapColumn::densities).fold(0.0, f64::max);
         lines.draw_over(&ends, |frame| {
             html! {
                 @for column in &self.columns { (cells(column, densest, frame)) }
@@ -95,7 +95,7 @@ impl Heatmap {
     }
 }
 
-impl Column {
+impl HeatmapColumn {
     /// How many a second in each cell: stretches of time need not be equally long.
     fn densities(&self) -> impl Iterator<Item = f64> {
         let seconds = (self.time.1 - self.time.0).max(1e-3);
@@ -103,7 +103,7 @@ impl Column {
     }
 }
 
-fn cells(column: &Column, densest: f64, frame: &Frame) -> Markup {
+fn cells(column: &HeatmapColumn, densest: f64, frame: &PlotArea) -> Markup {
     let (left, right) = (frame.across.at(column.time.0), frame.across.at(column.time.1));
     html! {
         @for (cell, density) in column.cells.iter().zip(column.densities()) {
@@ -127,7 +127,7 @@ fn step(density: f64, densest: f64) -> u8 {
 mod tests {
     use super::*;
 
-    fn chart(columns: Vec<Column>, lines: Vec<Series>) -> String {
+    fn chart(columns: Vec<HeatmapColumn>, lines: Vec<LineSeries>) -> String {
         let caption = Caption { id: "heat".to_owned(), ..Caption::default() };
         let (unit, counted) = ("ms".to_owned(), "answers".to_owned());
         let chart = Heatmap { caption, width: 400.0, height: 220.0, end_s: 2.0, unit, counted, columns, lines };
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn many_are_darker_than_few_and_none_is_nothing() {
-        let cell = |low, count| Cell { low, high: low * 2.0, count };
+        let cell = |low, count| HeatmapCell { low, high: low * 2.0, count };
         let columns = vec![
-            Column { time: (0.0, 1.0), cells: vec![cell(1.0, 1_000), cell(16.0, 1), cell(64.0, 0)] },
-            Column { time: (1.0, 2.0), cells: vec![cell(1.0, 250)] },
+            HeatmapColumn { time: (0.0, 1.0), cells: vec![cell(1.0, 1_000), cell(16.0, 1), cell(64.0, 0)] },
+            HeatmapColumn { time: (1.0, 2.0), cells: vec![cell(1.0, 250)] },
         ];
         let drawn = chart(columns, Vec::new());
         let cells = |class: &str| drawn.matches(&format!("class=\"heat {class}\"")).count();
@@ -151,14 +151,15 @@ mod tests {
 
     #[test]
     fn a_short_column_is_as_dark_as_a_long_one_with_the_same_rate() {
-        let column = |time, count| Column { time, cells: vec![Cell { low: 1.0, high: 2.0, count }] };
+        let column = |time, count| HeatmapColumn { time, cells: vec![HeatmapCell { low: 1.0, high: 2.0, count }] };
         let drawn = chart(vec![column((0.0, 1.0), 100), column((1.0, 1.25), 25)], Vec::new());
         assert_eq!(drawn.matches("heat heat5").count(), 3, "{drawn}");
     }
 
     #[test]
     fn lines_over_the_cells_are_named_and_differ_in_dashes() {
-        let line = |name: &str, value| Series { name: name.to_owned(), points: vec![(0.5, Some(value)), (1.5, None)] };
+        let line =
+            |name: &str, value| LineSeries { name: name.to_owned(), points: vec![(0.5, Some(value)), (1.5, None)] };
         let drawn = chart(Vec::new(), vec![line("p50", 2.0), line("p99", 40.0)]);
         assert!(drawn.contains(">p50</text>") && drawn.contains(">p99</text>"), "{drawn}");
         assert!(drawn.contains("dash0") && drawn.contains("dash1"), "{drawn}");

@@ -1,11 +1,11 @@
 //! Lines: several series over time, or over the values of a sweep.
 //!
 //! Each line is named at its own end, so nobody looks up a colour in a legend; names that would overlap move apart. Where there are
-//! too many lines for one drawing, draw one drawing each, all with the same series, and one of them [`Lines::highlighted`].
+//! too many lines for one drawing, draw one drawing each, all with the same series, and one of them [`LineChart::highlighted`].
 
 use maud::{Markup, html};
 
-use super::scale::{Scale, Spacing, number};
+use super::scale::{Axis, Spacing, number};
 use super::{Caption, LABEL_LETTERS, LETTER, as_f64, label, px, svg, width_of};
 
 /// Colours of lines; the next ones have other dashes.
@@ -19,7 +19,7 @@ const NAME: f64 = 14.0;
 
 /// The chart.
 #[derive(Debug, Clone)]
-pub struct Lines {
+pub struct LineChart {
     /// What it is.
     pub caption: Caption,
     /// Its width: [`super::WIDTH`], or less for one of many.
@@ -27,20 +27,20 @@ pub struct Lines {
     /// Its height.
     pub height: f64,
     /// What is to the right.
-    pub across: Across,
+    pub across: XAxis,
     /// What is upwards.
     pub unit: String,
     /// How upwards is spaced.
     pub spacing: Spacing,
     /// The series.
-    pub series: Vec<Series>,
+    pub series: Vec<LineSeries>,
     /// The only one that is drawn in full and not named; the others are its background.
     pub highlighted: Option<usize>,
 }
 
 /// What is to the right.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Across {
+pub enum XAxis {
     /// Time from 0 to this, in s.
     Time(f64),
     /// The values of a parameter, one step each: the points are at 0, 1, 2, …
@@ -54,7 +54,7 @@ pub enum Across {
 
 /// A line.
 #[derive(Debug, Clone)]
-pub struct Series {
+pub struct LineSeries {
     /// Its name.
     pub name: String,
     /// To the right, and upwards; the line is interrupted where there is no value.
@@ -62,16 +62,16 @@ pub struct Series {
 }
 
 /// Where things are.
-pub(super) struct Frame {
-    pub across: Scale,
-    pub up: Scale,
+pub(super) struct PlotArea {
+    pub across: Axis,
+    pub up: Axis,
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
 }
 
-impl Lines {
+impl LineChart {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
@@ -88,7 +88,7 @@ impl Lines {
     }
 
     /// The drawing over another one, on axes that hold these values too. There colour is taken, and the lines differ in dashes.
-    pub(super) fn draw_over(&self, values: &[f64], under: impl FnOnce(&Frame) -> Markup) -> Markup {
+    pub(super) fn draw_over(&self, values: &[f64], under: impl FnOnce(&PlotArea) -> Markup) -> Markup {
         let frame = self.frame(values);
         // Every line has a class of other dashes, as if all colours were used up.
         let lines: Vec<_> = self.series.iter().enumerate().map(|(index, series)| (index * COLOURS, series)).collect();
@@ -106,13 +106,13 @@ impl Lines {
         svg(&self.caption, self.width, self.height, &content)
     }
 
-    fn frame(&self, others: &[f64]) -> Frame {
+    fn frame(&self, others: &[f64]) -> PlotArea {
         let drawn = || self.series.iter().flat_map(|series| &series.points).filter_map(|(_, value)| *value);
         let values = || drawn().chain(others.iter().copied());
         let positive = || values().filter(|value| *value > 0.0);
         let up = match self.spacing {
-            Spacing::Linear => Scale::from_zero(values().fold(0.0, f64::max)),
-            Spacing::Log => Scale::log(positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max)),
+            Spacing::Linear => Axis::from_zero(values().fold(0.0, f64::max)),
+            Spacing::Log => Axis::log(positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max)),
         };
         let (top, bottom) = (22.0, self.height - 36.0);
         let up = up.onto(bottom, top);
@@ -121,23 +121,23 @@ impl Lines {
         let right = if self.highlighted.is_some() { 10.0 } else { names.min(as_f64(LABEL_LETTERS) * LETTER) + 26.0 };
         let (left, right) = (numbers + 10.0, self.width - right);
         let across = match &self.across {
-            Across::Time(end_s) => Scale::up_to(*end_s),
-            Across::Steps { values, .. } => Scale::up_to(as_f64(values.len().saturating_sub(1))),
+            XAxis::Time(end_s) => Axis::up_to(*end_s),
+            XAxis::Steps { values, .. } => Axis::up_to(as_f64(values.len().saturating_sub(1))),
         };
-        Frame { across: across.onto(left + 2.0, right), up, left, right, top, bottom }
+        PlotArea { across: across.onto(left + 2.0, right), up, left, right, top, bottom }
     }
 
-    fn axes(&self, frame: &Frame) -> Markup {
-        let &Frame { left, right, bottom, .. } = frame;
+    fn axes(&self, frame: &PlotArea) -> Markup {
+        let &PlotArea { left, right, bottom, .. } = frame;
         let ticks: Vec<(f64, String)> = match &self.across {
-            Across::Time(_) => frame.across.ticks(6).into_iter().map(|tick| (tick, number(tick))).collect(),
-            Across::Steps { values, .. } => {
+            XAxis::Time(_) => frame.across.ticks(6).into_iter().map(|tick| (tick, number(tick))).collect(),
+            XAxis::Steps { values, .. } => {
                 values.iter().enumerate().map(|(index, value)| (as_f64(index), value.clone())).collect()
             }
         };
         let name = match &self.across {
-            Across::Time(_) => "s",
-            Across::Steps { name, .. } => name,
+            XAxis::Time(_) => "s",
+            XAxis::Steps { name, .. } => name,
         };
         html! {
             @for tick in frame.up.ticks(frame.up.room_for(NUMBER)) {
@@ -155,9 +155,9 @@ impl Lines {
         }
     }
 
-    fn line(&self, index: usize, series: &Series, frame: &Frame) -> Markup {
+    fn line(&self, index: usize, series: &LineSeries, frame: &PlotArea) -> Markup {
         // The one among its background needs no mark to be told apart; steps are few, and marks show where they are.
-        let marked = self.highlighted.is_none() && matches!(self.across, Across::Steps { .. });
+        let marked = self.highlighted.is_none() && matches!(self.across, XAxis::Steps { .. });
         let style = if self.highlighted.is_some() { 0 } else { index };
         html! {
             path class={ "line " (class(style)) } d=(path(series, frame)) {}
@@ -173,11 +173,11 @@ fn class(index: usize) -> String {
     format!("series{} dash{}", index % COLOURS, index / COLOURS % 3)
 }
 
-fn points(series: &Series, frame: &Frame) -> impl Iterator<Item = Option<(f64, f64)>> {
+fn points(series: &LineSeries, frame: &PlotArea) -> impl Iterator<Item = Option<(f64, f64)>> {
     series.points.iter().map(|(x, value)| value.map(|value| (frame.across.at(*x), frame.up.at(value))))
 }
 
-fn path(series: &Series, frame: &Frame) -> String {
+fn path(series: &LineSeries, frame: &PlotArea) -> String {
     let mut pen_down = false;
     let stroke = |point: Option<(f64, f64)>| {
         let command = if pen_down { 'L' } else { 'M' };
@@ -203,7 +203,7 @@ fn marker(index: usize, x: f64, y: f64) -> Markup {
 }
 
 /// The name of each line where it ends, moved apart where they would overlap.
-fn names(series: &[(usize, &Series)], frame: &Frame) -> Markup {
+fn names(series: &[(usize, &LineSeries)], frame: &PlotArea) -> Markup {
     let mut ends: Vec<(f64, f64, usize, &str)> = series
         .iter()
         .filter_map(|(index, series)| {
@@ -244,18 +244,25 @@ mod tests {
     use super::*;
 
     fn chart(highlighted: Option<usize>) -> String {
-        let series = |name: &str, points: &[Option<f64>]| Series {
+        let series = |name: &str, points: &[Option<f64>]| LineSeries {
             name: name.to_owned(),
             points: points.iter().enumerate().map(|(index, value)| (as_f64(index), *value)).collect(),
         };
         let series =
             vec![series("one", &[Some(1.0), None, Some(3.0)]), series("two", &[Some(2.0), Some(2.0), Some(2.0)])];
-        let across =
-            Across::Steps { name: "pool-size".to_owned(), values: ["2", "4", "8"].map(str::to_owned).to_vec() };
+        let across = XAxis::Steps { name: "pool-size".to_owned(), values: ["2", "4", "8"].map(str::to_owned).to_vec() };
         let unit = "req/s".to_owned();
         let caption = Caption::default();
-        let chart =
-            Lines { caption, width: 480.0, height: 200.0, across, unit, spacing: Spacing::Linear, series, highlighted };
+        let chart = LineChart {
+            caption,
+            width: 480.0,
+            height: 200.0,
+            across,
+            unit,
+            spacing: Spacing::Linear,
+            series,
+            highlighted,
+        };
         chart.draw().into_string()
     }
 

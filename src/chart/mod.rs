@@ -89,7 +89,7 @@ fn label(text: &str, x: f64, y: f64, class: &str) -> Markup {
 }
 
 /// The axis of values below a chart of rows: lines up through all of them, numbers, and the unit.
-fn bottom_axis(scale: &scale::Scale, top: f64, bottom: f64, unit: &str) -> Markup {
+fn bottom_axis(scale: &scale::Axis, top: f64, bottom: f64, unit: &str) -> Markup {
     let width = width_of(&scale::number(scale.domain().1)) + 12.0;
     html! {
         @for tick in scale.ticks(scale.room_for(width).min(8)) {
@@ -109,7 +109,7 @@ fn as_f64(count: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::bars::{Bar, Bars};
+    use super::bars::{Bar, BarChart};
     use super::*;
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
             Caption { id: "rate".to_owned(), title: "Rate <b>".to_owned(), description: "\"fast\" & more".to_owned() };
         let nasty = "<script>alert('1')</script>";
         let bar = Bar { label: nasty.to_owned(), figure: Err(nasty.to_owned()) };
-        let drawn = Bars { caption, unit: nasty.to_owned(), bars: vec![bar] }.draw().into_string();
+        let drawn = BarChart { caption, unit: nasty.to_owned(), bars: vec![bar] }.draw().into_string();
         assert!(drawn.starts_with("<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\""), "{drawn}");
         assert!(drawn.contains("<title id=\"rate-title\">Rate &lt;b&gt;</title>"), "{drawn}");
         assert!(drawn.contains("aria-labelledby=\"rate-title rate-description\""), "{drawn}");

@@ -11,7 +11,7 @@ pub enum Spacing {
 
 /// An axis: a domain of values, and the stretch of the drawing that it covers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
+pub struct Axis {
     low: f64,
     high: f64,
     spacing: Spacing,
@@ -19,7 +19,7 @@ pub struct Scale {
     to: f64,
 }
 
-impl Scale {
+impl Axis {
     /// From 0 to the round number at or above `max`: a length from anywhere else would lie.
     #[must_use]
     pub fn from_zero(max: f64) -> Self {
@@ -168,22 +168,22 @@ mod tests {
 
     #[test]
     fn ticks_are_the_numbers_that_people_expect() {
-        assert_eq!(Scale::from_zero(22_906.0).ticks(6), [0.0, 5_000.0, 10_000.0, 15_000.0, 20_000.0, 25_000.0]);
-        assert_eq!(Scale::from_zero(0.9).domain(), (0.0, 1.0));
-        assert_eq!(Scale::up_to(10.0).ticks(6), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+        assert_eq!(Axis::from_zero(22_906.0).ticks(6), [0.0, 5_000.0, 10_000.0, 15_000.0, 20_000.0, 25_000.0]);
+        assert_eq!(Axis::from_zero(0.9).domain(), (0.0, 1.0));
+        assert_eq!(Axis::up_to(10.0).ticks(6), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         let near = |found: Vec<f64>, expected: &[f64]| {
             assert_eq!(found.len(), expected.len(), "{found:?}");
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found / expected - 1.0).abs() < 1e-6, "{found} and {expected}");
             }
         };
-        near(Scale::log(3.0, 400.0).ticks(9), &[2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
-        near(Scale::log(0.1, 1_000.0).ticks(6), &[0.1, 1.0, 10.0, 100.0, 1_000.0]);
+        near(Axis::log(3.0, 400.0).ticks(9), &[2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
+        near(Axis::log(0.1, 1_000.0).ticks(6), &[0.1, 1.0, 10.0, 100.0, 1_000.0]);
     }
 
     #[test]
     fn a_domain_of_nothing_is_still_an_axis() {
-        for scale in [Scale::from_zero(0.0), Scale::from_zero(f64::NAN), Scale::up_to(-1.0), Scale::log(0.0, 0.0)] {
+        for scale in [Axis::from_zero(0.0), Axis::from_zero(f64::NAN), Axis::up_to(-1.0), Axis::log(0.0, 0.0)] {
             let (low, high) = scale.domain();
             assert!(low < high && scale.ticks(5).len() >= 2, "{scale:?}");
         }
@@ -204,10 +204,10 @@ mod tests {
         assert_eq!(number(f64::NAN), "–");
     }
 
-    fn scales() -> impl Strategy<Value = Scale> {
-        let linear = (1e-6..1e12_f64).prop_map(Scale::from_zero);
-        let exact = (1e-6..1e12_f64).prop_map(Scale::up_to);
-        let log = (1e-6..1e12_f64, 1.0..1e9_f64).prop_map(|(min, ratio)| Scale::log(min, min * ratio));
+    fn scales() -> impl Strategy<Value = Axis> {
+        let linear = (1e-6..1e12_f64).prop_map(Axis::from_zero);
+        let exact = (1e-6..1e12_f64).prop_map(Axis::up_to);
+        let log = (1e-6..1e12_f64, 1.0..1e9_f64).prop_map(|(min, ratio)| Axis::log(min, min * ratio));
         prop_oneof![linear, exact, log]
     }
 
@@ -223,9 +223,9 @@ mod tests {
 
         #[test]
         fn a_domain_holds_its_data(min in 1e-6..1e12_f64, ratio in 1.0..1e9_f64) {
-            let (low, high) = Scale::log(min, min * ratio).domain();
+            let (low, high) = Axis::log(min, min * ratio).domain();
             prop_assert!(low <= min * (1.0 + 1e-6) && min * ratio <= high * (1.0 + 1e-6), "{low} to {high}");
-            prop_assert!(Scale::from_zero(min).domain().1 >= min * (1.0 - 1e-9));
+            prop_assert!(Axis::from_zero(min).domain().1 >= min * (1.0 - 1e-9));
         }
 
         #[test]

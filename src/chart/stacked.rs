@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::scale::Scale;
+use super::scale::Axis;
 use super::{Caption, ROW, WIDTH, as_f64, bottom_axis, label, label_room, px, svg, width_of};
 
 /// The chart.
 #[derive(Debug, Clone)]
-pub struct Stacked {
+pub struct StackedChart {
     /// What it is.
     pub caption: Caption,
     /// Of the figures.
@@ -17,7 +17,7 @@ pub struct Stacked {
     /// What the thin bar under each is, if there is one.
     pub under: Option<String>,
     /// From the top.
-    pub rows: Vec<Row>,
+    pub rows: Vec<StackedBar>,
 }
 
 /// Parts that have a pattern of their own.
@@ -25,30 +25,30 @@ pub const PARTS: usize = 5;
 
 /// A bar.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct StackedBar {
     /// Whose.
     pub label: String,
     /// What it shows, or why it shows nothing.
-    pub figures: Result<Figures, String>,
+    pub figures: Result<StackedValues, String>,
 }
 
 /// What a bar shows.
 #[derive(Debug, Clone)]
-pub struct Figures {
+pub struct StackedValues {
     /// How long each part is, and what it says where it is long enough.
     pub parts: Vec<(f64, String)>,
     /// How long the thin bar is.
     pub under: f64,
 }
 
-impl Stacked {
+impl StackedChart {
     /// The drawing.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let left = label_room(self.rows.iter().map(|row| row.label.as_str()));
-        let length = |figures: &Figures| figures.parts.iter().map(|(value, _)| value).sum::<f64>();
+        let length = |figures: &StackedValues| figures.parts.iter().map(|(value, _)| value).sum::<f64>();
         let longest = self.rows.iter().filter_map(|row| row.figures.as_ref().ok()).map(length).fold(0.0, f64::max);
-        let scale = Scale::from_zero(longest * (1.0 - 1e-9)).onto(left, WIDTH - 14.0);
+        let scale = Axis::from_zero(longest * (1.0 - 1e-9)).onto(left, WIDTH - 14.0);
         let (legend, top) = self.legend(left);
         let bottom = top + as_f64(self.rows.len()) * ROW + 6.0;
         let content = html! {
@@ -103,7 +103,7 @@ impl Stacked {
         format!("url(#{}-part{})", self.caption.id, part % PARTS)
     }
 
-    fn row(&self, row: &Row, scale: &Scale, left: f64, top: f64) -> Markup {
+    fn row(&self, row: &StackedBar, scale: &Axis, left: f64, top: f64) -> Markup {
         let baseline = top + ROW / 2.0 + 4.0;
         let mut end = 0.0;
         html! {
@@ -148,16 +148,18 @@ fn pattern(id: &str, part: usize) -> Markup {
 mod tests {
     use super::*;
 
-    fn chart(rows: Vec<Row>) -> String {
+    fn chart(rows: Vec<StackedBar>) -> String {
         let caption = Caption { id: "outcomes".to_owned(), ..Caption::default() };
         let parts = ["accepted", "refused"].map(str::to_owned).to_vec();
-        Stacked { caption, unit: "%".to_owned(), parts, under: Some("retried".to_owned()), rows }.draw().into_string()
+        StackedChart { caption, unit: "%".to_owned(), parts, under: Some("retried".to_owned()), rows }
+            .draw()
+            .into_string()
     }
 
     #[test]
     fn parts_follow_each_other_and_differ_in_pattern() {
         let parts = vec![(60.0, "60".to_owned()), (40.0, "40".to_owned())];
-        let row = Row { label: "naive".to_owned(), figures: Ok(Figures { parts, under: 5.0 }) };
+        let row = StackedBar { label: "naive".to_owned(), figures: Ok(StackedValues { parts, under: 5.0 }) };
         let drawn = chart(vec![row]);
         assert!(drawn.contains("url(#outcomes-part0)") && drawn.contains("url(#outcomes-part1)"), "{drawn}");
         assert!(drawn.contains(">60</text>") && drawn.contains(">40</text>"), "{drawn}");
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_row_without_figures_says_why() {
-        let drawn = chart(vec![Row { label: "naive".to_owned(), figures: Err("no trace".to_owned()) }]);
+        let drawn = chart(vec![StackedBar { label: "naive".to_owned(), figures: Err("no trace".to_owned()) }]);
         assert!(drawn.contains(">no trace</text>"), "{drawn}");
     }
 }

@@ -9,12 +9,12 @@ use clap::Args;
 
 use super::CliError;
 use super::output::print;
-use crate::lab::history::Title;
-use crate::lab::history::file::{Read, Reader};
+use crate::lab::history::RoundTitle;
+use crate::lab::history::file::{HistoryReader, ReadRound};
 use crate::lab::judgement::{Counts, Judgement};
 use crate::lab::referee::judge;
 use crate::lab::reports::figures::{ms_of_ns, printable};
-use crate::lab::results::Verdict;
+use crate::lab::results::RunVerdict;
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -36,19 +36,19 @@ pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
     } else {
         Box::new(BufReader::with_capacity(1 << 16, File::open(&arguments.history).map_err(|error| failed(&error))?))
     };
-    let mut reader = Reader::new(input);
+    let mut reader = HistoryReader::new(input);
     let (mut rounds, mut broken, mut empty) = (0, Vec::new(), Vec::new());
-    while let Some(Read { history, finished }) = reader.next_round().map_err(|error| failed(&error))? {
+    while let Some(ReadRound { history, finished }) = reader.next_round().map_err(|error| failed(&error))? {
         rounds += 1;
         let judgement = if finished { judge(&history) } else { unjudged(judge(&history).counts) };
-        let verdict = Verdict::of(&judgement, history.title.claim, history.title.servers);
+        let verdict = RunVerdict::of(&judgement, history.title.claim, history.title.servers);
         // A line at a time: what comes from the file is shown, not obeyed.
         for line in told(&history.title, verdict, &judgement).lines() {
             print(&printable(line))?;
         }
         match verdict {
-            Verdict::ClaimFailed => broken.push(history.title.approach),
-            Verdict::NoEvidence => empty.push(history.title.approach),
+            RunVerdict::ClaimFailed => broken.push(history.title.approach),
+            RunVerdict::NoEvidence => empty.push(history.title.approach),
             _ => {}
         }
     }
@@ -72,8 +72,8 @@ fn unjudged(counts: Counts) -> Judgement {
     Judgement { counts, findings: Vec::new(), undecided: vec![undecided] }
 }
 
-fn told(title: &Title, verdict: Verdict, judgement: &Judgement) -> String {
-    let Title { approach, scenario, round, point, .. } = title;
+fn told(title: &RoundTitle, verdict: RunVerdict, judgement: &Judgement) -> String {
+    let RoundTitle { approach, scenario, round, point, .. } = title;
     let point = point.as_ref().map(|point| format!(", {point}")).unwrap_or_default();
     let counts = &judgement.counts;
     let mut text = format!(

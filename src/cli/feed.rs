@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::explore::company;
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::search;
+use crate::explore::worker_pool;
 use crate::lab::experiment;
-use crate::lab::feed::{Event, Pool, SLICE};
-use crate::lab::history::Title;
+use crate::lab::feed::{FeedEvent, PoolGauges, SLICE};
+use crate::lab::history::RoundTitle;
 use crate::lab::live::OnSlice;
-use crate::lab::plan::{Conditions, Contestant};
+use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::results::Round;
 use crate::lab::target::Target;
 
@@ -28,11 +28,11 @@ const POOL_EVERY: Duration = Duration::from_secs(1);
 
 /// Standard output as a stream of events.
 #[derive(Debug)]
-pub struct Feed;
+pub struct EventWriter;
 
-impl Feed {
+impl EventWriter {
     /// Tells one.
-    pub fn tell(event: &Event) {
+    pub fn tell(event: &FeedEvent) {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         let mut out = std::io::stdout().lock();
@@ -42,23 +42,23 @@ impl Feed {
     /// Tells where what was found lies.
     pub fn saved(folder: &Path) {
         if let Some(name) = folder.file_name() {
-            Self::tell(&Event::Saved { folder: name.to_string_lossy().into_owned() });
+            Self::tell(&FeedEvent::Saved { folder: name.to_string_lossy().into_owned() });
         }
     }
 }
 
 /// Tells how a run goes.
 #[derive(Debug)]
-pub struct RunFeed {
+pub struct RunEvents {
     target: Target,
     /// Asks for the pool while a round is under way.
     asking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-impl RunFeed {
+impl RunEvents {
     /// Of a race on this target.
     pub fn new(target: &Target, contestants: &[Contestant], repeat: u32, not_offered: &[String]) -> Self {
-        Feed::tell(&Event::Race {
+        EventWriter::tell(&FeedEvent::Race {
             rounds: contestants.len() as u64 * u64::from(repeat),
             approaches: contestants.iter().map(|contestant| contestant.name.clone()).collect(),
             not_offered: not_offered.to_vec(),
@@ -78,47 +78,47 @@ async fn ask_for_pool(target: Target) {
     loop {
         tick.tick().await;
         let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { continue };
-        let Some(pool) = Pool::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
-        Feed::tell(&Event::Pool(pool));
+        let Some(pool) = PoolGauges::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
+        EventWriter::tell(&FeedEvent::Pool(pool));
     }
 }
 
-impl experiment::Observer for RunFeed {
-    fn begins(&self, title: &Title, conditions: &Conditions, _: &Arc<AtomicU64>) {
+impl experiment::RunObserver for RunEvents {
+    fn begins(&self, title: &RoundTitle, conditions: &RunConditions, _: &Arc<AtomicU64>) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (requests, duration_ms) = (conditions.requests, conditions.duration.map(ms));
-        Feed::tell(&Event::RoundBegins { title: title.clone(), requests, duration_ms });
+        EventWriter::tell(&FeedEvent::RoundBegins { title: title.clone(), requests, duration_ms });
         self.ask(Some(AbortOnDropHandle::new(tokio::spawn(ask_for_pool(self.target.clone())))));
     }
 
     fn live(&self) -> Option<OnSlice> {
-        Some(Box::new(|slice| Feed::tell(&Event::Tick(slice))))
+        Some(Box::new(|slice| EventWriter::tell(&FeedEvent::Tick(slice))))
     }
 
     fn judging(&self) {
         self.ask(None);
-        Feed::tell(&Event::Judging);
+        EventWriter::tell(&FeedEvent::Judging);
     }
 
-    fn ends(&self, title: &Title, round: &Round) {
+    fn ends(&self, title: &RoundTitle, round: &Round) {
         let mut round = round.clone();
         round.series.clear();
         round.latency.buckets.clear();
-        Feed::tell(&Event::RoundEnds { title: title.clone(), round: Box::new(round) });
+        EventWriter::tell(&FeedEvent::RoundEnds { title: title.clone(), round: Box::new(round) });
     }
 }
 
 /// Tells how an exploration goes.
 #[derive(Debug)]
-pub struct ExploreFeed {
+pub struct ExploreEvents {
     /// When each that is under way was told of last.
     told: Mutex<HashMap<usize, Instant>>,
 }
 
-impl ExploreFeed {
+impl ExploreEvents {
     /// Of so many explorations.
     pub fn new(explorations: usize) -> Self {
-        Feed::tell(&Event::Plan { explorations: explorations as u64 });
+        EventWriter::tell(&FeedEvent::Plan { explorations: explorations as u64 });
         Self { told: Mutex::default() }
     }
 
@@ -133,10 +133,10 @@ impl ExploreFeed {
     }
 }
 
-impl company::Observer for ExploreFeed {
-    fn progress(&self, job: usize, subject: &Subject, progress: search::Progress) {
+impl worker_pool::ExploreObserver for ExploreEvents {
+    fn progress(&self, job: usize, subject: &Subject, progress: search::SearchProgress) {
         if self.is_due(job) {
-            Feed::tell(&Event::Exploring {
+            EventWriter::tell(&FeedEvent::Exploring {
                 job: job as u64,
                 subject: subject.clone(),
                 interleavings: progress.interleavings,
@@ -148,7 +148,7 @@ impl company::Observer for ExploreFeed {
     fn slow_deadlocks(&self) {
         let text = "only a superuser may lower deadlock_timeout: each deadlock takes as long as the server's, and its \
                     victim is whoever waited first";
-        Feed::tell(&Event::Warning { text: text.to_owned() });
+        EventWriter::tell(&FeedEvent::Warning { text: text.to_owned() });
     }
 
     fn done(&self, job: usize, exploration: &Exploration) {
@@ -162,6 +162,6 @@ impl company::Observer for ExploreFeed {
             (transcript.parts, transcript.before) = (Vec::new(), Vec::new());
             (transcript.entries, transcript.after) = (Vec::new(), Vec::new());
         }
-        Feed::tell(&Event::Explored { job: job as u64, exploration: Box::new(exploration) });
+        EventWriter::tell(&FeedEvent::Explored { job: job as u64, exploration: Box::new(exploration) });
     }
 }

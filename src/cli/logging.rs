@@ -18,7 +18,7 @@ use crate::config::ACCESS_LOG_LINES;
 use crate::http::access_log;
 
 /// The log of this process; at its end, what is still in the buffer is written.
-pub struct Log {
+pub struct LogGuard {
     writer: Option<WorkerGuard>,
     dropped: ErrorCounter,
 }
@@ -27,7 +27,7 @@ pub struct Log {
 ///
 /// # Errors
 /// A filter that is none.
-pub fn start(filter: &str) -> Result<Log, ParseError> {
+pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
     let colours = std::io::stderr().is_terminal();
     // Whole lines, as many as fit: a write for each would make the thread the bottleneck.
@@ -45,14 +45,14 @@ pub fn start(filter: &str) -> Result<Log, ParseError> {
         )
         .with(fmt::layer().with_ansi(colours).with_writer(buffered).with_filter(filter_fn(is_access)))
         .init();
-    Ok(Log { writer: Some(writer), dropped })
+    Ok(LogGuard { writer: Some(writer), dropped })
 }
 
 fn is_access(line: &Metadata<'_>) -> bool {
     line.target() == access_log::TARGET
 }
 
-impl Drop for Log {
+impl Drop for LogGuard {
     fn drop(&mut self) {
         // First the lines, then their number.
         drop(self.writer.take());

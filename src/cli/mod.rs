@@ -45,7 +45,7 @@ enum Command {
 }
 
 /// The commands that need a runtime.
-enum Lasting {
+enum AsyncCommand {
     Serve(Box<serve::ServeArgs>),
     Run(Box<run::RunArgs>),
     Explore(Box<explore::ExploreArgs>),
@@ -125,9 +125,9 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
         Command::Psql(arguments) => return psql::psql(&arguments),
         Command::Check(arguments) => return check::check(&arguments),
         Command::Compare(arguments) => return compare::compare(&arguments),
-        Command::Serve(arguments) => Lasting::Serve(arguments),
-        Command::Run(arguments) => Lasting::Run(arguments),
-        Command::Explore(arguments) => Lasting::Explore(arguments),
+        Command::Serve(arguments) => AsyncCommand::Serve(arguments),
+        Command::Run(arguments) => AsyncCommand::Run(arguments),
+        Command::Explore(arguments) => AsyncCommand::Explore(arguments),
     };
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -135,9 +135,9 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
         .build()
         .map_err(|error| CliError::Environment(format!("cannot start the runtime: {error}")))?;
     let result = match command {
-        Lasting::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
-        Lasting::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
-        Lasting::Explore(arguments) => runtime.block_on(explore::explore(*arguments, matches)),
+        AsyncCommand::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
+        AsyncCommand::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
+        AsyncCommand::Explore(arguments) => runtime.block_on(explore::explore(*arguments, matches)),
     };
     // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
     runtime.shutdown_background();

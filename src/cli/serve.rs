@@ -17,14 +17,14 @@ use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
-use crate::dashboard::laboratory::Laboratory;
-use crate::dashboard::permission::Permission;
+use crate::dashboard::experiment_databases::ExperimentDatabases;
+use crate::dashboard::permission::ExperimentPermission;
 use crate::dashboard::{self, Dashboard};
 use crate::database::seed::Seed;
-use crate::database::{Database, Seeded};
+use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
-use crate::http::{App, Front, listener};
-use crate::postgres::{self, Cluster, Status};
+use crate::http::{AppState, HttpService, listener};
+use crate::postgres::{self, Cluster, ClusterStatus};
 use crate::strategy::Approach;
 
 /// Options of `serve`.
@@ -102,22 +102,22 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// What the operator decides about the dashboard. An empty variable, as compose files have them, is none.
-    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::Settings, CliError> {
+    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::DashboardSettings, CliError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let laboratory = match given(&self.experiment_database_url) {
-            None => Laboratory::temporary(self.database.postgres_bin.clone()),
-            Some(url) => Laboratory::given(
+            None => ExperimentDatabases::temporary(self.database.postgres_bin.clone()),
+            Some(url) => ExperimentDatabases::given(
                 Database::parse_url(&url)
                     .map_err(|_| CliError::Usage("--experiment-database-url is not a PostgreSQL URL".to_owned()))?,
             ),
         };
-        let permission = Permission::new(given(&self.admin_token), address.ip().is_loopback());
-        Ok(dashboard::Settings { runs: self.runs.clone(), permission, laboratory })
+        let permission = ExperimentPermission::new(given(&self.admin_token), address.ip().is_loopback());
+        Ok(dashboard::DashboardSettings { runs: self.runs.clone(), permission, laboratory })
     }
 }
 
 /// A database to serve from: our own process, or somebody's URL.
-enum Source {
+enum ServeDatabase {
     Private(Cluster),
     Given(PgConnectOptions),
 }
@@ -149,13 +149,13 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
             Ok(())
         }
     };
-    let Source::Private(cluster) = source else { return served };
+    let ServeDatabase::Private(cluster) = source else { return served };
     // Why it ended matters more than how its database did.
     served.and(cluster.stop().await.map_err(CliError::from))
 }
 
 async fn serve_from(
-    source: &Source,
+    source: &ServeDatabase,
     arguments: &ServeArgs,
     limits: &Limits,
     listener: tokio::net::TcpListener,
@@ -163,8 +163,8 @@ async fn serve_from(
     interrupts: &Interrupts,
 ) -> Result<(), CliError> {
     let options = match source {
-        Source::Private(cluster) => cluster.connect_options(),
-        Source::Given(options) => options.clone(),
+        ServeDatabase::Private(cluster) => cluster.connect_options(),
+        ServeDatabase::Given(options) => options.clone(),
     };
     let (database, seeded) = tokio::select! {
         prepared = Database::prepare(options, limits, arguments.seed, arguments.reset) => prepared?,
@@ -173,7 +173,7 @@ async fn serve_from(
     warn_about_seed(seeded, arguments.seed);
     let database = if arguments.metrics { database } else { database.without_metrics() };
     let engine = Engine::new(database, *limits);
-    let app = Arc::new(App {
+    let app = Arc::new(AppState {
         engine: engine.clone(),
         seed: arguments.seed,
         root_approach: arguments.root_approach,
@@ -186,7 +186,7 @@ async fn serve_from(
     let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
     let mut failed = None;
-    listener::serve(listener, Front::with_pages(app, dashboard.routes()), limits, async {
+    listener::serve(listener, HttpService::with_pages(app, dashboard.routes()), limits, async {
         failed = tokio::select! {
             () = interrupts.clone().reach(1) => None,
             () = parent_gone(), if arguments.temporary || arguments.attached => None,
@@ -214,29 +214,29 @@ async fn forget_keys(engine: Engine) {
     }
 }
 
-async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<Source, CliError> {
+async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<ServeDatabase, CliError> {
     if let (Some(url), false) = (arguments.database.url(), arguments.temporary) {
-        return Ok(Source::Given(Database::parse_url(url)?));
+        return Ok(ServeDatabase::Given(Database::parse_url(url)?));
     }
     let pool_size = u32::try_from(limits.pool_size).unwrap_or(u32::MAX);
     let max_connections = pool_size.saturating_add(SPARE_DATABASE_CONNECTIONS);
     if arguments.temporary {
         let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), max_connections).await?;
-        return Ok(Source::Private(cluster));
+        return Ok(ServeDatabase::Private(cluster));
     }
-    let options = postgres::Options {
+    let options = postgres::ClusterOptions {
         data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(postgres::default_data_dir),
         bin_dir: arguments.database.postgres_bin.clone(),
         max_connections,
     };
-    Ok(Source::Private(Cluster::start(&options).await?))
+    Ok(ServeDatabase::Private(Cluster::start(&options).await?))
 }
 
 /// One line that says where, also read by a parent process that asked for port 0.
-fn announce(source: &Source, address: SocketAddr) -> Result<(), CliError> {
+fn announce(source: &ServeDatabase, address: SocketAddr) -> Result<(), CliError> {
     let database = match source {
-        Source::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
-        Source::Given(options) => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
+        ServeDatabase::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
+        ServeDatabase::Given(options) => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
     };
     let mut out = std::io::stdout().lock();
     writeln!(out, "listening on http://{address} ({database})")
@@ -244,8 +244,8 @@ fn announce(source: &Source, address: SocketAddr) -> Result<(), CliError> {
         .map_err(|error| CliError::Environment(format!("cannot write to standard output: {error}")))
 }
 
-fn warn_about_seed(seeded: Seeded, wanted: Seed) {
-    let Seeded::Differently(found) = seeded else { return };
+fn warn_about_seed(seeded: SeedOutcome, wanted: Seed) {
+    let SeedOutcome::Differently(found) = seeded else { return };
     let found = found.map_or("another version's seed".to_owned(), |seed| format!("--seed {seed}"));
     eprintln!(
         "concurrency-lab: warning: the data came from {found}, not from --seed {wanted}; they were kept. \
@@ -267,15 +267,15 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
 }
 
 /// Resolves when the private PostgreSQL cannot be kept alive.
-fn database_failed(source: &Source) -> impl Future<Output = String> + use<> {
+fn database_failed(source: &ServeDatabase) -> impl Future<Output = String> + use<> {
     let status = match source {
-        Source::Private(cluster) => Some(cluster.status()),
-        Source::Given(_) => None,
+        ServeDatabase::Private(cluster) => Some(cluster.status()),
+        ServeDatabase::Given(_) => None,
     };
     async move {
         if let Some(mut status) = status
-            && let Ok(failed) = status.wait_for(|status| matches!(status, Status::Failed(_))).await
-            && let Status::Failed(reason) = &*failed
+            && let Ok(failed) = status.wait_for(|status| matches!(status, ClusterStatus::Failed(_))).await
+            && let ClusterStatus::Failed(reason) = &*failed
         {
             return reason.clone();
         }

@@ -9,16 +9,16 @@ use super::page::POLICY;
 use crate::chart;
 use crate::explore;
 use crate::http::answer::Rejection;
-use crate::http::segment::Segment;
+use crate::http::path_segment::PathSegment;
 use crate::lab::reports;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// Name, type, and the parts of which a file is made.
-type File = (&'static str, &'static str, &'static [&'static str]);
+type AssetFile = (&'static str, &'static str, &'static [&'static str]);
 
-const FILES: &[File] = &[
+const FILES: &[AssetFile] = &[
     (
         "lab.css",
         STYLE,
@@ -44,7 +44,7 @@ const FILES: &[File] = &[
 ];
 
 /// `GET /lab/assets/{name}`.
-pub async fn asset(Segment(name): Segment, headers: HeaderMap) -> Response {
+pub async fn asset(PathSegment(name): PathSegment, headers: HeaderMap) -> Response {
     let Some((_, content_type, parts)) = FILES.iter().find(|(file, ..)| *file == name) else {
         let message =
             format!("{name:?} is none of {}", FILES.iter().map(|(file, ..)| *file).collect::<Vec<_>>().join(", "));

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn every_approach_has_its_chapter() {
         for approach in Approach::iter() {
-            let page = chapter(approach.card().source).into_string();
+            let page = chapter(approach.info().source).into_string();
             assert!(page.starts_with(&format!("<h2>{approach}: ")), "{approach}: {page}");
             for part in ["<strong>Idea.</strong>", "<strong>Guarantee.</strong>", "<strong>Cost.</strong>"] {
                 assert!(page.contains(part), "{approach}: {part}");

@@ -2,21 +2,21 @@
 
 use maud::{Markup, html};
 
-use super::archive::entry::{Cost, Explored};
-use super::archive::evidence::{Evidence, Race};
+use super::archive::entry::{ApproachCost, ExplorationSummary};
+use super::archive::evidence::{Evidence, RunEvidence};
 use crate::chart::scale::grouped;
-use crate::explore::findings::{Servers, Subject, Verdict as Proof};
+use crate::explore::findings::{ExplorationVerdict as Proof, Servers, Subject};
 use crate::explore::report::view::counted;
 use crate::explore::schedule::Schedule;
 use crate::lab::reports::figures::{ms, whole};
-use crate::lab::results::Verdict;
+use crate::lab::results::RunVerdict;
 use crate::strategy::Claim;
 
 /// A line of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct EvidenceLine {
     /// Its sign and its colour.
-    pub tone: Tone,
+    pub tone: EvidenceTone,
     /// What was found.
     pub text: String,
     /// Where to see it.
@@ -25,7 +25,7 @@ pub struct Line {
 
 /// How a line is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub enum EvidenceTone {
     /// Nothing is wrong.
     Good,
     /// Something is, as claimed.
@@ -36,7 +36,7 @@ pub enum Tone {
     Failed,
 }
 
-impl Tone {
+impl EvidenceTone {
     fn sign(self) -> &'static str {
         match self {
             Self::Good => "✓",
@@ -98,7 +98,7 @@ pub fn anomaly(name: &str) -> String {
 
 /// The lines of a cell, the gravest first: what enumeration showed, then what load showed.
 #[must_use]
-pub fn lines(claim: Claim, evidence: &Evidence<'_>) -> Vec<Line> {
+pub fn lines(claim: Claim, evidence: &Evidence<'_>) -> Vec<EvidenceLine> {
     let places: &[Option<Servers>] = match claim {
         // What holds on one server and not on two is told apart.
         Claim::SafeOnOneServer => &[Some(Servers::One), Some(Servers::Each)],
@@ -106,8 +106,8 @@ pub fn lines(claim: Claim, evidence: &Evidence<'_>) -> Vec<Line> {
     };
     let mut lines = Vec::new();
     for place in places {
-        let here = |explored: &&(&str, &Explored)| place.is_none() || explored.1.subject.servers == *place;
-        let all: Vec<&(&str, &Explored)> = evidence.explored.iter().filter(here).collect();
+        let here = |explored: &&(&str, &ExplorationSummary)| place.is_none() || explored.1.subject.servers == *place;
+        let all: Vec<&(&str, &ExplorationSummary)> = evidence.explored.iter().filter(here).collect();
         let suffix = place.map(|place| format!(", {place}")).unwrap_or_default();
         lines.extend(enumerated(&all, &suffix));
     }
@@ -116,7 +116,7 @@ pub fn lines(claim: Claim, evidence: &Evidence<'_>) -> Vec<Line> {
 }
 
 /// A line for each thing that explorations of one place prove. Those with a crash count where they contradict a claim.
-fn enumerated(all: &[&(&str, &Explored)], suffix: &str) -> Vec<Line> {
+fn enumerated(all: &[&(&str, &ExplorationSummary)], suffix: &str) -> Vec<EvidenceLine> {
     let mut lines = Vec::new();
     for (id, one) in all.iter().filter(|(_, one)| one.contradiction.is_some()) {
         let (text, link) = match one.verdict {
@@ -125,35 +125,39 @@ fn enumerated(all: &[&(&str, &Explored)], suffix: &str) -> Vec<Line> {
         };
         let crash = one.subject.crash.map(|crash| format!(", {crash}")).unwrap_or_default();
         let text = format!("{text}{crash} ({}{suffix})", one.subject.scenario);
-        lines.push(Line { tone: Tone::Failed, text, link: Some(link.unwrap_or_else(|| experiment(id))) });
+        lines.push(EvidenceLine {
+            tone: EvidenceTone::Failed,
+            text,
+            link: Some(link.unwrap_or_else(|| experiment(id))),
+        });
     }
     let plain = || all.iter().filter(|(_, one)| one.contradiction.is_none() && one.subject.crash.is_none());
     let of = |proof: Proof| plain().filter(move |(_, one)| one.verdict == proof);
     // The shortest witness is the easiest to read.
-    let length = |one: &Explored| one.witness.as_ref().map_or(usize::MAX, |schedule| schedule.0.len());
+    let length = |one: &ExplorationSummary| one.witness.as_ref().map_or(usize::MAX, |schedule| schedule.0.len());
     if let Some((id, one)) = of(Proof::Broken).min_by_key(|(_, one)| length(one)) {
         let (text, link) = broken(one);
         let others = of(Proof::Broken).count() - 1;
         let more = if others > 0 { format!(" (+{others} more)") } else { String::new() };
         let link = Some(link.unwrap_or_else(|| experiment(id)));
-        lines.push(Line { tone: Tone::Bad, text: format!("{text}{suffix}{more}"), link });
+        lines.push(EvidenceLine { tone: EvidenceTone::Bad, text: format!("{text}{suffix}{more}"), link });
     }
     let groups = [
-        (Proof::Undecided, Tone::Open, "undecided"),
-        (Proof::HeldSoFar, Tone::Open, "held so far"),
-        (Proof::Proved, Tone::Good, "proved"),
+        (Proof::Undecided, EvidenceTone::Open, "undecided"),
+        (Proof::HeldSoFar, EvidenceTone::Open, "held so far"),
+        (Proof::Proved, EvidenceTone::Good, "proved"),
     ];
     for (proof, tone, word) in groups {
         let Some((newest, _)) = of(proof).map(|(id, one)| (*id, *one)).max_by_key(|(id, _)| *id) else { continue };
         let interleavings = of(proof).map(|(_, one)| one.interleavings).sum();
         let text = format!("{word}: {}, {}{suffix}", counted(interleavings, "interleaving"), clients(of(proof)));
-        lines.push(Line { tone, text, link: Some(experiment(newest)) });
+        lines.push(EvidenceLine { tone, text, link: Some(experiment(newest)) });
     }
     lines
 }
 
 /// `lost update, witness AABB`, and where to play it.
-fn broken(one: &Explored) -> (String, Option<String>) {
+fn broken(one: &ExplorationSummary) -> (String, Option<String>) {
     let name = one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name));
     match &one.witness {
         None => (name, None),
@@ -161,7 +165,7 @@ fn broken(one: &Explored) -> (String, Option<String>) {
     }
 }
 
-fn clients<'a>(all: impl Iterator<Item = &'a &'a (&'a str, &'a Explored)>) -> String {
+fn clients<'a>(all: impl Iterator<Item = &'a &'a (&'a str, &'a ExplorationSummary)>) -> String {
     let mut numbers: Vec<u32> = all.map(|(_, one)| one.subject.clients).collect();
     numbers.sort_unstable();
     numbers.dedup();
@@ -171,35 +175,43 @@ fn clients<'a>(all: impl Iterator<Item = &'a &'a (&'a str, &'a Explored)>) -> St
     }
 }
 
-fn raced(claim: Claim, races: &[Race<'_>]) -> Vec<Line> {
-    let of = |wanted: fn(Verdict) -> bool| races.iter().filter(move |race| wanted(race.verdict));
+fn raced(claim: Claim, races: &[RunEvidence<'_>]) -> Vec<EvidenceLine> {
+    let of = |wanted: fn(RunVerdict) -> bool| races.iter().filter(move |race| wanted(race.verdict));
     let total = races.len();
-    let first = |race: Option<&Race<'_>>| race.map(|race| experiment(race.id));
-    let on = |race: Option<&Race<'_>>| match race {
+    let first = |race: Option<&RunEvidence<'_>>| race.map(|race| experiment(race.id));
+    let on = |race: Option<&RunEvidence<'_>>| match race {
         Some(race) if race.servers > 1 && claim == Claim::SafeOnOneServer => format!(", on {} servers", race.servers),
         _ => String::new(),
     };
     let runs = counted(total as u64, "run");
     let share = |number: usize| if number == total { runs.clone() } else { format!("{number} of {runs}") };
     let mut lines = Vec::new();
-    let broke = of(Verdict::is_broken).count();
+    let broke = of(RunVerdict::is_broken).count();
     if broke > 0 {
-        let failed = races.iter().find(|race| race.verdict == Verdict::ClaimFailed);
-        let shown = failed.or_else(|| of(Verdict::is_broken).next());
-        let tone = if failed.is_some() { Tone::Failed } else { Tone::Bad };
-        lines.push(Line { tone, text: format!("broken in {}{}", share(broke), on(shown)), link: first(shown) });
+        let failed = races.iter().find(|race| race.verdict == RunVerdict::ClaimFailed);
+        let shown = failed.or_else(|| of(RunVerdict::is_broken).next());
+        let tone = if failed.is_some() { EvidenceTone::Failed } else { EvidenceTone::Bad };
+        lines.push(EvidenceLine { tone, text: format!("broken in {}{}", share(broke), on(shown)), link: first(shown) });
     }
-    let held: fn(Verdict) -> bool = |verdict| matches!(verdict, Verdict::Correct | Verdict::HeldThisTime);
+    let held: fn(RunVerdict) -> bool = |verdict| matches!(verdict, RunVerdict::Correct | RunVerdict::HeldThisTime);
     let (number, newest) = (of(held).count(), of(held).next());
     // Where some broke, the others are the rest of the sum.
     if number > 0 && broke == 0 {
-        let tone = if claim == Claim::Broken { Tone::Open } else { Tone::Good };
-        lines.push(Line { tone, text: format!("held in {}{}", share(number), on(newest)), link: first(newest) });
+        let tone = if claim == Claim::Broken { EvidenceTone::Open } else { EvidenceTone::Good };
+        lines.push(EvidenceLine {
+            tone,
+            text: format!("held in {}{}", share(number), on(newest)),
+            link: first(newest),
+        });
     }
-    let open: fn(Verdict) -> bool = |verdict| matches!(verdict, Verdict::NoEvidence | Verdict::Undecided);
+    let open: fn(RunVerdict) -> bool = |verdict| matches!(verdict, RunVerdict::NoEvidence | RunVerdict::Undecided);
     let (number, newest) = (of(open).count(), of(open).next());
     if number > 0 {
-        lines.push(Line { tone: Tone::Open, text: format!("no verdict in {}", share(number)), link: first(newest) });
+        lines.push(EvidenceLine {
+            tone: EvidenceTone::Open,
+            text: format!("no verdict in {}", share(number)),
+            link: first(newest),
+        });
     }
     lines
 }
@@ -222,7 +234,7 @@ pub fn cell(of: Claim, why_not: &str, evidence: &Evidence<'_>) -> Markup {
     }
 }
 
-fn told(line: &Line) -> Markup {
+fn told(line: &EvidenceLine) -> Markup {
     let text = html! { span aria-hidden="true" { (line.tone.sign()) } " " (line.text) };
     html! {
         li class=(line.tone.class()) {
@@ -231,7 +243,7 @@ fn told(line: &Line) -> Markup {
     }
 }
 
-fn price(id: &str, cost: Cost) -> Markup {
+fn price(id: &str, cost: ApproachCost) -> Markup {
     html! {
         a.cost href=(experiment(id)) {
             span.figure { (grouped(&whole(cost.rate_per_s))) } " req/s"

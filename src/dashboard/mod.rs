@@ -11,17 +11,17 @@
 //! - [`experiment`]: the one experiment that may be under way: started, watched, stopped
 //! - [`player`]: one interleaving, step by step, on the real database
 //! - [`locks`]: who waits for whom, now
-//! - [`laboratory`]: the database of experiments
+//! - [`experiment_databases`]: the database of experiments
 //! - [`permission`]: who may start and stop them
 
 pub mod approach;
 pub mod archive;
-mod asked;
 pub mod assets;
 pub mod chapter;
 pub mod evidence;
 pub mod experiment;
-pub mod laboratory;
+pub mod experiment_databases;
+mod json_body;
 pub mod locks;
 pub mod overview;
 pub mod page;
@@ -36,45 +36,45 @@ use axum::Router;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::App;
+use crate::http::AppState;
 use archive::Archive;
-use experiment::Bench;
-use laboratory::Laboratory;
-use locks::Watch;
-use permission::Permission;
-use player::Stage;
+use experiment::ExperimentSlot;
+use experiment_databases::ExperimentDatabases;
+use locks::LockWatch;
+use permission::ExperimentPermission;
+use player::PlayerService;
 
 /// Where the dashboard's routes are, but for the overview, which is at the root.
 pub const PREFIX: &str = "/lab";
 
 /// What an operator decides about the dashboard.
 #[derive(Debug)]
-pub struct Settings {
+pub struct DashboardSettings {
     /// The run folder: where experiments leave what they found, and where it is looked for.
     pub runs: PathBuf,
     /// Who may start and stop experiments.
-    pub permission: Permission,
+    pub permission: ExperimentPermission,
     /// The database of experiments.
-    pub laboratory: Laboratory,
+    pub laboratory: ExperimentDatabases,
 }
 
 /// What the pages share.
 #[derive(Debug)]
 pub struct Dashboard {
     /// The server whose dashboard it is.
-    pub app: Arc<App>,
+    pub app: Arc<AppState>,
     /// Who may start and stop experiments.
-    pub permission: Permission,
+    pub permission: ExperimentPermission,
     /// The database of experiments.
-    pub laboratory: Arc<Laboratory>,
+    pub laboratory: Arc<ExperimentDatabases>,
     /// What earlier experiments found.
     pub archive: Archive,
     /// Where the one experiment stands.
-    pub bench: Bench,
+    pub bench: ExperimentSlot,
     /// Where interleavings are played.
-    pub stage: Stage,
+    pub stage: PlayerService,
     /// Who looks at locks.
-    pub watch: Watch,
+    pub watch: LockWatch,
     /// The server closes: streams end, which would else keep it waiting.
     pub closing: CancellationToken,
 }
@@ -82,12 +82,12 @@ pub struct Dashboard {
 impl Dashboard {
     /// The dashboard of a server. When `closing` is cancelled, streams of events end.
     #[must_use]
-    pub fn new(app: Arc<App>, settings: Settings, closing: CancellationToken) -> Arc<Self> {
+    pub fn new(app: Arc<AppState>, settings: DashboardSettings, closing: CancellationToken) -> Arc<Self> {
         let laboratory = Arc::new(settings.laboratory);
         Arc::new(Self {
-            bench: Bench::new(Arc::clone(&laboratory), settings.runs.clone()),
-            stage: Stage::new(Arc::clone(&laboratory)),
-            watch: Watch::new(app.engine.database().connect_options().clone()),
+            bench: ExperimentSlot::new(Arc::clone(&laboratory), settings.runs.clone()),
+            stage: PlayerService::new(Arc::clone(&laboratory)),
+            watch: LockWatch::new(app.engine.database().connect_options().clone()),
             archive: Archive::new(settings.runs),
             permission: settings.permission,
             app,

@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use strum::IntoEnumIterator as _;
 
 use super::Dashboard;
-use super::archive::Shelf;
+use super::archive::ArchiveListing;
 use super::archive::evidence::Evidence;
-use super::page::{Page, Place};
+use super::page::{NavigationItem, Page};
 use super::{approach, evidence, experiment, runs};
 use crate::lab::reports::html::wide;
 use crate::strategy::{Approach, Workload};
@@ -18,7 +18,7 @@ use crate::strategy::{Approach, Workload};
 /// `GET /`.
 pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
     let shelf = dashboard.archive.list().await;
-    let rows: Vec<Row<'_>> = Approach::iter().map(|approach| row(&shelf, approach)).collect();
+    let rows: Vec<MatrixRow<'_>> = Approach::iter().map(|approach| row(&shelf, approach)).collect();
     let body = html! {
         (experiment::forms(&dashboard))
         (experiment::progress(&dashboard))
@@ -28,20 +28,20 @@ pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
         (legend())
         (runs::left_out(&shelf))
     };
-    Page { title: "Approaches and workloads", place: Some(Place::Overview), body, scripts: &["experiment.js"] }
+    Page { title: "Approaches and workloads", place: Some(NavigationItem::Overview), body, scripts: &["experiment.js"] }
         .answer(&dashboard)
 }
 
 /// An approach, and what was found of it under each workload.
-type Row<'a> = (Approach, Vec<(Workload, Evidence<'a>)>);
+type MatrixRow<'a> = (Approach, Vec<(Workload, Evidence<'a>)>);
 
-fn row(shelf: &Shelf, approach: Approach) -> Row<'_> {
+fn row(shelf: &ArchiveListing, approach: Approach) -> MatrixRow<'_> {
     let of = |workload| (workload, Evidence::of(&shelf.entries, approach, workload));
     (approach, Workload::iter().map(of).collect())
 }
 
 /// What nobody may overlook.
-fn contradictions(rows: &[Row<'_>]) -> Markup {
+fn contradictions(rows: &[MatrixRow<'_>]) -> Markup {
     let cells = rows.iter().flat_map(|(approach, cells)| cells.iter().map(move |cell| (*approach, cell)));
     let failed: Vec<_> = cells
         .flat_map(|(approach, (workload, evidence))| {
@@ -73,7 +73,7 @@ fn nothing_yet() -> Markup {
     }
 }
 
-fn matrix(rows: &[Row<'_>]) -> Markup {
+fn matrix(rows: &[MatrixRow<'_>]) -> Markup {
     let table = html! {
         table.matrix #matrix {
             thead {
@@ -96,11 +96,11 @@ fn matrix(rows: &[Row<'_>]) -> Markup {
 }
 
 fn cell(approach: Approach, workload: Workload, evidence: &Evidence<'_>) -> Markup {
-    let card = approach.card();
+    let info = approach.info();
     let failed = !evidence.contradictions().is_empty();
     html! {
         td class=[failed.then_some("contradiction")] data-approach=(approach) data-workload=(workload) {
-            (evidence::cell(card.claims.of(workload), card.unsupported_because, evidence))
+            (evidence::cell(info.claims.of(workload), info.unsupported_because, evidence))
         }
     }
 }

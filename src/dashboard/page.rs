@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use strum::{EnumIter, IntoEnumIterator as _};
 
 use super::Dashboard;
-use super::permission::{NOBODY, Permission};
+use super::permission::{ExperimentPermission, NOBODY};
 
 /// Everything from here, no script within a page, and no page of ours within another's, where a click could be stolen.
 pub const POLICY: HeaderValue = HeaderValue::from_static(
@@ -19,7 +19,7 @@ pub const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// A place in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter)]
-pub enum Place {
+pub enum NavigationItem {
     /// The matrix.
     Overview,
     /// The experiment under way, or the last one.
@@ -32,7 +32,7 @@ pub enum Place {
     Locks,
 }
 
-impl Place {
+impl NavigationItem {
     fn link(self) -> (&'static str, &'static str) {
         match self {
             Self::Overview => ("/", "Overview"),
@@ -50,7 +50,7 @@ pub struct Page<'a> {
     /// What it is called, as heading too.
     pub title: &'a str,
     /// Where in the navigation it is; `None` for what is below none of it.
-    pub place: Option<Place>,
+    pub place: Option<NavigationItem>,
     /// Below the heading.
     pub body: Markup,
     /// The scripts that it needs, by their names in [`super::assets`].
@@ -120,12 +120,12 @@ pub fn shown(status: StatusCode, content_type: &'static str, text: String) -> Re
     response
 }
 
-fn navigation(here: Option<Place>) -> Markup {
+fn navigation(here: Option<NavigationItem>) -> Markup {
     html! {
         header.bar {
             a.brand href="/" { "concurrency-lab" }
             nav aria-label="Pages" {
-                @for place in Place::iter() {
+                @for place in NavigationItem::iter() {
                     @let (path, name) = place.link();
                     a href=(path) aria-current=[(here == Some(place)).then_some("page")] { (name) }
                 }
@@ -138,12 +138,12 @@ fn foot(dashboard: &Dashboard) -> Markup {
     html! {
         footer {
             @match dashboard.permission {
-                Permission::Everybody => {}
-                Permission::Token(_) => {
+                ExperimentPermission::Everybody => {}
+                ExperimentPermission::Token(_) => {
                     label { "Admin token " input #token type="password" autocomplete="off" size="18"; }
                     span.soft { " Needed to start or stop experiments; kept in this tab only." }
                 }
-                Permission::Nobody => { p.warning role="note" { (NOBODY) "." } }
+                ExperimentPermission::Nobody => { p.warning role="note" { (NOBODY) "." } }
             }
             p.soft {
                 "concurrency-lab " (env!("CARGO_PKG_VERSION")) " · " a href="/docs" { "HTTP interface" } " · "

@@ -16,7 +16,7 @@ use crate::http::answer::Rejection;
 
 /// Who may start and stop experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Permission {
+pub enum ExperimentPermission {
     /// Whoever reaches the server: it is bound to loopback.
     Everybody,
     /// Who sends the token as `Authorization: Bearer …`.
@@ -29,7 +29,7 @@ pub enum Permission {
 pub const NOBODY: &str = "Experiments cannot be started from a page: others can reach this server (it is not bound to \
                           loopback), and it was started without --admin-token";
 
-impl Permission {
+impl ExperimentPermission {
     /// The rule: a token is asked for where there is one; without one, only loopback is trusted.
     #[must_use]
     pub fn new(token: Option<String>, loopback: bool) -> Self {
@@ -105,7 +105,7 @@ mod tests {
             if let Some(given) = given {
                 headers.insert(header::AUTHORIZATION, HeaderValue::from_static(given));
             }
-            let found = Permission::new(token.clone(), loopback).check(&headers);
+            let found = ExperimentPermission::new(token.clone(), loopback).check(&headers);
             let found = found.map_err(|rejection| rejection.status.as_u16());
             assert_eq!(found, expected, "{token:?}, loopback {loopback}, {given:?}");
         }

@@ -18,18 +18,18 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::waiting::Waiting;
+use super::waiting::WaitingGuard;
 use crate::domain::Row;
 
 /// Shards of the map of rows, so that requests for different rows do not contend for one mutex.
 const SHARDS: usize = 64;
 
-type Shard = Mutex<HashMap<Row, Arc<Semaphore>>>;
+type RowShard = Mutex<HashMap<Row, Arc<Semaphore>>>;
 
 /// The places at all rows that somebody works on or waits for.
 #[derive(Debug)]
 pub struct Admission {
-    shards: Vec<Shard>,
+    shards: Vec<RowShard>,
     hasher: RandomState,
     per_row: usize,
     waiting: AtomicUsize,
@@ -39,7 +39,7 @@ pub struct Admission {
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum AdmissionRefused {
     /// As many requests as may wait are waiting.
     QueueFull,
     /// The wait ended before a place came free.
@@ -48,9 +48,9 @@ pub enum Refused {
 
 /// Places at rows, given back when dropped.
 #[derive(Debug)]
-pub struct Places {
+pub struct RowPermits {
     #[expect(dead_code, reason = "held for their Drop")]
-    held: Vec<Place>,
+    held: Vec<RowPermit>,
 }
 
 impl Admission {
@@ -64,8 +64,8 @@ impl Admission {
     /// Takes a place at each of the rows, in the order of the rows.
     ///
     /// # Errors
-    /// [`Refused`]; places taken so far are given back.
-    pub async fn enter(self: &Arc<Self>, rows: &[Row]) -> Result<Places, Refused> {
+    /// [`AdmissionRefused`]; places taken so far are given back.
+    pub async fn enter(self: &Arc<Self>, rows: &[Row]) -> Result<RowPermits, AdmissionRefused> {
         let mut ordered = rows.to_vec();
         ordered.sort_unstable();
         ordered.dedup();
@@ -73,7 +73,7 @@ impl Admission {
         for row in ordered {
             held.push(self.enter_one(row).await?);
         }
-        Ok(Places { held })
+        Ok(RowPermits { held })
     }
 
     /// Requests that wait for a row now.
@@ -82,10 +82,10 @@ impl Admission {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn enter_one(self: &Arc<Self>, row: Row) -> Result<Place, Refused> {
+    async fn enter_one(self: &Arc<Self>, row: Row) -> Result<RowPermit, AdmissionRefused> {
         let semaphore =
             Arc::clone(self.shard(row).entry(row).or_insert_with(|| Arc::new(Semaphore::new(self.per_row))));
-        let mut place = Place { admission: Arc::clone(self), row, semaphore: Some(semaphore), admitted: false };
+        let mut place = RowPermit { admission: Arc::clone(self), row, semaphore: Some(semaphore), admitted: false };
         place.admitted = place.try_enter() || place.wait().await?;
         Ok(place)
     }
@@ -98,7 +98,7 @@ impl Admission {
 
 /// One place at one row: waited for, then held. The row is forgotten when its last place goes.
 #[derive(Debug)]
-struct Place {
+struct RowPermit {
     admission: Arc<Admission>,
     row: Row,
     /// None only while being dropped.
@@ -106,7 +106,7 @@ struct Place {
     admitted: bool,
 }
 
-impl Place {
+impl RowPermit {
     fn try_enter(&self) -> bool {
         self.semaphore
             .as_ref()
@@ -115,20 +115,21 @@ impl Place {
             .is_some()
     }
 
-    async fn wait(&self) -> Result<bool, Refused> {
+    async fn wait(&self) -> Result<bool, AdmissionRefused> {
         let Some(semaphore) = &self.semaphore else { return Ok(false) };
-        let _waiting = Waiting::join(&self.admission.waiting, self.admission.queue).ok_or(Refused::QueueFull)?;
+        let _waiting =
+            WaitingGuard::join(&self.admission.waiting, self.admission.queue).ok_or(AdmissionRefused::QueueFull)?;
         match tokio::time::timeout(self.admission.wait, semaphore.acquire()).await {
             Ok(Ok(permit)) => {
                 permit.forget();
                 Ok(true)
             }
-            Ok(Err(_)) | Err(_) => Err(Refused::WaitedTooLong),
+            Ok(Err(_)) | Err(_) => Err(AdmissionRefused::WaitedTooLong),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for RowPermit {
     fn drop(&mut self) {
         // References come and go under the shard's mutex only, so the count is exact and no row is left behind.
         let mut shard = self.admission.shard(self.row);
@@ -184,8 +185,8 @@ mod tests {
         while admission.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(admission.enter(&[ROW]).await.map(drop), Err(Refused::QueueFull));
-        assert_eq!(waiter.await.unwrap(), Err(Refused::WaitedTooLong));
+        assert_eq!(admission.enter(&[ROW]).await.map(drop), Err(AdmissionRefused::QueueFull));
+        assert_eq!(waiter.await.unwrap(), Err(AdmissionRefused::WaitedTooLong));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::session::batch::{Batches, Observed};
+use crate::session::batch::{Batches, WriterObserver};
 use crate::session::sqlstate::classify;
 use crate::session::statement::Isolation;
 
@@ -70,15 +70,15 @@ pub struct Database {
     admission: Arc<Admission>,
     mutexes: Arc<Admission>,
     batches: Arc<Batches>,
-    aside: Arc<Aside>,
+    aside: Arc<ReservedConnections>,
     metrics: Metrics,
-    conditions: Conditions,
+    conditions: SessionConditions,
 }
 
 /// Connections beside the pool, for what must not wait for a busy one: bounded, or a flood of such requests would take
 /// all that the server has.
 #[derive(Debug)]
-struct Aside {
+struct ReservedConnections {
     options: PgConnectOptions,
     connect_timeout: Duration,
     answer_timeout: Duration,
@@ -89,7 +89,7 @@ struct Aside {
     checks: Semaphore,
 }
 
-impl Aside {
+impl ReservedConnections {
     const RESETS: usize = 1;
     /// How often a reset that lost a deadlock is tried; each costs `deadlock_timeout`, a second.
     const RESET_ATTEMPTS: usize = 5;
@@ -125,7 +125,7 @@ pub async fn within<T>(
 
 /// What an explorer changes about the sessions of a server. Servers that serve change nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Conditions {
+pub struct SessionConditions {
     /// The level that every transaction gets, whatever its approach asks for.
     pub isolation: Option<Isolation>,
     /// A statement that writes outside a transaction is one by itself: it holds its locks until its own COMMIT, during which others
@@ -135,7 +135,7 @@ pub struct Conditions {
 
 /// What was found and done when a database was made ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seeded {
+pub enum SeedOutcome {
     /// It was empty (or a reset was asked for) and has been seeded.
     Now,
     /// It held data of this seed.
@@ -162,7 +162,7 @@ impl Database {
         limits: &Limits,
         seed: Seed,
         reset: bool,
-    ) -> Result<(Self, Seeded), DatabaseError> {
+    ) -> Result<(Self, SeedOutcome), DatabaseError> {
         Self::prepare_in(SCHEMA, options, limits, seed, reset).await
     }
 
@@ -176,7 +176,7 @@ impl Database {
         limits: &Limits,
         seed: Seed,
         reset: bool,
-    ) -> Result<(Self, Seeded), DatabaseError> {
+    ) -> Result<(Self, SeedOutcome), DatabaseError> {
         let settings = [
             ("search_path", schema.to_owned()),
             // Every statement of ours finds its rows by their keys whatever the values are. Left to itself, PostgreSQL would
@@ -206,7 +206,7 @@ impl Database {
         let admission = Admission::new(limits.row_sessions, limits.queue, limits.queue_wait);
         let mutexes = Admission::new(1, limits.queue, limits.queue_wait);
         let batches = Batches::new(limits);
-        let aside = Arc::new(Aside::new(options, limits));
+        let aside = Arc::new(ReservedConnections::new(options, limits));
         Ok((
             Self {
                 pool,
@@ -215,7 +215,7 @@ impl Database {
                 batches,
                 aside,
                 metrics: Metrics::on(),
-                conditions: Conditions::default(),
+                conditions: SessionConditions::default(),
             },
             seeded,
         ))
@@ -235,7 +235,12 @@ impl Database {
 
     /// The same rows as a server of its own sees them, under these conditions: what a server keeps in its memory is new.
     #[must_use]
-    pub fn another_server(&self, limits: &Limits, conditions: Conditions, observed: Option<Observed>) -> Self {
+    pub fn another_server(
+        &self,
+        limits: &Limits,
+        conditions: SessionConditions,
+        observed: Option<WriterObserver>,
+    ) -> Self {
         Self {
             admission: Admission::new(limits.row_sessions, limits.queue, limits.queue_wait),
             mutexes: Admission::new(1, limits.queue, limits.queue_wait),
@@ -253,7 +258,7 @@ impl Database {
 
     /// Under which conditions its sessions work.
     #[must_use]
-    pub fn conditions(&self) -> Conditions {
+    pub fn conditions(&self) -> SessionConditions {
         self.conditions
     }
 
@@ -293,7 +298,7 @@ impl Database {
     /// # Errors
     /// [`Error::NotDone`] when nothing was changed, [`Error::OutcomeUnknown`] when the answer of COMMIT was lost.
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
-        for _ in 1..Aside::RESET_ATTEMPTS {
+        for _ in 1..ReservedConnections::RESET_ATTEMPTS {
             match self.try_reset(seed).await {
                 // It locks whole tables, and each approach reaches for them in its own order.
                 Err(Error::Conflict(_)) => {}

@@ -18,7 +18,7 @@ use deadpool::managed::{
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use super::waiting::Waiting;
+use super::waiting::WaitingGuard;
 use crate::config::Limits;
 use crate::error::Error;
 
@@ -31,7 +31,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A bounded set of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    slots: managed::Pool<Opener>,
+    slots: managed::Pool<ConnectionManager>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
 }
@@ -39,7 +39,7 @@ pub struct Pool {
 /// A connection on loan; dropping it puts it back.
 #[derive(Debug)]
 pub struct Lease {
-    slot: Object<Opener>,
+    slot: Object<ConnectionManager>,
 }
 
 /// How many connections there are, and how many requests wait for one.
@@ -59,7 +59,7 @@ impl Pool {
     /// # Errors
     /// A configuration that deadpool does not take.
     pub fn new(options: PgConnectOptions, limits: &Limits) -> Result<Self, managed::BuildError> {
-        let slots = managed::Pool::builder(Opener { options, generation: AtomicU64::new(0) })
+        let slots = managed::Pool::builder(ConnectionManager { options, generation: AtomicU64::new(0) })
             .max_size(limits.pool_size)
             // The connection used last has the warmest caches, here and in its backend.
             .queue_mode(QueueMode::Lifo)
@@ -79,7 +79,7 @@ impl Pool {
         let mut taken = self.take(Duration::ZERO).await;
         if matches!(taken, Err(PoolError::Timeout(TimeoutType::Wait))) {
             let full = || Error::NotDone("Too many requests waiting".into());
-            let _waiting = Waiting::join(&self.waiting, self.queue).ok_or_else(full)?;
+            let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or_else(full)?;
             taken = self.take(wait_until.saturating_duration_since(Instant::now())).await;
         }
         match taken {
@@ -93,7 +93,7 @@ impl Pool {
     }
 
     /// deadpool takes a wait of 0 for "do not wait".
-    async fn take(&self, wait: Duration) -> Result<Object<Opener>, PoolError<sqlx::Error>> {
+    async fn take(&self, wait: Duration) -> Result<Object<ConnectionManager>, PoolError<sqlx::Error>> {
         self.slots.timeout_get(&Timeouts { wait: Some(wait), ..self.slots.timeouts() }).await
     }
 
@@ -134,30 +134,30 @@ impl Lease {
 }
 
 #[derive(Debug)]
-struct Opener {
+struct ConnectionManager {
     options: PgConnectOptions,
     /// Connections of an older generation are pinged before they are used again.
     generation: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Opened {
+struct OpenedConnection {
     connection: PgConnection,
     generation: u64,
 }
 
-impl managed::Manager for Opener {
-    type Type = Opened;
+impl managed::Manager for ConnectionManager {
+    type Type = OpenedConnection;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> Result<Opened, sqlx::Error> {
+    async fn create(&self) -> Result<OpenedConnection, sqlx::Error> {
         let generation = self.generation.load(Ordering::Relaxed);
         // In a box of its own: it is seldom needed and large, and every attempt's future has room for what it holds.
         let connection = Box::pin(PgConnection::connect_with(&self.options)).await?;
-        Ok(Opened { connection, generation })
+        Ok(OpenedConnection { connection, generation })
     }
 
-    async fn recycle(&self, opened: &mut Opened, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, opened: &mut OpenedConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         let generation = self.generation.load(Ordering::Relaxed);
         // "Last used" is when it was last lent.
         if opened.generation != generation || metrics.last_used() > REST_BEFORE_PING {

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 
 use super::seed::Seed;
-use super::{DatabaseError, Seeded};
+use super::{DatabaseError, SeedOutcome};
 
 /// The comment by which we know a schema as ours.
 const MARK: &str = "concurrency-lab: made and migrated by the program of this name; it may be dropped whole";
@@ -54,18 +54,18 @@ pub(super) async fn seed_if_empty(
     connection: &mut PgConnection,
     seed: Seed,
     reset: bool,
-) -> Result<Seeded, sqlx::Error> {
+) -> Result<SeedOutcome, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     transaction.execute("lock table seeded in exclusive mode").await?;
     let found: Option<String> = sqlx::query_scalar("select seed from seeded").fetch_optional(&mut *transaction).await?;
     let seeded = match found {
         Some(found) if !reset => match Seed::from_str(&found) {
-            Ok(found) if found == seed => Seeded::Before,
-            other => Seeded::Differently(other.ok()),
+            Ok(found) if found == seed => SeedOutcome::Before,
+            other => SeedOutcome::Differently(other.ok()),
         },
         _ => {
             replace_data(&mut transaction, seed).await?;
-            Seeded::Now
+            SeedOutcome::Now
         }
     };
     transaction.commit().await?;

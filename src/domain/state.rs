@@ -33,7 +33,7 @@ pub enum Change {
 /// What a [`Change`] is answered with; in JSON, the answer alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Done {
+pub enum ChangeResult {
     /// Of a balance.
     Balance(Account),
     /// Of a transfer.
@@ -48,7 +48,7 @@ pub enum Done {
 
 /// Which rows changes are about: ids in ascending order, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct RowSet {
     /// Users whose balances are to be changed.
     pub users: Vec<i64>,
     /// Users who only have to exist.
@@ -63,7 +63,7 @@ pub struct About {
     pub cancelled: Vec<Uuid>,
 }
 
-impl About {
+impl RowSet {
     /// What these changes are about.
     pub fn these<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut about = Self::default();
@@ -114,13 +114,13 @@ impl State {
     /// # Errors
     /// The first [`Refusal`] in the order in which they are told: unknown (payer, then payee; event, then user), version,
     /// already booked, sold out or insufficient funds, out of range.
-    pub fn apply(&mut self, change: &Change, booking_id: Uuid) -> Result<Done, Refusal> {
+    pub fn apply(&mut self, change: &Change, booking_id: Uuid) -> Result<ChangeResult, Refusal> {
         Ok(match change {
-            Change::Balance(change) => Done::Balance(self.change_balance(change)?),
-            Change::Transfer(transfer) => Done::Transfer(self.transfer(transfer)?),
-            Change::Booking(booking) => Done::Booking(self.book(*booking, booking_id)?),
-            Change::Cancellation(cancellation) => Done::Cancellation(self.cancel(cancellation.booking)?),
-            Change::Increment(increment) => Done::Increment(self.increment(increment)?),
+            Change::Balance(change) => ChangeResult::Balance(self.change_balance(change)?),
+            Change::Transfer(transfer) => ChangeResult::Transfer(self.transfer(transfer)?),
+            Change::Booking(booking) => ChangeResult::Booking(self.book(*booking, booking_id)?),
+            Change::Cancellation(cancellation) => ChangeResult::Cancellation(self.cancel(cancellation.booking)?),
+            Change::Increment(increment) => ChangeResult::Increment(self.increment(increment)?),
         })
     }
 
@@ -233,34 +233,34 @@ mod tests {
         let version = |version| Change::Balance(BalanceChange { user: 1, amount: 0, if_version: Some(version) });
         let transfer = |from, to, amount| Change::Transfer(Transfer { from, to, amount });
         let table = [
-            (withdraw(1, 4), Ok(Done::Balance(Account { balance: 6, version: 2 }))),
+            (withdraw(1, 4), Ok(ChangeResult::Balance(Account { balance: 6, version: 2 }))),
             (withdraw(1, 7), Err(Refusal::InsufficientFunds)),
             (version(1), Err(Refusal::VersionMismatch)),
-            (version(2), Ok(Done::Balance(Account { balance: 6, version: 3 }))),
+            (version(2), Ok(ChangeResult::Balance(Account { balance: 6, version: 3 }))),
             (withdraw(9, 1), Err(Refusal::UserNotFound)),
             (
                 transfer(1, 2, 6),
-                Ok(Done::Transfer(Transferred {
+                Ok(ChangeResult::Transfer(Transferred {
                     from: Account { balance: 0, version: 4 },
                     to: Account { balance: 16, version: 2 },
                 })),
             ),
             (transfer(1, 2, 1), Err(Refusal::InsufficientFunds)),
             (transfer(1, 9, 1), Err(Refusal::UserNotFound)),
-            (book(1, 1), Ok(Done::Booking(Booked { booking_id: id, seats_left: 0, version: 2 }))),
+            (book(1, 1), Ok(ChangeResult::Booking(Booked { booking_id: id, seats_left: 0, version: 2 }))),
             (book(1, 1), Err(Refusal::AlreadyBooked)),
             (book(1, 2), Err(Refusal::SoldOut)),
             (book(1, 9), Err(Refusal::UserNotFound)),
             (book(9, 9), Err(Refusal::EventNotFound)),
             (
                 Change::Cancellation(Cancellation { booking: id }),
-                Ok(Done::Cancellation(Cancelled { event_id: 1, version: 3 })),
+                Ok(ChangeResult::Cancellation(Cancelled { event_id: 1, version: 3 })),
             ),
             (Change::Cancellation(Cancellation { booking: id }), Err(Refusal::BookingNotFound)),
-            (book(1, 2), Ok(Done::Booking(Booked { booking_id: id, seats_left: 0, version: 4 }))),
+            (book(1, 2), Ok(ChangeResult::Booking(Booked { booking_id: id, seats_left: 0, version: 4 }))),
             (
                 Change::Increment(Increment { counter: 1, if_version: None }),
-                Ok(Done::Increment(Counter { value: 2, version: 2 })),
+                Ok(ChangeResult::Increment(Counter { value: 2, version: 2 })),
             ),
             (Change::Increment(Increment { counter: 2, if_version: None }), Err(Refusal::CounterNotFound)),
         ];

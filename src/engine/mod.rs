@@ -1,12 +1,12 @@
 //! The engine: takes an operation from a request to its end, whatever becomes of the request.
 //!
 //! A client that hangs up drops its request's future, and nothing else: its operation goes on in a task of its own
-//! ([`unabandoned`]) to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
+//! ([`detach_on_drop`]) to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
 //! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
 
+pub mod detach_on_drop;
 pub mod operation;
 pub mod retry;
-pub mod unabandoned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,13 +20,13 @@ use crate::database::Database;
 use crate::database::seed::Seed;
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::once::Once;
-use crate::session::probe::{Fault, Probe, Span, ThinkTime, Trace};
-use crate::strategy::{Approach, Card, Claim, Strategy};
+use crate::session::idempotency_key::IdempotencyKey;
+use crate::session::probe::{Fault, Probe, ThinkTime, Trace, TraceSpan};
+use crate::strategy::{Approach, ApproachInfo, Claim, Strategy};
 
+use detach_on_drop::DetachOnDrop;
 use operation::Operation;
 use retry::Retries;
-use unabandoned::Unabandoned;
 
 /// Runs operations. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct Engine {
 
 /// What a client wants to see or feel of its operation's statements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Experiment {
+pub struct Instrumentation {
     /// Record the statements.
     pub trace: bool,
     /// Pause before each statement that writes.
@@ -47,7 +47,7 @@ pub struct Experiment {
     pub fault: Option<u32>,
 }
 
-impl Experiment {
+impl Instrumentation {
     /// Whether the operation's statements must be its own.
     fn is_personal(&self) -> bool {
         *self != Self::default()
@@ -56,7 +56,7 @@ impl Experiment {
 
 /// How an operation ended.
 #[derive(Debug, Clone)]
-pub struct Outcome<T> {
+pub struct OperationOutcome<T> {
     /// The session it had, for the log.
     pub session: Uuid,
     /// What came of it.
@@ -66,10 +66,10 @@ pub struct Outcome<T> {
     /// Attempts made, the last one included; 0 if it never started.
     pub attempts: u32,
     /// Its statements, if they were to be traced.
-    pub trace: Vec<Span>,
+    pub trace: Vec<TraceSpan>,
 }
 
-impl<T> Outcome<T> {
+impl<T> OperationOutcome<T> {
     /// Of an operation that was turned away before its first attempt.
     fn never_begun(session: Uuid, error: Error) -> Self {
         Self { session, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() }
@@ -102,7 +102,7 @@ impl Engine {
     pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
         let database = self.database.clone();
         let turn = database.turn_to_reset().await?;
-        let reset = Unabandoned::new(&self.tasks, async move {
+        let reset = DetachOnDrop::new(&self.tasks, async move {
             let done = database.reset(seed).await;
             drop(turn);
             done
@@ -138,17 +138,17 @@ impl Engine {
         id: Uuid,
         approach: Approach,
         operation: O,
-        experiment: Experiment,
+        experiment: Instrumentation,
         key: Option<Uuid>,
-    ) -> Outcome<O::Done> {
-        let card = approach.card();
-        let mut session = match self.session(id, card, &operation, experiment.is_personal(), key) {
+    ) -> OperationOutcome<O::Done> {
+        let info = approach.info();
+        let mut session = match self.session(id, info, &operation, experiment.is_personal(), key) {
             Ok(session) => session,
-            Err(error) => return Outcome::never_begun(id, error),
+            Err(error) => return OperationOutcome::never_begun(id, error),
         };
         let trace = attach_probes(&mut session, experiment);
         let outcome = self.settled(session, Some(approach), approach.strategy(), operation).await;
-        Outcome { trace: trace.map(|trace| trace.spans()).unwrap_or_default(), ..outcome }
+        OperationOutcome { trace: trace.map(|trace| trace.spans()).unwrap_or_default(), ..outcome }
     }
 
     /// The same for an explorer: any strategy, under these probes, which do not take it out of its batch.
@@ -162,10 +162,10 @@ impl Engine {
         operation: O,
         probes: Vec<Box<dyn Probe>>,
         key: Option<Uuid>,
-    ) -> Outcome<O::Done> {
-        let mut session = match self.session(id, strategy.card(), &operation, false, key) {
+    ) -> OperationOutcome<O::Done> {
+        let mut session = match self.session(id, strategy.info(), &operation, false, key) {
             Ok(session) => session,
-            Err(error) => return Outcome::never_begun(id, error),
+            Err(error) => return OperationOutcome::never_begun(id, error),
         };
         for probe in probes {
             session.attach(probe);
@@ -180,14 +180,14 @@ impl Engine {
         counted_as: Option<Approach>,
         strategy: &'static dyn Strategy,
         operation: O,
-    ) -> Outcome<O::Done> {
+    ) -> OperationOutcome<O::Done> {
         let (id, changes) = (session.id(), operation.change().is_some());
         let attempts = Arc::new(AtomicU32::new(0));
         let mut retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
         if let Some(approach) = counted_as {
             retries = retries.counted(self.database.metrics().clone(), approach);
         }
-        let settled = Unabandoned::new(&self.tasks, settle(session, retries, strategy, operation));
+        let settled = DetachOnDrop::new(&self.tasks, settle(session, retries, strategy, operation));
         let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
             Ok(settled) => settled,
             Err(_elapsed) if changes => {
@@ -199,29 +199,35 @@ impl Engine {
             Err(Error::MadeBefore(answer)) => (recalled::<O>(&answer), true),
             result => (result, false),
         };
-        Outcome { session: id, result, replayed, attempts: attempts.load(Ordering::Relaxed), trace: Vec::new() }
+        OperationOutcome {
+            session: id,
+            result,
+            replayed,
+            attempts: attempts.load(Ordering::Relaxed),
+            trace: Vec::new(),
+        }
     }
 
     /// A session for an operation, with its key. A `personal` one shares no batch.
     fn session<O: Operation>(
         &self,
         id: Uuid,
-        card: &Card,
+        info: &ApproachInfo,
         operation: &O,
         personal: bool,
         key: Option<Uuid>,
     ) -> Result<Session, Error> {
-        if card.claims.of(O::WORKLOAD) == Claim::Unsupported {
-            return Err(Error::Unsupported(card.unsupported_because.into()));
+        if info.claims.of(O::WORKLOAD) == Claim::Unsupported {
+            return Err(Error::Unsupported(info.unsupported_because.into()));
         }
-        let shares = card.batches && !personal;
+        let shares = info.batches && !personal;
         let rows = if shares { Vec::new() } else { operation.rows() };
         let mut session = Session::new(id, self.database.clone(), rows);
         if !shares {
             session.alone();
         }
         if let (Some(key), Some(change)) = (key, operation.change()) {
-            session.once(Once::new(key, &change)?);
+            session.once(IdempotencyKey::new(key, &change)?);
         }
         Ok(session)
     }
@@ -270,7 +276,7 @@ async fn attempt_until_settled<O: Operation>(
     }
 }
 
-fn attach_probes(session: &mut Session, experiment: Experiment) -> Option<Trace> {
+fn attach_probes(session: &mut Session, experiment: Instrumentation) -> Option<Trace> {
     if let Some(pause) = experiment.think_time {
         session.attach(Box::new(ThinkTime(pause)));
     }

@@ -1,11 +1,11 @@
 //! A branching point of the search, and who sleeps there: see [`super::search`].
 
-use super::independence::{Taken, independent};
+use super::independence::{TakenStep, independent};
 use super::schedule::Actor;
 
 /// Where several may be let go.
 #[derive(Debug)]
-pub struct Node {
+pub struct BranchPoint {
     /// Who stood at the gate, in the order in which they are let go.
     pub choices: Vec<Actor>,
     /// The name of what each of them stood at.
@@ -13,12 +13,12 @@ pub struct Node {
     /// Which of them is being explored.
     pub at: usize,
     /// Their steps, as far as explored.
-    pub taken: Vec<Option<Taken>>,
+    pub taken: Vec<Option<TakenStep>>,
     /// Those that need not be explored here, with their steps.
-    pub sleeping: Vec<(Actor, Taken)>,
+    pub sleeping: Vec<(Actor, TakenStep)>,
 }
 
-impl Node {
+impl BranchPoint {
     /// Whether an actor's step need not be explored here.
     #[must_use]
     pub fn is_asleep(&self, actor: Actor) -> bool {
@@ -34,10 +34,10 @@ impl Node {
 
     /// Whose steps sleep after the step at hand has been taken.
     #[must_use]
-    pub fn sleeping_after(&self, step: Taken) -> Vec<(Actor, Taken)> {
+    pub fn sleeping_after(&self, step: TakenStep) -> Vec<(Actor, TakenStep)> {
         let before = self.choices[..self.at].iter().zip(&self.taken);
         let explored = before.filter_map(|(actor, taken)| Some((*actor, (*taken)?)));
-        let mut sleeping: Vec<(Actor, Taken)> =
+        let mut sleeping: Vec<(Actor, TakenStep)> =
             self.sleeping.iter().copied().chain(explored).filter(|(_, sleeper)| independent(*sleeper, step)).collect();
         sleeping.sort_by_key(|(actor, _)| *actor);
         sleeping.dedup_by_key(|(actor, _)| *actor);

@@ -7,11 +7,11 @@
 //! explored in every interleaving with the other clients.
 
 use super::ExploreError;
-use super::exploration::{GoOn, Tally};
+use super::execution::{ApproachExecution, TestCase};
+use super::exploration::{ExplorationCounter, ProgressCallback};
+use super::explorer_database::ExplorerDatabase;
 use super::findings::{CrashKind, Exploration, Subject};
-use super::play::{ApproachPlay, Piece};
-use super::search::Plan;
-use super::world::World;
+use super::search::SearchPlan;
 
 /// A session holds a lock although everybody has ended.
 pub const LOCK_LEFT: &str = "lock-left";
@@ -36,19 +36,19 @@ const POINTS_MAX: u32 = 100;
 /// # Errors
 /// [`ExploreError`].
 pub async fn explore(
-    world: &mut World,
-    piece: &Piece,
+    world: &mut ExplorerDatabase,
+    piece: &TestCase,
     crash: Crash,
     subject: Subject,
-    plan: &Plan,
-    go_on: GoOn<'_>,
+    plan: &SearchPlan,
+    go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
     let points = crash.after.map_or(1..=POINTS_MAX, |after| after..=after);
-    let mut tally = Tally::new();
+    let mut tally = ExplorationCounter::new();
     for after in points {
         let (before, crash) = (tally.interleavings(), Crash { after: Some(after), ..crash });
-        let piece = Piece { crash: Some(crash), ..piece.clone() };
-        tally.explore(&mut ApproachPlay::new(world, piece), plan.clone(), go_on).await?;
+        let piece = TestCase { crash: Some(crash), ..piece.clone() };
+        tally.explore(&mut ApproachExecution::new(world, piece), plan.clone(), go_on).await?;
         if tally.interleavings() == before {
             break;
         }

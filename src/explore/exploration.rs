@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::ExploreError;
-use super::findings::{DistinctOutcome, Exploration, Subject, Verdict, Witness};
+use super::findings::{DistinctOutcome, Exploration, ExplorationVerdict, Subject, ViolationWitness};
 use super::schedule::Schedule;
-use super::search::{Found, Judged, Plan, Play, Progress, Search};
+use super::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchProgress, SearchStep};
 
 /// Interleavings that could not be decided, which are named; further ones are only counted …
 const UNDECIDED_NAMED: usize = 3;
@@ -16,28 +16,28 @@ const UNDECIDED_NAMED: usize = 3;
 const UNDECIDED_MAX: usize = 10;
 
 /// Hears how far it is, and says whether to go on.
-pub type GoOn<'a> = &'a mut (dyn FnMut(Progress) -> bool + Send);
+pub type ProgressCallback<'a> = &'a mut (dyn FnMut(SearchProgress) -> bool + Send);
 
 /// Runs every interleaving of a play.
 ///
 /// # Errors
 /// [`ExploreError`].
 pub async fn explore(
-    play: &mut dyn Play,
+    play: &mut dyn Execution,
     subject: Subject,
-    plan: Plan,
-    go_on: GoOn<'_>,
+    plan: SearchPlan,
+    go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let mut tally = Tally::new();
+    let mut tally = ExplorationCounter::new();
     tally.explore(play, plan, go_on).await?;
     Ok(tally.told(subject))
 }
 
 /// What several searches have found so far.
 #[derive(Debug)]
-pub struct Tally {
+pub struct ExplorationCounter {
     begun: Instant,
-    searched: Vec<(Progress, bool)>,
+    searched: Vec<(SearchProgress, bool)>,
     interleavings: u64,
     /// An earlier search has run the first part.
     resumed: bool,
@@ -49,17 +49,17 @@ pub struct Tally {
     gave_up: u64,
     violations: u64,
     undecided: Vec<String>,
-    witness: Option<Judged>,
+    witness: Option<JudgedInterleaving>,
 }
 
 /// The shortest comes first; of equally long ones the one that is easiest to follow.
 #[must_use]
-pub fn readability(judged: &Judged) -> (usize, usize, &Schedule) {
+pub fn readability(judged: &JudgedInterleaving) -> (usize, usize, &Schedule) {
     let schedule = &judged.transcript.schedule;
     (judged.transcript.entries.len(), schedule.switches(), schedule)
 }
 
-impl Tally {
+impl ExplorationCounter {
     /// Nothing yet.
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it begins now")]
@@ -85,7 +85,12 @@ impl Tally {
     ///
     /// # Errors
     /// [`ExploreError`].
-    pub async fn explore(&mut self, play: &mut dyn Play, plan: Plan, go_on: GoOn<'_>) -> Result<(), ExploreError> {
+    pub async fn explore(
+        &mut self,
+        play: &mut dyn Execution,
+        plan: SearchPlan,
+        go_on: ProgressCallback<'_>,
+    ) -> Result<(), ExploreError> {
         self.resumed |= plan.after.is_some();
         let mut search = Search::new(plan);
         while go_on(search.progress())
@@ -93,11 +98,11 @@ impl Tally {
             && let Some(found) = search.next(play).await?
         {
             match found {
-                Found::Interleaving(judged) => {
+                SearchStep::Interleaving(judged) => {
                     self.last = Some(judged.transcript.schedule.clone());
                     self.add(*judged);
                 }
-                Found::Undecided(schedule, why) => self.undecided.push(format!("{schedule}: {why}")),
+                SearchStep::Undecided(schedule, why) => self.undecided.push(format!("{schedule}: {why}")),
             }
         }
         self.searched.push((search.progress(), search.finished()));
@@ -115,7 +120,7 @@ impl Tally {
         self.undecided.push(why);
     }
 
-    fn add(&mut self, judged: Judged) {
+    fn add(&mut self, judged: JudgedInterleaving) {
         if judged.spared {
             return;
         }
@@ -152,13 +157,13 @@ impl Tally {
         let pruned = self.searched.iter().map(|(progress, _)| progress.pruned).sum();
         let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
         let verdict = if self.witness.is_some() {
-            Verdict::Broken
+            ExplorationVerdict::Broken
         } else if !self.undecided.is_empty() || interleavings == 0 {
-            Verdict::Undecided
+            ExplorationVerdict::Undecided
         } else if complete {
-            Verdict::Proved
+            ExplorationVerdict::Proved
         } else {
-            Verdict::HeldSoFar
+            ExplorationVerdict::HeldSoFar
         };
         let unnamed = self.undecided.len().saturating_sub(UNDECIDED_NAMED);
         if unnamed > 0 {
@@ -183,7 +188,7 @@ impl Tally {
             undecided: self.undecided,
             missed: Vec::new(),
             verdict,
-            witness: self.witness.map(|judged| Witness {
+            witness: self.witness.map(|judged| ViolationWitness {
                 anomalies: judged.anomalies,
                 explanation: judged.explanation,
                 crash_after: judged.crash_after,

@@ -6,7 +6,7 @@ use strum::{Display, EnumIter};
 
 use super::schedule::Schedule;
 use super::transcript::Transcript;
-use crate::lab::history::ClaimFound;
+use crate::lab::history::ClaimedSafety;
 
 /// The format of the JSON: raised when a reader of the one before would misread it.
 pub const FORMAT: u32 = 1;
@@ -14,7 +14,7 @@ pub const FORMAT: u32 = 1;
 /// Everything that one `explore` found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Report {
+pub struct ExploreReport {
     /// [`FORMAT`].
     pub format: u32,
     /// When it began, in UTC (RFC 3339).
@@ -22,7 +22,7 @@ pub struct Report {
     /// How long it took, in seconds.
     pub elapsed_s: f64,
     /// Version of the program, and of PostgreSQL.
-    pub versions: Versions,
+    pub versions: ExploreVersions,
     /// It was ended before everything asked for was explored.
     pub interrupted: bool,
     /// What was explored, in order.
@@ -32,7 +32,7 @@ pub struct Report {
 /// Who found it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Versions {
+pub struct ExploreVersions {
     /// Of concurrency-lab, with the commit if it is known.
     pub lab: String,
     /// Of the PostgreSQL that ran the statements.
@@ -60,7 +60,7 @@ pub struct Subject {
     /// What happens to the first client, after each of its statements in turn.
     pub crash: Option<CrashKind>,
     /// What is claimed for it.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
 }
 
 impl Subject {
@@ -148,9 +148,9 @@ pub struct Exploration {
     /// What an explore file expects and that is not so, in plain words.
     pub missed: Vec<String>,
     /// What it proves.
-    pub verdict: Verdict,
+    pub verdict: ExplorationVerdict,
     /// The shortest violating interleaving.
-    pub witness: Option<Witness>,
+    pub witness: Option<ViolationWitness>,
     /// How long it took, in seconds.
     pub elapsed_s: f64,
 }
@@ -173,7 +173,7 @@ pub struct DistinctOutcome {
 /// The evidence against it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Witness {
+pub struct ViolationWitness {
     /// What is wrong, by name, the gravest first.
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
@@ -188,7 +188,7 @@ pub struct Witness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
-pub enum Verdict {
+pub enum ExplorationVerdict {
     /// Every interleaving is explained by a serial order.
     Proved,
     /// One is not.
@@ -207,14 +207,14 @@ impl Exploration {
         if !self.missed.is_empty() {
             return true;
         }
-        if self.subject.claim == ClaimFound::Unsupported {
+        if self.subject.claim == ClaimedSafety::Unsupported {
             return false;
         }
         let claimed_safe = self.subject.is_claimed_safe();
         match self.verdict {
-            Verdict::Broken => claimed_safe,
-            Verdict::Proved => !claimed_safe,
-            Verdict::HeldSoFar | Verdict::Undecided => false,
+            ExplorationVerdict::Broken => claimed_safe,
+            ExplorationVerdict::Proved => !claimed_safe,
+            ExplorationVerdict::HeldSoFar | ExplorationVerdict::Undecided => false,
         }
     }
 }

@@ -10,16 +10,16 @@ use sqlx::postgres::{PgDatabaseError, PgRow};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
+use super::named_ids;
 use super::schedule::Actor;
-use super::shown;
 use super::transcript::StepOutcome;
 use crate::domain::Row;
-use crate::session::probe::{Completed, Hold, Inside, Probe, Step};
+use crate::session::probe::{Completed, Delay, Probe, ProcessEvent, Step};
 use crate::session::statement::Statement;
 
 /// What the controller hears.
 #[derive(Debug)]
-pub enum Event {
+pub enum GateEvent {
     /// Somebody new: a writer whom nobody has seen yet, or a client's first word.
     Arrives {
         /// Lets it go, a step for each.
@@ -59,13 +59,13 @@ pub enum Event {
 }
 
 /// Where events go: a few for each step, and the controller reads them all before it lets another step go.
-pub type Events = mpsc::UnboundedSender<(Actor, Event)>;
+pub type GateEvents = mpsc::UnboundedSender<(Actor, GateEvent)>;
 
 /// The gate of one session.
 #[derive(Debug)]
 pub struct Gate {
     actor: Actor,
-    events: Events,
+    events: GateEvents,
     go: mpsc::Receiver<()>,
     /// Statements after which its connection is cut; 0 once it was, or never is.
     cut_after: u32,
@@ -76,10 +76,10 @@ pub struct Gate {
 impl Gate {
     /// A gate for an actor's session, of which the controller hears at once.
     #[must_use]
-    pub fn new(actor: Actor, server: u8, session: Uuid, events: Events) -> Self {
+    pub fn new(actor: Actor, server: u8, session: Uuid, events: GateEvents) -> Self {
         let (go, gone) = mpsc::channel(1);
         let gate = Self { actor, events, go: gone, cut_after: 0, hang_up: None };
-        gate.tell(Event::Arrives { go, server, session });
+        gate.tell(GateEvent::Arrives { go, server, session });
         gate
     }
 
@@ -99,7 +99,7 @@ impl Gate {
 
     /// Waits before a step until it is let go.
     pub async fn step(&mut self, name: &str, sql: &str, values: &[String]) {
-        self.tell(Event::Stands { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
+        self.tell(GateEvent::Stands { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
         // None: the controller is gone, and the gate open.
         self.go.recv().await;
         if let Some((steps, client)) = &mut self.hang_up {
@@ -113,9 +113,9 @@ impl Gate {
 
     /// Tells what came back from a step.
     pub fn returned(&self, outcome: Result<&[PgRow], &sqlx::Error>, rows: bool) {
-        self.tell(Event::Returned(match outcome {
+        self.tell(GateEvent::Returned(match outcome {
             Ok([]) if !rows => StepOutcome::Done,
-            Ok(rows) => StepOutcome::Rows(rows.iter().map(shown::columns).collect()),
+            Ok(rows) => StepOutcome::Rows(rows.iter().map(named_ids::columns).collect()),
             Err(error) => failed(error),
         }));
     }
@@ -132,11 +132,11 @@ impl Gate {
 
     /// Tells that the connection was cut, and the answer of the last step not heard.
     pub fn was_cut(&self) {
-        self.tell(Event::Returned(StepOutcome::Cut));
+        self.tell(GateEvent::Returned(StepOutcome::Cut));
     }
 
     /// Nobody hears it when the controller is gone.
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: GateEvent) {
         let _ = self.events.send((self.actor, event));
     }
 }
@@ -152,37 +152,37 @@ fn failed(error: &sqlx::Error) -> StepOutcome {
 }
 
 impl Probe for Gate {
-    fn hold(&mut self, Step { statement, values }: Step<'_>) -> Option<Hold<'_>> {
+    fn hold(&mut self, Step { statement, values }: Step<'_>) -> Option<Delay<'_>> {
         let Statement { name, sql, .. } = *statement;
         let values = values.to_vec();
         Some(Box::pin(async move { self.step(name, sql, &values).await }))
     }
 
     fn completed(&mut self, completed: &Completed<'_>) {
-        self.returned(completed.outcome, shown::returns_rows(completed.statement.sql));
+        self.returned(completed.outcome, named_ids::returns_rows(completed.statement.sql));
     }
 
     fn cuts_after(&mut self, _: &Statement) -> bool {
         self.cuts()
     }
 
-    fn inside(&mut self, event: Inside<'_>) {
+    fn inside(&mut self, event: ProcessEvent<'_>) {
         self.tell(match event {
-            Inside::Wants(row) => Event::Wants(row),
-            Inside::Has(row) => Event::Has(row),
-            Inside::Released => Event::Released,
-            Inside::Queued => Event::Queued,
-            Inside::Took(changes) => {
+            ProcessEvent::Wants(row) => GateEvent::Wants(row),
+            ProcessEvent::Has(row) => GateEvent::Has(row),
+            ProcessEvent::Released => GateEvent::Released,
+            ProcessEvent::Queued => GateEvent::Queued,
+            ProcessEvent::Took(changes) => {
                 let rows = vec![vec![format!("changes = {changes}")]];
-                Event::Returned(StepOutcome::Rows(rows))
+                GateEvent::Returned(StepOutcome::Rows(rows))
             }
-            Inside::Answered(sessions) => Event::Answered(sessions.to_vec()),
+            ProcessEvent::Answered(sessions) => GateEvent::Answered(sessions.to_vec()),
         });
     }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.tell(Event::Gone);
+        self.tell(GateEvent::Gone);
     }
 }

@@ -18,15 +18,15 @@
 //!   the oracle respects,
 //! - both are first steps: of identical clients, only one may begin.
 
-use super::shown::{begins_with, in_word};
-use super::transcript::{Entry, StepOutcome};
+use super::named_ids::{begins_with, in_word};
+use super::transcript::{StepOutcome, TranscriptStep};
 
 /// What matters of a step that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "four properties, each by itself")]
-pub struct Taken {
+pub struct TakenStep {
     /// What kind of statement it was.
-    pub kind: Kind,
+    pub kind: StatementKind,
     /// The first one of its actor.
     pub first: bool,
     /// It ended its actor's operation.
@@ -39,7 +39,7 @@ pub struct Taken {
 
 /// Kinds of statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StatementKind {
     /// BEGIN.
     Begin,
     /// A SELECT that neither locks nor calls a function that might.
@@ -52,21 +52,25 @@ pub enum Kind {
 
 /// Whether two steps of different actors, taken one right after the other, could have been taken in the other order.
 #[must_use]
-pub fn independent(one: Taken, other: Taken) -> bool {
+pub fn independent(one: TakenStep, other: TakenStep) -> bool {
     let real_time = one.first && other.last || one.last && other.first;
     if one.entangled || other.entangled || real_time || one.first && other.first {
         return false;
     }
     match (one.kind, other.kind) {
-        (Kind::Begin, _) | (_, Kind::Begin) | (Kind::PlainRead, Kind::PlainRead) => true,
-        (Kind::PlainRead, Kind::Within) | (Kind::Within, Kind::PlainRead) => !one.serializable && !other.serializable,
+        (StatementKind::Begin, _)
+        | (_, StatementKind::Begin)
+        | (StatementKind::PlainRead, StatementKind::PlainRead) => true,
+        (StatementKind::PlainRead, StatementKind::Within) | (StatementKind::Within, StatementKind::PlainRead) => {
+            !one.serializable && !other.serializable
+        }
         _ => false,
     }
 }
 
 /// What matters of an entry, among all that were made so far.
 #[must_use]
-pub fn taken(entries: &[Entry], at: usize) -> Taken {
+pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
     let entry = &entries[at];
     let own = || entries[..at].iter().filter(|before| before.actor == entry.actor);
     // Whatever is neither a look nor about rows may have ended it.
@@ -74,15 +78,15 @@ pub fn taken(entries: &[Entry], at: usize) -> Taken {
     let in_transaction = begin.is_some_and(|before| is_begin(&before.sql));
     let ended_a_wait = entries.iter().any(|other| other.actor != entry.actor && other.returned_with == Some(at));
     let kind = if is_begin(&entry.sql) {
-        Kind::Begin
+        StatementKind::Begin
     } else if is_plain_read(&entry.sql) {
-        Kind::PlainRead
+        StatementKind::PlainRead
     } else if in_transaction && is_about_rows(&entry.sql) {
-        Kind::Within
+        StatementKind::Within
     } else {
-        Kind::Visible
+        StatementKind::Visible
     };
-    Taken {
+    TakenStep {
         kind,
         first: own().next().is_none(),
         last: entry.ended.is_some(),
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_a_step_is_hangs_on_those_before_it() {
-        let entry = |sql: &str| Entry {
+        let entry = |sql: &str| TranscriptStep {
             actor: Actor::Client(0),
             name: String::new(),
             sql: sql.to_owned(),
@@ -185,37 +189,37 @@ mod tests {
             ended: None,
         };
         let update = "update users set balance = 1";
-        let table: [(&[&str], &str, Kind, bool); 15] = [
-            (&[], "begin", Kind::Begin, false),
-            (&[], "begin; update users set balance = 1", Kind::Visible, false),
-            (&[], update, Kind::Visible, false),
-            (&["begin"], update, Kind::Within, false),
-            (&["begin", "commit"], update, Kind::Visible, false),
-            (&["begin"], "select balance from users for update", Kind::Within, false),
-            (&["begin"], "select pg_advisory_xact_lock($1, $2)", Kind::Within, false),
-            (&["begin"], "select pays_out($1)", Kind::Visible, false),
-            (&["begin"], "/* done */ commit", Kind::Visible, false),
-            (&["begin", "/* done */ commit"], update, Kind::Visible, false),
-            (&["begin"], "truncate users", Kind::Visible, false),
-            (&["begin"], "lock table users", Kind::Visible, false),
-            (&["begin isolation level serializable"], update, Kind::Within, true),
-            (&["begin", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], update, Kind::Visible, true),
-            (&[], "-- joins the queue", Kind::Visible, false),
+        let table: [(&[&str], &str, StatementKind, bool); 15] = [
+            (&[], "begin", StatementKind::Begin, false),
+            (&[], "begin; update users set balance = 1", StatementKind::Visible, false),
+            (&[], update, StatementKind::Visible, false),
+            (&["begin"], update, StatementKind::Within, false),
+            (&["begin", "commit"], update, StatementKind::Visible, false),
+            (&["begin"], "select balance from users for update", StatementKind::Within, false),
+            (&["begin"], "select pg_advisory_xact_lock($1, $2)", StatementKind::Within, false),
+            (&["begin"], "select pays_out($1)", StatementKind::Visible, false),
+            (&["begin"], "/* done */ commit", StatementKind::Visible, false),
+            (&["begin", "/* done */ commit"], update, StatementKind::Visible, false),
+            (&["begin"], "truncate users", StatementKind::Visible, false),
+            (&["begin"], "lock table users", StatementKind::Visible, false),
+            (&["begin isolation level serializable"], update, StatementKind::Within, true),
+            (&["begin", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], update, StatementKind::Visible, true),
+            (&[], "-- joins the queue", StatementKind::Visible, false),
         ];
         for (before, sql, kind, serializable) in table {
-            let entries: Vec<Entry> = before.iter().chain([&sql]).map(|sql| entry(sql)).collect();
+            let entries: Vec<TranscriptStep> = before.iter().chain([&sql]).map(|sql| entry(sql)).collect();
             let taken = taken(&entries, before.len());
             assert_eq!((taken.kind, taken.serializable), (kind, serializable), "{before:?} {sql}");
         }
     }
 
-    fn step(kind: Kind) -> Taken {
-        Taken { kind, first: false, last: false, entangled: false, serializable: false }
+    fn step(kind: StatementKind) -> TakenStep {
+        TakenStep { kind, first: false, last: false, entangled: false, serializable: false }
     }
 
     #[test]
     fn the_relation_is_the_one_that_is_written_down() {
-        use Kind::{Begin, PlainRead, Visible, Within};
+        use StatementKind::{Begin, PlainRead, Visible, Within};
         let table = [
             (Begin, Visible, true),
             (Begin, Within, true),
@@ -228,12 +232,12 @@ mod tests {
         for (one, other, expected) in table {
             for (one, other) in [(step(one), step(other)), (step(other), step(one))] {
                 assert_eq!(independent(one, other), expected, "{one:?} {other:?}");
-                assert!(!independent(Taken { entangled: true, ..one }, other));
-                assert!(!independent(Taken { first: true, ..one }, Taken { last: true, ..other }));
-                assert!(!independent(Taken { first: true, ..one }, Taken { first: true, ..other }));
+                assert!(!independent(TakenStep { entangled: true, ..one }, other));
+                assert!(!independent(TakenStep { first: true, ..one }, TakenStep { last: true, ..other }));
+                assert!(!independent(TakenStep { first: true, ..one }, TakenStep { first: true, ..other }));
             }
         }
-        let serializable = |kind| Taken { serializable: true, ..step(kind) };
+        let serializable = |kind| TakenStep { serializable: true, ..step(kind) };
         assert!(!independent(serializable(PlainRead), step(Within)));
         assert!(independent(serializable(PlainRead), serializable(PlainRead)));
     }

@@ -6,43 +6,43 @@
 //!
 //! - [`scenario`]: a few rows, and what the clients want of them
 //! - [`schedule`]: who is let go, step by step; [`transcript`]: what happened then
-//! - [`gate`]: where a session waits to be let go; [`controller`]: lets it, and waits until everybody stands still, with
-//!   [`monitor`], which asks PostgreSQL who waits for whom; [`player`]: whom it knows
-//! - [`seen`]: what it saw
-//! - [`world`]: rows and connections; [`play`]: one interleaving of an approach, [`mutation`]: without one of its guards
+//! - [`gate`]: where a session waits to be let go; [`interleaving_runner`]: lets it, and waits until everybody stands still, with
+//!   [`monitor`], which asks PostgreSQL who waits for whom; [`actor_state`]: whom it knows
+//! - [`observations`]: what it saw
+//! - [`explorer_database`]: rows and connections; [`execution`]: one interleaving of an approach, [`mutation`]: without one of its guards
 //! - [`position`]: one interleaving up to a step, and who can go next
 //! - [`search`]: all interleavings, [`branch`]: from where they part, [`independence`]: and which of them are equivalent
-//! - [`oracle`]: whether a serial order explains what was seen; [`naming`]: what it is called if none does
+//! - [`oracle`]: whether a serial order explains what was seen; [`classify`]: what it is called if none does
 //! - [`crash`]: connections cut and clients gone, after each statement in turn
-//! - [`repertoire`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
+//! - [`catalog`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
 //! - [`file`](mod@file): transactions that somebody else has thought of
-//! - [`company`]: several subjects at once; [`report`]: what people and programs read of it all
+//! - [`worker_pool`]: several subjects at once; [`report`]: what people and programs read of it all
 
+pub mod actor_state;
 pub mod branch;
-pub mod company;
-pub mod controller;
+pub mod catalog;
+pub mod classify;
 pub mod crash;
+pub mod execution;
 pub mod exploration;
+pub mod explorer_database;
 pub mod file;
 pub mod findings;
 pub mod gate;
 pub mod independence;
+pub mod interleaving_runner;
 pub mod monitor;
 pub mod mutation;
-pub mod naming;
+pub mod named_ids;
+pub mod observations;
 pub mod oracle;
-pub mod play;
-pub mod player;
 pub mod position;
-pub mod repertoire;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
-pub mod seen;
-pub mod shown;
 pub mod transcript;
-pub mod world;
+pub mod worker_pool;
 
 use crate::database::DatabaseError;
 

@@ -14,15 +14,15 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::ExploreError;
+use super::explorer_database;
 use super::schedule::Actor;
-use super::transcript::Wait;
-use super::world;
+use super::transcript::StepWait;
 use crate::database::within;
 use crate::domain::state::State;
 
 /// A name for the connection of each actor, by which the server's views know it.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub struct ActorNames {
     /// Of this exploration only: several may share a server.
     prefix: String,
 }
@@ -31,7 +31,7 @@ pub struct Names {
 #[cfg(test)]
 const NAME_MAX: usize = 63;
 
-impl Names {
+impl ActorNames {
     /// Names that nobody else has.
     #[must_use]
     pub fn new() -> Self {
@@ -55,7 +55,7 @@ impl Names {
     }
 }
 
-impl Default for Names {
+impl Default for ActorNames {
     fn default() -> Self {
         Self::new()
     }
@@ -63,16 +63,16 @@ impl Default for Names {
 
 /// Asks on a connection of its own, which waits for nobody.
 #[derive(Debug)]
-pub struct Monitor {
+pub struct WaitMonitor {
     connection: PgConnection,
-    names: Names,
+    names: ActorNames,
 }
 
 /// What the server said at one moment.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct WaitReading {
     /// Who waits, and for whom; for nobody where it is a session that is none of ours.
-    pub waits: BTreeMap<Actor, Wait>,
+    pub waits: BTreeMap<Actor, StepWait>,
 }
 
 /// How long one answer may take: the question waits for no lock of a table.
@@ -84,12 +84,12 @@ const EVICTION_STEP: Duration = Duration::from_millis(5);
 /// Name, pid, pids for which it waits, what for, and whether it is at work.
 type BackendRow = (String, i32, Vec<i32>, Option<String>, bool);
 
-impl Monitor {
+impl WaitMonitor {
     /// Connects.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
-    pub async fn connect(options: &PgConnectOptions, names: Names) -> Result<Self, ExploreError> {
+    pub async fn connect(options: &PgConnectOptions, names: ActorNames) -> Result<Self, ExploreError> {
         let options = options.clone().application_name(&format!("{}monitor", names.prefix));
         Ok(Self { connection: options.connect().await?, names })
     }
@@ -98,20 +98,20 @@ impl Monitor {
     ///
     /// # Errors
     /// [`ExploreError::Database`].
-    pub async fn read(&mut self) -> Result<Reading, ExploreError> {
+    pub async fn read(&mut self) -> Result<WaitReading, ExploreError> {
         let rows = self.backends().await?;
         let actors: BTreeMap<i32, Actor> =
             rows.iter().filter_map(|(name, pid, ..)| Some((*pid, self.names.actor(name)?))).collect();
         let at_work = rows.iter().filter(|(_, _, blockers, _, active)| *active && blockers.is_empty());
         let at_work: Vec<i32> = at_work.map(|(_, pid, ..)| *pid).collect();
-        let mut reading = Reading::default();
+        let mut reading = WaitReading::default();
         for (_, pid, blockers, on, _) in &rows {
             let waits = !blockers.is_empty() && !blockers.iter().any(|blocker| at_work.contains(blocker));
             let Some(actor) = actors.get(pid).filter(|_| waits) else { continue };
             let mut holders: Vec<Actor> = blockers.iter().filter_map(|pid| actors.get(pid).copied()).collect();
             holders.sort_unstable();
             holders.dedup();
-            reading.waits.insert(*actor, Wait { holders, on: on.clone().unwrap_or_default() });
+            reading.waits.insert(*actor, StepWait { holders, on: on.clone().unwrap_or_default() });
         }
         Ok(reading)
     }
@@ -121,7 +121,7 @@ impl Monitor {
     /// # Errors
     /// [`ExploreError::Database`].
     pub async fn rows(&mut self) -> Result<State, ExploreError> {
-        Ok(within(ANSWER_MAX, world::rows(&mut self.connection)).await?)
+        Ok(within(ANSWER_MAX, explorer_database::rows(&mut self.connection)).await?)
     }
 
     /// Ends the sessions of all actors, whatever they wait for, and waits until they are gone.
@@ -170,12 +170,12 @@ mod tests {
 
     #[test]
     fn names_fit_and_tell_the_actor() {
-        let names = Names::new();
+        let names = ActorNames::new();
         for actor in [Actor::Client(0), Actor::Client(2), Actor::Writer(1)] {
             let name = names.of(actor);
             assert!(name.len() <= NAME_MAX, "{name}");
             assert_eq!(names.actor(&name), Some(actor));
-            assert_eq!(Names::new().actor(&name), None, "somebody else's");
+            assert_eq!(ActorNames::new().actor(&name), None, "somebody else's");
         }
     }
 }

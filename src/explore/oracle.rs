@@ -6,16 +6,16 @@
 
 use uuid::Uuid;
 
-use crate::domain::state::{Change, Done, State};
+use crate::domain::state::{Change, ChangeResult, State};
 use crate::error::Refusal;
 
 /// One operation, as its client knows it. Times are numbers of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct ClientCall {
     /// What was asked.
     pub change: Change,
     /// What was heard.
-    pub answer: Answer,
+    pub answer: ClientAnswer,
     /// The first step.
     pub began: usize,
     /// The step with which it ended.
@@ -24,9 +24,9 @@ pub struct Call {
 
 /// What a client heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum ClientAnswer {
     /// It is done.
-    Done(Done),
+    Done(ChangeResult),
     /// The state refuses.
     Refused(Refusal),
     /// It is certainly not done: 503.
@@ -39,20 +39,20 @@ pub enum Answer {
 
 /// Whether some order of the calls, one after the other, explains the answers and the rows.
 #[must_use]
-pub fn explains(before: &State, calls: &[Call], after: &State) -> bool {
-    if calls.iter().any(|call| matches!(call.answer, Answer::Unexpected(_))) {
+pub fn explains(before: &State, calls: &[ClientCall], after: &State) -> bool {
+    if calls.iter().any(|call| matches!(call.answer, ClientAnswer::Unexpected(_))) {
         return false;
     }
-    Orders { calls, after, placed: vec![false; calls.len()] }.some(before)
+    SerialOrders { calls, after, placed: vec![false; calls.len()] }.some(before)
 }
 
-struct Orders<'a> {
-    calls: &'a [Call],
+struct SerialOrders<'a> {
+    calls: &'a [ClientCall],
     after: &'a State,
     placed: Vec<bool>,
 }
 
-impl Orders<'_> {
+impl SerialOrders<'_> {
     /// Tries every call that may come next.
     fn some(&mut self, state: &State) -> bool {
         let mut complete = true;
@@ -83,18 +83,18 @@ impl Orders<'_> {
         let call = &self.calls[next];
         let mut changed = state.clone();
         match &call.answer {
-            Answer::Done(done) => {
+            ClientAnswer::Done(done) => {
                 changed.apply(&call.change, booking_id(done)).as_ref() == Ok(done) && self.some(&changed)
             }
-            Answer::Refused(refusal) => {
+            ClientAnswer::Refused(refusal) => {
                 changed.apply(&call.change, Uuid::nil()).as_ref() == Err(refusal) && self.some(state)
             }
-            Answer::GaveUp(_) => self.some(state),
-            Answer::Unknown(_) => {
+            ClientAnswer::GaveUp(_) => self.some(state),
+            ClientAnswer::Unknown(_) => {
                 let id = self.unexplained_booking(&call.change).unwrap_or_default();
                 self.some(state) || changed.apply(&call.change, id).is_ok() && self.some(&changed)
             }
-            Answer::Unexpected(_) => false,
+            ClientAnswer::Unexpected(_) => false,
         }
     }
 
@@ -102,16 +102,16 @@ impl Orders<'_> {
     fn unexplained_booking(&self, change: &Change) -> Option<Uuid> {
         let Change::Booking(wanted) = change else { return None };
         let told = |id: &Uuid| {
-            self.calls.iter().any(|call| matches!(&call.answer, Answer::Done(done) if booking_id(done) == *id))
+            self.calls.iter().any(|call| matches!(&call.answer, ClientAnswer::Done(done) if booking_id(done) == *id))
         };
         let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !told(id));
         fits.map(|(id, _)| *id).next()
     }
 }
 
-fn booking_id(done: &Done) -> Uuid {
+fn booking_id(done: &ChangeResult) -> Uuid {
     match done {
-        Done::Booking(booked) => booked.booking_id,
+        ChangeResult::Booking(booked) => booked.booking_id,
         _ => Uuid::nil(),
     }
 }
@@ -127,18 +127,23 @@ mod tests {
         State::of([(1, Account { balance, version })].into(), BTreeMap::new(), BTreeMap::new())
     }
 
-    fn call(amount: i64, answer: Answer, began: usize, ended: usize) -> Call {
-        Call { change: Change::Balance(BalanceChange { user: 1, amount, if_version: None }), answer, began, ended }
+    fn call(amount: i64, answer: ClientAnswer, began: usize, ended: usize) -> ClientCall {
+        ClientCall {
+            change: Change::Balance(BalanceChange { user: 1, amount, if_version: None }),
+            answer,
+            began,
+            ended,
+        }
     }
 
-    fn done(balance: i64, version: i64) -> Answer {
-        Answer::Done(Done::Balance(Account { balance, version }))
+    fn done(balance: i64, version: i64) -> ClientAnswer {
+        ClientAnswer::Done(ChangeResult::Balance(Account { balance, version }))
     }
 
     #[test]
     fn only_what_some_order_explains_is_explained() {
-        let refused = || Answer::Refused(Refusal::InsufficientFunds);
-        let (gave_up, unknown) = (|| Answer::GaveUp(String::new()), || Answer::Unknown(String::new()));
+        let refused = || ClientAnswer::Refused(Refusal::InsufficientFunds);
+        let (gave_up, unknown) = (|| ClientAnswer::GaveUp(String::new()), || ClientAnswer::Unknown(String::new()));
         // The calls of two clients on a balance of 10, then what is left; both begin before either ends.
         let table = [
             ("either order", [(-6, done(4, 2)), (-6, refused())], state(4, 2), true),
@@ -150,10 +155,10 @@ mod tests {
             ("unknown, done first", [(-6, unknown()), (-4, done(0, 3))], state(0, 3), true),
             ("unknown, not done", [(-6, unknown()), (-4, done(6, 2))], state(6, 2), true),
             ("unknown, half done", [(-6, unknown()), (-4, done(6, 2))], state(3, 3), false),
-            ("nonsense", [(-6, Answer::Unexpected("500".to_owned())), (-4, done(6, 2))], state(6, 2), false),
+            ("nonsense", [(-6, ClientAnswer::Unexpected("500".to_owned())), (-4, done(6, 2))], state(6, 2), false),
         ];
         for (name, calls, after, expected) in table {
-            let calls: Vec<Call> = calls.into_iter().map(|(amount, answer)| call(amount, answer, 0, 9)).collect();
+            let calls: Vec<ClientCall> = calls.into_iter().map(|(amount, answer)| call(amount, answer, 0, 9)).collect();
             assert_eq!(explains(&state(10, 1), &calls, &after), expected, "{name}");
         }
     }
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn who_ended_before_another_began_comes_first() {
         let calls = |second_began| {
-            [call(-6, Answer::Refused(Refusal::InsufficientFunds), 0, 1), call(-6, done(4, 2), second_began, 5)]
+            [call(-6, ClientAnswer::Refused(Refusal::InsufficientFunds), 0, 1), call(-6, done(4, 2), second_began, 5)]
         };
         assert!(explains(&state(10, 1), &calls(1), &state(4, 2)), "they overlap");
         assert!(!explains(&state(10, 1), &calls(2), &state(4, 2)), "the refusal came before anything was paid out");

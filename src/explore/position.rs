@@ -7,19 +7,19 @@
 use std::collections::BTreeMap;
 
 use super::ExploreError;
-use super::controller::Controller;
-use super::naming;
-use super::play::ApproachPlay;
-use super::report::story::wait_in_words;
+use super::classify;
+use super::execution::ApproachExecution;
+use super::interleaving_runner::InterleavingRunner;
+use super::named_ids::NamedIds;
+use super::observations::{Observations, Unsettled};
+use super::report::timeline_events::wait_in_words;
 use super::schedule::{Actor, Schedule};
-use super::search::{Play as _, REPLAYS_MAX, STEPS_MAX};
-use super::seen::{Seen, Unsettled};
-use super::shown::Ids;
-use super::transcript::{Transcript, Wait};
+use super::search::{Execution as _, REPLAYS_MAX, STEPS_MAX};
+use super::transcript::{StepWait, Transcript};
 
 /// Where an actor is, when all stand still.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whereabouts {
+pub enum ActorStatus {
     /// Before this step: it can go.
     Stands {
         /// The statement's name.
@@ -30,25 +30,25 @@ pub enum Whereabouts {
         values: Vec<String>,
     },
     /// In its last step, which waits for somebody.
-    Waits(Wait),
+    Waits(StepWait),
     /// At its end, with what it heard; a writer hears nothing.
     Ended(Option<String>),
 }
 
 /// Between two steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stop {
+pub struct PositionStop {
     /// Where everybody is.
-    pub actors: BTreeMap<Actor, Whereabouts>,
+    pub actors: BTreeMap<Actor, ActorStatus>,
     /// The rows that are committed, a line each.
     pub rows: Vec<String>,
 }
 
-impl Stop {
+impl PositionStop {
     /// Who can go next.
     pub fn next(&self) -> impl Iterator<Item = Actor> + '_ {
-        let stands = |(actor, whereabouts): (&Actor, &Whereabouts)| {
-            matches!(whereabouts, Whereabouts::Stands { .. }).then_some(*actor)
+        let stands = |(actor, whereabouts): (&Actor, &ActorStatus)| {
+            matches!(whereabouts, ActorStatus::Stands { .. }).then_some(*actor)
         };
         self.actors.iter().filter_map(stands)
     }
@@ -56,7 +56,7 @@ impl Stop {
 
 /// What an interleaving came to that was played to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
+pub struct InterleavingJudgement {
     /// What is wrong, the gravest first; empty if a serial order explains it.
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
@@ -69,9 +69,9 @@ pub struct Position {
     /// What has happened so far. A wait that is still on has an entry that has not come back.
     pub transcript: Transcript,
     /// Before the first step, and after each.
-    pub stops: Vec<Stop>,
+    pub stops: Vec<PositionStop>,
     /// Once all have ended.
-    pub judgement: Option<Judgement>,
+    pub judgement: Option<InterleavingJudgement>,
 }
 
 impl Position {
@@ -88,7 +88,7 @@ impl Position {
 
 /// What happens when all steps of a schedule are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum AfterSchedule {
     /// Everybody stays where he is.
     Stays,
     /// The first who can go goes, until nobody can: as `explore --replay`.
@@ -97,7 +97,7 @@ pub enum Rest {
     ByTurns,
 }
 
-impl Rest {
+impl AfterSchedule {
     fn next(self, standing: &[Actor], last: Option<Actor>) -> Option<Actor> {
         match self {
             Self::Stays => None,
@@ -109,7 +109,7 @@ impl Rest {
 
 /// Why there is no such position.
 #[derive(Debug, thiserror::Error)]
-pub enum NoPosition {
+pub enum PositionError {
     /// Somebody is to go who cannot.
     #[error("step {step}: {actor} cannot go: {why}; {}", those_who_can(next))]
     Impossible {
@@ -139,24 +139,28 @@ fn those_who_can(next: &[Actor]) -> String {
 }
 
 /// That an actor cannot go from where everybody is.
-fn impossible(step: usize, actor: Actor, stop: &Stop) -> NoPosition {
+fn impossible(step: usize, actor: Actor, stop: &PositionStop) -> PositionError {
     let why = match (stop.actors.get(&actor), actor) {
-        (Some(Whereabouts::Waits(wait)), _) => format!("it {}", wait_in_words(wait)),
+        (Some(ActorStatus::Waits(wait)), _) => format!("it {}", wait_in_words(wait)),
         (Some(_), _) => "it has ended".to_owned(),
         (None, Actor::Client(_)) => "there is no such client".to_owned(),
         (None, Actor::Writer(_)) => "no such writer is at work".to_owned(),
     };
-    NoPosition::Impossible { step, actor, why, next: stop.next().collect() }
+    PositionError::Impossible { step, actor, why, next: stop.next().collect() }
 }
 
 /// Plays a schedule from the beginning, and what the rest asks for. Those who are not at their end then are let go, and waited for.
 ///
 /// # Errors
-/// [`NoPosition`].
-pub async fn reach(play: &mut ApproachPlay<'_>, schedule: &Schedule, rest: Rest) -> Result<Position, NoPosition> {
+/// [`PositionError`].
+pub async fn reach(
+    play: &mut ApproachExecution<'_>,
+    schedule: &Schedule,
+    rest: AfterSchedule,
+) -> Result<Position, PositionError> {
     for _ in 1..REPLAYS_MAX {
         match walk(play, schedule, rest).await {
-            Err(NoPosition::Undecided(why)) if why.by_chance() => play.leave().await?,
+            Err(PositionError::Undecided(why)) if why.by_chance() => play.leave().await?,
             reached => return left(play, reached).await,
         }
     }
@@ -165,18 +169,25 @@ pub async fn reach(play: &mut ApproachPlay<'_>, schedule: &Schedule, rest: Rest)
 }
 
 /// Nobody is at work any more when somebody hears of it.
-async fn left(play: &mut ApproachPlay<'_>, reached: Result<Position, NoPosition>) -> Result<Position, NoPosition> {
+async fn left(
+    play: &mut ApproachExecution<'_>,
+    reached: Result<Position, PositionError>,
+) -> Result<Position, PositionError> {
     play.leave().await?;
     reached
 }
 
-async fn walk(play: &mut ApproachPlay<'_>, schedule: &Schedule, rest: Rest) -> Result<Position, NoPosition> {
+async fn walk(
+    play: &mut ApproachExecution<'_>,
+    schedule: &Schedule,
+    rest: AfterSchedule,
+) -> Result<Position, PositionError> {
     let (mut controller, mut played) = play.begin().await?;
     let mut stops = Vec::new();
     let mut asked = schedule.0.iter().copied();
     let mut last = None;
     let seen = loop {
-        played.map_err(NoPosition::Undecided)?;
+        played.map_err(PositionError::Undecided)?;
         let stop = stop(&mut controller).await?;
         let standing: Vec<Actor> = stop.next().collect();
         let next = asked.next();
@@ -186,7 +197,7 @@ async fn walk(play: &mut ApproachPlay<'_>, schedule: &Schedule, rest: Rest) -> R
         stops.push(stop);
         let Some(actor) = next.or_else(|| rest.next(&standing, last)) else { break controller.end() };
         if stops.len() > STEPS_MAX {
-            return Err(NoPosition::Undecided(Unsettled::Endless(STEPS_MAX)));
+            return Err(PositionError::Undecided(Unsettled::Endless(STEPS_MAX)));
         }
         last = Some(actor);
         played = controller.step(actor).await?;
@@ -194,16 +205,20 @@ async fn walk(play: &mut ApproachPlay<'_>, schedule: &Schedule, rest: Rest) -> R
     Ok(told(play, stops, seen).await?)
 }
 
-async fn stop(controller: &mut Controller<'_>) -> Result<Stop, ExploreError> {
-    let rows = naming::rows(&controller.rows().await?);
-    Ok(Stop { actors: controller.whereabouts(), rows })
+async fn stop(controller: &mut InterleavingRunner<'_>) -> Result<PositionStop, ExploreError> {
+    let rows = classify::rows(&controller.rows().await?);
+    Ok(PositionStop { actors: controller.whereabouts(), rows })
 }
 
-async fn told(play: &mut ApproachPlay<'_>, mut stops: Vec<Stop>, mut seen: Seen) -> Result<Position, ExploreError> {
-    let mut ids = Ids::default();
+async fn told(
+    play: &mut ApproachExecution<'_>,
+    mut stops: Vec<PositionStop>,
+    mut seen: Observations,
+) -> Result<Position, ExploreError> {
+    let mut ids = NamedIds::default();
     ids.rename_in(&mut seen.entries);
     for whereabouts in stops.iter_mut().flat_map(|stop| stop.actors.values_mut()) {
-        if let Whereabouts::Stands { values, .. } = whereabouts {
+        if let ActorStatus::Stands { values, .. } = whereabouts {
             for value in values {
                 ids.rename(value);
             }
@@ -211,7 +226,7 @@ async fn told(play: &mut ApproachPlay<'_>, mut stops: Vec<Stop>, mut seen: Seen)
     }
     if stops.last().is_some_and(|stop| stop.next().next().is_none()) {
         let judged = play.judge(seen).await?;
-        let judgement = Some(Judgement { anomalies: judged.anomalies, explanation: judged.explanation });
+        let judgement = Some(InterleavingJudgement { anomalies: judged.anomalies, explanation: judged.explanation });
         return Ok(Position { transcript: judged.transcript, stops, judgement });
     }
     let (before, wishes) = play.wishes();
@@ -219,8 +234,8 @@ async fn told(play: &mut ApproachPlay<'_>, mut stops: Vec<Stop>, mut seen: Seen)
     let clients = wishes.iter().enumerate().map(|(client, change)| (change, heard(client)));
     let come = stops.iter().flat_map(|stop| stop.actors.keys().copied());
     let transcript = Transcript {
-        parts: naming::parts(clients, come),
-        before: naming::rows(before),
+        parts: classify::parts(clients, come),
+        before: classify::rows(before),
         after: stops.last().map(|stop| stop.rows.clone()).unwrap_or_default(),
         schedule: seen.schedule,
         entries: seen.entries,
@@ -237,18 +252,18 @@ mod tests {
     const B: Actor = Actor::Client(1);
     const W: Actor = Actor::Writer(0);
 
-    fn stands() -> Whereabouts {
-        Whereabouts::Stands { name: "read".to_owned(), sql: "select 1".to_owned(), values: Vec::new() }
+    fn stands() -> ActorStatus {
+        ActorStatus::Stands { name: "read".to_owned(), sql: "select 1".to_owned(), values: Vec::new() }
     }
 
-    fn at(actors: impl IntoIterator<Item = (Actor, Whereabouts)>) -> Stop {
-        Stop { actors: actors.into_iter().collect(), rows: Vec::new() }
+    fn at(actors: impl IntoIterator<Item = (Actor, ActorStatus)>) -> PositionStop {
+        PositionStop { actors: actors.into_iter().collect(), rows: Vec::new() }
     }
 
     #[test]
     fn who_cannot_go_is_told_why_and_who_can() {
-        let waits = Whereabouts::Waits(Wait { holders: vec![A], on: "transactionid".to_owned() });
-        let ended = || Whereabouts::Ended(Some("done".to_owned()));
+        let waits = ActorStatus::Waits(StepWait { holders: vec![A], on: "transactionid".to_owned() });
+        let ended = || ActorStatus::Ended(Some("done".to_owned()));
         let table = [
             (at([(A, stands()), (B, waits)]), B, "step 3: B cannot go: it waits for A (transactionid); A can"),
             (at([(A, ended()), (B, stands())]), A, "step 3: A cannot go: it has ended; B can"),
@@ -269,29 +284,30 @@ mod tests {
     fn what_comes_after_a_schedule_is_as_asked() {
         let all = [A, B, W];
         let table = [
-            (Rest::Stays, Some(A), None),
-            (Rest::InOrder, Some(B), Some(A)),
-            (Rest::ByTurns, None, Some(A)),
-            (Rest::ByTurns, Some(A), Some(B)),
-            (Rest::ByTurns, Some(B), Some(W)),
-            (Rest::ByTurns, Some(W), Some(A)),
+            (AfterSchedule::Stays, Some(A), None),
+            (AfterSchedule::InOrder, Some(B), Some(A)),
+            (AfterSchedule::ByTurns, None, Some(A)),
+            (AfterSchedule::ByTurns, Some(A), Some(B)),
+            (AfterSchedule::ByTurns, Some(B), Some(W)),
+            (AfterSchedule::ByTurns, Some(W), Some(A)),
         ];
         for (rest, last, expected) in table {
             assert_eq!(rest.next(&all, last), expected, "{rest:?} after {last:?}");
         }
-        assert_eq!(Rest::ByTurns.next(&[A], Some(A)), Some(A), "the only one who can");
-        assert_eq!(Rest::ByTurns.next(&[], Some(A)), None);
+        assert_eq!(AfterSchedule::ByTurns.next(&[A], Some(A)), Some(A), "the only one who can");
+        assert_eq!(AfterSchedule::ByTurns.next(&[], Some(A)), None);
     }
 
     #[test]
     fn a_violation_is_there_with_the_last_step_that_changed_a_row() {
         let rows = |balances: &[u8]| {
-            let stop = |balance: &u8| Stop { actors: BTreeMap::new(), rows: vec![format!("balance {balance}")] };
+            let stop =
+                |balance: &u8| PositionStop { actors: BTreeMap::new(), rows: vec![format!("balance {balance}")] };
             balances.iter().map(stop).collect::<Vec<_>>()
         };
         let wrong = |anomalies: &[&str]| {
             let anomalies = anomalies.iter().map(ToString::to_string).collect();
-            Some(Judgement { anomalies, explanation: String::new() })
+            Some(InterleavingJudgement { anomalies, explanation: String::new() })
         };
         let table = [
             (vec![10, 10, 4, 4, 3], wrong(&["lost-update"]), Some(4)),

@@ -12,7 +12,7 @@ use crate::strategy::Workload;
 /// What the clients do at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Scenario {
+pub enum ExploreScenario {
     /// Withdrawals with money for one of them.
     LastMoney,
     /// Withdrawals with money for all of them.
@@ -31,7 +31,7 @@ pub enum Scenario {
     Increments,
 }
 
-impl Scenario {
+impl ExploreScenario {
     /// Whose claims it tests.
     #[must_use]
     pub fn workload(self) -> Workload {
@@ -96,22 +96,23 @@ mod tests {
     /// How many of the clients are served when they come one after the other says what a scenario is about.
     #[test]
     fn each_scenario_is_what_its_name_says() {
-        let served = |scenario: Scenario, clients| {
+        let served = |scenario: ExploreScenario, clients| {
             let mut state = scenario.rows(clients);
             let wishes = (0..clients).map(|client| (client, scenario.wish(client)));
             wishes.filter(|(id, wish)| state.apply(wish, Uuid::from_u128(u128::from(*id) + 1)).is_ok()).count()
         };
-        for scenario in Scenario::iter() {
+        for scenario in ExploreScenario::iter() {
             for clients in 2..=4 {
                 let all = usize::from(clients);
                 let expected = match scenario {
-                    Scenario::LastMoney | Scenario::TransferAndWithdrawal | Scenario::LastSeat | Scenario::SameUser => {
-                        1
-                    }
-                    Scenario::MoneyForAll
-                    | Scenario::DepositAndWithdrawal
-                    | Scenario::OppositeTransfers
-                    | Scenario::Increments => all,
+                    ExploreScenario::LastMoney
+                    | ExploreScenario::TransferAndWithdrawal
+                    | ExploreScenario::LastSeat
+                    | ExploreScenario::SameUser => 1,
+                    ExploreScenario::MoneyForAll
+                    | ExploreScenario::DepositAndWithdrawal
+                    | ExploreScenario::OppositeTransfers
+                    | ExploreScenario::Increments => all,
                 };
                 assert_eq!(served(scenario, clients), expected, "{scenario} with {clients}");
             }

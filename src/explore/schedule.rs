@@ -61,7 +61,7 @@ pub struct Schedule(pub Vec<Actor>);
 #[error(
     "{letter:?} at position {position} names nobody: a schedule has a letter a step, A to V for clients, w to z for writers"
 )]
-pub struct NoSchedule {
+pub struct ScheduleError {
     letter: char,
     position: usize,
 }
@@ -81,13 +81,13 @@ impl fmt::Display for Schedule {
 }
 
 impl FromStr for Schedule {
-    type Err = NoSchedule;
+    type Err = ScheduleError;
 
     /// Spaces, commas and hyphens between letters are for the reader only.
-    fn from_str(text: &str) -> Result<Self, NoSchedule> {
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let letters = text.chars().enumerate().filter(|(_, letter)| !matches!(letter, ' ' | ',' | '-'));
         let actors =
-            letters.map(|(at, letter)| Actor::of_letter(letter).ok_or(NoSchedule { letter, position: at + 1 }));
+            letters.map(|(at, letter)| Actor::of_letter(letter).ok_or(ScheduleError { letter, position: at + 1 }));
         actors.collect::<Result<Vec<_>, _>>().map(Self)
     }
 }
@@ -122,13 +122,13 @@ as_text!(Schedule, "Schedule", "A letter a step: A to V for clients, w to z for 
 as_text!(Actor, "Actor", "A to V for a client, w to z for a writer of batches.");
 
 impl FromStr for Actor {
-    type Err = NoSchedule;
+    type Err = ScheduleError;
 
-    fn from_str(text: &str) -> Result<Self, NoSchedule> {
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let mut letters = text.chars();
         match (letters.next(), letters.next()) {
-            (Some(letter), None) => Self::of_letter(letter).ok_or(NoSchedule { letter, position: 1 }),
-            (_, second) => Err(NoSchedule { letter: second.unwrap_or(' '), position: 2 }),
+            (Some(letter), None) => Self::of_letter(letter).ok_or(ScheduleError { letter, position: 1 }),
+            (_, second) => Err(ScheduleError { letter: second.unwrap_or(' '), position: 2 }),
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(schedule.to_string(), "AABwxA");
         assert_eq!(schedule.switches(), 4);
         for (text, letter, position) in [("AaB", 'a', 2), ("W", 'W', 1), ("A1", '1', 2), ("ä", 'ä', 1)] {
-            assert_eq!(text.parse::<Schedule>(), Err(NoSchedule { letter, position }), "{text}");
+            assert_eq!(text.parse::<Schedule>(), Err(ScheduleError { letter, position }), "{text}");
         }
     }
 

@@ -18,11 +18,11 @@ use async_trait::async_trait;
 use rustc_hash::FxBuildHasher;
 
 use super::ExploreError;
-use super::branch::Node;
-use super::controller::Controller;
+use super::branch::BranchPoint;
 use super::independence::taken;
+use super::interleaving_runner::InterleavingRunner;
+use super::observations::{Observations, Unsettled};
 use super::schedule::{Actor, Schedule};
-use super::seen::{Seen, Unsettled};
 
 /// How often a schedule whose replay went another way is run again.
 pub const REPLAYS_MAX: usize = 20;
@@ -32,18 +32,18 @@ pub const STEPS_MAX: usize = 500;
 
 /// What can be played again and again from its beginning.
 #[async_trait]
-pub trait Play: Send {
+pub trait Execution: Send {
     /// Sets everything back, and brings every client to its first step.
     ///
     /// # Errors
     /// [`ExploreError`]; inside, [`Unsettled`].
-    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError>;
+    async fn begin(&mut self) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError>;
 
     /// Judges what was seen, once nobody plays any more.
     ///
     /// # Errors
     /// [`ExploreError`].
-    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError>;
+    async fn judge(&mut self, seen: Observations) -> Result<JudgedInterleaving, ExploreError>;
 
     /// How many clients take part.
     fn clients(&self) -> u8;
@@ -54,7 +54,7 @@ pub trait Play: Send {
 
 /// What an interleaving came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedInterleaving {
     /// Everything that was seen.
     pub transcript: super::transcript::Transcript,
     /// The answers and the rows, a line each: equal for equal outcomes.
@@ -69,7 +69,7 @@ pub struct Judged {
     pub crash_after: Option<u32>,
 }
 
-impl Judged {
+impl JudgedInterleaving {
     /// Adds something that is wrong.
     pub fn object(&mut self, anomaly: &str, explanation: &str) {
         self.anomalies.push(anomaly.to_owned());
@@ -81,7 +81,7 @@ impl Judged {
 
 /// How to search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct SearchPlan {
     /// Leave out what is equivalent to what was run.
     pub reduce: bool,
     /// Permute identical clients as well.
@@ -96,16 +96,16 @@ pub struct Plan {
 
 /// What one run of the search came to.
 #[derive(Debug)]
-pub enum Found {
+pub enum SearchStep {
     /// An interleaving.
-    Interleaving(Box<Judged>),
+    Interleaving(Box<JudgedInterleaving>),
     /// One that could not be decided.
     Undecided(Schedule, String),
 }
 
 /// Where the search stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Progress {
+pub struct SearchProgress {
     /// Interleavings run and judged.
     pub interleavings: u64,
     /// Left out as equivalent to others: a lower bound.
@@ -116,7 +116,7 @@ pub struct Progress {
     pub before: f64,
 }
 
-impl Progress {
+impl SearchProgress {
     /// How many interleavings there seem to be.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
@@ -129,18 +129,18 @@ impl Progress {
 /// A search that is under way.
 #[derive(Debug)]
 pub struct Search {
-    plan: Plan,
+    plan: SearchPlan,
     /// The branching points on the way to where it stands.
-    nodes: Vec<Node>,
+    nodes: Vec<BranchPoint>,
     /// The way itself.
     path: Vec<Actor>,
-    progress: Progress,
+    progress: SearchProgress,
     finished: bool,
 }
 
 /// How a run ended.
-enum Run {
-    Ended(Seen),
+enum InterleavingEnd {
+    Ended(Observations),
     /// What is left is equivalent to what was run.
     Pruned,
     Undecided(Schedule, Unsettled),
@@ -151,14 +151,14 @@ enum Run {
 impl Search {
     /// A search that has not begun.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: SearchPlan) -> Self {
         let path = plan.after.as_ref().map(|after| after.0.clone()).unwrap_or_default();
-        Self { plan, nodes: Vec::new(), path, progress: Progress::default(), finished: false }
+        Self { plan, nodes: Vec::new(), path, progress: SearchProgress::default(), finished: false }
     }
 
     /// Where it stands.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> SearchProgress {
         self.progress
     }
 
@@ -172,29 +172,30 @@ impl Search {
     ///
     /// # Errors
     /// [`ExploreError`].
-    pub async fn next(&mut self, play: &mut dyn Play) -> Result<Option<Found>, ExploreError> {
+    pub async fn next(&mut self, play: &mut dyn Execution) -> Result<Option<SearchStep>, ExploreError> {
         if let Some(after) = self.plan.after.take()
             && !self.resume(play, &after).await?
         {
             self.finished = true;
-            return Ok(Some(Found::Undecided(after, "there is no such interleaving to go on after".to_owned())));
+            return Ok(Some(SearchStep::Undecided(after, "there is no such interleaving to go on after".to_owned())));
         }
         while !self.finished && self.plan.limit.is_none_or(|limit| self.progress.interleavings < limit) {
             let run = self.run_again(play).await?;
             let schedule = Schedule(self.path.clone());
             let found = match run {
-                Run::Ended(seen) => {
+                InterleavingEnd::Ended(seen) => {
                     self.progress.interleavings += 1;
-                    Some(Found::Interleaving(Box::new(play.judge(seen).await?)))
+                    Some(SearchStep::Interleaving(Box::new(play.judge(seen).await?)))
                 }
-                Run::Pruned => {
+                InterleavingEnd::Pruned => {
                     self.progress.pruned += 1;
                     None
                 }
-                Run::Undecided(schedule, why) => Some(Found::Undecided(schedule, why.to_string())),
-                Run::Strayed => {
-                    Some(Found::Undecided(schedule, format!("{REPLAYS_MAX} replays of it went another way each time")))
-                }
+                InterleavingEnd::Undecided(schedule, why) => Some(SearchStep::Undecided(schedule, why.to_string())),
+                InterleavingEnd::Strayed => Some(SearchStep::Undecided(
+                    schedule,
+                    format!("{REPLAYS_MAX} replays of it went another way each time"),
+                )),
             };
             self.advance();
             if found.is_some() {
@@ -205,19 +206,19 @@ impl Search {
     }
 
     /// Goes to where an earlier search has ended; `false` if there is no such place.
-    async fn resume(&mut self, play: &mut dyn Play, after: &Schedule) -> Result<bool, ExploreError> {
+    async fn resume(&mut self, play: &mut dyn Execution, after: &Schedule) -> Result<bool, ExploreError> {
         let run = self.run_again(play).await?;
         self.advance();
         self.progress.before = self.progress.explored;
-        Ok(matches!(run, Run::Ended(seen) if seen.schedule == *after))
+        Ok(matches!(run, InterleavingEnd::Ended(seen) if seen.schedule == *after))
     }
 
     /// Runs the path until it goes where it went before, though not for ever.
-    async fn run_again(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
-        let mut run = Run::Strayed;
+    async fn run_again(&mut self, play: &mut dyn Execution) -> Result<InterleavingEnd, ExploreError> {
+        let mut run = InterleavingEnd::Strayed;
         for _ in 0..REPLAYS_MAX {
             run = self.run(play).await?;
-            if !matches!(run, Run::Strayed) {
+            if !matches!(run, InterleavingEnd::Strayed) {
                 break;
             }
         }
@@ -225,11 +226,11 @@ impl Search {
     }
 
     /// Runs the path, and from its end on the first choice each time.
-    async fn run(&mut self, play: &mut dyn Play) -> Result<Run, ExploreError> {
+    async fn run(&mut self, play: &mut dyn Execution) -> Result<InterleavingEnd, ExploreError> {
         let identical: Vec<(u8, u8)> = self.identical(play);
         let (mut controller, gathered) = play.begin().await?;
         if let Err(why) = gathered {
-            return Ok(Run::Undecided(Schedule::default(), why));
+            return Ok(InterleavingEnd::Undecided(Schedule::default(), why));
         }
         let mut pruned = false;
         for depth in 0..STEPS_MAX {
@@ -237,18 +238,24 @@ impl Search {
             if choices.is_empty() {
                 let seen = controller.end();
                 return Ok(match depth {
-                    _ if pruned => Run::Pruned,
-                    _ if depth < self.path.len() => Run::Strayed,
-                    _ => Run::Ended(seen),
+                    _ if pruned => InterleavingEnd::Pruned,
+                    _ if depth < self.path.len() => InterleavingEnd::Strayed,
+                    _ => InterleavingEnd::Ended(seen),
                 });
             }
             // By name: the text may hold what was read before, such as a transaction's number.
             let name = |actor: &Actor| controller.next_step(*actor).map(|(name, _)| name.to_owned());
             let steps = choices.iter().filter_map(name).collect();
-            let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else { return Ok(Run::Strayed) };
+            let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else {
+                return Ok(InterleavingEnd::Strayed);
+            };
             if let Err(why) = controller.step(actor).await? {
                 let so_far = || Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec());
-                return Ok(if why.by_chance() { Run::Strayed } else { Run::Undecided(so_far(), why) });
+                return Ok(if why.by_chance() {
+                    InterleavingEnd::Strayed
+                } else {
+                    InterleavingEnd::Undecided(so_far(), why)
+                });
             }
             if !pruned {
                 let step = taken(controller.entries(), depth);
@@ -257,11 +264,11 @@ impl Search {
             }
         }
         let schedule = controller.end().schedule;
-        Ok(Run::Undecided(schedule, Unsettled::Endless(STEPS_MAX)))
+        Ok(InterleavingEnd::Undecided(schedule, Unsettled::Endless(STEPS_MAX)))
     }
 
     /// Pairs of clients of whom the second does not begin before the first.
-    fn identical(&self, play: &dyn Play) -> Vec<(u8, u8)> {
+    fn identical(&self, play: &dyn Execution) -> Vec<(u8, u8)> {
         if self.plan.permute {
             return Vec::new();
         }
@@ -274,7 +281,7 @@ impl Search {
     }
 
     /// Who may be let go, in the order in which they are explored.
-    fn choices(&self, controller: &Controller<'_>, identical: &[(u8, u8)], depth: usize) -> Vec<Actor> {
+    fn choices(&self, controller: &InterleavingRunner<'_>, identical: &[(u8, u8)], depth: usize) -> Vec<Actor> {
         let may_begin = |actor: Actor| {
             let Actor::Client(client) = actor else { return true };
             controller.has_begun(actor)
@@ -307,7 +314,7 @@ impl Search {
             }
             _ => Vec::new(),
         };
-        let mut node = Node { at: 0, taken: vec![None; choices.len()], sleeping, choices, steps };
+        let mut node = BranchPoint { at: 0, taken: vec![None; choices.len()], sleeping, choices, steps };
         // On the way to where an earlier search has ended, what comes before in the order has been explored.
         match self.path.get(depth) {
             Some(actor) => node.at = node.choices.iter().position(|choice| choice == actor)?,
@@ -361,7 +368,7 @@ impl Search {
 ///
 /// # Errors
 /// [`ExploreError`]; [`ExploreError::Schedule`] when somebody is to go on who cannot, or the play does not come to an end.
-pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, ExploreError> {
+pub async fn replay(play: &mut dyn Execution, schedule: &Schedule) -> Result<JudgedInterleaving, ExploreError> {
     for _ in 1..REPLAYS_MAX {
         match follow(play, schedule).await? {
             Err(why) if why.by_chance() => {}
@@ -371,7 +378,10 @@ pub async fn replay(play: &mut dyn Play, schedule: &Schedule) -> Result<Judged, 
     follow(play, schedule).await?.map_err(|why| ExploreError::Schedule(why.to_string()))
 }
 
-async fn follow(play: &mut dyn Play, schedule: &Schedule) -> Result<Result<Judged, Unsettled>, ExploreError> {
+async fn follow(
+    play: &mut dyn Execution,
+    schedule: &Schedule,
+) -> Result<Result<JudgedInterleaving, Unsettled>, ExploreError> {
     let (mut controller, mut played) = play.begin().await?;
     let mut asked = schedule.0.iter();
     for step in 1..=STEPS_MAX {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::{Actor, Schedule};
 
-/// How [`Part::heard`] begins of a client that gave up.
+/// How [`Participant::heard`] begins of a client that gave up.
 pub const GAVE_UP: &str = "gave up: ";
 
 /// One interleaving from its first step to its last.
@@ -15,11 +15,11 @@ pub struct Transcript {
     /// Who was let go, step by step: enough to run it again.
     pub schedule: Schedule,
     /// Who took part, in the order of the columns.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Participant>,
     /// The rows before the first step, a line each.
     pub before: Vec<String>,
     /// The steps, in the order in which they were let go.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TranscriptStep>,
     /// The rows after the last step, a line each.
     pub after: Vec<String>,
 }
@@ -27,7 +27,7 @@ pub struct Transcript {
 /// One who took part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct Participant {
     /// Who.
     pub actor: Actor,
     /// What was asked, such as `users/1 -2`; of a writer, whose batches it makes.
@@ -39,7 +39,7 @@ pub struct Part {
 /// One step: something that was held at the gate, let go, and came back, at once or after a wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct TranscriptStep {
     /// Who took it.
     pub actor: Actor,
     /// The statement's name, such as `read`.
@@ -49,19 +49,19 @@ pub struct Entry {
     /// The values of `$1` …, in order.
     pub values: Vec<String>,
     /// The wait, if it had to wait for somebody.
-    pub wait: Option<Wait>,
+    pub wait: Option<StepWait>,
     /// The number of the step, from 0, that it came back with: its own if it did not wait, else the one that ended its wait. `None` if it never came back.
     pub returned_with: Option<usize>,
     /// What came back.
     pub outcome: StepOutcome,
-    /// The actor's operation ended with this step: what it was answered, as in [`Part::heard`].
+    /// The actor's operation ended with this step: what it was answered, as in [`Participant::heard`].
     pub ended: Option<String>,
 }
 
 /// A wait for somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Wait {
+pub struct StepWait {
     /// Who held what was waited for, when the wait began.
     pub holders: Vec<Actor>,
     /// What was waited for, in PostgreSQL's words for it (`transactionid`, `tuple`, `advisory`, `spectoken` …: `wait_event` of

@@ -19,21 +19,21 @@ const PATH_MAX: usize = 256;
 /// The line of one request; written when it has been answered, or dropped without an answer.
 #[derive(Debug)]
 #[must_use]
-pub struct Entry(Option<Asked>);
+pub struct AccessLogEntry(Option<LoggedRequest>);
 
 /// What the line needs of a request, which is gone when it is answered.
 #[derive(Debug)]
-struct Asked {
+struct LoggedRequest {
     started: Instant,
     method: Method,
     path: String,
 }
 
-impl Entry {
+impl AccessLogEntry {
     /// The line of this request, if there is to be one.
     pub fn of<B>(request: &Request<B>) -> Self {
         let wanted = tracing::enabled!(target: TARGET, tracing::Level::INFO);
-        Self(wanted.then(|| Asked {
+        Self(wanted.then(|| LoggedRequest {
             started: Instant::now(),
             method: request.method().clone(),
             // Without the query, which nobody needs here and somebody may not want to keep.
@@ -43,7 +43,7 @@ impl Entry {
 
     /// Writes the line about this answer, which it passes on.
     pub fn answered(mut self, response: Response) -> Response {
-        if let Some(Asked { started, method, path }) = self.0.take() {
+        if let Some(LoggedRequest { started, method, path }) = self.0.take() {
             let id = response.headers().get(&REQUEST_ID).map(tracing::field::debug);
             let status = response.status().as_u16();
             let bytes = response.body().size_hint().exact();
@@ -55,9 +55,9 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for AccessLogEntry {
     fn drop(&mut self) {
-        if let Some(Asked { started, method, path }) = self.0.take() {
+        if let Some(LoggedRequest { started, method, path }) = self.0.take() {
             let duration_us = micros(started);
             tracing::info!(target: TARGET, %method, ?path, duration_us, "the client hung up");
         }

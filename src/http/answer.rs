@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::ResponseForPanic;
 
 use super::guard::SessionId;
-use crate::engine::Outcome;
+use crate::engine::OperationOutcome;
 use crate::error::{Error, Refusal};
-use crate::session::probe::Span;
+use crate::session::probe::TraceSpan;
 
 /// Attempts that the operation took, also when it was refused or given up.
 pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
@@ -119,7 +119,7 @@ pub fn failure(session: SessionId, failure: &Error) -> Response<Body> {
 }
 
 /// The answer to an operation: `done` makes it of what was done.
-pub fn outcome<T>(outcome: &Outcome<T>, done: impl FnOnce(&T) -> Response<Body>) -> Response<Body> {
+pub fn outcome<T>(outcome: &OperationOutcome<T>, done: impl FnOnce(&T) -> Response<Body>) -> Response<Body> {
     let mut response = match &outcome.result {
         Ok(result) => done(result),
         Err(error) => failure(SessionId(outcome.session), error),
@@ -199,7 +199,7 @@ fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt
 
 /// A trace as `Server-Timing` (W3C): a metric a statement, in order, durations in ms. The wait for the row and the
 /// connection is a metric of its own before the statement that had to wait.
-fn server_timing(trace: &[Span]) -> String {
+fn server_timing(trace: &[TraceSpan]) -> String {
     let mut metrics: Vec<String> = Vec::with_capacity(trace.len() * 2);
     for span in trace {
         if metrics.iter().map(String::len).sum::<usize>() > SERVER_TIMING_MAX {

@@ -9,15 +9,15 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Rejection;
-use super::body::{self, Amounts, BalanceBody};
-use super::desk::{Asked, Desk};
-use super::segment::Segment;
-use super::{App, answer, headers};
+use super::approach_routes::{ApproachRoutes, ParsedRequest};
+use super::body::{self, AmountRule, BalanceBody};
+use super::path_segment::PathSegment;
+use super::{AppState, answer, headers};
 use crate::domain::{Account, BalanceChange};
 use crate::engine::operation::BalanceRead;
 
 #[derive(Serialize)]
-struct Balance {
+struct NewBalance {
     balance: i64,
 }
 
@@ -32,32 +32,32 @@ pub struct UserBalance {
 }
 
 /// `PATCH /balance`: `{"userId":1,"amount":-2}` → `{"balance":9998}`.
-pub async fn change(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, Amounts::Any).await
+pub async fn change(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, AmountRule::Any).await
 }
 
 /// `POST /deposit`: an amount from 1.
-pub async fn deposit(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, Amounts::Deposit).await
+pub async fn deposit(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, AmountRule::Deposit).await
 }
 
 /// `POST /withdraw`: an amount from 1.
-pub async fn withdraw(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, Amounts::Withdrawal).await
+pub async fn withdraw(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    desk.change(request, AmountRule::Withdrawal).await
 }
 
 /// `PATCH /ceiling/balance`: everything that HTTP costs and nothing else; the limit of what any approach can reach here.
-pub async fn ceiling(State(app): State<Arc<App>>, request: Request) -> Result<Response, Rejection> {
+pub async fn ceiling(State(app): State<Arc<AppState>>, request: Request) -> Result<Response, Rejection> {
     let (parts, body) = request.into_parts();
-    let fields = BalanceBody::fields(Amounts::Any);
+    let fields = BalanceBody::fields(AmountRule::Any);
     body::numbers::<BalanceBody>(&parts.headers, body, &fields, app.engine.limits()).await?;
-    Ok(answer::json(StatusCode::OK, &Balance { balance: 10_000 }))
+    Ok(answer::json(StatusCode::OK, &NewBalance { balance: 10_000 }))
 }
 
 /// `GET /balance/{userId}`.
 pub async fn read_by_path(
-    State(desk): State<Desk>,
-    Segment(user): Segment,
+    State(desk): State<ApproachRoutes>,
+    PathSegment(user): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
     desk.read(request, &user).await
@@ -72,7 +72,7 @@ pub struct UserQuery {
 
 /// `GET /balance?userId=1`.
 pub async fn read_by_query(
-    State(desk): State<Desk>,
+    State(desk): State<ApproachRoutes>,
     query: Result<Query<UserQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Rejection> {
@@ -83,18 +83,22 @@ pub async fn read_by_query(
     }
 }
 
-impl Desk {
-    async fn change(&self, request: Request, amounts: Amounts) -> Result<Response, Rejection> {
+impl ApproachRoutes {
+    async fn change(&self, request: Request, amounts: AmountRule) -> Result<Response, Rejection> {
         let asked = self.read_change(request, amounts).await?;
         let user = asked.operation.user;
-        let outcome = self.carry_out(asked).await;
+        let outcome = self.execute(asked).await;
         Ok(answer::outcome(&outcome, |&Account { balance, version }| {
-            let response = answer::with_etag(answer::json(StatusCode::OK, &Balance { balance }), version);
+            let response = answer::with_etag(answer::json(StatusCode::OK, &NewBalance { balance }), version);
             answer::with_versions(response, format_args!("users/{user}={version}"))
         }))
     }
 
-    async fn read_change(&self, request: Request, amounts: Amounts) -> Result<Asked<BalanceChange>, Rejection> {
+    async fn read_change(
+        &self,
+        request: Request,
+        amounts: AmountRule,
+    ) -> Result<ParsedRequest<BalanceChange>, Rejection> {
         let (parts, body) = request.into_parts();
         let fields = BalanceBody::fields(amounts);
         let BalanceBody { user_id, amount } =
@@ -106,7 +110,7 @@ impl Desk {
     async fn read(&self, request: Request, user: &str) -> Result<Response, Rejection> {
         let user_id = body::id(body::USER_ID, user)?;
         let asked = self.asked(&request.into_parts().0, BalanceRead { user: user_id })?;
-        let outcome = self.carry_out(asked).await;
+        let outcome = self.execute(asked).await;
         Ok(answer::outcome(&outcome, |&Account { balance, version }| {
             answer::with_etag(answer::json(StatusCode::OK, &UserBalance { user_id, balance }), version)
         }))

@@ -27,7 +27,7 @@ pub struct Field {
 }
 
 /// A body of whole numbers, each with its [`Field`].
-pub trait Numbers: DeserializeOwned {
+pub trait NumberBody: DeserializeOwned {
     /// An array of them.
     type Values: AsRef<[i64]>;
 
@@ -45,7 +45,7 @@ pub struct BalanceBody {
     pub amount: i64,
 }
 
-impl Numbers for BalanceBody {
+impl NumberBody for BalanceBody {
     type Values = [i64; 2];
 
     fn values(&self) -> [i64; 2] {
@@ -71,7 +71,7 @@ impl Field {
 
 /// Which amounts a route takes, and what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Amounts {
+pub enum AmountRule {
     /// Any, 0 too: added as it is.
     Any,
     /// From 1: added.
@@ -80,7 +80,7 @@ pub enum Amounts {
     Withdrawal,
 }
 
-impl Amounts {
+impl AmountRule {
     const fn field(self) -> Field {
         Field { name: "amount", min: if matches!(self, Self::Any) { i64::MIN } else { 1 } }
     }
@@ -97,7 +97,7 @@ impl Amounts {
 
 impl BalanceBody {
     /// Its fields, on a route that takes these amounts.
-    pub const fn fields(amounts: Amounts) -> [Field; 2] {
+    pub const fn fields(amounts: AmountRule) -> [Field; 2] {
         [USER_ID, amounts.field()]
     }
 }
@@ -106,7 +106,7 @@ impl BalanceBody {
 ///
 /// # Errors
 /// The answer to give: 400 malformed, 413 too large, 415 not JSON, 422 invalid, 408 too slow.
-pub async fn numbers<B: Numbers>(
+pub async fn numbers<B: NumberBody>(
     headers: &HeaderMap,
     body: Body,
     fields: &[Field],
@@ -185,7 +185,7 @@ fn is_json(content_type: &[u8]) -> bool {
 ///
 /// # Errors
 /// 400 malformed, 422 invalid.
-pub fn parse<B: Numbers>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejection> {
+pub fn parse<B: NumberBody>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejection> {
     match from_object::<B>(bytes) {
         Ok(body) if body.values().as_ref().iter().zip(fields).all(|(value, field)| *value >= field.min) => Ok(body),
         Ok(_) => Err(explain(bytes, fields, None)),
@@ -283,48 +283,48 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(bytes: &[u8], amounts: Amounts) -> Result<BalanceBody, Rejection> {
+    fn parse(bytes: &[u8], amounts: AmountRule) -> Result<BalanceBody, Rejection> {
         super::parse(bytes, &BalanceBody::fields(amounts))
     }
 
     #[test]
     fn bad_bodies_are_told_what_is_wrong() {
-        let table: &[(&str, Amounts, u16, &str)] = &[
-            ("", Amounts::Any, 400, "body: empty"),
-            ("{", Amounts::Any, 400, "body: not valid JSON"),
-            (r#"{"userId":1,"amount":-2}x"#, Amounts::Any, 400, "body: not valid JSON: trailing characters"),
-            ("[1,2]", Amounts::Any, 422, "body: expected a JSON object with userId, amount, found [1,2]"),
-            ("{}", Amounts::Any, 422, "userId: missing; expected a whole number from 1"),
-            (r#"{"userId":1}"#, Amounts::Any, 422, "amount: missing"),
-            (r#"{"amount":1}"#, Amounts::Any, 422, "userId: missing"),
+        let table: &[(&str, AmountRule, u16, &str)] = &[
+            ("", AmountRule::Any, 400, "body: empty"),
+            ("{", AmountRule::Any, 400, "body: not valid JSON"),
+            (r#"{"userId":1,"amount":-2}x"#, AmountRule::Any, 400, "body: not valid JSON: trailing characters"),
+            ("[1,2]", AmountRule::Any, 422, "body: expected a JSON object with userId, amount, found [1,2]"),
+            ("{}", AmountRule::Any, 422, "userId: missing; expected a whole number from 1"),
+            (r#"{"userId":1}"#, AmountRule::Any, 422, "amount: missing"),
+            (r#"{"amount":1}"#, AmountRule::Any, 422, "userId: missing"),
             (
                 r#"{"userId":0,"amount":1}"#,
-                Amounts::Any,
+                AmountRule::Any,
                 422,
                 "userId: expected a whole number from 1 to 9223372036854775807, found 0",
             ),
-            (r#"{"userId":-1,"amount":1}"#, Amounts::Any, 422, "found -1"),
+            (r#"{"userId":-1,"amount":1}"#, AmountRule::Any, 422, "found -1"),
             (
                 r#"{"userId":"1","amount":1}"#,
-                Amounts::Any,
+                AmountRule::Any,
                 422,
                 r#"userId: expected a whole number from 1 to 9223372036854775807, found "1""#,
             ),
-            (r#"{"userId":1,"amount":"2"}"#, Amounts::Any, 422, r#"found "2""#),
-            (r#"{"userId":1,"amount":2.5}"#, Amounts::Any, 422, "found 2.5"),
-            (r#"{"userId":1,"amount":2.0}"#, Amounts::Any, 422, "found 2.0"),
-            (r#"{"userId":1,"amount":9223372036854775808}"#, Amounts::Any, 422, "found 9223372036854775808"),
-            (r#"{"userId":1,"amount":1e30}"#, Amounts::Any, 422, "found 1e+30"),
-            (r#"{"userId":1,"amount":null}"#, Amounts::Any, 422, "found null"),
+            (r#"{"userId":1,"amount":"2"}"#, AmountRule::Any, 422, r#"found "2""#),
+            (r#"{"userId":1,"amount":2.5}"#, AmountRule::Any, 422, "found 2.5"),
+            (r#"{"userId":1,"amount":2.0}"#, AmountRule::Any, 422, "found 2.0"),
+            (r#"{"userId":1,"amount":9223372036854775808}"#, AmountRule::Any, 422, "found 9223372036854775808"),
+            (r#"{"userId":1,"amount":1e30}"#, AmountRule::Any, 422, "found 1e+30"),
+            (r#"{"userId":1,"amount":null}"#, AmountRule::Any, 422, "found null"),
             (
                 r#"{"userId":1,"amount":1,"currency":"EUR"}"#,
-                Amounts::Any,
+                AmountRule::Any,
                 422,
                 "currency: unknown field; allowed are userId, amount",
             ),
-            (r#"{"userId":1,"userId":2,"amount":1}"#, Amounts::Any, 422, "body: duplicate field `userId`"),
-            (r#"{"userId":1,"amount":0}"#, Amounts::Deposit, 422, "amount: expected a whole number from 1"),
-            (r#"{"userId":1,"amount":-2}"#, Amounts::Deposit, 422, "found -2"),
+            (r#"{"userId":1,"userId":2,"amount":1}"#, AmountRule::Any, 422, "body: duplicate field `userId`"),
+            (r#"{"userId":1,"amount":0}"#, AmountRule::Deposit, 422, "amount: expected a whole number from 1"),
+            (r#"{"userId":1,"amount":-2}"#, AmountRule::Deposit, 422, "found -2"),
         ];
         for (body, amounts, status, message) in table {
             let Rejection { status: found_status, message: found } = parse(body.as_bytes(), *amounts).expect_err(body);
@@ -336,9 +336,9 @@ mod tests {
     #[test]
     fn good_bodies_are_taken_at_the_edges() {
         for (body, amounts, user_id, amount) in [
-            (r#"{"userId":1,"amount":0}"#, Amounts::Any, 1, 0),
-            (r#" {"amount":-9223372036854775808, "userId":9223372036854775807} "#, Amounts::Any, i64::MAX, i64::MIN),
-            (r#"{"userId":1,"amount":1}"#, Amounts::Deposit, 1, 1),
+            (r#"{"userId":1,"amount":0}"#, AmountRule::Any, 1, 0),
+            (r#" {"amount":-9223372036854775808, "userId":9223372036854775807} "#, AmountRule::Any, i64::MAX, i64::MIN),
+            (r#"{"userId":1,"amount":1}"#, AmountRule::Deposit, 1, 1),
         ] {
             assert_eq!(parse(body.as_bytes(), amounts).unwrap(), BalanceBody { user_id, amount }, "{body}");
         }
@@ -374,7 +374,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            if let Err(Rejection { status, message }) = parse(&bytes, Amounts::Any) {
+            if let Err(Rejection { status, message }) = parse(&bytes, AmountRule::Any) {
                 prop_assert!(status.is_client_error() && !message.is_empty());
             }
         }
@@ -382,7 +382,7 @@ mod tests {
         #[test]
         fn every_valid_body_is_taken(user_id in 1..=i64::MAX, amount in any::<i64>()) {
             let body = format!(r#"{{"userId":{user_id},"amount":{amount}}}"#);
-            prop_assert_eq!(parse(body.as_bytes(), Amounts::Any).unwrap(), BalanceBody { user_id, amount });
+            prop_assert_eq!(parse(body.as_bytes(), AmountRule::Any).unwrap(), BalanceBody { user_id, amount });
         }
     }
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::answer::Rejection;
-use super::body::{self, Field, Numbers};
-use super::desk::{Asked, Desk};
-use super::segment::Segment;
+use super::approach_routes::{ApproachRoutes, ParsedRequest};
+use super::body::{self, Field, NumberBody};
+use super::path_segment::PathSegment;
 use super::{answer, headers};
 use crate::domain::{Booked, Booking, Cancellation, Cancelled};
 use crate::engine::operation::EventRead;
@@ -30,7 +30,7 @@ impl BookingBody {
     pub const FIELDS: [Field; 2] = [body::EVENT_ID, body::USER_ID];
 }
 
-impl Numbers for BookingBody {
+impl NumberBody for BookingBody {
     type Values = [i64; 2];
 
     fn values(&self) -> [i64; 2] {
@@ -40,31 +40,31 @@ impl Numbers for BookingBody {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Made {
+struct BookingCreated {
     booking_id: Uuid,
     event_id: i64,
     seats_left: i64,
 }
 
 /// `POST /bookings`: `{"eventId":1,"userId":7}` → 201 with the booking's id.
-pub async fn book(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+pub async fn book(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
     let asked = desk.read_booking(request).await?;
     let event_id = asked.operation.event;
-    let outcome = desk.carry_out(asked).await;
+    let outcome = desk.execute(asked).await;
     Ok(answer::outcome(&outcome, |&Booked { booking_id, seats_left, version }| {
-        let response = answer::json(StatusCode::CREATED, &Made { booking_id, event_id, seats_left });
+        let response = answer::json(StatusCode::CREATED, &BookingCreated { booking_id, event_id, seats_left });
         answer::with_versions(response, format_args!("events/{event_id}={version}"))
     }))
 }
 
 /// `DELETE /bookings/{id}` → 204; the seat is free again.
 pub async fn cancel(
-    State(desk): State<Desk>,
-    Segment(booking): Segment,
+    State(desk): State<ApproachRoutes>,
+    PathSegment(booking): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let asked = desk.read_cancellation(request, &booking).await?;
-    let outcome = desk.carry_out(asked).await;
+    let outcome = desk.execute(asked).await;
     Ok(answer::outcome(&outcome, |Cancelled { event_id, version }| {
         answer::with_versions(StatusCode::NO_CONTENT.into_response(), format_args!("events/{event_id}={version}"))
     }))
@@ -72,7 +72,7 @@ pub async fn cancel(
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EventShown<'a> {
+struct EventBody<'a> {
     event_id: i64,
     capacity: i64,
     booked: i64,
@@ -82,22 +82,22 @@ struct EventShown<'a> {
 
 /// `GET /events/{id}`: the event and its bookings; `isBooked` when no seat is left.
 pub async fn read_event(
-    State(desk): State<Desk>,
-    Segment(event): Segment,
+    State(desk): State<ApproachRoutes>,
+    PathSegment(event): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let event_id = body::id(body::EVENT_ID, &event)?;
     let asked = desk.asked(&request.into_parts().0, EventRead { event: event_id })?;
-    let outcome = desk.carry_out(asked).await;
+    let outcome = desk.execute(asked).await;
     Ok(answer::outcome(&outcome, |(event, bookings)| {
         let (capacity, booked) = (event.capacity, event.booked);
-        let shown = EventShown { event_id, capacity, booked, is_booked: booked >= capacity, bookings };
+        let shown = EventBody { event_id, capacity, booked, is_booked: booked >= capacity, bookings };
         answer::with_etag(answer::json(StatusCode::OK, &shown), event.version)
     }))
 }
 
-impl Desk {
-    async fn read_booking(&self, request: Request) -> Result<Asked<Booking>, Rejection> {
+impl ApproachRoutes {
+    async fn read_booking(&self, request: Request) -> Result<ParsedRequest<Booking>, Rejection> {
         let (parts, body) = request.into_parts();
         let BookingBody { event_id, user_id } =
             body::numbers(&parts.headers, body, &BookingBody::FIELDS, self.app.engine.limits()).await?;
@@ -105,7 +105,11 @@ impl Desk {
         self.asked(&parts, Booking { event: event_id, user: user_id })
     }
 
-    async fn read_cancellation(&self, request: Request, booking: &str) -> Result<Asked<Cancellation>, Rejection> {
+    async fn read_cancellation(
+        &self,
+        request: Request,
+        booking: &str,
+    ) -> Result<ParsedRequest<Cancellation>, Rejection> {
         let (parts, body) = request.into_parts();
         let booking = body::booking_id(booking)?;
         body::nothing(&parts.headers, body, self.app.engine.limits()).await?;

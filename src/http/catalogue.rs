@@ -9,9 +9,9 @@ use axum::response::Response;
 use serde::Serialize;
 use strum::IntoEnumIterator;
 
-use super::desk::Desk;
+use super::approach_routes::ApproachRoutes;
 use super::guard::SessionId;
-use super::{App, answer};
+use super::{AppState, answer};
 use crate::error::Error;
 use crate::session::statement::Statement;
 use crate::strategy::{Approach, Claims};
@@ -21,7 +21,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An approach as it is listed.
 #[derive(Debug, Serialize)]
-pub struct Entry {
+pub struct CatalogueEntry {
     name: &'static str,
     aliases: &'static [&'static str],
     idea: &'static str,
@@ -31,15 +31,15 @@ pub struct Entry {
     sql: Option<&'static [Statement]>,
 }
 
-impl Entry {
+impl CatalogueEntry {
     fn of(approach: Approach) -> Self {
-        let card = approach.card();
+        let info = approach.info();
         let name = approach.name();
         Self {
             name,
-            aliases: card.aliases,
-            idea: card.idea,
-            claims: card.claims,
+            aliases: info.aliases,
+            idea: info.idea,
+            claims: info.claims,
             url: format!("/approach/{name}"),
             sql: None,
         }
@@ -53,18 +53,18 @@ pub fn names() -> Vec<&'static str> {
 
 /// All approaches as they are listed.
 #[derive(Debug, Serialize)]
-pub struct Catalogue {
-    approaches: Vec<Entry>,
+pub struct ApproachCatalogue {
+    approaches: Vec<CatalogueEntry>,
 }
 
 /// The answer of `GET /approaches`.
-pub fn all() -> Catalogue {
-    Catalogue { approaches: Approach::iter().map(Entry::of).collect() }
+pub fn all() -> ApproachCatalogue {
+    ApproachCatalogue { approaches: Approach::iter().map(CatalogueEntry::of).collect() }
 }
 
 /// The answer of `GET /approach/{approach}`.
-pub fn whole(approach: Approach) -> Entry {
-    Entry { sql: Some(approach.card().statements), ..Entry::of(approach) }
+pub fn whole(approach: Approach) -> CatalogueEntry {
+    CatalogueEntry { sql: Some(approach.info().statements), ..CatalogueEntry::of(approach) }
 }
 
 /// `GET /approaches`.
@@ -73,7 +73,7 @@ pub async fn approaches() -> Response {
 }
 
 /// `GET /approach/{approach}`: its entry, with the SQL.
-pub async fn approach(State(desk): State<Desk>) -> Response {
+pub async fn approach(State(desk): State<ApproachRoutes>) -> Response {
     answer::json(StatusCode::OK, &whole(desk.approach))
 }
 
@@ -88,7 +88,7 @@ pub async fn healthz() -> Response {
 }
 
 /// `GET /readyz`: the database answers too.
-pub async fn readyz(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Response {
     match in_time(app.engine.database().check()).await {
         Ok(()) => answer::json(StatusCode::OK, &Health { status: "ready" }),
         Err(unavailable) => answer::failure(SessionId::of(request.extensions()), &unavailable),

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use utoipa_swagger_ui::{Config, serve};
 
 use super::answer::Rejection;
-use super::segment::Segment;
+use super::path_segment::PathSegment;
 
 /// The page. `start.js` is a file of its own, so that no script within a page need be allowed.
 const PAGE: &str = r#"<!doctype html>
@@ -48,7 +48,7 @@ pub async fn page() -> Response {
 }
 
 /// `GET /docs/{file}`: what the page is made of.
-pub async fn file(Segment(name): Segment) -> Response {
+pub async fn file(PathSegment(name): PathSegment) -> Response {
     if name == START_FILE {
         return shown("text/javascript", START.as_bytes().into());
     }

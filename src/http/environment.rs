@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::guard::SessionId;
-use super::{App, answer, catalogue};
+use super::{AppState, answer, catalogue};
 
 /// What a server of ours says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +41,7 @@ pub const PATH: &str = "/environment";
 pub const COMMIT: Option<&str> = option_env!("LAB_COMMIT");
 
 /// Versions, limits, and the settings of PostgreSQL that matter.
-pub async fn environment(State(app): State<Arc<App>>, request: Request) -> Response {
+pub async fn environment(State(app): State<Arc<AppState>>, request: Request) -> Response {
     let limits = app.engine.limits();
     let found = catalogue::in_time(app.engine.database().settings()).await;
     match found {

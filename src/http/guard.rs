@@ -11,7 +11,7 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Status
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
-use super::App;
+use super::AppState;
 use super::answer::{LAB_ATTEMPTS, Rejection};
 
 /// Echoed if the client sent one, else the session's id.
@@ -33,7 +33,7 @@ impl SessionId {
 }
 
 /// Gives a request its id, and lets it in or refuses it. The id is what [`sign`] puts on its answer.
-pub fn admit<B>(app: &App, request: &mut Request<B>) -> Result<HeaderValue, Box<Response>> {
+pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue, Box<Response>> {
     let session = Uuid::new_v4();
     let id = match request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX) {
         Some(request_id) => {

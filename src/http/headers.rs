@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::answer::{self, Rejection};
 use crate::config::{FAULT_MAX, THINK_TIME_MAX};
-use crate::engine::Experiment;
+use crate::engine::Instrumentation;
 use crate::error::Error;
 use crate::strategy::Approach;
 
@@ -18,9 +18,9 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 ///
 /// # Errors
 /// The 422 to answer to a value that is not allowed.
-pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Rejection> {
+pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Instrumentation, Rejection> {
     if !honoured {
-        return Ok(Experiment::default());
+        return Ok(Instrumentation::default());
     }
     let trace = match headers.get("lab-trace").map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"0") => false,
@@ -40,7 +40,7 @@ pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Experiment, Rej
                 invalid("Lab-Fault", &format!("the number of a statement, from 1 to {FAULT_MAX}"), text)
             })?),
         };
-    Ok(Experiment { trace, think_time, fault })
+    Ok(Instrumentation { trace, think_time, fault })
 }
 
 fn fault(text: &[u8]) -> Option<u32> {
@@ -59,7 +59,7 @@ fn think_time(text: &[u8]) -> Option<Duration> {
 /// 501 with the reason, or 422 to a malformed `If-Match`.
 pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Rejection> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    if !approach.card().honours_if_match {
+    if !approach.info().honours_if_match {
         return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
     }
     // RFC 9110, 13.1.1: "*" is any version, and a user that is unknown is refused anyway; a weak tag never matches.
@@ -112,7 +112,7 @@ pub fn none_on_a_reset(headers: &HeaderMap) -> Result<(), Rejection> {
 pub fn idempotency_key(headers: &HeaderMap, approach: Approach) -> Result<Option<Uuid>, Rejection> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    if !approach.card().crash_atomic {
+    if !approach.info().crash_atomic {
         return Err(unsupported(format!(
             "Idempotency-Key: {approach} has no transaction in which to store the key with the change"
         )));
@@ -162,7 +162,7 @@ mod tests {
             let read = experiment(&with("lab-think-time", value), true);
             assert_eq!(read.ok().and_then(|e| e.think_time), expected.map(Duration::from_millis), "{value:?}");
         }
-        assert_eq!(experiment(&with("lab-think-time", "nonsense"), false).ok(), Some(Experiment::default()));
+        assert_eq!(experiment(&with("lab-think-time", "nonsense"), false).ok(), Some(Instrumentation::default()));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Front;
+use super::HttpService;
 use crate::config::Limits;
 
 /// Connections that the kernel may hold for us until they are accepted; it caps this by `net.core.somaxconn`.
@@ -37,7 +37,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` resolves, then lets requests in flight finish, for as long as `limits.drain` allows.
-pub async fn serve(listener: TcpListener, front: Front, limits: &Limits, stop: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, front: HttpService, limits: &Limits, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout);
     let connections = GracefulShutdown::new();

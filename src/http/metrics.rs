@@ -13,12 +13,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer::Rejection;
-use super::{App, answer};
-use crate::metrics::{Ending, Metrics, exposition};
+use super::{AppState, answer};
+use crate::metrics::{Metrics, RequestEnding, exposition};
 use crate::strategy::{Approach, Workload};
 
 /// `GET /metrics`: what happened, for Prometheus.
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+pub async fn metrics(State(app): State<Arc<AppState>>) -> Response {
     let engine = &app.engine;
     let mut response = match engine.database().metrics().exposition(engine) {
         Some(Ok(text)) => Response::new(Body::from(text)),
@@ -39,50 +39,50 @@ pub fn off() -> Rejection {
 
 /// Whose requests are counted, as what.
 #[derive(Debug, Clone)]
-pub struct Tally {
+pub struct RequestCounter {
     /// Where.
     pub metrics: Metrics,
     /// Whose route it is; none is the ceiling's.
     pub approach: Option<Approach>,
 }
 
-impl Tally {
+impl RequestCounter {
     /// A handler whose requests are counted, as those of a workload.
-    pub fn count<H>(&self, workload: Workload, handler: H) -> Counted<H> {
-        Counted { handler, series: Series { tally: self.clone(), workload } }
+    pub fn count<H>(&self, workload: Workload, handler: H) -> CountedHandler<H> {
+        CountedHandler { handler, series: RouteSeries { tally: self.clone(), workload } }
     }
 }
 
 /// A handler whose requests are counted.
 #[derive(Debug, Clone)]
-pub struct Counted<H> {
+pub struct CountedHandler<H> {
     handler: H,
-    series: Series,
+    series: RouteSeries,
 }
 
 #[derive(Debug, Clone)]
-struct Series {
-    tally: Tally,
+struct RouteSeries {
+    tally: RequestCounter,
     workload: Workload,
 }
 
-impl<T, S, H> Handler<T, S> for Counted<H>
+impl<T, S, H> Handler<T, S> for CountedHandler<H>
 where
     H: Handler<T, S>,
     H::Future: Unpin,
 {
-    type Future = Counting<H::Future>;
+    type Future = RequestInProgress<H::Future>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
         let started = self.series.tally.metrics.are_on().then(Instant::now);
-        Counting { series: self.series, started, running: false, answering: self.handler.call(request, state) }
+        RequestInProgress { series: self.series, started, running: false, answering: self.handler.call(request, state) }
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub struct Counting<F> {
-    series: Series,
+pub struct RequestInProgress<F> {
+    series: RouteSeries,
     /// None once it is counted, and where nothing is.
     started: Option<Instant>,
     /// Set while the handler runs, and still set after one that panicked.
@@ -90,7 +90,7 @@ pub struct Counting<F> {
     answering: F,
 }
 
-impl<F: Future<Output = Response> + Unpin> Future for Counting<F> {
+impl<F: Future<Output = Response> + Unpin> Future for RequestInProgress<F> {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
@@ -98,24 +98,24 @@ impl<F: Future<Output = Response> + Unpin> Future for Counting<F> {
         let polled = Pin::new(&mut self.answering).poll(context);
         self.running = false;
         let response = ready!(polled);
-        self.end(Ending::of(response.status().as_u16()));
+        self.end(RequestEnding::of(response.status().as_u16()));
         Poll::Ready(response)
     }
 }
 
-impl<F> Counting<F> {
-    fn end(&mut self, ending: Ending) {
+impl<F> RequestInProgress<F> {
+    fn end(&mut self, ending: RequestEnding) {
         if let Some(started) = self.started.take() {
-            let Series { tally: Tally { metrics, approach }, workload } = &self.series;
+            let RouteSeries { tally: RequestCounter { metrics, approach }, workload } = &self.series;
             metrics.request(*approach, *workload, ending, started.elapsed());
         }
     }
 }
 
-impl<F> Drop for Counting<F> {
+impl<F> Drop for RequestInProgress<F> {
     fn drop(&mut self) {
         // Without an answer: a handler that panicked, or a client that hung up.
-        self.end(if self.running { Ending::Bug } else { Ending::Abandoned });
+        self.end(if self.running { RequestEnding::Bug } else { RequestEnding::Abandoned });
     }
 }
 
@@ -125,13 +125,13 @@ mod tests {
 
     use super::*;
 
-    fn counting<F>(metrics: &Metrics, answering: F) -> Counting<F> {
-        let tally = Tally { metrics: metrics.clone(), approach: Some(Approach::Naive) };
-        let series = Series { tally, workload: Workload::Balance };
-        Counting { series, started: Some(Instant::now()), running: false, answering }
+    fn counting<F>(metrics: &Metrics, answering: F) -> RequestInProgress<F> {
+        let tally = RequestCounter { metrics: metrics.clone(), approach: Some(Approach::Naive) };
+        let series = RouteSeries { tally, workload: Workload::Balance };
+        RequestInProgress { series, started: Some(Instant::now()), running: false, answering }
     }
 
-    fn counted(metrics: &Metrics, ending: Ending) -> u64 {
+    fn counted(metrics: &Metrics, ending: RequestEnding) -> u64 {
         metrics.requests(Some(Approach::Naive), Workload::Balance, ending)
     }
 
@@ -139,13 +139,13 @@ mod tests {
     async fn each_request_is_counted_once_however_it_ends() {
         let metrics = Metrics::on();
         counting(&metrics, std::future::ready(Response::new(Body::empty()))).await;
-        assert_eq!(counted(&metrics, Ending::Done), 1);
+        assert_eq!(counted(&metrics, RequestEnding::Done), 1);
 
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut pending = counting(&metrics, std::future::pending());
         assert!(Pin::new(&mut pending).poll(&mut context).is_pending());
         drop(pending);
-        assert_eq!(counted(&metrics, Ending::Abandoned), 1);
+        assert_eq!(counted(&metrics, RequestEnding::Abandoned), 1);
 
         // As the layer that catches panics has it: dropped when the panic is over.
         let mut panicking = counting(&metrics, std::future::poll_fn(|_| -> Poll<Response> { panic!("on purpose") }));
@@ -153,7 +153,11 @@ mod tests {
             std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut panicking).poll(&mut context).is_ready()));
         assert!(polled.is_err());
         drop(panicking);
-        assert_eq!(counted(&metrics, Ending::Bug), 1);
-        assert_eq!(counted(&metrics, Ending::Abandoned) + counted(&metrics, Ending::Done), 2, "and no other");
+        assert_eq!(counted(&metrics, RequestEnding::Bug), 1);
+        assert_eq!(
+            counted(&metrics, RequestEnding::Abandoned) + counted(&metrics, RequestEnding::Done),
+            2,
+            "and no other"
+        );
     }
 }

@@ -4,9 +4,9 @@
 //! root as well, so that a client written for a plain `/balance, /deposit, /withdraw, /reset` service needs no more
 //! than another base URL.
 //!
-//! - [`desk`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
+//! - [`approach_routes`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
 //! - [`catalogue`]: what there is: `/approaches`, one approach, health
-//! - [`body`], [`segment`], [`headers`]: from bytes to valid input, or an error that names the field
+//! - [`body`], [`path_segment`], [`headers`]: from bytes to valid input, or an error that names the field
 //! - [`answer`]: the one place where an outcome becomes HTTP
 //! - [`access_log`]: one line a request, where it is asked for
 //! - [`environment`]: what a report must say about the server
@@ -18,12 +18,12 @@
 
 pub mod access_log;
 pub mod answer;
+mod approach_routes;
 mod balances;
 pub(crate) mod body;
 mod bookings;
 mod catalogue;
 mod counters;
-mod desk;
 mod docs;
 pub mod environment;
 mod guard;
@@ -31,9 +31,9 @@ mod headers;
 pub mod listener;
 mod metrics;
 mod openapi;
+pub mod path_segment;
 mod problem;
 mod reset;
-pub mod segment;
 mod transfers;
 
 use std::sync::Arc;
@@ -53,13 +53,13 @@ use crate::database::seed::Seed;
 use crate::engine::Engine;
 use crate::strategy::{Approach, Workload};
 
-use desk::Desk;
-use metrics::Tally;
+use approach_routes::ApproachRoutes;
+use metrics::RequestCounter;
 use problem::ErrorForm;
 
 /// What the routes share.
 #[derive(Debug)]
-pub struct App {
+pub struct AppState {
     /// Runs the operations.
     pub engine: Engine,
     /// The seed of a bare `/reset`.
@@ -73,10 +73,10 @@ pub struct App {
 }
 
 /// Paths, and what answers there, counted in somebody's name. The document of the interface ([`openapi`]) must describe each of them.
-type Routes<S> = [(&'static str, fn(&Tally) -> MethodRouter<S>)];
+type RouteList<S> = [(&'static str, fn(&RequestCounter) -> MethodRouter<S>)];
 
 /// The routes at the root that are no approach's.
-const ROUTES: &Routes<Arc<App>> = &[
+const ROUTES: &RouteList<Arc<AppState>> = &[
     ("/approaches", |_| get(catalogue::approaches)),
     ("/healthz", |_| get(catalogue::healthz)),
     ("/readyz", |_| get(catalogue::readyz)),
@@ -90,25 +90,25 @@ const ROUTES: &Routes<Arc<App>> = &[
 ];
 
 /// A router of these routes, under a prefix.
-fn at<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, prefix: &str, tally: &Tally) -> Router<S> {
+fn at<S: Clone + Send + Sync + 'static>(routes: &RouteList<S>, prefix: &str, tally: &RequestCounter) -> Router<S> {
     routes
         .iter()
         .fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods(tally)))
 }
 
 /// All routes, and these pages beside them, without what every request passes first.
-fn router(app: &Arc<App>, pages: Router) -> Router {
-    let ceiling = Tally { metrics: app.engine.database().metrics().clone(), approach: None };
+fn router(app: &Arc<AppState>, pages: Router) -> Router {
+    let ceiling = RequestCounter { metrics: app.engine.database().metrics().clone(), approach: None };
     let mut router = at(ROUTES, "", &ceiling)
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
         .with_state(Arc::clone(app))
-        .merge(Desk { app: Arc::clone(app), approach: app.root_approach }.routes(""))
+        .merge(ApproachRoutes { app: Arc::clone(app), approach: app.root_approach }.routes(""))
         .merge(pages);
     for approach in Approach::iter() {
-        for name in std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied()) {
+        for name in std::iter::once(approach.name()).chain(approach.info().aliases.iter().copied()) {
             let prefix = format!("/approach/{name}");
-            let state = Desk { app: Arc::clone(app), approach };
+            let state = ApproachRoutes { app: Arc::clone(app), approach };
             router = router
                 .merge(Router::new().route(&prefix, get(catalogue::approach)).with_state(state.clone()))
                 .merge(state.routes(&prefix));
@@ -120,28 +120,28 @@ fn router(app: &Arc<App>, pages: Router) -> Router {
 /// All routes behind the [`guard`], for the [`listener`]. Called directly, not `Router::layer`ed, which would box and clone
 /// every layer once more for each request.
 #[derive(Debug, Clone)]
-pub struct Front {
-    app: Arc<App>,
+pub struct HttpService {
+    app: Arc<AppState>,
     routes: CatchPanic<Router, answer::Panicked>,
 }
 
-impl Front {
+impl HttpService {
     /// The whole HTTP face of an application.
     #[must_use]
-    pub fn new(app: Arc<App>) -> Self {
+    pub fn new(app: Arc<AppState>) -> Self {
         Self::with_pages(app, Router::new())
     }
 
     /// The same, with these pages beside it: they pass the guard too.
     #[must_use]
-    pub fn with_pages(app: Arc<App>, pages: Router) -> Self {
+    pub fn with_pages(app: Arc<AppState>, pages: Router) -> Self {
         let routes = CatchPanicLayer::custom(answer::Panicked).layer(router(&app, pages));
         Self { app, routes }
     }
 
     /// Answers one request, whatever it is.
     pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
-        let entry = access_log::Entry::of(&request);
+        let entry = access_log::AccessLogEntry::of(&request);
         let admitted = guard::admit(&self.app, &mut request);
         let errors = ErrorForm::wanted(&request);
         let response = match admitted {
@@ -157,7 +157,7 @@ impl Front {
     }
 }
 
-async fn unknown_approach(State(_): State<Arc<App>>, uri: Uri) -> Response {
+async fn unknown_approach(State(_): State<Arc<AppState>>, uri: Uri) -> Response {
     let name = uri.path().split('/').nth(2).unwrap_or_default();
     match Approach::find(name) {
         Some(approach) => no_such_route_under(approach, &uri),
@@ -170,7 +170,7 @@ fn no_such_approach(name: &str) -> String {
 }
 
 fn no_such_route_under(approach: Approach, uri: &Uri) -> Response {
-    let routes = desk::ROUTES.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
+    let routes = approach_routes::ROUTES.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
     let message = format!("{} is not a route; {} has {routes}", uri.path(), approach.name());
     answer::error(StatusCode::NOT_FOUND, &message)
 }

@@ -27,19 +27,19 @@ pub const PAGE: &str = "/docs/problems";
 const ERROR_MAX: usize = 256 * 1024;
 
 /// A type of problem that a status stands for.
-struct Kind {
+struct ProblemKind {
     status: StatusCode,
     slug: &'static str,
     title: &'static str,
     meaning: &'static str,
 }
 
-const fn kind(status: StatusCode, slug: &'static str, title: &'static str, meaning: &'static str) -> Kind {
-    Kind { status, slug, title, meaning }
+const fn kind(status: StatusCode, slug: &'static str, title: &'static str, meaning: &'static str) -> ProblemKind {
+    ProblemKind { status, slug, title, meaning }
 }
 
 /// The types that are not refusals by the state: one a status.
-const KINDS: [Kind; 13] = [
+const KINDS: [ProblemKind; 13] = [
     kind(StatusCode::BAD_REQUEST, "malformed", "Malformed request", "The body is not JSON, or could not be read."),
     kind(
         StatusCode::FORBIDDEN,

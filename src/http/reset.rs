@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
 use super::answer::{self, Rejection};
+use super::approach_routes::ApproachRoutes;
 use super::body;
-use super::desk::Desk;
 use super::guard::SessionId;
 use super::headers;
 use crate::database::seed::Seed;
@@ -23,7 +23,7 @@ struct ResetBody {
 }
 
 /// `POST /reset`: no body, an empty one, `{"seed":"mixed"}` or `?seed=mixed` → `{"seed":"mixed"}`.
-pub async fn reset(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+pub async fn reset(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
     let app = &desk.app;
     let (parts, body) = request.into_parts();
     let id = SessionId::of(&parts.extensions);

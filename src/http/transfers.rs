@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Rejection;
+use super::approach_routes::{ApproachRoutes, ParsedRequest};
 use super::balances::UserBalance;
-use super::body::{self, Field, Numbers};
-use super::desk::{Asked, Desk};
+use super::body::{self, Field, NumberBody};
 use super::{answer, headers};
 use crate::domain::{Transfer, Transferred};
 
@@ -29,7 +29,7 @@ impl TransferBody {
     pub const FIELDS: [Field; 3] = [Field::from_1("from"), Field::from_1("to"), Field::from_1("amount")];
 }
 
-impl Numbers for TransferBody {
+impl NumberBody for TransferBody {
     type Values = [i64; 3];
 
     fn values(&self) -> [i64; 3] {
@@ -38,18 +38,18 @@ impl Numbers for TransferBody {
 }
 
 #[derive(Serialize)]
-struct Balances {
+struct TransferBalances {
     from: UserBalance,
     to: UserBalance,
 }
 
 /// `POST /transfer`: `{"from":1,"to":2,"amount":7500}` → both new balances.
-pub async fn transfer(State(desk): State<Desk>, request: Request) -> Result<Response, Rejection> {
+pub async fn transfer(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
     let asked = desk.read_transfer(request).await?;
     let Transfer { from: payer, to: payee, .. } = asked.operation;
-    let outcome = desk.carry_out(asked).await;
+    let outcome = desk.execute(asked).await;
     Ok(answer::outcome(&outcome, |Transferred { from, to }| {
-        let body = Balances {
+        let body = TransferBalances {
             from: UserBalance { user_id: payer, balance: from.balance },
             to: UserBalance { user_id: payee, balance: to.balance },
         };
@@ -58,8 +58,8 @@ pub async fn transfer(State(desk): State<Desk>, request: Request) -> Result<Resp
     }))
 }
 
-impl Desk {
-    async fn read_transfer(&self, request: Request) -> Result<Asked<Transfer>, Rejection> {
+impl ApproachRoutes {
+    async fn read_transfer(&self, request: Request) -> Result<ParsedRequest<Transfer>, Rejection> {
         let (parts, body) = request.into_parts();
         let TransferBody { from, to, amount } =
             body::numbers(&parts.headers, body, &TransferBody::FIELDS, self.app.engine.limits()).await?;

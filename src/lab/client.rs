@@ -27,7 +27,7 @@ const BODY_MAX: usize = 4 << 20;
 
 /// A complete answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
@@ -37,7 +37,7 @@ pub struct Answer {
 }
 
 /// What a connection ends with.
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+type ConnectionFault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum ClientError {
     Connect(SocketAddr, #[source] std::io::Error),
     /// The connection broke, or what came is no answer: the request may have been carried out.
     #[error("the connection broke: {0}")]
-    Broken(#[source] Fault),
+    Broken(#[source] ConnectionFault),
     /// No answer in time: the request may have been carried out.
     #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
@@ -59,16 +59,16 @@ pub struct Client {
     address: SocketAddr,
     host: HeaderValue,
     think_time_ms: Option<HeaderValue>,
-    open: Option<Open>,
+    open: Option<OpenConnection>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenConnection {
     sender: SendRequest<Full<Bytes>>,
     connection: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
 }
 
-impl Open {
+impl OpenConnection {
     /// Itself, unless the other side has closed it meanwhile, as servers do with connections that rest.
     fn if_alive(mut self) -> Option<Self> {
         let mut context = Context::from_waker(Waker::noop());
@@ -100,7 +100,7 @@ impl Client {
         Ok(())
     }
 
-    async fn dial(&self) -> Result<Open, ClientError> {
+    async fn dial(&self) -> Result<OpenConnection, ClientError> {
         let failed = |error| ClientError::Connect(self.address, error);
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address)).await {
             Ok(connected) => connected.map_err(failed)?,
@@ -109,25 +109,31 @@ impl Client {
         stream.set_nodelay(true).map_err(failed)?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| ClientError::Broken(error.into()))?;
-        Ok(Open { sender, connection: Box::pin(connection) })
+        Ok(OpenConnection { sender, connection: Box::pin(connection) })
     }
 
     /// Sends one request and reads its whole answer; `trace` asks for its statements.
     ///
     /// # Errors
     /// See [`ClientError`]: all but `Connect` leave the outcome unknown.
-    pub async fn send(&mut self, method: Method, uri: Uri, body: Bytes, trace: bool) -> Result<Answer, ClientError> {
+    pub async fn send(
+        &mut self,
+        method: Method,
+        uri: Uri,
+        body: Bytes,
+        trace: bool,
+    ) -> Result<HttpAnswer, ClientError> {
         // Taken out, and put back only after a whole answer: a broken connection is not used again, nor is one on which an
         // answer that nobody waited for would still arrive.
-        let mut open = match self.open.take().and_then(Open::if_alive) {
+        let mut open = match self.open.take().and_then(OpenConnection::if_alive) {
             Some(open) => open,
             None => self.dial().await?,
         };
         let request = self.request(method, uri, body, trace);
-        let Open { sender, connection } = &mut open;
+        let OpenConnection { sender, connection } = &mut open;
         let exchange = async {
             let (head, body) = sender.send_request(request).await?.into_parts();
-            Ok::<_, Fault>(Answer {
+            Ok::<_, ConnectionFault>(HttpAnswer {
                 status: head.status,
                 headers: head.headers,
                 body: Limited::new(body, BODY_MAX).collect().await?.to_bytes(),

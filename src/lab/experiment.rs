@@ -16,17 +16,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::history::file::{self, ReadError, Reader};
-use super::history::{State, Title};
+use super::history::file::{self, HistoryError, HistoryReader};
+use super::history::{HistoryState, RoundTitle};
 use super::judgement::Judgement;
 use super::live::OnSlice;
 use super::load::{self, LoadError};
-use super::plan::{Conditions, Contestant, Plan};
-use super::recorder::{Answers, Recorded};
+use super::plan::{Contestant, LoadPlan, RunConditions};
+use super::recorder::{AnswerCounts, RecordedRound};
 use super::referee::judge;
 use super::responses_log;
-use super::results::{ApproachResult, Generator, Round, Verdict};
-use super::routes::Call;
+use super::results::{ApproachResult, Generator, Round, RunVerdict};
+use super::routes::RouteCall;
 use super::rows;
 use super::target::{Target, TargetError};
 
@@ -37,9 +37,9 @@ const BATCHES_WAITING: usize = 128;
 const ROWS_SHOWN: usize = 10;
 
 /// Who wants to know how it goes.
-pub trait Observer: Send + Sync {
+pub trait RunObserver: Send + Sync {
     /// A round begins; the number of answers is counted here.
-    fn begins(&self, title: &Title, conditions: &Conditions, answered: &Arc<AtomicU64>);
+    fn begins(&self, title: &RoundTitle, conditions: &RunConditions, answered: &Arc<AtomicU64>);
 
     /// Takes a slice of the load as soon as it is over, on the recorder's thread; `None` if nobody looks on, which costs nothing.
     fn live(&self) -> Option<OnSlice> {
@@ -50,7 +50,7 @@ pub trait Observer: Send + Sync {
     fn judging(&self) {}
 
     /// A round is judged.
-    fn ends(&self, title: &Title, round: &Round);
+    fn ends(&self, title: &RoundTitle, round: &Round);
 }
 
 /// Why a run cannot go on.
@@ -72,7 +72,7 @@ pub enum RunError {
     },
     /// The history that was just written cannot be read.
     #[error("cannot read the history: {0}")]
-    History(#[from] ReadError),
+    History(#[from] HistoryError),
     /// A target that shows other rows than the first one: no replica of it.
     #[error(
         "the target {0} shows other rows than the first one: several targets are raced as replicas on one database"
@@ -88,12 +88,12 @@ pub enum RunError {
 
 /// A file of the run's folder.
 #[derive(Debug)]
-struct Out {
+struct RunFile {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
-impl Out {
+impl RunFile {
     fn create(path: PathBuf) -> Result<Self, RunError> {
         match File::create(&path) {
             Ok(file) => Ok(Self { path, file: BufWriter::with_capacity(1 << 16, file) }),
@@ -108,10 +108,10 @@ impl Out {
 
 /// A run's files, and when to end.
 pub struct Experiment {
-    history: Option<Out>,
-    log: Out,
+    history: Option<RunFile>,
+    log: RunFile,
     stop: CancellationToken,
-    observer: Arc<dyn Observer>,
+    observer: Arc<dyn RunObserver>,
 }
 
 impl Experiment {
@@ -119,9 +119,9 @@ impl Experiment {
     ///
     /// # Errors
     /// [`RunError::Write`].
-    pub fn new(folder: &Path, stop: CancellationToken, observer: Arc<dyn Observer>) -> Result<Self, RunError> {
-        let history = Some(Out::create(folder.join("history.jsonl"))?);
-        Ok(Self { history, log: Out::create(folder.join("responses.log"))?, stop, observer })
+    pub fn new(folder: &Path, stop: CancellationToken, observer: Arc<dyn RunObserver>) -> Result<Self, RunError> {
+        let history = Some(RunFile::create(folder.join("history.jsonl"))?);
+        Ok(Self { history, log: RunFile::create(folder.join("responses.log"))?, stop, observer })
     }
 
     /// Races the contestants on these targets, and adds their rounds to `results`: also of a race that ends with an error.
@@ -131,7 +131,7 @@ impl Experiment {
     /// [`RunError`].
     pub async fn race(
         &mut self,
-        conditions: &Conditions,
+        conditions: &RunConditions,
         targets: &[Target],
         contestants: &[Contestant],
         point: Option<(&str, &str)>,
@@ -149,7 +149,7 @@ impl Experiment {
 
     async fn take_turns(
         &mut self,
-        conditions: &Conditions,
+        conditions: &RunConditions,
         targets: &[Target],
         contestants: &[Contestant],
         point: Option<(&str, &str)>,
@@ -161,7 +161,7 @@ impl Experiment {
                     return Ok(());
                 }
                 let at = (turn + round as usize - 1) % contestants.len();
-                let title = Title {
+                let title = RoundTitle {
                     scenario: conditions.work.scenario().to_string(),
                     approach: contestants[at].name.clone(),
                     claim: contestants[at].claim,
@@ -185,17 +185,18 @@ impl Experiment {
     /// One round, and why its target cannot be asked any more, if that is so. `None` if the run was ended before it began.
     async fn round(
         &mut self,
-        conditions: &Conditions,
+        conditions: &RunConditions,
         targets: &[Target],
         contestant: &Contestant,
-        title: &Title,
+        title: &RoundTitle,
     ) -> Result<Option<(Round, Option<RunError>)>, RunError> {
         let answered = Arc::new(AtomicU64::new(0));
         self.observer.begins(title, conditions, &answered);
-        let plan = Plan { targets: targets.to_vec(), contestant: contestant.clone(), conditions: conditions.clone() };
+        let plan =
+            LoadPlan { targets: targets.to_vec(), contestant: contestant.clone(), conditions: conditions.clone() };
         if !conditions.warmup.is_zero() {
             self.reset(conditions, &targets[0], contestant).await?;
-            let warmup = Plan { conditions: conditions.for_warmup(), ..plan.clone() };
+            let warmup = LoadPlan { conditions: conditions.for_warmup(), ..plan.clone() };
             let stop = self.stop.clone();
             tokio::task::spawn_blocking(move || load::run(warmup, Arc::default(), &stop, None)).await??;
         }
@@ -227,7 +228,7 @@ impl Experiment {
         self.log.written(logged)?;
         let distinct_answers = recorded.answers.distinct();
         // The referee needs the memory.
-        recorded.answers = Answers::default();
+        recorded.answers = AnswerCounts::default();
         self.observer.judging();
         let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
         if recorded.operations == 0 && self.stop.is_cancelled() {
@@ -236,8 +237,13 @@ impl Experiment {
         Ok(Some((round(title, judgement, generator, &recorded, distinct_answers, after.as_ref()), lost)))
     }
 
-    async fn reset(&self, conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<(), RunError> {
-        if let Some(Call { method, path, body }) = &contestant.routes.reset {
+    async fn reset(
+        &self,
+        conditions: &RunConditions,
+        target: &Target,
+        contestant: &Contestant,
+    ) -> Result<(), RunError> {
+        if let Some(RouteCall { method, path, body }) = &contestant.routes.reset {
             let seed: &str = conditions.work.seed().into();
             let path = format!("{}{}", contestant.base, path.fill_seed(seed));
             let body = body.as_ref().map_or_else(String::new, |body| body.fill_seed(seed));
@@ -249,11 +255,11 @@ impl Experiment {
     /// The load, its history written. Also tells where in the file the round begins.
     async fn load(
         &mut self,
-        title: &Title,
-        plan: Plan,
-        before: &State,
+        title: &RoundTitle,
+        plan: LoadPlan,
+        before: &HistoryState,
         answered: Arc<AtomicU64>,
-    ) -> Result<(Generator, Recorded, u64), RunError> {
+    ) -> Result<(Generator, RecordedRound, u64), RunError> {
         let Some(mut out) = self.history.take() else { unreachable!("it is put back below") };
         let mut began_at = 0;
         let started = out.file.stream_position().and_then(|at| {
@@ -264,7 +270,7 @@ impl Experiment {
         let (heard, hears) = sync_channel(BATCHES_WAITING);
         let live = self.observer.live();
         let recorder = tokio::task::spawn_blocking(move || {
-            let recorded = Recorded::new().record_all(&hears, &mut out.file, live);
+            let recorded = RecordedRound::new().record_all(&hears, &mut out.file, live);
             (out, recorded)
         });
         // Not its clone: a recorder that fails ends this round, and the run by its error.
@@ -278,7 +284,12 @@ impl Experiment {
     }
 
     /// Ends the round in the file, and judges what is written there.
-    async fn judge(&mut self, began_at: u64, operations: u64, after: Option<&State>) -> Result<Judgement, RunError> {
+    async fn judge(
+        &mut self,
+        began_at: u64,
+        operations: u64,
+        after: Option<&HistoryState>,
+    ) -> Result<Judgement, RunError> {
         let Some(out) = &mut self.history else { return Ok(Judgement::default()) };
         let written = file::write_end(&mut out.file, operations, after).and_then(|()| out.file.flush());
         out.written(written)?;
@@ -287,28 +298,28 @@ impl Experiment {
     }
 }
 
-fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, ReadError> {
+fn judge_written(path: &Path, began_at: u64) -> Result<Judgement, HistoryError> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(began_at))?;
-    let read = Reader::new(BufReader::with_capacity(1 << 16, file)).next_round()?;
+    let read = HistoryReader::new(BufReader::with_capacity(1 << 16, file)).next_round()?;
     Ok(read.map_or_else(Judgement::default, |read| judge(&read.history)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn round(
-    title: &Title,
+    title: &RoundTitle,
     judgement: Judgement,
     generator: Generator,
-    recorded: &Recorded,
+    recorded: &RecordedRound,
     distinct_answers: u64,
-    after: Option<&State>,
+    after: Option<&HistoryState>,
 ) -> Round {
     let elapsed_s = Duration::from_nanos(recorded.last_returned_ns).as_secs_f64();
     let shown = after.into_iter().flatten().take(ROWS_SHOWN);
     let final_values: BTreeMap<String, i64> = shown.map(|(row, state)| (row.to_string(), state.seen.value)).collect();
     Round {
         round: title.round,
-        verdict: Verdict::of(&judgement, title.claim, title.servers),
+        verdict: RunVerdict::of(&judgement, title.claim, title.servers),
         judgement,
         elapsed_s,
         rate_per_s: recorded.decided as f64 / elapsed_s.max(1e-9),

@@ -1,7 +1,7 @@
 //! What an experiment tells while it goes on: `run` and `explore` with `--events` write one of these as a line of JSON for each thing
 //! that happens, and whoever started them reads it.
 //!
-//! A [`Slice`] is what happened in a quarter of a second. Its latencies are a histogram of a few buckets and nothing else: slices can be
+//! A [`LiveSlice`] is what happened in a quarter of a second. Its latencies are a histogram of a few buckets and nothing else: slices can be
 //! added, and a percentile of the sum is that of all its answers, which a mean of percentiles would not be. What a round's own report
 //! says is exact; this is for looking on.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{Outcome, Title};
+use super::history::{Outcome, RoundTitle};
 use super::results::{Round, Waits};
 use crate::explore::findings::{Exploration, Subject};
 
@@ -28,7 +28,7 @@ pub const BUCKETS: usize = 71;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub enum FeedEvent {
     /// Of `run`: what there will be.
     Race {
         /// Rounds in all.
@@ -41,22 +41,22 @@ pub enum Event {
     /// A round begins: with the reset, and the warm-up if there is one.
     RoundBegins {
         /// Which.
-        title: Title,
+        title: RoundTitle,
         /// Its requests, if their number decides.
         requests: Option<u64>,
         /// Its duration in ms, if that decides.
         duration_ms: Option<u64>,
     },
     /// What happened since the last slice.
-    Tick(Slice),
+    Tick(LiveSlice),
     /// How the server's connections stand.
-    Pool(Pool),
+    Pool(PoolGauges),
     /// The load is over; the referee reads what was heard.
     Judging,
     /// A round is judged.
     RoundEnds {
         /// Which.
-        title: Title,
+        title: RoundTitle,
         /// What was found, without its course: the slices were told.
         round: Box<Round>,
     },
@@ -97,14 +97,14 @@ pub enum Event {
 
 /// What happened in a short time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Slice {
+pub struct LiveSlice {
     /// Its beginning, in ms from the first request.
     pub from_ms: u64,
     /// Its end.
     pub to_ms: u64,
     /// Answers by how they ended.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: OutcomeCounts,
     /// Latencies of the requests that were done or refused: the number of a bucket ([`bucket`]), and how many are in it. Ascending.
     pub latencies: Vec<(u8, u64)>,
     /// Where requests waited: means over all that were traced since the round began.
@@ -113,7 +113,7 @@ pub struct Slice {
 
 /// Answers by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct OutcomeCounts {
     /// Requests done.
     pub done: u64,
     /// Requests refused by the state.
@@ -126,7 +126,7 @@ pub struct Tally {
     pub retried: u64,
 }
 
-impl Tally {
+impl OutcomeCounts {
     /// Counts one answer.
     pub fn count(&mut self, outcome: &Outcome, retried: bool) {
         match outcome {
@@ -154,7 +154,7 @@ impl Tally {
     }
 }
 
-impl Slice {
+impl LiveSlice {
     /// Adds the one that follows.
     pub fn append(&mut self, next: &Self) {
         self.to_ms = next.to_ms;
@@ -210,7 +210,7 @@ pub fn bounds_us(bucket: u8) -> (f64, f64) {
 
 /// How the server's connections to its database stand, and who waits in the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pool {
+pub struct PoolGauges {
     /// Connections at work.
     pub in_use: u64,
     /// Connections that may be open.
@@ -225,7 +225,7 @@ pub struct Pool {
     pub waiting_for_batch: u64,
 }
 
-impl Pool {
+impl PoolGauges {
     /// Reads it from a server's `/metrics`; `None` if that is not one of ours.
     #[must_use]
     pub fn of_metrics(text: &str) -> Option<Self> {
@@ -250,13 +250,13 @@ mod tests {
 
     use super::*;
 
-    fn slice(from_ms: u64, latencies_us: &[u64]) -> Slice {
+    fn slice(from_ms: u64, latencies_us: &[u64]) -> LiveSlice {
         let mut counts = [0; BUCKETS];
         for latency in latencies_us {
             counts[usize::from(bucket(*latency))] += 1;
         }
-        let tally = Tally { done: latencies_us.len() as u64, ..Tally::default() };
-        Slice { from_ms, to_ms: from_ms + 250, tally, latencies: sparse(&counts), waits: None }
+        let tally = OutcomeCounts { done: latencies_us.len() as u64, ..OutcomeCounts::default() };
+        LiveSlice { from_ms, to_ms: from_ms + 250, tally, latencies: sparse(&counts), waits: None }
     }
 
     #[test]
@@ -280,23 +280,23 @@ mod tests {
                     concurrency_lab_pool_connections_limit 32\nconcurrency_lab_pool_waiting_requests 7\n\
                     concurrency_lab_row_waiting_requests 200\nconcurrency_lab_mutex_waiting_requests 0\n\
                     concurrency_lab_batch_waiting_requests 1\n# EOF\n";
-        let pool = Pool::of_metrics(text).unwrap();
+        let pool = PoolGauges::of_metrics(text).unwrap();
         assert_eq!((pool.in_use, pool.limit, pool.waiting_for_connection, pool.waiting_for_row), (5, 32, 7, 200));
-        assert_eq!(Pool::of_metrics("go_goroutines 5"), None, "somebody else's");
+        assert_eq!(PoolGauges::of_metrics("go_goroutines 5"), None, "somebody else's");
     }
 
     #[test]
     fn an_event_is_read_as_it_was_written() {
         let events = [
-            Event::Tick(slice(250, &[500, 1_000])),
-            Event::Judging,
-            Event::Pool(Pool { in_use: 4, limit: 32, ..Pool::default() }),
-            Event::Saved { folder: "1700000000-1".to_owned() },
+            FeedEvent::Tick(slice(250, &[500, 1_000])),
+            FeedEvent::Judging,
+            FeedEvent::Pool(PoolGauges { in_use: 4, limit: 32, ..PoolGauges::default() }),
+            FeedEvent::Saved { folder: "1700000000-1".to_owned() },
         ];
         for event in events {
             let line = serde_json::to_string(&event).unwrap();
             assert!(!line.contains('\n'), "{line}");
-            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+            assert_eq!(serde_json::from_str::<FeedEvent>(&line).unwrap(), event);
         }
     }
 

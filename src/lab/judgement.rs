@@ -74,7 +74,7 @@ pub struct Counts {
 /// One operation as a witness tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Testimony {
+pub struct WitnessOperation {
     /// The operation's number in the history.
     pub id: u64,
     /// Who asked.
@@ -94,7 +94,7 @@ pub struct Testimony {
 #[serde(deny_unknown_fields)]
 pub struct Witness {
     /// The operations, in the order of the explanation.
-    pub operations: Vec<Testimony>,
+    pub operations: Vec<WitnessOperation>,
     /// What is wrong.
     pub explanation: String,
 }

@@ -3,30 +3,30 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::feed::{BUCKETS, SLICE, Slice, bucket, sparse};
+use super::feed::{BUCKETS, LiveSlice, SLICE, bucket, sparse};
 use super::load::micros;
-use super::recorder::Heard;
-use super::waits::Traces;
+use super::recorder::HeardOperation;
+use super::waits::TraceTotals;
 
 /// Takes a slice as soon as it is over.
-pub type OnSlice = Box<dyn FnMut(Slice) + Send>;
+pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
 
 /// Collects slices for whoever looks on. A slice has what was heard while it lasted: answers are handed over some 100 ms late.
-pub(super) struct Live {
+pub(super) struct SliceCollector {
     tell: OnSlice,
     /// When the load began, as far as its first answers tell.
     began: Option<Instant>,
-    slice: Slice,
+    slice: LiveSlice,
     latencies: [u64; BUCKETS],
 }
 
-impl Live {
+impl SliceCollector {
     pub(super) fn new(tell: OnSlice) -> Self {
-        Self { tell, began: None, slice: Slice::default(), latencies: [0; BUCKETS] }
+        Self { tell, began: None, slice: LiveSlice::default(), latencies: [0; BUCKETS] }
     }
 
     /// Counts one answer.
-    pub(super) fn record(&mut self, heard: &Heard) {
+    pub(super) fn record(&mut self, heard: &HeardOperation) {
         self.began.get_or_insert_with(|| {
             let now = Instant::now();
             now.checked_sub(Duration::from_nanos(heard.operation.returned_ns)).unwrap_or(now)
@@ -44,10 +44,10 @@ impl Live {
     }
 
     /// Ends the slice.
-    pub(super) fn tell(&mut self, traces: &Traces) {
+    pub(super) fn tell(&mut self, traces: &TraceTotals) {
         let Some(began) = self.began else { return };
         let to_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut slice = std::mem::replace(&mut self.slice, Slice { from_ms: to_ms, ..Slice::default() });
+        let mut slice = std::mem::replace(&mut self.slice, LiveSlice { from_ms: to_ms, ..LiveSlice::default() });
         (slice.to_ms, slice.waits) = (to_ms, traces.waits());
         slice.latencies = sparse(&std::mem::replace(&mut self.latencies, [0; BUCKETS]));
         (self.tell)(slice);
@@ -55,7 +55,11 @@ impl Live {
 }
 
 /// The next batch; `None` when the senders are gone. Slices end meanwhile, if anybody wants them: also those of a server that is silent.
-pub(super) fn next(heard: &Receiver<Vec<Heard>>, live: &mut Option<Live>, traces: &Traces) -> Option<Vec<Heard>> {
+pub(super) fn next(
+    heard: &Receiver<Vec<HeardOperation>>,
+    live: &mut Option<SliceCollector>,
+    traces: &TraceTotals,
+) -> Option<Vec<HeardOperation>> {
     let Some(live) = live else { return heard.recv().ok() };
     loop {
         let left = live.left();
@@ -79,22 +83,30 @@ mod tests {
     use axum::body::Bytes;
 
     use super::*;
-    use crate::lab::history::{Operation, Outcome, Request};
+    use crate::lab::history::{Outcome, RecordedOperation, Request};
 
-    fn heard(id: u64, outcome: Outcome) -> Heard {
+    fn heard(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };
-        let operation = Operation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
-        Heard { operation, intended_ns: None, status: None, body: Bytes::new(), attempts: Some(2), trace: None }
+        let operation =
+            RecordedOperation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
+        HeardOperation {
+            operation,
+            intended_ns: None,
+            status: None,
+            body: Bytes::new(),
+            attempts: Some(2),
+            trace: None,
+        }
     }
 
     #[test]
     fn a_slice_holds_what_was_heard_and_one_ends_although_nothing_is_heard() {
-        let told: Arc<Mutex<Vec<Slice>>> = Arc::default();
+        let told: Arc<Mutex<Vec<LiveSlice>>> = Arc::default();
         let on_slice = Arc::clone(&told);
-        let mut live = Some(Live::new(Box::new(move |slice| on_slice.lock().unwrap().push(slice))));
+        let mut live = Some(SliceCollector::new(Box::new(move |slice| on_slice.lock().unwrap().push(slice))));
         let (say, hears) = sync_channel(1);
         say.send(vec![heard(1, Outcome::NotDone), heard(2, Outcome::Unknown)]).unwrap();
-        let batch = next(&hears, &mut live, &Traces::default()).unwrap();
+        let batch = next(&hears, &mut live, &TraceTotals::default()).unwrap();
         for heard in &batch {
             live.as_mut().unwrap().record(heard);
         }
@@ -102,7 +114,7 @@ mod tests {
             std::thread::sleep(SLICE * 3);
             drop(say);
         });
-        assert!(next(&hears, &mut live, &Traces::default()).is_none());
+        assert!(next(&hears, &mut live, &TraceTotals::default()).is_none());
         silent.join().unwrap();
         let told = told.lock().unwrap();
         assert!((2..=4).contains(&told.len()), "{told:?}");

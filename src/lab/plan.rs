@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::ClaimFound;
-use super::routes::Routes;
-use super::scenario::Work;
+use super::history::ClaimedSafety;
+use super::routes::ServiceRoutes;
+use super::scenario::ScenarioWork;
 use super::target::Target;
 
 /// What every round is made under.
 #[derive(Debug, Clone)]
-pub struct Conditions {
+pub struct RunConditions {
     /// The requests.
-    pub work: Arc<Work>,
+    pub work: Arc<ScenarioWork>,
     /// How many a round; `None` if the duration decides.
     pub requests: Option<u64>,
     /// For how long; `None` if the number decides.
@@ -35,16 +35,16 @@ pub struct Contestant {
     /// Its name.
     pub name: String,
     /// What is claimed of it.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
     /// What stands before its routes, behind the target's base.
     pub base: String,
     /// Its routes.
-    pub routes: Arc<Routes>,
+    pub routes: Arc<ServiceRoutes>,
     /// Whether some requests may ask for the times of their statements.
     pub trace: bool,
 }
 
-impl Conditions {
+impl RunConditions {
     /// The same for the load before a round.
     #[must_use]
     pub fn for_warmup(&self) -> Self {
@@ -54,11 +54,11 @@ impl Conditions {
 
 /// One load.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct LoadPlan {
     /// Who takes the requests; clients are spread over several.
     pub targets: Vec<Target>,
     /// Whose routes are asked.
     pub contestant: Contestant,
     /// What is asked, how often, by how many.
-    pub conditions: Conditions,
+    pub conditions: RunConditions,
 }

@@ -11,13 +11,13 @@ use axum::body::Bytes;
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
-use super::client::Answer;
+use super::client::HttpAnswer;
 use super::history::file;
 use super::history::lines::OperationLine;
-use super::history::{Operation, Outcome};
-use super::live::{Live, OnSlice, next};
+use super::history::{Outcome, RecordedOperation};
+use super::live::{OnSlice, SliceCollector, next};
 use super::results::{Bucket, Latency, Second};
-use super::waits::Traces;
+use super::waits::TraceTotals;
 
 /// Longest latency that is recorded, in µs: longer than any answer is waited for.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
@@ -36,9 +36,9 @@ const DISTINCT_MAX: usize = 4_000_000;
 
 /// One operation as it was heard.
 #[derive(Debug)]
-pub struct Heard {
+pub struct HeardOperation {
     /// What was asked and how it ended.
-    pub operation: Operation,
+    pub operation: RecordedOperation,
     /// When it was due, in an open loop.
     pub intended_ns: Option<u64>,
     /// The status of the answer; `None` without one.
@@ -51,10 +51,10 @@ pub struct Heard {
     pub trace: Option<String>,
 }
 
-impl Heard {
+impl HeardOperation {
     /// What was heard literally: the answer, or why there was none.
     #[must_use]
-    pub fn new(operation: Operation, intended_ns: Option<u64>, answer: Result<Answer, String>) -> Self {
+    pub fn new(operation: RecordedOperation, intended_ns: Option<u64>, answer: Result<HttpAnswer, String>) -> Self {
         match answer {
             Ok(answer) => {
                 let header = |name| answer.headers.get(name)?.to_str().ok();
@@ -90,7 +90,7 @@ impl Heard {
 
 /// How often an answer came.
 #[derive(Debug)]
-struct Repeated {
+struct RepeatedAnswer {
     count: u64,
     /// Kept from the second time on.
     text: Option<Bytes>,
@@ -98,15 +98,15 @@ struct Repeated {
 
 /// How often each answer came: of those that came once, only that they did.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub struct AnswerCounts {
     /// By status (0 without an answer).
     pub by_status: std::collections::BTreeMap<u16, u64>,
-    by_hash: FxHashMap<u64, Repeated>,
+    by_hash: FxHashMap<u64, RepeatedAnswer>,
     /// Different answers beyond [`DISTINCT_MAX`]: not told apart.
     pub beyond: u64,
 }
 
-impl Answers {
+impl AnswerCounts {
     /// Counts one.
     pub fn count(&mut self, status: Option<u16>, body: &Bytes) {
         use std::hash::BuildHasher as _;
@@ -123,7 +123,7 @@ impl Answers {
             }
             std::collections::hash_map::Entry::Vacant(_) if full => self.beyond += 1,
             std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Repeated { count: 1, text: None });
+                entry.insert(RepeatedAnswer { count: 1, text: None });
             }
         }
     }
@@ -154,7 +154,7 @@ impl Answers {
 
 /// What was counted of one round.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct RecordedRound {
     /// Operations in all.
     pub operations: u64,
     /// Those that were done or refused: only they make a rate and a latency, for it is no merit to give up quickly.
@@ -164,13 +164,13 @@ pub struct Recorded {
     /// When the last answer came, from the start.
     pub last_returned_ns: u64,
     /// Answers by status and text.
-    pub answers: Answers,
+    pub answers: AnswerCounts,
     /// The sum of the attempts that the target reported, and of how many operations.
     pub attempts: (u64, u64),
     /// Operations that took more than one attempt.
     pub retried: u64,
     /// Statements of traced requests.
-    pub traces: Traces,
+    pub traces: TraceTotals,
     latency_us: Histogram<u64>,
     open_loop: bool,
     series: Vec<Second>,
@@ -178,7 +178,7 @@ pub struct Recorded {
     recent: std::collections::VecDeque<Histogram<u64>>,
 }
 
-impl Recorded {
+impl RecordedRound {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -187,10 +187,10 @@ impl Recorded {
             decided: 0,
             open: 0,
             last_returned_ns: 0,
-            answers: Answers::default(),
+            answers: AnswerCounts::default(),
             attempts: (0, 0),
             retried: 0,
-            traces: Traces::default(),
+            traces: TraceTotals::default(),
             latency_us: histogram(3),
             open_loop: false,
             series: Vec::new(),
@@ -204,11 +204,11 @@ impl Recorded {
     /// As writing does; the senders then find nobody to take more.
     pub fn record_all(
         mut self,
-        heard: &Receiver<Vec<Heard>>,
+        heard: &Receiver<Vec<HeardOperation>>,
         out: &mut impl Write,
         live: Option<OnSlice>,
     ) -> io::Result<Self> {
-        let mut live = live.map(Live::new);
+        let mut live = live.map(SliceCollector::new);
         while let Some(batch) = next(heard, &mut live, &self.traces) {
             for heard in batch {
                 self.record(&heard);
@@ -216,7 +216,7 @@ impl Recorded {
                     live.record(&heard);
                 }
                 let body = String::from_utf8_lossy(&heard.body[..heard.body.len().min(BODY_MAX)]).into_owned();
-                let Heard { operation, intended_ns, status, attempts, .. } = &heard;
+                let HeardOperation { operation, intended_ns, status, attempts, .. } = &heard;
                 file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
             }
             // A run that is killed leaves what was heard.
@@ -231,7 +231,7 @@ impl Recorded {
         Ok(self)
     }
 
-    fn record(&mut self, heard: &Heard) {
+    fn record(&mut self, heard: &HeardOperation) {
         self.operations += 1;
         self.open += u64::from(heard.operation.outcome.is_open());
         self.answers.count(heard.status, &heard.body);
@@ -319,7 +319,7 @@ impl Recorded {
     }
 }
 
-impl Default for Recorded {
+impl Default for RecordedRound {
     fn default() -> Self {
         Self::new()
     }

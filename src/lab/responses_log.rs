@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::recorder::Answers;
+use super::recorder::AnswerCounts;
 
 /// Bodies listed for an approach; further ones are counted. Even `naive` has rarely more.
 const BODIES_MAX: usize = 10_000;
@@ -12,7 +12,7 @@ const BODIES_MAX: usize = 10_000;
 ///
 /// # Errors
 /// As writing does.
-pub fn write(out: &mut impl Write, heading: &str, answers: &Answers) -> io::Result<()> {
+pub fn write(out: &mut impl Write, heading: &str, answers: &AnswerCounts) -> io::Result<()> {
     writeln!(out, "== {heading}")?;
     for (status, count) in &answers.by_status {
         match status {
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn repeated_bodies_come_first_and_single_ones_are_counted() {
-        let mut answers = Answers::default();
+        let mut answers = AnswerCounts::default();
         for (status, body, times) in [
             (Some(200), r#"{"balance":2}"#, 1),
             (Some(200), r#"{"balance":4}"#, 3),

@@ -7,7 +7,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::history::ClaimFound;
+use super::history::ClaimedSafety;
 use super::judgement::{Anomaly, Judgement};
 pub use crate::http::environment::ServerEnvironment;
 
@@ -31,7 +31,7 @@ pub struct Run {
     /// Where it ran.
     pub environment: Environment,
     /// What was asked for.
-    pub settings: Settings,
+    pub settings: RunSettings,
     /// What was varied, if anything.
     pub sweep: Option<Sweep>,
     /// Approaches that do not offer the scenario: n/a.
@@ -65,7 +65,7 @@ pub struct Environment {
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct RunSettings {
     /// Requests a round; `None` if its duration decided.
     pub requests: Option<u64>,
     /// Duration of a round in ms; `None` if the number of requests decided.
@@ -103,7 +103,7 @@ pub struct Sweep {
 /// Claim and evidence together. In order of what counts most among several rounds: what one of them has shown, stays shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum RunVerdict {
     /// Nothing was found that no serial execution explains.
     Correct,
     /// Claimed broken, but this run did not show it.
@@ -118,10 +118,10 @@ pub enum Verdict {
     ClaimFailed,
 }
 
-impl Verdict {
+impl RunVerdict {
     /// What a judgement means for a claim; `servers` is how many were raced as one.
     #[must_use]
-    pub fn of(judgement: &Judgement, claim: ClaimFound, servers: u32) -> Self {
+    pub fn of(judgement: &Judgement, claim: ClaimedSafety, servers: u32) -> Self {
         let claimed_safe = claim.is_safe(servers == 1);
         if !judgement.has_evidence() {
             return Self::NoEvidence;
@@ -142,7 +142,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for RunVerdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Correct => "correct",
@@ -162,11 +162,11 @@ pub struct ApproachResult {
     /// Its name.
     pub approach: String,
     /// What is claimed of it.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
     /// The value of the sweep's parameter.
     pub value: Option<String>,
     /// The worst verdict of its rounds; of a broken one, that it broke in any.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Its rounds, in order.
     pub rounds: Vec<Round>,
 }
@@ -180,7 +180,7 @@ pub struct Round {
     /// What it proves.
     pub judgement: Judgement,
     /// What that means for the claim.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// From the first request to the last answer, in s.
     pub elapsed_s: f64,
     /// Requests done or refused a second. Giving up is not counted: it would be fast.
@@ -284,15 +284,15 @@ pub struct Generator {
 impl ApproachResult {
     /// An approach without rounds yet.
     #[must_use]
-    pub fn new(approach: &str, claim: ClaimFound, value: Option<&str>) -> Self {
+    pub fn new(approach: &str, claim: ClaimedSafety, value: Option<&str>) -> Self {
         let (approach, value) = (approach.to_owned(), value.map(str::to_owned));
-        Self { approach, claim, value, verdict: Verdict::NoEvidence, rounds: Vec::new() }
+        Self { approach, claim, value, verdict: RunVerdict::NoEvidence, rounds: Vec::new() }
     }
 
     /// Adds a round; the worst verdict of all counts.
     pub fn push(&mut self, round: Round) {
         self.rounds.push(round);
-        self.verdict = self.rounds.iter().map(|round| round.verdict).max().unwrap_or(Verdict::NoEvidence);
+        self.verdict = self.rounds.iter().map(|round| round.verdict).max().unwrap_or(RunVerdict::NoEvidence);
     }
 
     /// How often an anomaly was found, over all rounds.
@@ -348,24 +348,24 @@ mod tests {
         let bad = Judgement { findings: vec![finding], ..good.clone() };
         let open = Judgement { undecided: vec!["open".to_owned()], ..good.clone() };
         let gave_up = Judgement { counts: Counts { not_done: 9, ..Counts::default() }, ..Judgement::default() };
-        assert_eq!(Verdict::of(&gave_up, ClaimFound::Safe, 1), Verdict::NoEvidence);
+        assert_eq!(RunVerdict::of(&gave_up, ClaimedSafety::Safe, 1), RunVerdict::NoEvidence);
         let table = [
-            (ClaimFound::Safe, 1, Verdict::Correct, Verdict::ClaimFailed),
-            (ClaimFound::Safe, 2, Verdict::Correct, Verdict::ClaimFailed),
-            (ClaimFound::SafeOnOneServer, 1, Verdict::Correct, Verdict::ClaimFailed),
-            (ClaimFound::SafeOnOneServer, 2, Verdict::HeldThisTime, Verdict::BrokenAsClaimed),
-            (ClaimFound::Broken, 1, Verdict::HeldThisTime, Verdict::BrokenAsClaimed),
+            (ClaimedSafety::Safe, 1, RunVerdict::Correct, RunVerdict::ClaimFailed),
+            (ClaimedSafety::Safe, 2, RunVerdict::Correct, RunVerdict::ClaimFailed),
+            (ClaimedSafety::SafeOnOneServer, 1, RunVerdict::Correct, RunVerdict::ClaimFailed),
+            (ClaimedSafety::SafeOnOneServer, 2, RunVerdict::HeldThisTime, RunVerdict::BrokenAsClaimed),
+            (ClaimedSafety::Broken, 1, RunVerdict::HeldThisTime, RunVerdict::BrokenAsClaimed),
         ];
         for (claim, servers, held, broke) in table {
-            assert_eq!(Verdict::of(&good, claim, servers), held, "{claim:?} on {servers}");
-            assert_eq!(Verdict::of(&bad, claim, servers), broke, "{claim:?} on {servers}");
-            assert_eq!(Verdict::of(&open, claim, servers), Verdict::Undecided, "{claim:?} on {servers}");
+            assert_eq!(RunVerdict::of(&good, claim, servers), held, "{claim:?} on {servers}");
+            assert_eq!(RunVerdict::of(&bad, claim, servers), broke, "{claim:?} on {servers}");
+            assert_eq!(RunVerdict::of(&open, claim, servers), RunVerdict::Undecided, "{claim:?} on {servers}");
         }
     }
 
     #[test]
     fn what_one_round_has_shown_stays_shown() {
-        use Verdict::{BrokenAsClaimed, ClaimFailed, Correct, HeldThisTime, NoEvidence, Undecided};
+        use RunVerdict::{BrokenAsClaimed, ClaimFailed, Correct, HeldThisTime, NoEvidence, Undecided};
         for (rounds, expected) in [
             (&[Correct, Correct][..], Correct),
             (&[Correct, NoEvidence], NoEvidence),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::experiment::RunError;
-use super::history::{RowState, State};
-use super::plan::{Conditions, Contestant};
+use super::history::{HistoryState, RowState};
+use super::plan::{Contestant, RunConditions};
 use super::target::{Target, TargetError};
 use crate::domain::Row;
 
@@ -22,10 +22,14 @@ const SETTLE_STEP: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// [`RunError::Target`].
-pub async fn read(conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<State, RunError> {
+pub async fn read(
+    conditions: &RunConditions,
+    target: &Target,
+    contestant: &Contestant,
+) -> Result<HistoryState, RunError> {
     let reads = conditions.work.examples().iter().find_map(|request| contestant.routes.reading(request)).cloned();
-    let Some(read) = reads.map(Arc::new) else { return Ok(State::new()) };
-    let mut state = State::new();
+    let Some(read) = reads.map(Arc::new) else { return Ok(HistoryState::new()) };
+    let mut state = HistoryState::new();
     let mut reading: JoinSet<Result<(Row, RowState), TargetError>> = JoinSet::new();
     for row in conditions.work.rows() {
         if reading.len() >= READING
@@ -46,7 +50,11 @@ pub async fn read(conditions: &Conditions, target: &Target, contestant: &Contest
 ///
 /// # Errors
 /// As [`read`]; [`RunError::NeverSettled`].
-pub async fn settled(conditions: &Conditions, target: &Target, contestant: &Contestant) -> Result<State, RunError> {
+pub async fn settled(
+    conditions: &RunConditions,
+    target: &Target,
+    contestant: &Contestant,
+) -> Result<HistoryState, RunError> {
     let begun = Instant::now();
     let mut last = read(conditions, target, contestant).await?;
     while begun.elapsed() < SETTLE_MAX {

@@ -89,7 +89,7 @@ impl Scenario {
 
 /// A scenario with what was left open in it.
 #[derive(Debug, Clone)]
-pub struct Work {
+pub struct ScenarioWork {
     scenario: Scenario,
     amount: i64,
     hot_rows: u64,
@@ -100,7 +100,7 @@ pub struct Work {
     random_seed: u64,
 }
 
-impl Work {
+impl ScenarioWork {
     /// A scenario. `amount` counts for `withdrawal` alone; `zipf` is the exponent, 0 for evenly.
     #[must_use]
     pub fn new(scenario: Scenario, amount: i64, hot_rows: u64, zipf: Option<f64>, random_seed: u64) -> Self {
@@ -216,8 +216,8 @@ mod tests {
 
     use super::*;
 
-    fn work(scenario: Scenario) -> Work {
-        Work::new(scenario, -2, scenario.default_hot_rows(), None, 7)
+    fn work(scenario: Scenario) -> ScenarioWork {
+        ScenarioWork::new(scenario, -2, scenario.default_hot_rows(), None, 7)
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn zipf_makes_the_first_rows_hot_and_evenly_none() {
         let hits = |zipf| {
-            let work = Work::new(Scenario::Withdrawal, -2, 100, zipf, 1);
+            let work = ScenarioWork::new(Scenario::Withdrawal, -2, 100, zipf, 1);
             (0..10_000).filter(|id| matches!(work.request(*id), Request::Balance { user: 1, .. })).count()
         };
         let (even, hot) = (hits(None), hits(Some(1.0)));

@@ -18,10 +18,10 @@ use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::client::{Answer, Client, ClientError};
-use super::history::{ClaimFound, Request, RowState};
+use super::client::{Client, ClientError, HttpAnswer};
+use super::history::{ClaimedSafety, Request, RowState};
 use super::results::ServerEnvironment;
-use super::routes::{Misread, Read};
+use super::routes::{Misread, RowRead};
 use crate::domain::Row;
 use crate::http::environment;
 use crate::strategy::Workload;
@@ -95,40 +95,40 @@ pub enum TargetError {
 
 /// What a target says about one of its approaches.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Entry {
+pub struct TargetApproach {
     /// Its name.
     pub name: String,
     /// Its other names.
     pub aliases: Vec<String>,
     /// Its claim for each workload.
-    pub claims: Claims,
+    pub claims: TargetClaims,
 }
 
 /// What is claimed, by workload; a workload that is not named is not supported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Claims {
+pub struct TargetClaims {
     #[serde(deserialize_with = "claim")]
-    balance: ClaimFound,
+    balance: ClaimedSafety,
     #[serde(deserialize_with = "claim")]
-    transfer: ClaimFound,
+    transfer: ClaimedSafety,
     #[serde(deserialize_with = "claim")]
-    booking: ClaimFound,
+    booking: ClaimedSafety,
     #[serde(deserialize_with = "claim")]
-    counter: ClaimFound,
+    counter: ClaimedSafety,
 }
 
 /// A claim as a target states it, which may be newer than this program: one that we do not know is none.
-fn claim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClaimFound, D::Error> {
+fn claim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClaimedSafety, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let known: Result<_, serde::de::value::Error> = ClaimFound::deserialize(name.as_str().into_deserializer());
+    let known: Result<_, serde::de::value::Error> = ClaimedSafety::deserialize(name.as_str().into_deserializer());
     Ok(known.unwrap_or_default())
 }
 
-impl Claims {
+impl TargetClaims {
     /// The claim for a workload.
     #[must_use]
-    pub fn of(&self, workload: Workload) -> ClaimFound {
+    pub fn of(&self, workload: Workload) -> ClaimedSafety {
         match workload {
             Workload::Balance => self.balance,
             Workload::Transfer => self.transfer,
@@ -177,7 +177,7 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError::Down`], [`TargetError::Unexpected`].
-    pub async fn ask(&self, method: Method, path: &str, body: String) -> Result<Answer, TargetError> {
+    pub async fn ask(&self, method: Method, path: &str, body: String) -> Result<HttpAnswer, TargetError> {
         let path = format!("{}{path}", self.base);
         let uri = path.parse().map_err(|_| TargetError::NoPath(path.clone()))?;
         let mut client = self.client();
@@ -194,7 +194,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::ask`]; and what the answer lacks.
-    pub async fn row(&self, base: &str, read: &Read, row: Row) -> Result<RowState, TargetError> {
+    pub async fn row(&self, base: &str, read: &RowRead, row: Row) -> Result<RowState, TargetError> {
         let request = match row {
             Row::User(user) => Request::Balance { user, amount: 0 },
             Row::Event(event) => Request::Booking { event, user: 0 },
@@ -215,12 +215,12 @@ impl Target {
     ///
     /// # Errors
     /// As [`Target::ask`].
-    pub async fn approaches(&self) -> Result<Vec<Entry>, TargetError> {
+    pub async fn approaches(&self) -> Result<Vec<TargetApproach>, TargetError> {
         #[derive(Deserialize)]
-        struct Catalogue {
-            approaches: Vec<Entry>,
+        struct TargetCatalogue {
+            approaches: Vec<TargetApproach>,
         }
-        Ok(self.json::<Catalogue>("/approaches").await?.approaches)
+        Ok(self.json::<TargetCatalogue>("/approaches").await?.approaches)
     }
 
     /// What it says of itself, if it is a server of ours.
@@ -230,7 +230,7 @@ impl Target {
 }
 
 impl TargetError {
-    fn unexpected(path: String, answer: &Answer) -> Self {
+    fn unexpected(path: String, answer: &HttpAnswer) -> Self {
         let body: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
         Self::Unexpected { path, found: format!("{} {body}", answer.status) }
     }
@@ -327,10 +327,10 @@ mod tests {
 
     #[test]
     fn claims_that_we_do_not_know_count_as_unsupported() {
-        let read = |json: &str| serde_json::from_str::<Claims>(json).unwrap().of(Workload::Balance);
-        assert_eq!(read(r#"{"balance":"safe","transfer":"broken"}"#), ClaimFound::Safe);
-        assert_eq!(read(r#"{"balance":"safe-on-one-server"}"#), ClaimFound::SafeOnOneServer);
-        assert_eq!(read(r#"{"balance":"blessed"}"#), ClaimFound::Unsupported);
-        assert_eq!(read("{}"), ClaimFound::Unsupported);
+        let read = |json: &str| serde_json::from_str::<TargetClaims>(json).unwrap().of(Workload::Balance);
+        assert_eq!(read(r#"{"balance":"safe","transfer":"broken"}"#), ClaimedSafety::Safe);
+        assert_eq!(read(r#"{"balance":"safe-on-one-server"}"#), ClaimedSafety::SafeOnOneServer);
+        assert_eq!(read(r#"{"balance":"blessed"}"#), ClaimedSafety::Unsupported);
+        assert_eq!(read("{}"), ClaimedSafety::Unsupported);
     }
 }

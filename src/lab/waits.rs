@@ -10,7 +10,7 @@ use super::results::Waits;
 
 /// Times of one kind of statement, in µs.
 #[derive(Debug, Clone, Copy)]
-struct Times {
+struct StatementTimes {
     count: u64,
     sum_us: f64,
     least_us: f64,
@@ -18,16 +18,16 @@ struct Times {
 
 /// What the traces add up to.
 #[derive(Debug, Clone, Default)]
-pub struct Traces {
+pub struct TraceTotals {
     traced: u64,
     pool_us: f64,
-    by_name: FxHashMap<String, Times>,
+    by_name: FxHashMap<String, StatementTimes>,
 }
 
 /// Names of statements that are told apart; a strategy has about five.
 const NAMES_MAX: usize = 64;
 
-impl Traces {
+impl TraceTotals {
     /// Adds one request's `Server-Timing`: `wait;dur=0.1;desc="…", begin;dur=0.2;desc="…"`, times in ms.
     pub fn add(&mut self, server_timing: &str) {
         self.traced += 1;
@@ -36,8 +36,11 @@ impl Traces {
             if name == "wait" {
                 self.pool_us += us;
             } else if self.by_name.len() < NAMES_MAX || self.by_name.contains_key(name) {
-                let times =
-                    self.by_name.entry(name.to_owned()).or_insert(Times { count: 0, sum_us: 0.0, least_us: us });
+                let times = self.by_name.entry(name.to_owned()).or_insert(StatementTimes {
+                    count: 0,
+                    sum_us: 0.0,
+                    least_us: us,
+                });
                 times.count += 1;
                 times.sum_us += us;
                 times.least_us = times.least_us.min(us);
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn waits_are_what_statements_took_beyond_their_fastest() {
-        let mut traces = Traces::default();
+        let mut traces = TraceTotals::default();
         assert_eq!(traces.waits(), None);
         traces.add(r#"wait;dur=1.000;desc="row and connection", lock;dur=0.100;desc="select a, b; for update", commit;dur=0.500;desc="commit""#);
         traces.add(r#"lock;dur=0.300;desc="select a, b; for update", commit;dur=0.700;desc="commit""#);
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_no_server_timing_is_let_go() {
-        let mut traces = Traces::default();
+        let mut traces = TraceTotals::default();
         for text in ["", "cache;desc=hit", "db;dur=x", "\"", ";;;,,,"] {
             traces.add(text);
         }

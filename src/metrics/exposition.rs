@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoEnumIterator as _;
 
 use super::histogram::Histogram;
-use super::{Counted, Ending, Metrics, OfApproach, Subject, subjects};
+use super::{ApproachSeries, MetricOwner, MetricSeries, Metrics, RequestEnding, subjects};
 use crate::engine::Engine;
 use crate::strategy::{Approach, Workload};
 
@@ -61,7 +61,7 @@ impl Collector for Scrape {
     }
 }
 
-fn requests(counted: &Counted, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn requests(counted: &MetricSeries, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     // Also those that never happened: an alert on a rate must see the first one come.
     let help = "Requests to the routes of an approach, by how they ended";
     let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
@@ -84,9 +84,9 @@ fn requests(counted: &Counted, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resu
 
 type Labels = [(&'static str, &'static str); 3];
 
-fn cells(counted: &Counted) -> impl Iterator<Item = (Labels, &Histogram)> {
+fn cells(counted: &MetricSeries) -> impl Iterator<Item = (Labels, &Histogram)> {
     let workloads = |subject| Workload::iter().map(move |workload| (subject, workload));
-    let endings = |(subject, workload)| Ending::iter().map(move |ending| (subject, workload, ending));
+    let endings = |(subject, workload)| RequestEnding::iter().map(move |ending| (subject, workload, ending));
     let series = subjects().flat_map(workloads).filter(|&(subject, workload)| has_route(subject, workload));
     series.flat_map(endings).map(|(subject, workload, ending)| {
         let labels = [
@@ -99,12 +99,12 @@ fn cells(counted: &Counted) -> impl Iterator<Item = (Labels, &Histogram)> {
 }
 
 /// The ceiling has one route only.
-fn has_route(subject: Subject, workload: Workload) -> bool {
+fn has_route(subject: MetricOwner, workload: Workload) -> bool {
     subject.is_some() || workload == Workload::Balance
 }
 
-fn retries(counted: &Counted, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    type Of = fn(&OfApproach) -> u64;
+fn retries(counted: &MetricSeries, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    type Of = fn(&ApproachSeries) -> u64;
     let families: [(&str, &str, Of); 2] = [
         ("attempts", "Attempts of operations; all but the first of each are retries", |of| {
             of.attempts.load(Ordering::Relaxed)

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The buckets of a histogram, and what its whole numbers are counted in.
 #[derive(Debug, Clone, Copy)]
-pub struct Scale {
+pub struct BucketScale {
     /// The largest value of each bucket, ascending; one more bucket takes what is larger than all of them.
     pub bounds: &'static [u64],
     /// How many make one unit of the exposition: nanoseconds are counted, seconds are shown.
@@ -14,14 +14,14 @@ pub struct Scale {
 /// Counts values by size.
 #[derive(Debug)]
 pub struct Histogram {
-    scale: Scale,
+    scale: BucketScale,
     buckets: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
 /// A histogram's figures at a moment, in the unit of the exposition.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+pub struct HistogramReading {
     /// Values observed.
     pub count: u64,
     /// Their sum.
@@ -33,7 +33,7 @@ pub struct Reading {
 impl Histogram {
     /// An empty one.
     #[must_use]
-    pub fn new(scale: Scale) -> Self {
+    pub fn new(scale: BucketScale) -> Self {
         let buckets = scale.bounds.iter().map(|_| AtomicU64::new(0)).chain([AtomicU64::new(0)]).collect();
         Self { scale, buckets, sum: AtomicU64::new(0) }
     }
@@ -52,12 +52,12 @@ impl Histogram {
         clippy::cast_precision_loss,
         reason = "from 2^53 on, which are 104 days of ns, a sum may lose its last digits"
     )]
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> HistogramReading {
         let bounds = self.scale.bounds.iter().map(|&bound| bound as f64 / self.scale.per_unit).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<_> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        Reading { count, sum: self.sum.load(Ordering::Relaxed) as f64 / self.scale.per_unit, buckets }
+        HistogramReading { count, sum: self.sum.load(Ordering::Relaxed) as f64 / self.scale.per_unit, buckets }
     }
 }
 
@@ -67,17 +67,18 @@ mod tests {
 
     #[test]
     fn a_bound_belongs_to_its_bucket_and_nothing_is_too_large() {
-        let histogram = Histogram::new(Scale { bounds: &[10, 100], per_unit: 10.0 });
+        let histogram = Histogram::new(BucketScale { bounds: &[10, 100], per_unit: 10.0 });
         for value in [0, 10, 11, 100, 101, 5_000] {
             histogram.observe(value);
         }
-        let expected = Reading { count: 6, sum: 522.2, buckets: vec![(1.0, 2), (10.0, 2), (f64::INFINITY, 2)] };
+        let expected =
+            HistogramReading { count: 6, sum: 522.2, buckets: vec![(1.0, 2), (10.0, 2), (f64::INFINITY, 2)] };
         assert_eq!(histogram.read(), expected);
     }
 
     #[test]
     fn nothing_is_lost_between_threads() {
-        let histogram = Histogram::new(Scale { bounds: &[1], per_unit: 1.0 });
+        let histogram = Histogram::new(BucketScale { bounds: &[1], per_unit: 1.0 });
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..10_000).for_each(|_| histogram.observe(2)));
@@ -85,7 +86,7 @@ mod tests {
         });
         assert_eq!(
             histogram.read(),
-            Reading { count: 40_000, sum: 80_000.0, buckets: vec![(1.0, 0), (f64::INFINITY, 40_000)] }
+            HistogramReading { count: 40_000, sum: 80_000.0, buckets: vec![(1.0, 0), (f64::INFINITY, 40_000)] }
         );
     }
 }

@@ -5,7 +5,7 @@
 //! histograms of our own ([`histogram`]): those of the library, which writes the text ([`exposition`]), lock a mutex for
 //! every observation. `make bench` compares a server that counts with one that does not.
 //!
-//! Labels are approach, workload and [`Ending`], all of which are closed sets: never an id, never a path. So the number of
+//! Labels are approach, workload and [`RequestEnding`], all of which are closed sets: never an id, never a path. So the number of
 //! series is known at compile time. The figures belong to one [`crate::database::Database`], not to the process: several
 //! servers in one process each count their own.
 
@@ -20,12 +20,12 @@ use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use crate::strategy::{Approach, Workload};
 
-use histogram::{Histogram, Scale};
+use histogram::{BucketScale, Histogram};
 
 /// How a request to one of an approach's routes ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Ending {
+pub enum RequestEnding {
     /// 2xx: done, or read.
     Done,
     /// 404, 409, 412: the state refused.
@@ -44,7 +44,7 @@ pub enum Ending {
     Abandoned,
 }
 
-impl Ending {
+impl RequestEnding {
     /// What a status means, on a route that exists.
     #[must_use]
     pub const fn of(status: u16) -> Self {
@@ -61,7 +61,7 @@ impl Ending {
 }
 
 /// Times of requests: what a fast disk takes, up to as long as a request may wait in its queue.
-const SECONDS: Scale = Scale {
+const SECONDS: BucketScale = BucketScale {
     bounds: &[
         500_000,
         1_000_000,
@@ -84,35 +84,36 @@ const SECONDS: Scale = Scale {
 };
 
 /// Requests in a batch.
-const REQUESTS: Scale = Scale { bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096], per_unit: 1.0 };
+const REQUESTS: BucketScale =
+    BucketScale { bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096], per_unit: 1.0 };
 
 /// The figures of one server, or nothing where they are turned off. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    counted: Option<Arc<Counted>>,
+    counted: Option<Arc<MetricSeries>>,
 }
 
 /// All series.
 #[derive(Debug)]
-struct Counted {
+struct MetricSeries {
     /// By subject, workload and ending, in this order.
     requests: Box<[Histogram]>,
     /// By approach.
-    retries: Box<[OfApproach]>,
+    retries: Box<[ApproachSeries]>,
     batches: Histogram,
 }
 
 #[derive(Debug, Default)]
-struct OfApproach {
+struct ApproachSeries {
     attempts: AtomicU64,
     exhausted: AtomicU64,
 }
 
 /// Whose route it was: an approach's, or the ceiling, which pays for everything that an approach pays for.
-type Subject = Option<Approach>;
+type MetricOwner = Option<Approach>;
 
 /// All subjects, in the order of the table.
-fn subjects() -> impl Iterator<Item = Subject> {
+fn subjects() -> impl Iterator<Item = MetricOwner> {
     Approach::iter().map(Some).chain([None])
 }
 
@@ -120,10 +121,10 @@ impl Metrics {
     /// Figures that start from 0.
     #[must_use]
     pub fn on() -> Self {
-        let cells = subjects().count() * Workload::COUNT * Ending::COUNT;
-        let counted = Counted {
+        let cells = subjects().count() * Workload::COUNT * RequestEnding::COUNT;
+        let counted = MetricSeries {
             requests: std::iter::repeat_with(|| Histogram::new(SECONDS)).take(cells).collect(),
-            retries: Approach::iter().map(|_| OfApproach::default()).collect(),
+            retries: Approach::iter().map(|_| ApproachSeries::default()).collect(),
             batches: Histogram::new(REQUESTS),
         };
         Self { counted: Some(Arc::new(counted)) }
@@ -142,7 +143,7 @@ impl Metrics {
     }
 
     /// Counts a request that has been answered, or left alone.
-    pub fn request(&self, subject: Option<Approach>, workload: Workload, ending: Ending, took: Duration) {
+    pub fn request(&self, subject: Option<Approach>, workload: Workload, ending: RequestEnding, took: Duration) {
         if let Some(counted) = &self.counted {
             counted.requests_of(subject, workload, ending).observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
@@ -150,7 +151,7 @@ impl Metrics {
 
     /// Requests counted so far with these labels.
     #[must_use]
-    pub fn requests(&self, subject: Option<Approach>, workload: Workload, ending: Ending) -> u64 {
+    pub fn requests(&self, subject: Option<Approach>, workload: Workload, ending: RequestEnding) -> u64 {
         self.counted.as_ref().map_or(0, |counted| counted.requests_of(subject, workload, ending).read().count)
     }
 
@@ -176,11 +177,11 @@ impl Metrics {
     }
 }
 
-impl Counted {
-    fn requests_of(&self, subject: Subject, workload: Workload, ending: Ending) -> &Histogram {
+impl MetricSeries {
+    fn requests_of(&self, subject: MetricOwner, workload: Workload, ending: RequestEnding) -> &Histogram {
         // The ceiling stands behind the approaches.
         let subject = subject.map_or(self.retries.len(), |approach| approach as usize);
-        &self.requests[(subject * Workload::COUNT + workload as usize) * Ending::COUNT + ending as usize]
+        &self.requests[(subject * Workload::COUNT + workload as usize) * RequestEnding::COUNT + ending as usize]
     }
 }
 
@@ -194,7 +195,7 @@ mod tests {
         let counted = metrics.counted.as_ref().expect("on");
         for subject in subjects() {
             for workload in Workload::iter() {
-                for ending in Ending::iter() {
+                for ending in RequestEnding::iter() {
                     assert_eq!(counted.requests_of(subject, workload, ending).read().count, 0);
                     metrics.request(subject, workload, ending, Duration::from_millis(1));
                     assert_eq!(counted.requests_of(subject, workload, ending).read().count, 1);
@@ -211,30 +212,30 @@ mod tests {
     #[test]
     fn a_status_means_one_ending() {
         for (status, ending) in [
-            (200, Ending::Done),
-            (201, Ending::Done),
-            (204, Ending::Done),
-            (400, Ending::Rejected),
-            (404, Ending::Refused),
-            (408, Ending::Rejected),
-            (409, Ending::Refused),
-            (412, Ending::Refused),
-            (413, Ending::Rejected),
-            (415, Ending::Rejected),
-            (422, Ending::Rejected),
-            (500, Ending::Bug),
-            (501, Ending::Unsupported),
-            (503, Ending::NotDone),
-            (504, Ending::Unknown),
+            (200, RequestEnding::Done),
+            (201, RequestEnding::Done),
+            (204, RequestEnding::Done),
+            (400, RequestEnding::Rejected),
+            (404, RequestEnding::Refused),
+            (408, RequestEnding::Rejected),
+            (409, RequestEnding::Refused),
+            (412, RequestEnding::Refused),
+            (413, RequestEnding::Rejected),
+            (415, RequestEnding::Rejected),
+            (422, RequestEnding::Rejected),
+            (500, RequestEnding::Bug),
+            (501, RequestEnding::Unsupported),
+            (503, RequestEnding::NotDone),
+            (504, RequestEnding::Unknown),
         ] {
-            assert_eq!(Ending::of(status), ending, "{status}");
+            assert_eq!(RequestEnding::of(status), ending, "{status}");
         }
     }
 
     #[test]
     fn what_is_off_counts_nothing() {
         let metrics = Metrics::off();
-        metrics.request(None, Workload::Balance, Ending::Done, Duration::ZERO);
+        metrics.request(None, Workload::Balance, RequestEnding::Done, Duration::ZERO);
         metrics.batch(3);
         metrics.attempt(Approach::Naive);
         assert!(!metrics.are_on());

@@ -11,14 +11,14 @@ use std::process::Command;
 
 use nix::unistd::{Gid, Uid, User};
 
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 
 /// In this order: the first that exists.
 const ACCOUNTS_FOR_ROOT: [&str; 2] = ["postgres", "nobody"];
 
 /// Who runs PostgreSQL and owns its files.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct OsAccount {
     uid: Uid,
     gid: Gid,
     name: String,
@@ -26,7 +26,7 @@ pub(super) struct Account {
     switch: bool,
 }
 
-impl Account {
+impl OsAccount {
     /// The account for a cluster. One that exists keeps its owner, so that installing a package which brings a user
     /// `postgres` does not lock the data of `nobody` away.
     pub(super) fn choose(cluster: &Path) -> Result<Self, PostgresError> {

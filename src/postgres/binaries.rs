@@ -69,12 +69,12 @@ fn find_dir(programs: &[&str], bin_dir: Option<&Path>) -> Result<PathBuf, Postgr
 }
 
 /// A place to search, and how to call it in an error.
-struct Place {
+struct SearchPlace {
     name: String,
     dirs: Vec<PathBuf>,
 }
 
-fn search(programs: &[&str], places: &[Place]) -> Result<PathBuf, PostgresError> {
+fn search(programs: &[&str], places: &[SearchPlace]) -> Result<PathBuf, PostgresError> {
     places.iter().flat_map(|place| &place.dirs).find_map(|dir| holder(dir, programs)).ok_or_else(|| {
         PostgresError::NotInstalled {
             program: programs.join("` and `"),
@@ -84,16 +84,16 @@ fn search(programs: &[&str], places: &[Place]) -> Result<PathBuf, PostgresError>
     })
 }
 
-fn places() -> Vec<Place> {
+fn places() -> Vec<SearchPlace> {
     let mut places = vec![pg_config(), path()];
-    places.extend(VERSIONED.iter().map(|(parent, before, after)| Place {
+    places.extend(VERSIONED.iter().map(|(parent, before, after)| SearchPlace {
         name: Path::new(parent).join(format!("{before}*")).join(after).display().to_string(),
         dirs: versions(Path::new(parent), before, after),
     }));
     places
 }
 
-fn pg_config() -> Place {
+fn pg_config() -> SearchPlace {
     let outcome = output_within(Command::new("pg_config").arg("--bindir"), PG_CONFIG_LIMIT);
     let (name, dirs) = match outcome {
         Ok(output) if output.status.success() => {
@@ -103,12 +103,12 @@ fn pg_config() -> Place {
         Ok(output) => (format!("pg_config --bindir (failed: {})", output.status), vec![]),
         Err(error) => (format!("pg_config --bindir ({error})"), vec![]),
     };
-    Place { name, dirs: dirs.into_iter().filter(|dir| dir.is_absolute()).collect() }
+    SearchPlace { name, dirs: dirs.into_iter().filter(|dir| dir.is_absolute()).collect() }
 }
 
-fn path() -> Place {
+fn path() -> SearchPlace {
     let path = env::var_os("PATH").unwrap_or_default();
-    Place {
+    SearchPlace {
         name: format!("PATH ({})", path.display()),
         // A relative entry would make the programs depend on where somebody happens to stand.
         dirs: env::split_paths(&path).filter(|dir| dir.is_absolute()).collect(),
@@ -214,7 +214,7 @@ mod tests {
         program(&client.join("postgres"));
         program(&server.join("postgres"));
         program(&server.join("initdb"));
-        let places = [client, server.clone()].map(|dir| Place { name: String::new(), dirs: vec![dir] });
+        let places = [client, server.clone()].map(|dir| SearchPlace { name: String::new(), dirs: vec![dir] });
         assert_eq!(search(&SERVER_PROGRAMS, &places).unwrap(), fs::canonicalize(server).unwrap());
     }
 
@@ -242,8 +242,10 @@ mod tests {
 
     #[test]
     fn nothing_found_lists_every_place_and_how_to_install() {
-        let places =
-            [Place { name: "here".to_owned(), dirs: vec![] }, Place { name: "there".to_owned(), dirs: vec![] }];
+        let places = [
+            SearchPlace { name: "here".to_owned(), dirs: vec![] },
+            SearchPlace { name: "there".to_owned(), dirs: vec![] },
+        ];
         let message = search(&SERVER_PROGRAMS, &places).unwrap_err().to_string();
         for part in ["`postgres` and `initdb`", "  - here\n  - there", "install"] {
             assert!(message.contains(part), "{part} is missing in: {message}");

@@ -10,13 +10,13 @@ use std::thread::{self, JoinHandle};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{oneshot, watch};
 
-use super::error::{Context, PostgresError};
-use super::server::{Place, Plan};
+use super::error::{ErrorContext, PostgresError};
+use super::server::{ServerDirectory, ServerPlan};
 use super::supervisor::{self, Pause, Reports, Started};
 
 /// How to run a private PostgreSQL that is kept between starts.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ClusterOptions {
     /// Where everything lives; made if it does not exist.
     pub data_dir: PathBuf,
     /// The directory of PostgreSQL's programs; none searches the usual places.
@@ -27,7 +27,7 @@ pub struct Options {
 
 /// What the database is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
+pub enum ClusterStatus {
     /// Clients can connect.
     Running {
         /// How often it has been started, so 1 unless it died: a greater number than before means that all
@@ -47,7 +47,7 @@ pub struct Cluster {
     supervisor: Supervisor,
     connect_options: PgConnectOptions,
     data_dir: PathBuf,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<ClusterStatus>,
     pid: Arc<AtomicU32>,
 }
 
@@ -58,9 +58,9 @@ impl Cluster {
     ///
     /// When the programs are missing, when the directory is somebody else's or in use, or when PostgreSQL does not
     /// start; see [`PostgresError`].
-    pub async fn start(options: &Options) -> Result<Self, PostgresError> {
-        Self::start_plan(Plan {
-            place: Place::Kept(options.data_dir.clone()),
+    pub async fn start(options: &ClusterOptions) -> Result<Self, PostgresError> {
+        Self::start_plan(ServerPlan {
+            place: ServerDirectory::Kept(options.data_dir.clone()),
             bin_dir: options.bin_dir.clone(),
             max_connections: options.max_connections,
         })
@@ -77,12 +77,12 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub async fn start_temporary(bin_dir: Option<&Path>, max_connections: u32) -> Result<Self, PostgresError> {
         let bin_dir = bin_dir.map(Path::to_owned);
-        Self::start_plan(Plan { place: Place::Temporary, bin_dir, max_connections }).await
+        Self::start_plan(ServerPlan { place: ServerDirectory::Temporary, bin_dir, max_connections }).await
     }
 
     /// If this future is dropped, so is the supervisor's thread told to stop, wherever it is.
-    async fn start_plan(plan: Plan) -> Result<Self, PostgresError> {
-        let (status_sender, status) = watch::channel(Status::Restarting);
+    async fn start_plan(plan: ServerPlan) -> Result<Self, PostgresError> {
+        let (status_sender, status) = watch::channel(ClusterStatus::Restarting);
         let pid = Arc::new(AtomicU32::new(0));
         let reports = Reports { status: status_sender, pid: Arc::clone(&pid) };
         let (started_sender, started) = oneshot::channel();
@@ -100,7 +100,7 @@ impl Cluster {
     /// What the database is doing, now and from now on: the present status counts as seen, and `changed` waits for the
     /// next one. Closed when the cluster has stopped.
     #[must_use]
-    pub fn status(&self) -> watch::Receiver<Status> {
+    pub fn status(&self) -> watch::Receiver<ClusterStatus> {
         let mut status = self.status.clone();
         status.mark_unchanged();
         status

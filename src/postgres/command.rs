@@ -10,13 +10,13 @@ use std::{os::unix::process::CommandExt, path::Path};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::account::Account;
+use super::account::OsAccount;
 
 /// A command that runs `program` as `account` and receives `at_our_death` when we die, however we die.
 ///
 /// Spawn it from a thread that lives as long as the program should: on Linux the signal is sent when the spawning
 /// *thread* ends. Elsewhere there is no such signal, and only an orderly end stops the program.
-pub(super) fn private(program: &Path, account: &Account, at_our_death: Signal) -> Command {
+pub(super) fn private(program: &Path, account: &OsAccount, at_our_death: Signal) -> Command {
     let mut command = Command::new(program);
     command
         // LANG, PGDATA, PGOPTIONS and their like would change what PostgreSQL does; a bad LANG breaks initdb.

@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use uuid::Uuid;
 
-use super::account::{Account, wrong_owner};
-use super::error::{Context, PostgresError};
+use super::account::{OsAccount, wrong_owner};
+use super::error::{ErrorContext, PostgresError};
 use super::lock::{DirectoryLock, LOCK_FILE};
 use super::log_file::LogFile;
 
@@ -106,7 +106,7 @@ impl Layout {
 #[derive(Debug)]
 pub(super) struct DataDir {
     pub(super) layout: Layout,
-    pub(super) account: Account,
+    pub(super) account: OsAccount,
     _lock: DirectoryLock,
 }
 
@@ -129,7 +129,7 @@ impl DataDir {
         let mode = if Uid::effective().is_root() { 0o711 } else { 0o700 };
         set_mode(&root, mode)?;
         let layout = Layout::new(root);
-        let account = Account::choose(&layout.cluster())?;
+        let account = OsAccount::choose(&layout.cluster())?;
         account.check_reach(layout.root(), ADVICE)?;
         Ok(Self { layout, account, _lock: lock })
     }

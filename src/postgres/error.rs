@@ -224,11 +224,11 @@ fn list(places: &[String]) -> String {
 }
 
 /// Says what was tried on which path when the operating system refuses.
-pub(super) trait Context<T> {
+pub(super) trait ErrorContext<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, PostgresError>;
 }
 
-impl<T> Context<T> for io::Result<T> {
+impl<T> ErrorContext<T> for io::Result<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, PostgresError> {
         self.map_err(|source| PostgresError::Io { action, path: path.to_owned(), source })
     }

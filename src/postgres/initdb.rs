@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use super::USER;
 use super::command::private;
 use super::data_dir::{DataDir, remove_dir, sync_dir};
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::processes;
 use super::server::Programs;
 use super::supervisor::Pause;
@@ -73,10 +73,10 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
     }
     let mut child = command.spawn().context("run", &program)?;
     let outcome = match wait(&mut child, pause).context("wait for", &program)? {
-        End::Itself(status) if status.success() => return Ok(()),
-        End::Itself(status) => Some(status.to_string()),
-        End::TooSlow => Some(format!("killed after {} s", INITDB_LIMIT.as_secs())),
-        End::Cancelled => None,
+        InitdbEnd::Itself(status) if status.success() => return Ok(()),
+        InitdbEnd::Itself(status) => Some(status.to_string()),
+        InitdbEnd::TooSlow => Some(format!("killed after {} s", INITDB_LIMIT.as_secs())),
+        InitdbEnd::Cancelled => None,
     };
     let detail = log.tail(log_start);
     // The next start would do this, too; but an error should not leave a directory that looks like a cluster.
@@ -90,22 +90,22 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
     })
 }
 
-enum End {
+enum InitdbEnd {
     Itself(ExitStatus),
     TooSlow,
     Cancelled,
 }
 
-fn wait(child: &mut Child, pause: &Pause) -> io::Result<End> {
+fn wait(child: &mut Child, pause: &Pause) -> io::Result<InitdbEnd> {
     let deadline = Instant::now() + INITDB_LIMIT;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(End::Itself(status));
+            return Ok(InitdbEnd::Itself(status));
         }
         let end = if pause.sleep(POLL_EVERY).is_err() {
-            End::Cancelled
+            InitdbEnd::Cancelled
         } else if Instant::now() >= deadline {
-            End::TooSlow
+            InitdbEnd::TooSlow
         } else {
             continue;
         };

@@ -11,7 +11,7 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 
 /// Its presence also marks a directory as ours.
 pub(super) const LOCK_FILE: &str = "concurrency-lab.lock";

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 
 /// Months of ordinary running; and twice this, with the rotated file, is what the log may cost at most.
 const MAX_BYTES: u64 = 10 * 1024 * 1024;

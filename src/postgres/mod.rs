@@ -55,7 +55,7 @@ mod supervisor;
 mod temporary;
 
 pub use binaries::find_program;
-pub use cluster::{Cluster, Options, Status};
+pub use cluster::{Cluster, ClusterOptions, ClusterStatus};
 pub use data_dir::default_data_dir;
 pub use error::PostgresError;
 pub use pid_file::{Endpoint, running_endpoint};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Pid;
 
 use super::data_dir::Layout;
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::{DATABASE, PORT, USER, processes};
 
 pub(super) const NAME: &str = "postmaster.pid";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use super::command::as_pid;
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::log_file::LogFile;
 use super::pid_file;
 use super::supervisor::Pause;

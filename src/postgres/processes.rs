@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::data_dir::remove_file;
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::pid_file;
 
 /// A fast shutdown takes 25 ms, and longer with a large checkpoint to write; backends without their postmaster end when
@@ -31,7 +31,7 @@ const POLL_EVERY: Duration = Duration::from_millis(10);
 const SEES_ALL_PROCESSES: bool = cfg!(target_os = "linux");
 
 #[derive(Debug)]
-struct Process {
+struct ForeignProcess {
     pid: Pid,
     parent: Pid,
     /// By its name. Somebody's shell may stand in the cluster too: it is not ours to end.
@@ -102,7 +102,7 @@ fn signal_until_gone(cluster: &Path, signal: Signal, patience: Duration) -> Resu
 
 /// The processes that have the cluster as their working directory. A zombie has none any more.
 #[cfg(target_os = "linux")]
-fn using(cluster: &Path) -> io::Result<Vec<Process>> {
+fn using(cluster: &Path) -> io::Result<Vec<ForeignProcess>> {
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
@@ -121,7 +121,7 @@ fn using(cluster: &Path) -> io::Result<Vec<Process>> {
             let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             if let Some((name, parent)) = parse_stat(&stat) {
                 let (pid, parent) = (Pid::from_raw(pid), Pid::from_raw(parent));
-                found.push(Process { pid, parent, is_postgres: is_postgres(name) });
+                found.push(ForeignProcess { pid, parent, is_postgres: is_postgres(name) });
             }
         }
     }
@@ -139,7 +139,7 @@ fn parse_stat(stat: &str) -> Option<(&str, i32)> {
 /// Without /proc: the process that postmaster.pid names, if it is a PostgreSQL. Backends of a killed postmaster are not
 /// seen; PostgreSQL's own check of the shared memory segment, which postmaster.pid names, refuses to start beside them.
 #[cfg(not(target_os = "linux"))]
-fn using(cluster: &Path) -> io::Result<Vec<Process>> {
+fn using(cluster: &Path) -> io::Result<Vec<ForeignProcess>> {
     use std::process::Command;
 
     let Some(pid) = pid_file::read(cluster).ok().and_then(|file| file.pid()) else { return Ok(vec![]) };
@@ -150,7 +150,7 @@ fn using(cluster: &Path) -> io::Result<Vec<Process>> {
     let Some((parent, name)) = text.trim().split_once(char::is_whitespace) else { return Ok(vec![]) };
     let Ok(parent) = parent.parse() else { return Ok(vec![]) };
     let name = Path::new(name.trim()).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    Ok(vec![Process { pid, parent: Pid::from_raw(parent), is_postgres: is_postgres(name) }])
+    Ok(vec![ForeignProcess { pid, parent: Pid::from_raw(parent), is_postgres: is_postgres(name) }])
 }
 
 fn is_postgres(name: &str) -> bool {

@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::account::Account;
+use super::account::OsAccount;
 use super::binaries::find_server;
 use super::command::{output_within, private};
 use super::data_dir::DataDir;
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::initdb::{self, Sync};
 use super::postmaster::Postmaster;
 use super::socket_dir::SocketDir;
@@ -25,7 +25,7 @@ const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Which directory to serve from.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum ServerDirectory {
     Kept(PathBuf),
     /// A new one that goes when the server does.
     Temporary,
@@ -33,8 +33,8 @@ pub(super) enum Place {
 
 /// What the caller asked for.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) place: Place,
+pub(super) struct ServerPlan {
+    pub(super) place: ServerDirectory,
     pub(super) bin_dir: Option<PathBuf>,
     pub(super) max_connections: u32,
 }
@@ -48,7 +48,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    fn examine(dir: PathBuf, account: &Account) -> Result<Self, PostgresError> {
+    fn examine(dir: PathBuf, account: &OsAccount) -> Result<Self, PostgresError> {
         let postgres = dir.join("postgres");
         account.check_reach(&postgres, "Use programs that every user may execute")?;
         let mut command = private(&postgres, account, Signal::SIGKILL);
@@ -101,12 +101,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn prepare(plan: &Plan, pause: &Pause) -> Result<Self, PostgresError> {
+    pub(super) fn prepare(plan: &ServerPlan, pause: &Pause) -> Result<Self, PostgresError> {
         // Before anything is created: without programs nothing should be left behind.
         let dir = find_server(plan.bin_dir.as_deref())?;
         match &plan.place {
-            Place::Kept(path) => Self::assemble(dir, DataDir::claim(path)?, plan, pause),
-            Place::Temporary => {
+            ServerDirectory::Kept(path) => Self::assemble(dir, DataDir::claim(path)?, plan, pause),
+            ServerDirectory::Temporary => {
                 temporary::sweep();
                 let data_dir = temporary::create()?;
                 let layout = data_dir.layout.clone();
@@ -119,8 +119,8 @@ impl Server {
         }
     }
 
-    fn assemble(bin_dir: PathBuf, data_dir: DataDir, plan: &Plan, pause: &Pause) -> Result<Self, PostgresError> {
-        let temporary = matches!(plan.place, Place::Temporary);
+    fn assemble(bin_dir: PathBuf, data_dir: DataDir, plan: &ServerPlan, pause: &Pause) -> Result<Self, PostgresError> {
+        let temporary = matches!(plan.place, ServerDirectory::Temporary);
         let programs = Programs::examine(bin_dir, &data_dir.account)?;
         data_dir.log().rotate();
         let sync = if temporary { Sync::No } else { Sync::Yes };

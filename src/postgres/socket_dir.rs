@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::PORT;
 use super::data_dir::{DataDir, Layout, remove_dir, remove_file};
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 
 /// `sockaddr_un` has room for 108 bytes on Linux and 104 on macOS, with the zero at the end.
 const MAX_SOCKET_PATH_BYTES: usize = 100;

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{oneshot, watch};
 
-use super::cluster::Status;
+use super::cluster::ClusterStatus;
 use super::error::PostgresError;
 use super::postmaster::Postmaster;
-use super::server::{Plan, Server};
+use super::server::{Server, ServerPlan};
 
 /// How soon a death is noticed. A restart takes longer than this anyway, and looking costs one system call.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
@@ -67,7 +67,7 @@ pub(super) struct Started {
 /// What the thread tells its owner while it runs.
 #[derive(Debug)]
 pub(super) struct Reports {
-    pub(super) status: watch::Sender<Status>,
+    pub(super) status: watch::Sender<ClusterStatus>,
     /// 0 for none.
     pub(super) pid: Arc<AtomicU32>,
 }
@@ -75,10 +75,10 @@ pub(super) struct Reports {
 impl Reports {
     fn running(&self, postmaster: &Postmaster, starts: u64) {
         self.pid.store(postmaster.pid(), Ordering::Release);
-        self.status.send_replace(Status::Running { starts });
+        self.status.send_replace(ClusterStatus::Running { starts });
     }
 
-    fn gone(&self, status: Status) {
+    fn gone(&self, status: ClusterStatus) {
         self.pid.store(0, Ordering::Release);
         self.status.send_replace(status);
     }
@@ -86,7 +86,7 @@ impl Reports {
 
 /// The thread's whole life. The result is that of the stop; that of the start goes to `started`.
 pub(super) fn run(
-    plan: &Plan,
+    plan: &ServerPlan,
     pause: &Pause,
     reports: &Reports,
     started: oneshot::Sender<Result<Started, PostgresError>>,
@@ -138,7 +138,7 @@ fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Report
             Watched::Stopping => return current.stop(),
             Watched::Ended(outcome) => {
                 tracing::error!(pid = current.pid(), %outcome, "PostgreSQL ended unexpectedly: restarting it");
-                reports.gone(Status::Restarting);
+                reports.gone(ClusterStatus::Restarting);
             }
         }
         match restart(server, &mut restarts, pause) {
@@ -146,7 +146,7 @@ fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Report
             Err(Restart::Stopping) => return Ok(()),
             Err(Restart::GivenUp(reason)) => {
                 tracing::error!(%reason, "PostgreSQL is not restarted any more");
-                reports.gone(Status::Failed(reason));
+                reports.gone(ClusterStatus::Failed(reason));
                 // The directory stays ours until the owner lets go.
                 while pause.sleep(MAINTAIN_EVERY).is_ok() {}
                 return Ok(());

@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use uuid::Uuid;
 
 use super::data_dir::{DataDir, Layout, remove_dir};
-use super::error::{Context, PostgresError};
+use super::error::{ErrorContext, PostgresError};
 use super::lock::DirectoryLock;
 use super::processes;
 use super::socket_dir;

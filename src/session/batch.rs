@@ -19,40 +19,40 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Session;
-use super::memory::Memory;
-use super::once::Once;
-use super::probe::{Inside, Probe};
+use super::idempotency_key::IdempotencyKey;
+use super::memory::BalanceMemory;
+use super::probe::{Probe, ProcessEvent};
 use super::statement::{JOIN_BATCH, TAKE_BATCH};
 use crate::config::Limits;
 use crate::database::Database;
 use crate::database::pool::Pool;
-use crate::domain::state::{Change, Done};
+use crate::domain::state::{Change, ChangeResult};
 use crate::error::Error;
 
 /// One request's part of a batch.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct BatchEntry {
     /// What to do.
     pub change: Change,
     /// The key under which to do it once.
-    pub once: Option<Once>,
+    pub once: Option<IdempotencyKey>,
 }
 
 /// What a request is answered with.
-pub type Answer = Result<Done, Error>;
+pub type BatchAnswer = Result<ChangeResult, Error>;
 
 /// Makes a batch of changes in one transaction on a session: an answer for each, in their order, or the error by which none
 /// of them was made (or, [`Error::OutcomeUnknown`], nobody knows). The memory is the writer's;
 /// an error makes it forget all.
-pub type Protocol = for<'a> fn(&'a mut Session, &'a mut Memory, &'a [Entry]) -> Batch<'a>;
+pub type Protocol = for<'a> fn(&'a mut Session, &'a mut BalanceMemory, &'a [BatchEntry]) -> Batch<'a>;
 
 /// A batch that is being made.
-pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<Answer>, Error>> + Send + 'a>>;
+pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<BatchAnswer>, Error>> + Send + 'a>>;
 
 /// The queue of one server.
 pub struct Batches {
     pending: Mutex<Pending>,
-    observed: Option<Observed>,
+    observed: Option<WriterObserver>,
     /// Changes that may wait.
     queue: usize,
     /// For how long each.
@@ -62,7 +62,7 @@ pub struct Batches {
 }
 
 /// How the writers of a queue are looked at.
-pub struct Observed {
+pub struct WriterObserver {
     /// A connection of the writer's own.
     pub pool: Pool,
     /// Makes the probes of each writer, before it begins.
@@ -77,13 +77,13 @@ impl fmt::Debug for Batches {
 
 #[derive(Debug, Default)]
 struct Pending {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<BatchJob>,
     writing: bool,
 }
 
 #[derive(Debug)]
-struct Job {
-    entry: Entry,
+struct BatchJob {
+    entry: BatchEntry,
     until: Instant,
     waiter: Waiter,
 }
@@ -92,7 +92,7 @@ struct Job {
 #[derive(Debug)]
 struct Waiter {
     session: Uuid,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<BatchAnswer>,
 }
 
 impl Batches {
@@ -104,7 +104,7 @@ impl Batches {
 
     /// The same, with an eye on its writers.
     #[must_use]
-    pub fn observed(limits: &Limits, observed: Option<Observed>) -> Arc<Self> {
+    pub fn observed(limits: &Limits, observed: Option<WriterObserver>) -> Arc<Self> {
         Arc::new(Self {
             pending: Mutex::default(),
             observed,
@@ -125,7 +125,7 @@ impl Batches {
     }
 
     /// Puts a change into the queue, and says whether a writer must be started for it.
-    fn push(&self, job: Job) -> Result<bool, Error> {
+    fn push(&self, job: BatchJob) -> Result<bool, Error> {
         let mut pending = self.pending();
         if pending.waiting.len() >= self.queue {
             return Err(Error::NotDone("Too many requests waiting".into()));
@@ -135,7 +135,7 @@ impl Batches {
     }
 
     /// The next batch, in the order of arrival; `None` ends the writer.
-    fn next(&self) -> Option<Vec<Job>> {
+    fn next(&self) -> Option<Vec<BatchJob>> {
         let mut pending = self.pending();
         let size = pending.waiting.len().min(self.size);
         pending.writing = size > 0;
@@ -145,9 +145,9 @@ impl Batches {
 
 /// The writer's turn. If it ends by a panic, nobody is left to make what waits: it is turned away, and the next change
 /// starts another writer.
-struct Turn(Arc<Batches>);
+struct WriterTurn(Arc<Batches>);
 
-impl Drop for Turn {
+impl Drop for WriterTurn {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for job in std::mem::take(&mut *self.0.pending()).waiting {
@@ -168,12 +168,12 @@ impl Session {
     ///
     /// # Errors
     /// What the change is answered; [`Error::NotDone`] when too many wait already or the wait was too long.
-    pub async fn join(&mut self, protocol: Protocol, change: Change) -> Answer {
+    pub async fn join(&mut self, protocol: Protocol, change: Change) -> BatchAnswer {
         // The batch stores the key with the change: this session has nothing to do for it, unless it must try again.
         let once = self.once.take();
-        let entry = Entry { change, once: once.clone() };
+        let entry = BatchEntry { change, once: once.clone() };
         let answer = if self.alone {
-            let answers = make(self, protocol, &mut Memory::default(), &[entry]).await;
+            let answers = make(self, protocol, &mut BalanceMemory::default(), &[entry]).await;
             answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         } else {
             self.next_batch(protocol, entry).await
@@ -185,18 +185,18 @@ impl Session {
     }
 
     /// Puts a change into the queue and waits for its answer.
-    async fn next_batch(&mut self, protocol: Protocol, entry: Entry) -> Answer {
+    async fn next_batch(&mut self, protocol: Protocol, entry: BatchEntry) -> BatchAnswer {
         if !self.probes.is_empty() {
             self.hold(&JOIN_BATCH, &[]).await;
         }
         let batches = Arc::clone(self.database.batches());
         let (answer, answered) = oneshot::channel();
         let until = Instant::now() + batches.wait;
-        if batches.push(Job { entry, until, waiter: Waiter { session: self.id, answer } })? {
+        if batches.push(BatchJob { entry, until, waiter: Waiter { session: self.id, answer } })? {
             tokio::spawn(write(batches, writer(&self.database), protocol));
         }
         // By now it is known who will answer.
-        self.tell(Inside::Queued);
+        self.tell(ProcessEvent::Queued);
         answered.await.unwrap_or_else(|_writer_died| unanswered())
     }
 }
@@ -215,14 +215,14 @@ fn writer(database: &Database) -> Session {
 
 /// The writer: batch after batch, until nobody waits.
 async fn write(batches: Arc<Batches>, mut session: Session, protocol: Protocol) {
-    let turn = Turn(Arc::clone(&batches));
-    let mut memory = Memory::default();
+    let turn = WriterTurn(Arc::clone(&batches));
+    let mut memory = BalanceMemory::default();
     loop {
         if !session.probes.is_empty() {
             session.hold(&TAKE_BATCH, &[]).await;
         }
         let Some(jobs) = batches.next() else { break };
-        session.tell(Inside::Took(jobs.len()));
+        session.tell(ProcessEvent::Took(jobs.len()));
         let now = Instant::now();
         let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
         if !late.is_empty() {
@@ -249,9 +249,9 @@ async fn write(batches: Arc<Batches>, mut session: Session, protocol: Protocol) 
 async fn make(
     session: &mut Session,
     protocol: Protocol,
-    memory: &mut Memory,
-    entries: &[Entry],
-) -> Result<Vec<Answer>, Error> {
+    memory: &mut BalanceMemory,
+    entries: &[BatchEntry],
+) -> Result<Vec<BatchAnswer>, Error> {
     let made = protocol(session, memory, entries).await;
     if made.is_ok() {
         session.database.metrics().batch(entries.len());
@@ -260,10 +260,10 @@ async fn make(
 }
 
 /// Whoever no longer waits has heard 504 and asks again, or has hung up.
-fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<Answer>, Error>) {
+fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<BatchAnswer>, Error>) {
     if !session.probes.is_empty() {
         let sessions: Vec<Uuid> = waiters.iter().map(|waiter| waiter.session).collect();
-        session.tell(Inside::Answered(&sessions));
+        session.tell(ProcessEvent::Answered(&sessions));
     }
     let waiting = waiters.into_iter().map(|waiter| waiter.answer);
     match made {
@@ -272,6 +272,6 @@ fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<Answer>
     }
 }
 
-fn unanswered() -> Answer {
+fn unanswered() -> BatchAnswer {
     Err(Error::OutcomeUnknown("the batch ended without an answer".into()))
 }

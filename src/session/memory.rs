@@ -17,12 +17,12 @@ const REST: u32 = 64;
 
 /// Balances by user. See the [module](self).
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct BalanceMemory {
     users: BTreeMap<i64, Account>,
     rest: u32,
 }
 
-impl Memory {
+impl BalanceMemory {
     /// What is known of these users, if all of them are.
     #[must_use]
     pub fn of(&self, users: &[i64]) -> Option<BTreeMap<i64, Account>> {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn only_those_who_are_all_known_are_known() {
-        let mut memory = Memory::default();
+        let mut memory = BalanceMemory::default();
         assert_eq!(memory.of(&[1]), None);
         memory.keep(left([1, 2]));
         assert_eq!(memory.of(&[1, 2]), Some(left([1, 2])));
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded() {
-        let mut memory = Memory::default();
+        let mut memory = BalanceMemory::default();
         for start in (0..).step_by(1_000).take(100) {
             memory.keep(left(start..start + 1_000));
             assert!(memory.users.len() <= USERS_MAX);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn it_rests_after_a_contradiction() {
-        let mut memory = Memory::default();
+        let mut memory = BalanceMemory::default();
         memory.keep(left([1]));
         memory.contradicted();
         for _ in 0..REST {

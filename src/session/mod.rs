@@ -3,15 +3,15 @@
 //! A session enters the queue of its rows before the first attempt, takes a connection when a statement needs one, and
 //! gives it back when it has no more use for it: at its end, and while it pauses or backs off outside a transaction. It
 //! knows whether a transaction is open, so it knows what a lost answer means ([`sqlstate`]). Probes attached to it
-//! ([`probe`]) see, delay and cut its statements, and an idempotency key ([`once`]) adds some of its own; the strategy
+//! ([`probe`]) see, delay and cut its statements, and an idempotency key ([`idempotency_key`]) adds some of its own; the strategy
 //! never knows. A session that has a change to make may also let others send it ([`batch`]).
 //!
 //! A session may be dropped at any moment: a connection with a statement or a transaction under way is then
 //! closed, not returned, and the server rolls back.
 
 pub mod batch;
+pub mod idempotency_key;
 pub mod memory;
-pub mod once;
 pub mod probe;
 mod sending;
 pub mod sqlstate;
@@ -23,14 +23,14 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Executor, FromRow, Postgres};
 use uuid::Uuid;
 
-use crate::database::admission::Places;
+use crate::database::admission::RowPermits;
 use crate::database::pool::Lease;
 use crate::database::{Database, admission};
 use crate::domain::Row;
 use crate::error::Error;
 
-use once::Once;
-use probe::{Inside, Log, Probe, Step};
+use idempotency_key::IdempotencyKey;
+use probe::{Probe, ProcessEvent, StatementLog, Step};
 use sending::encode;
 use statement::{COMMIT, Isolation, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
 
@@ -40,8 +40,8 @@ pub struct Session {
     database: Database,
     rows: Vec<Row>,
     probes: Vec<Box<dyn Probe>>,
-    places: Option<Places>,
-    mutexes: Vec<Places>,
+    places: Option<RowPermits>,
+    mutexes: Vec<RowPermits>,
     /// When the wait for a connection ends; the wait for the row counts.
     wait_until: Instant,
     /// Not yet told to the probes.
@@ -49,7 +49,7 @@ pub struct Session {
     lease: Option<Lease>,
     transaction: Transaction,
     /// The key under which the change is to be made once.
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     /// Shares no transaction with others.
     alone: bool,
     /// A statement was sent and its answer has not been read to the end.
@@ -72,7 +72,8 @@ impl Session {
     #[must_use]
     pub fn new(id: Uuid, database: Database, rows: Vec<Row>) -> Self {
         let wait_until = Instant::now() + database.queue_wait();
-        let probes: Vec<Box<dyn Probe>> = if Log::is_wanted() { vec![Box::new(Log)] } else { Vec::new() };
+        let probes: Vec<Box<dyn Probe>> =
+            if StatementLog::is_wanted() { vec![Box::new(StatementLog)] } else { Vec::new() };
         Self {
             wait_until,
             id,
@@ -236,10 +237,10 @@ impl Session {
             if !self.probes.is_empty() {
                 self.hold(&LOCK_IN_PROCESS, &[row.to_string()]).await;
             }
-            self.tell(Inside::Wants(row));
+            self.tell(ProcessEvent::Wants(row));
             let mutex = self.database.mutexes().enter(&[row]).await;
             self.mutexes.push(mutex.map_err(not_admitted)?);
-            self.tell(Inside::Has(row));
+            self.tell(ProcessEvent::Has(row));
         }
         Ok(())
     }
@@ -286,7 +287,7 @@ impl Session {
     }
 
     /// Tells the probes what happened inside the process.
-    fn tell(&mut self, event: Inside<'_>) {
+    fn tell(&mut self, event: ProcessEvent<'_>) {
         self.probes.iter_mut().for_each(|probe| probe.inside(event));
     }
 
@@ -298,7 +299,7 @@ impl Session {
     fn release_mutexes(&mut self) {
         if !self.mutexes.is_empty() {
             self.mutexes.clear();
-            self.tell(Inside::Released);
+            self.tell(ProcessEvent::Released);
         }
     }
 
@@ -323,10 +324,10 @@ fn bug(statement: &Statement, what: &dyn std::fmt::Display) -> Error {
     Error::Bug(format!("{}: {what}", statement.name).into())
 }
 
-fn not_admitted(refused: admission::Refused) -> Error {
+fn not_admitted(refused: admission::AdmissionRefused) -> Error {
     Error::NotDone(match refused {
-        admission::Refused::QueueFull => "Too many requests waiting".into(),
-        admission::Refused::WaitedTooLong => "Waited too long for the row".into(),
+        admission::AdmissionRefused::QueueFull => "Too many requests waiting".into(),
+        admission::AdmissionRefused::WaitedTooLong => "Waited too long for the row".into(),
     })
 }
 

@@ -5,7 +5,7 @@
 //! session does not even read the clock.
 //!
 //! Most steps are statements. Waits inside the process go through the same gate, for they decide who goes on as locks do:
-//! a mutex of ours, the queue of batches ([`Inside`]).
+//! a mutex of ours, the queue of batches ([`ProcessEvent`]).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ pub struct Step<'a> {
 }
 
 /// How long a session is held back.
-pub type Hold<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+pub type Delay<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// What a probe hears when a statement has come back.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ pub struct Completed<'a> {
 
 /// What happens to a session inside the process, where the database sees nothing.
 #[derive(Debug, Clone, Copy)]
-pub enum Inside<'a> {
+pub enum ProcessEvent<'a> {
     /// It wants the mutex of a row, and waits for it if somebody has it.
     Wants(Row),
     /// It has that mutex.
@@ -65,7 +65,7 @@ pub enum Inside<'a> {
 /// An observer (trace, log) or a tormentor (think time, fault) of one session.
 pub trait Probe: Send {
     /// Holds the session back before a step; `None` lets it go at once.
-    fn hold(&mut self, step: Step<'_>) -> Option<Hold<'_>> {
+    fn hold(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
         let _ = step;
         None
     }
@@ -82,7 +82,7 @@ pub trait Probe: Send {
     }
 
     /// Hears what happened inside the process.
-    fn inside(&mut self, event: Inside<'_>) {
+    fn inside(&mut self, event: ProcessEvent<'_>) {
         let _ = event;
     }
 
@@ -99,8 +99,8 @@ pub trait Probe: Send {
 pub struct ThinkTime(pub Duration);
 
 impl Probe for ThinkTime {
-    fn hold(&mut self, step: Step<'_>) -> Option<Hold<'_>> {
-        (step.statement.effect == Effect::Writes).then(|| Box::pin(tokio::time::sleep(self.0)) as Hold<'_>)
+    fn hold(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
+        (step.statement.effect == Effect::Writes).then(|| Box::pin(tokio::time::sleep(self.0)) as Delay<'_>)
     }
 }
 
@@ -122,9 +122,9 @@ impl Probe for Fault {
 
 /// Writes a line of log for each statement, when that is asked for.
 #[derive(Debug)]
-pub struct Log;
+pub struct StatementLog;
 
-impl Log {
+impl StatementLog {
     /// Whether anybody wants to read them.
     #[must_use]
     pub fn is_wanted() -> bool {
@@ -132,7 +132,7 @@ impl Log {
     }
 }
 
-impl Probe for Log {
+impl Probe for StatementLog {
     fn completed(&mut self, completed: &Completed<'_>) {
         let &Completed { session, statement, waited, took, outcome } = completed;
         let (rows, error) = (outcome.ok().map(<[_]>::len), outcome.err().map(tracing::field::display));
@@ -144,7 +144,7 @@ impl Probe for Log {
 
 /// One line of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct TraceSpan {
     /// What was sent.
     pub statement: &'static Statement,
     /// Wait for row and connection before it.
@@ -159,13 +159,13 @@ const SPANS_MAX: usize = 64;
 /// Records the statements of a session, for `Server-Timing`.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    spans: Arc<Mutex<Vec<Span>>>,
+    spans: Arc<Mutex<Vec<TraceSpan>>>,
 }
 
 impl Trace {
     /// What has been recorded so far, oldest first.
     #[must_use]
-    pub fn spans(&self) -> Vec<Span> {
+    pub fn spans(&self) -> Vec<TraceSpan> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -175,7 +175,7 @@ impl Probe for Trace {
         let &Completed { statement, waited, took, .. } = completed;
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         if spans.len() < SPANS_MAX {
-            spans.push(Span { statement, waited, took });
+            spans.push(TraceSpan { statement, waited, took });
         }
     }
 }

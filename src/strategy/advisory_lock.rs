@@ -21,7 +21,7 @@
 
 use async_trait::async_trait;
 
-use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
     changed_balance, incremented, seats_taken, transferred_balances,
@@ -76,7 +76,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("advisory_lock.rs"),
     aliases: &[],
     idea: "pg_advisory_xact_lock on a number that names the row, in its own statement; then read, decide, write.",
@@ -104,7 +104,7 @@ pub struct AdvisoryLock;
 
 #[async_trait]
 impl Strategy for AdvisoryLock {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -143,7 +143,7 @@ impl Strategy for AdvisoryLock {
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (EVENTS, object_id(event))).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;

@@ -33,7 +33,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy, UserRow, payer_and_payee};
+use super::{ApproachInfo, Claim, Claims, Strategy, UserRow, payer_and_payee};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
 };
@@ -88,7 +88,7 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
             exists(select from bookings where event_id = $1 and user_id = $2) as booked",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("atomic_returning.rs"),
     aliases: &["self"],
     idea: "One statement checks, changes and tells: the guard in WHERE, a relative change, RETURNING for the answer.",
@@ -105,7 +105,7 @@ pub struct AtomicReturning;
 
 #[async_trait]
 impl Strategy for AtomicReturning {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 

@@ -21,7 +21,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Strategy, UserRow, payer_and_payee};
+use super::{ApproachInfo, Claim, Claims, Strategy, UserRow, payer_and_payee};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
 };
@@ -68,7 +68,7 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
             exists(select from bookings where event_id = $1 and user_id = $2) as booked",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("check_constraint.rs"),
     aliases: &[],
     idea: "Change without a guard; the table's CHECK (and a unique index) refuses what must not be.",
@@ -85,7 +85,7 @@ pub struct CheckConstraint;
 
 #[async_trait]
 impl Strategy for CheckConstraint {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 

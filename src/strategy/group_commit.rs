@@ -50,16 +50,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Card, Claim, Claims, Strategy, UserRow};
-use crate::domain::state::{About, Change, Done, State};
+use super::{ApproachInfo, Claim, Claims, Strategy, UserRow};
+use crate::domain::state::{Change, ChangeResult, RowSet, State};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
 };
 use crate::error::Error;
 use crate::session::Session;
-use crate::session::batch::{Answer, Batch, Entry};
-use crate::session::memory::Memory;
-use crate::session::once::{Stored, json};
+use crate::session::batch::{Batch, BatchAnswer, BatchEntry};
+use crate::session::idempotency_key::{StoredAnswer, json};
+use crate::session::memory::BalanceMemory;
 use crate::session::statement::{Isolation, Statement};
 
 const LOCK_EVENTS: Statement = Statement::reads(
@@ -137,7 +137,7 @@ const STORE_ANSWERS: Statement = Statement::writes(
      on conflict do nothing returning key",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("group_commit.rs"),
     aliases: &[],
     idea: "Requests that arrive while a transaction is in flight share the next one and its one durable COMMIT.",
@@ -168,52 +168,52 @@ pub struct GroupCommit;
 
 #[async_trait]
 impl Strategy for GroupCommit {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         match session.join(commit_together, Change::Balance(change)).await? {
-            Done::Balance(account) => Ok(account),
+            ChangeResult::Balance(account) => Ok(account),
             other => Err(mixed_up(&other)),
         }
     }
 
     async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
         match session.join(commit_together, Change::Transfer(transfer)).await? {
-            Done::Transfer(transferred) => Ok(transferred),
+            ChangeResult::Transfer(transferred) => Ok(transferred),
             other => Err(mixed_up(&other)),
         }
     }
 
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         match session.join(commit_together, Change::Booking(booking)).await? {
-            Done::Booking(booked) => Ok(booked),
+            ChangeResult::Booking(booked) => Ok(booked),
             other => Err(mixed_up(&other)),
         }
     }
 
     async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
         match session.join(commit_together, Change::Cancellation(cancellation)).await? {
-            Done::Cancellation(cancelled) => Ok(cancelled),
+            ChangeResult::Cancellation(cancelled) => Ok(cancelled),
             other => Err(mixed_up(&other)),
         }
     }
 
     async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
         match session.join(commit_together, Change::Increment(increment)).await? {
-            Done::Increment(counter) => Ok(counter),
+            ChangeResult::Increment(counter) => Ok(counter),
             other => Err(mixed_up(&other)),
         }
     }
 }
 
-fn mixed_up(answer: &Done) -> Error {
+fn mixed_up(answer: &ChangeResult) -> Error {
     Error::Bug(format!("a batch gave somebody else's answer: {answer:?}").into())
 }
 
 /// The whole protocol: one transaction for a batch.
-fn commit_together<'a>(session: &'a mut Session, memory: &'a mut Memory, batch: &'a [Entry]) -> Batch<'a> {
+fn commit_together<'a>(session: &'a mut Session, memory: &'a mut BalanceMemory, batch: &'a [BatchEntry]) -> Batch<'a> {
     Box::pin(async move {
         if let Some(answers) = compare_and_set(session, memory, batch).await? {
             return Ok(answers);
@@ -249,14 +249,14 @@ fn commit_together<'a>(session: &'a mut Session, memory: &'a mut Memory, batch: 
 /// them are still so. `None`: not possible, or somebody else has changed them; then the batch is to be made from the start.
 async fn compare_and_set(
     session: &mut Session,
-    memory: &mut Memory,
-    batch: &[Entry],
-) -> Result<Option<Vec<Answer>>, Error> {
-    let balances_only = |entry: &Entry| matches!(entry.change, Change::Balance(_) | Change::Transfer(_));
+    memory: &mut BalanceMemory,
+    batch: &[BatchEntry],
+) -> Result<Option<Vec<BatchAnswer>>, Error> {
+    let balances_only = |entry: &BatchEntry| matches!(entry.change, Change::Balance(_) | Change::Transfer(_));
     if !batch.iter().all(|entry| balances_only(entry) && entry.once.is_none()) {
         return Ok(None);
     }
-    let users = About::these(batch.iter().map(|entry| &entry.change)).users;
+    let users = RowSet::these(batch.iter().map(|entry| &entry.change)).users;
     let Some(before) = memory.of(&users) else { return Ok(None) };
     let mut after = State::default();
     after.users.clone_from(&before);
@@ -297,9 +297,9 @@ async fn compare_and_set(
 }
 
 /// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
-async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
-    let About { users, guests, events, counters, booked, cancelled } =
-        About::these(batch.iter().map(|entry| &entry.change));
+async fn lock(session: &mut Session, batch: &[BatchEntry]) -> Result<State, Error> {
+    let RowSet { users, guests, events, counters, booked, cancelled } =
+        RowSet::these(batch.iter().map(|entry| &entry.change));
     let mut state = State::default();
     if !booked.is_empty() || !cancelled.is_empty() {
         let rows: Vec<(i64, i64, i64, i64)> = session.fetch_all(&LOCK_EVENTS, (events, cancelled.clone())).await?;
@@ -331,22 +331,26 @@ async fn lock(session: &mut Session, batch: &[Entry]) -> Result<State, Error> {
 }
 
 /// What was stored by key.
-type MadeBefore = BTreeMap<Uuid, Stored>;
+type MadeBefore = BTreeMap<Uuid, StoredAnswer>;
 
 /// What was stored with the keys of the batch. After the locks: by then whoever makes the same change has made it.
-async fn recall(session: &mut Session, batch: &[Entry]) -> Result<MadeBefore, Error> {
+async fn recall(session: &mut Session, batch: &[BatchEntry]) -> Result<MadeBefore, Error> {
     let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.once.as_ref()?.key)).collect();
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
     let rows: Vec<(Uuid, String, String)> = session.fetch_all(&RECALL_ANSWERS, (keys,)).await?;
-    Ok(rows.into_iter().map(|(key, request, answer)| (key, Stored { request, answer })).collect())
+    Ok(rows.into_iter().map(|(key, request, answer)| (key, StoredAnswer { request, answer })).collect())
 }
 
 /// Answers one after the other, and says what was made under which key; that counts for those behind it as well.
-fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Result<(Vec<Answer>, MadeBefore), Error> {
+fn decide(
+    batch: &[BatchEntry],
+    made_before: &MadeBefore,
+    state: &mut State,
+) -> Result<(Vec<BatchAnswer>, MadeBefore), Error> {
     let (mut answers, mut made) = (Vec::with_capacity(batch.len()), MadeBefore::new());
-    for Entry { change, once } in batch {
+    for BatchEntry { change, once } in batch {
         if let Some(once) = once
             && let Some(stored) = made_before.get(&once.key).or_else(|| made.get(&once.key))
         {
@@ -355,7 +359,7 @@ fn decide(batch: &[Entry], made_before: &MadeBefore, state: &mut State) -> Resul
         }
         let answer = state.apply(change, Uuid::new_v4());
         if let (Some(once), Ok(done)) = (once, &answer) {
-            made.insert(once.key, Stored { request: once.request.clone(), answer: json(done)? });
+            made.insert(once.key, StoredAnswer { request: once.request.clone(), answer: json(done)? });
         }
         answers.push(answer.map_err(Error::from));
     }
@@ -397,7 +401,7 @@ async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
     }
     let count = made.len();
     let (keys, (requests, answers)): (Vec<Uuid>, (Vec<String>, Vec<String>)) =
-        made.into_iter().map(|(key, Stored { request, answer })| (key, (request, answer))).unzip();
+        made.into_iter().map(|(key, StoredAnswer { request, answer })| (key, (request, answer))).unzip();
     let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, answers)).await?;
     if stored.len() < count {
         // Another server made a change under one of these keys since we looked.
@@ -408,8 +412,13 @@ async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
 
 /// The answers of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
 /// rested on may not be so. What was stored before the batch is sure.
-fn doubted(batch: &[Entry], answers: Vec<Answer>, made_before: &MadeBefore, reason: &str) -> Vec<Answer> {
-    let doubt = |(entry, answer): (&Entry, Answer)| match answer {
+fn doubted(
+    batch: &[BatchEntry],
+    answers: Vec<BatchAnswer>,
+    made_before: &MadeBefore,
+    reason: &str,
+) -> Vec<BatchAnswer> {
+    let doubt = |(entry, answer): (&BatchEntry, BatchAnswer)| match answer {
         sure if entry.once.as_ref().is_some_and(|once| made_before.contains_key(&once.key)) => sure,
         Ok(_) | Err(Error::MadeBefore(_)) => Err(Error::OutcomeUnknown(reason.to_owned().into())),
         Err(refused) => {
@@ -421,14 +430,14 @@ fn doubted(batch: &[Entry], answers: Vec<Answer>, made_before: &MadeBefore, reas
 
 /// Rows that changed, a column each.
 #[derive(Default)]
-struct Changed {
+struct ChangedRows {
     ids: Vec<i64>,
     values: Vec<i64>,
     changes: Vec<i64>,
 }
 
-fn changed<T>(before: &BTreeMap<i64, T>, after: &BTreeMap<i64, T>, seen: impl Fn(&T) -> (i64, i64)) -> Changed {
-    let mut rows = Changed::default();
+fn changed<T>(before: &BTreeMap<i64, T>, after: &BTreeMap<i64, T>, seen: impl Fn(&T) -> (i64, i64)) -> ChangedRows {
+    let mut rows = ChangedRows::default();
     for ((id, before), after) in before.iter().zip(after.values()) {
         let ((_, old), (value, new)) = (seen(before), seen(after));
         if new > old {

@@ -18,7 +18,7 @@
 
 use async_trait::async_trait;
 
-use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer,
     Transferred, changed_balance, incremented, seats_taken, transferred_balances,
@@ -62,7 +62,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("in_process_mutex.rs"),
     aliases: &[],
     idea: "A mutex a row in this process's memory around read, decide, write: safe until there is a second server.",
@@ -89,7 +89,7 @@ pub struct InProcessMutex;
 
 #[async_trait]
 impl Strategy for InProcessMutex {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -118,7 +118,7 @@ impl Strategy for InProcessMutex {
         let Booking { event, user } = booking;
         session.lock_in_process(&[Row::Event(event)]).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_optional(&WRITE_EVENT, (event, taken, id)).await?;

@@ -43,7 +43,7 @@ pub enum Claim {
     SafeOnOneServer,
     /// Known to be wrong; the lab must be able to show it.
     Broken,
-    /// Not offered: 501, with the card's reason.
+    /// Not offered: 501, with the reason in ApproachInfo.
     Unsupported,
 }
 
@@ -95,7 +95,7 @@ impl Claims {
 
 /// What is known about an approach without running it.
 #[derive(Debug, Clone, Copy)]
-pub struct Card {
+pub struct ApproachInfo {
     /// The file that holds it, with its chapter.
     pub source: &'static str,
     /// Other names that routes and options accept.
@@ -122,7 +122,7 @@ pub struct Card {
 #[async_trait]
 pub trait Strategy: Send + Sync {
     /// What is known about it.
-    fn card(&self) -> &'static Card;
+    fn info(&self) -> &'static ApproachInfo;
 
     /// Changes a balance, or refuses.
     ///
@@ -246,14 +246,14 @@ pub fn payer_and_payee(rows: &[UserRow], transfer: &Transfer) -> Result<Transfer
 
 /// What a booking needs to know beside the event's own row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
-pub struct Guest {
+pub struct BookingCheck {
     /// The user exists.
     pub exists: bool,
     /// The user has a booking for this event.
     pub booked: bool,
 }
 
-impl Guest {
+impl BookingCheck {
     /// Whether a user who exists has booked already.
     ///
     /// # Errors
@@ -268,7 +268,7 @@ impl Approach {
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
         use strum::IntoEnumIterator as _;
-        name.parse().ok().or_else(|| Self::iter().find(|approach| approach.card().aliases.contains(&name)))
+        name.parse().ok().or_else(|| Self::iter().find(|approach| approach.info().aliases.contains(&name)))
     }
 
     /// The name in routes, options and reports.
@@ -279,8 +279,8 @@ impl Approach {
 
     /// What is known about it.
     #[must_use]
-    pub fn card(self) -> &'static Card {
-        self.strategy().card()
+    pub fn info(self) -> &'static ApproachInfo {
+        self.strategy().info()
     }
 }
 

@@ -32,7 +32,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
@@ -74,7 +74,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("naive.rs"),
     aliases: &[],
     idea: "Read, decide in the application, write the new value: no transaction, no lock.",
@@ -91,7 +91,7 @@ pub struct Naive;
 
 #[async_trait]
 impl Strategy for Naive {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -123,7 +123,7 @@ impl Strategy for Naive {
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         // Whoever else saw the same seat free inserts as well.
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;

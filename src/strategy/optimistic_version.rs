@@ -22,7 +22,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
@@ -66,7 +66,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
      where id = $1 and version = $3 returning value, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("optimistic_version.rs"),
     aliases: &[],
     idea: "Read with the version, write only where the version is still the same, start again where it is not.",
@@ -83,7 +83,7 @@ pub struct OptimisticVersion;
 
 #[async_trait]
 impl Strategy for OptimisticVersion {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -117,7 +117,7 @@ impl Strategy for OptimisticVersion {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         // After the event: whoever books in between raises the version that is compared below.
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         session.begin(Isolation::ReadCommitted).await?;
         let written = session.fetch_optional(&WRITE_EVENT, (event, taken, seen.version)).await?;

@@ -34,7 +34,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Guest, Strategy, UserRow, payer_and_payee};
+use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy, UserRow, payer_and_payee};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
@@ -80,7 +80,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("pessimistic.rs"),
     aliases: &["transaction-pessimistic-locking", "robust"],
     idea: "SELECT … FOR UPDATE locks the row as it is read; what was read stays true until COMMIT.",
@@ -107,7 +107,7 @@ pub struct Pessimistic;
 
 #[async_trait]
 impl Strategy for Pessimistic {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -137,7 +137,7 @@ impl Strategy for Pessimistic {
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         // In a statement of its own, after the lock: its snapshot then has every booking that was made before.
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&locked, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;

@@ -30,7 +30,7 @@
 
 use async_trait::async_trait;
 
-use super::{Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
@@ -72,7 +72,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("read_committed.rs"),
     aliases: &[],
     idea: "The same read, decide, write between BEGIN and COMMIT: a transaction alone is no lock.",
@@ -89,7 +89,7 @@ pub struct ReadCommitted;
 
 #[async_trait]
 impl Strategy for ReadCommitted {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -121,7 +121,7 @@ impl Strategy for ReadCommitted {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;

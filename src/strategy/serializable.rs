@@ -21,7 +21,7 @@
 
 use async_trait::async_trait;
 
-use super::{CANCEL, Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
 use crate::domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
     changed_balance, incremented, seats_taken, transferred_balances,
@@ -63,7 +63,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("serializable.rs"),
     aliases: &[],
     idea: "Read, decide, write at SERIALIZABLE; what fits no serial order gets 40001, at COMMIT too, and starts again.",
@@ -80,7 +80,7 @@ pub struct Serializable;
 
 #[async_trait]
 impl Strategy for Serializable {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -112,7 +112,7 @@ impl Strategy for Serializable {
         let Booking { event, user } = booking;
         session.begin(Isolation::Serializable).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+        let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_one(&WRITE_EVENT, (event, taken, id)).await?;

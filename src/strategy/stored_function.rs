@@ -18,7 +18,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Card, Claim, Claims, Strategy};
+use super::{ApproachInfo, Claim, Claims, Strategy};
 use crate::domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
@@ -32,7 +32,7 @@ const BOOK: Statement = Statement::writes("book", "select * from lab_book($1, $2
 
 const INCREMENT: Statement = Statement::writes("increment", "select * from lab_increment($1)");
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("stored_function.rs"),
     aliases: &[],
     idea: "One round trip to a PL/pgSQL function that locks, decides and writes.",
@@ -49,7 +49,7 @@ pub struct StoredFunction;
 
 #[async_trait]
 impl Strategy for StoredFunction {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 

@@ -23,7 +23,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{Card, Claim, Claims, Guest, Strategy};
+use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
 use crate::domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
 use crate::error::{Error, Refusal};
 use crate::session::Session;
@@ -55,7 +55,7 @@ const COUNT: Statement = Statement::writes(
      returning $2::uuid as booking_id, capacity - booked as seats_left, version",
 );
 
-static CARD: Card = Card {
+static CARD: ApproachInfo = ApproachInfo {
     source: include_str!("unique_constraint.rs"),
     aliases: &[],
     idea: "INSERT claims the lowest free seat; a unique index decides who was first, the others try the next.",
@@ -77,7 +77,7 @@ pub struct UniqueConstraint;
 
 #[async_trait]
 impl Strategy for UniqueConstraint {
-    fn card(&self) -> &'static Card {
+    fn info(&self) -> &'static ApproachInfo {
         &CARD
     }
 
@@ -95,7 +95,7 @@ impl Strategy for UniqueConstraint {
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         // At most once a seat: each round finds a seat taken that was free before, or ends.
         for _ in 0..=seen.capacity {
-            let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+            let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
             if guest.known()? {
                 return Err(Refusal::AlreadyBooked.into());
             }
@@ -111,7 +111,7 @@ impl Strategy for UniqueConstraint {
             let (free,): (bool,) = session.fetch_one(&SEATS_FREE, (event, seen.capacity)).await?;
             if !free {
                 // The user may have got one of the last seats by another request, which is then the reason.
-                let guest: Guest = session.fetch_one(&READ_GUEST, (event, user)).await?;
+                let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
                 return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
             }
         }

@@ -212,8 +212,8 @@ async fn is_broken(labs: &[&Lab], approach: Approach) {
 async fn every_broken_claim_is_shown_broken() {
     let lab = Lab::start().await;
     for approach in claiming(Workload::Transfer, Claim::Broken) {
-        let card = approach.card().claims;
-        assert_eq!((card.booking, card.counter), (Claim::Broken, Claim::Broken), "{approach}");
+        let info = approach.info().claims;
+        assert_eq!((info.booking, info.counter), (Claim::Broken, Claim::Broken), "{approach}");
         is_broken(&[&lab], approach).await;
     }
 }

@@ -2,8 +2,8 @@
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::database::{Database, DatabaseError, Seeded};
-use concurrency_lab::session::once;
+use concurrency_lab::database::{Database, DatabaseError, SeedOutcome};
+use concurrency_lab::session::idempotency_key;
 use concurrency_lab::strategy::{Approach, CANCEL, READ_BALANCE, READ_COUNTER, READ_EVENT};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, SqlSafeStr};
@@ -11,7 +11,7 @@ use strum::IntoEnumIterator;
 
 use crate::common::{Lab, cluster, new_database};
 
-async fn prepare(options: &PgConnectOptions, seed: Seed, reset: bool) -> Result<Seeded, DatabaseError> {
+async fn prepare(options: &PgConnectOptions, seed: Seed, reset: bool) -> Result<SeedOutcome, DatabaseError> {
     Database::prepare(options.clone(), &Limits::default(), seed, reset).await.map(|(_, seeded)| seeded)
 }
 
@@ -19,11 +19,14 @@ async fn prepare(options: &PgConnectOptions, seed: Seed, reset: bool) -> Result<
 async fn an_empty_database_is_seeded_once_and_data_are_kept_until_a_reset() {
     let cluster = cluster().await;
     let options = new_database(&cluster).await;
-    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), Seeded::Now);
-    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), Seeded::Before);
-    assert_eq!(prepare(&options, Seed::Bench, false).await.expect("prepared"), Seeded::Differently(Some(Seed::Mixed)));
-    assert_eq!(prepare(&options, Seed::Bench, true).await.expect("prepared"), Seeded::Now);
-    assert_eq!(prepare(&options, Seed::Bench, false).await.expect("prepared"), Seeded::Before);
+    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), SeedOutcome::Now);
+    assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), SeedOutcome::Before);
+    assert_eq!(
+        prepare(&options, Seed::Bench, false).await.expect("prepared"),
+        SeedOutcome::Differently(Some(Seed::Mixed))
+    );
+    assert_eq!(prepare(&options, Seed::Bench, true).await.expect("prepared"), SeedOutcome::Now);
+    assert_eq!(prepare(&options, Seed::Bench, false).await.expect("prepared"), SeedOutcome::Before);
 }
 
 #[tokio::test]
@@ -34,8 +37,8 @@ async fn two_servers_that_start_at_once_on_an_empty_database_both_succeed() {
         let (first, second) =
             tokio::join!(prepare(&options, Seed::Mixed, false), prepare(&options, Seed::Mixed, false));
         let mut seeded = [first.expect("the first"), second.expect("the second")];
-        seeded.sort_by_key(|seeded| *seeded != Seeded::Now);
-        assert_eq!(seeded, [Seeded::Now, Seeded::Before]);
+        seeded.sort_by_key(|seeded| *seeded != SeedOutcome::Now);
+        assert_eq!(seeded, [SeedOutcome::Now, SeedOutcome::Before]);
     }
 }
 
@@ -87,20 +90,20 @@ async fn every_statement_of_every_strategy_is_valid_sql_for_the_migrated_schema(
     let lab = Lab::start().await;
     let mut connection = lab.connection().await;
     for approach in Approach::iter() {
-        let mut names: Vec<_> = approach.card().statements.iter().map(|statement| statement.name).collect();
+        let mut names: Vec<_> = approach.info().statements.iter().map(|statement| statement.name).collect();
         for statement in approach
-            .card()
+            .info()
             .statements
             .iter()
             .chain([&READ_BALANCE, &READ_COUNTER, &READ_EVENT, &CANCEL])
-            .chain(once::STATEMENTS)
+            .chain(idempotency_key::STATEMENTS)
         {
             let prepared = (&mut connection).prepare(statement.sql.into_sql_str()).await;
             assert!(prepared.is_ok(), "{approach} {}: {:?}", statement.name, prepared.err());
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), approach.card().statements.len(), "{approach}: names are unique");
+        assert_eq!(names.len(), approach.info().statements.len(), "{approach}: names are unique");
     }
 }
 

@@ -53,7 +53,7 @@ async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_chan
         let after = lab.account(1).await;
         let changes = after.version - before.version;
         assert!(changes > 0, "{approach}: some requests were carried out");
-        if approach.card().claims.balance != Claim::Broken {
+        if approach.info().claims.balance != Claim::Broken {
             assert_eq!(after.balance, before.balance - 2 * changes, "{approach}: each change is whole");
         }
         let next = lab.patch(approach, r#"{"userId":1,"amount":0}"#).await;

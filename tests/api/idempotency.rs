@@ -271,7 +271,7 @@ async fn keys_are_refused_where_they_cannot_be_stored_with_the_change() {
         }
         assert_eq!(raised(&lab).await, 0, "{workload}");
     }
-    assert_eq!(Approach::iter().filter(|approach| !approach.card().crash_atomic).count(), 2);
+    assert_eq!(Approach::iter().filter(|approach| !approach.info().crash_atomic).count(), 2);
 }
 
 #[tokio::test]

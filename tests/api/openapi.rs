@@ -49,7 +49,7 @@ async fn the_names_are_those_of_all_approaches_and_their_aliases() {
     let document = document(&lab).await;
     let names = approaches(&document);
     for approach in Approach::iter() {
-        let own = std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied());
+        let own = std::iter::once(approach.name()).chain(approach.info().aliases.iter().copied());
         assert!(own.clone().all(|name| names.contains(&name)), "{approach}");
     }
     for name in names {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use concurrency_lab::lab::experiment::{Experiment, Observer};
-use concurrency_lab::lab::history::{ClaimFound, Title};
+use concurrency_lab::lab::experiment::{Experiment, RunObserver};
+use concurrency_lab::lab::history::{ClaimedSafety, RoundTitle};
 use concurrency_lab::lab::judgement::Anomaly;
-use concurrency_lab::lab::plan::{Conditions, Contestant};
-use concurrency_lab::lab::results::{Round, Verdict};
-use concurrency_lab::lab::routes::Routes;
-use concurrency_lab::lab::scenario::{Scenario, Work};
+use concurrency_lab::lab::plan::{Contestant, RunConditions};
+use concurrency_lab::lab::results::{Round, RunVerdict};
+use concurrency_lab::lab::routes::ServiceRoutes;
+use concurrency_lab::lab::scenario::{Scenario, ScenarioWork};
 use concurrency_lab::lab::target::Target;
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 
@@ -27,17 +27,17 @@ struct Race {
 /// Nobody watches.
 struct Nobody;
 
-impl Observer for Nobody {
-    fn begins(&self, _: &Title, _: &Conditions, _: &Arc<AtomicU64>) {}
+impl RunObserver for Nobody {
+    fn begins(&self, _: &RoundTitle, _: &RunConditions, _: &Arc<AtomicU64>) {}
 
-    fn ends(&self, _: &Title, _: &Round) {}
+    fn ends(&self, _: &RoundTitle, _: &Round) {}
 }
 
 impl Race {
     /// One round, from a reset to its judgement.
     async fn run(&self, servers: &[&Lab]) -> Round {
-        let conditions = Conditions {
-            work: Arc::new(Work::new(Scenario::Withdrawal, self.amount, 1, None, 1)),
+        let conditions = RunConditions {
+            work: Arc::new(ScenarioWork::new(Scenario::Withdrawal, self.amount, 1, None, 1)),
             requests: Some(self.requests),
             duration: None,
             warmup: Duration::ZERO,
@@ -48,9 +48,9 @@ impl Race {
         };
         let contestant = Contestant {
             name: self.approach.to_string(),
-            claim: ClaimFound::Safe,
+            claim: ClaimedSafety::Safe,
             base: format!("/approach/{}", self.approach),
-            routes: Arc::new(Routes::ours()),
+            routes: Arc::new(ServiceRoutes::ours()),
             trace: false,
         };
         let targets: Vec<_> = servers.iter().map(|lab| Target::parse(&lab.url("")).expect("a URL")).collect();
@@ -67,7 +67,7 @@ impl Race {
 /// Whether a round went as it must: so many done, so many refused, and nothing else.
 fn is_right(round: &Round, done: u64, refused: u64) -> bool {
     let counts = &round.judgement.counts;
-    round.verdict == Verdict::Correct
+    round.verdict == RunVerdict::Correct
         && (counts.done, counts.refused) == (done, refused)
         && counts.not_done + counts.unknown + counts.unexpected == 0
 }

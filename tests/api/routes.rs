@@ -148,7 +148,7 @@ async fn the_catalogue_lists_names_aliases_ideas_claims_and_sql() {
             (&entry["name"], &entry["claims"], &entry["aliases"])
         );
         let sql = own["sql"].as_array().expect("its SQL");
-        assert_eq!(sql.len(), approach.card().statements.len());
+        assert_eq!(sql.len(), approach.info().statements.len());
         assert!(sql.iter().all(|statement| statement["sql"].is_string() && statement["name"].is_string()));
     }
     let claim =

@@ -185,7 +185,7 @@ async fn what_an_approach_does_not_offer_is_501_with_its_reason() {
     let mut pairs = 0;
     for approach in Approach::iter() {
         for workload in Workload::iter() {
-            if approach.card().claims.of(workload) != Claim::Unsupported {
+            if approach.info().claims.of(workload) != Claim::Unsupported {
                 continue;
             }
             pairs += 1;
@@ -209,7 +209,7 @@ async fn what_an_approach_does_not_offer_is_501_with_its_reason() {
                     lab.request(Method::GET, &format!("{base}/counters/1")),
                 ],
             };
-            let reason = json!({"error": approach.card().unsupported_because}).to_string();
+            let reason = json!({"error": approach.info().unsupported_because}).to_string();
             for request in requests {
                 let answer = Answer::of(request).await;
                 answer.expect(501, &reason);

@@ -15,7 +15,7 @@ use concurrency_lab::database::Database;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::domain::Account;
 use concurrency_lab::engine::Engine;
-use concurrency_lab::http::{App, Front, listener};
+use concurrency_lab::http::{AppState, HttpService, listener};
 use concurrency_lab::postgres::Cluster;
 use concurrency_lab::strategy::{Approach, Claim, Workload};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
@@ -107,7 +107,7 @@ impl Lab {
         let (database, _) = prepared.expect("a prepared database");
         let database = if setup.metrics { database } else { database.without_metrics() };
         let engine = Engine::new(database, setup.limits);
-        let app = App {
+        let app = AppState {
             engine: engine.clone(),
             seed: setup.seed,
             root_approach: setup.root_approach,
@@ -118,7 +118,9 @@ impl Lab {
         let address = socket.local_addr().expect("its address");
         let token = CancellationToken::new();
         let stopped = token.clone().cancelled_owned();
-        tokio::spawn(async move { listener::serve(socket, Front::new(Arc::new(app)), &setup.limits, stopped).await });
+        tokio::spawn(
+            async move { listener::serve(socket, HttpService::new(Arc::new(app)), &setup.limits, stopped).await },
+        );
         Self { address, http: Client::new(), engine, options, _stop: token.drop_guard(), cluster }
     }
 
@@ -207,12 +209,12 @@ pub fn crowded() -> Limits {
 
 /// The approaches that offer a workload.
 pub fn offering(workload: Workload) -> impl Iterator<Item = Approach> {
-    Approach::iter().filter(move |approach| approach.card().claims.of(workload) != Claim::Unsupported)
+    Approach::iter().filter(move |approach| approach.info().claims.of(workload) != Claim::Unsupported)
 }
 
 /// The approaches with this claim for a workload.
 pub fn claiming(workload: Workload, claim: Claim) -> impl Iterator<Item = Approach> {
-    Approach::iter().filter(move |approach| approach.card().claims.of(workload) == claim)
+    Approach::iter().filter(move |approach| approach.info().claims.of(workload) == claim)
 }
 
 /// Replaces all data by a seed's.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use concurrency_lab::postgres::{Cluster, Options, Status, running_endpoint};
+use concurrency_lab::postgres::{Cluster, ClusterOptions, ClusterStatus, running_endpoint};
 use nix::sys::signal::{Signal, kill};
 
 use crate::fixture::*;
@@ -33,7 +33,7 @@ async fn a_killed_postmaster_is_restarted_and_no_acknowledged_row_is_lost() {
     let first = cluster.postmaster_pid().unwrap();
     let mut status = cluster.status();
     kill(pid(first), Signal::SIGKILL).unwrap();
-    let restarted = status.wait_for(|status| *status == Status::Running { starts: 2 });
+    let restarted = status.wait_for(|status| *status == ClusterStatus::Running { starts: 2 });
     tokio::time::timeout(LIMIT, restarted).await.unwrap().unwrap();
     assert_ne!(cluster.postmaster_pid().unwrap(), first);
     assert!(busy.await.unwrap().is_err(), "the connection died with the postmaster");
@@ -106,7 +106,7 @@ fn server_to_be_killed() {
         let cluster = if data_dir == TEMPORARY {
             Cluster::start_temporary(None, MAX_CONNECTIONS).await.unwrap()
         } else {
-            let options = Options { data_dir: data_dir.into(), bin_dir: None, max_connections: MAX_CONNECTIONS };
+            let options = ClusterOptions { data_dir: data_dir.into(), bin_dir: None, max_connections: MAX_CONNECTIONS };
             Cluster::start(&options).await.unwrap()
         };
         leave_row(&cluster).await;

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use concurrency_lab::postgres::{Cluster, Options, PostgresError, running_endpoint};
+use concurrency_lab::postgres::{Cluster, ClusterOptions, PostgresError, running_endpoint};
 use nix::unistd::Uid;
 
 use crate::fixture::*;
@@ -72,7 +72,7 @@ async fn another_major_version_is_named_on_both_sides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_named_directory_without_programs_is_an_error_with_the_place_and_the_remedy() {
     let dir = temp_dir();
-    let options = Options { bin_dir: Some(dir.path().to_owned()), ..options(&dir) };
+    let options = ClusterOptions { bin_dir: Some(dir.path().to_owned()), ..options(&dir) };
     let error = Cluster::start(&options).await.unwrap_err();
     let message = error.to_string();
     for part in [dir.path().to_str().unwrap(), "`postgres` and `initdb`", "install"] {
@@ -107,7 +107,7 @@ async fn a_directory_that_postgres_cannot_reach_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_with_a_long_path_works() {
     let dir = temp_dir();
-    let options = Options { data_dir: dir.path().join("long, and with spaces ".repeat(6)), ..options(&dir) };
+    let options = ClusterOptions { data_dir: dir.path().join("long, and with spaces ".repeat(6)), ..options(&dir) };
     assert!(options.data_dir.as_os_str().len() > 100);
     let cluster = Cluster::start(&options).await.unwrap();
     let endpoint = running_endpoint(&options.data_dir).unwrap();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use concurrency_lab::postgres::{Cluster, Options, find_program};
+use concurrency_lab::postgres::{Cluster, ClusterOptions, find_program};
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, Uid};
 use sqlx::postgres::PgConnection;
@@ -30,8 +30,8 @@ pub fn temp_dir() -> TempDir {
     dir
 }
 
-pub fn options(dir: &TempDir) -> Options {
-    Options { data_dir: dir.path().join("data"), bin_dir: None, max_connections: MAX_CONNECTIONS }
+pub fn options(dir: &TempDir) -> ClusterOptions {
+    ClusterOptions { data_dir: dir.path().join("data"), bin_dir: None, max_connections: MAX_CONNECTIONS }
 }
 
 pub async fn start(dir: &TempDir) -> Cluster {

@@ -12,7 +12,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Duration;
 
-use concurrency_lab::postgres::{Cluster, Options, PostgresError, Status, find_program, running_endpoint};
+use concurrency_lab::postgres::{
+    Cluster, ClusterOptions, ClusterStatus, PostgresError, find_program, running_endpoint,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Uid;
 use sqlx::{AssertSqlSafe, ConnectOptions};
@@ -32,7 +34,7 @@ async fn starts_durable_and_private_and_stops_without_a_trace() {
     ] {
         assert_eq!(ask(&cluster, setting).await, value, "{setting}");
     }
-    assert_eq!(*cluster.status().borrow(), Status::Running { starts: 1 });
+    assert_eq!(*cluster.status().borrow(), ClusterStatus::Running { starts: 1 });
 
     let data_dir = cluster.data_dir().to_owned();
     assert_eq!(mode(&data_dir.join("password")), 0o600);
@@ -100,12 +102,12 @@ async fn a_postmaster_that_keeps_dying_is_given_up() {
         loop {
             let now = status.borrow_and_update().clone();
             match now {
-                Status::Running { .. } => {
+                ClusterStatus::Running { .. } => {
                     kill(pid(cluster.postmaster_pid().unwrap()), Signal::SIGKILL).unwrap();
                     status.wait_for(|status| *status != now).await.unwrap();
                 }
-                Status::Restarting => status.changed().await.unwrap(),
-                Status::Failed(reason) => return reason,
+                ClusterStatus::Restarting => status.changed().await.unwrap(),
+                ClusterStatus::Failed(reason) => return reason,
             }
         }
     };
@@ -119,7 +121,7 @@ async fn a_postmaster_that_keeps_dying_is_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_postgres_refuses_quotes_its_reason() {
     let dir = temp_dir();
-    let error = Cluster::start(&Options { max_connections: 0, ..options(&dir) }).await.unwrap_err();
+    let error = Cluster::start(&ClusterOptions { max_connections: 0, ..options(&dir) }).await.unwrap_err();
     assert!(matches!(error, PostgresError::EndedAtStart { .. }), "{error}");
     assert!(error.to_string().contains("max_connections"), "{error}");
     // Nothing is damaged by that.

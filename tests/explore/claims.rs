@@ -1,8 +1,8 @@
 //! Every approach in every scenario with two clients: safe where that is claimed, and broken as promised where it is not.
 
-use concurrency_lab::explore::findings::{Servers, Verdict};
-use concurrency_lab::explore::repertoire::pieces;
-use concurrency_lab::explore::scenario::Scenario;
+use concurrency_lab::explore::catalog::pieces;
+use concurrency_lab::explore::findings::{ExplorationVerdict, Servers};
+use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::lab::judgement::Anomaly::{self, *};
 use concurrency_lab::strategy::{Approach, Claim};
 use strum::IntoEnumIterator;
@@ -10,21 +10,21 @@ use strum::IntoEnumIterator;
 use crate::stage::{Stage, assert_finds, reduced};
 
 /// What must be found under naive, read-committed, and in-process-mutex on a server each.
-const PROMISED: [(Scenario, [&[Anomaly]; 3]); 8] = [
-    (Scenario::LastMoney, [&[LostUpdate, Overdraft], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
-    (Scenario::MoneyForAll, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
-    (Scenario::DepositAndWithdrawal, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+const PROMISED: [(ExploreScenario, [&[Anomaly]; 3]); 8] = [
+    (ExploreScenario::LastMoney, [&[LostUpdate, Overdraft], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
+    (ExploreScenario::MoneyForAll, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+    (ExploreScenario::DepositAndWithdrawal, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
     (
-        Scenario::OppositeTransfers,
+        ExploreScenario::OppositeTransfers,
         [&[LostUpdate, MoneyCreated, MoneyDestroyed], &[LostUpdate], &[LostUpdate, MoneyCreated, MoneyDestroyed]],
     ),
-    (Scenario::TransferAndWithdrawal, [&[MoneyCreated], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
-    (Scenario::LastSeat, [&[LostUpdate, Oversell], &[LostUpdate, Oversell], &[LostUpdate, Oversell]]),
-    (Scenario::SameUser, [&[DoubleBooking], &[DoubleBooking], &[DoubleBooking]]),
-    (Scenario::Increments, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
+    (ExploreScenario::TransferAndWithdrawal, [&[MoneyCreated], &[LostUpdate, Overdraft], &[LostUpdate, Overdraft]]),
+    (ExploreScenario::LastSeat, [&[LostUpdate, Oversell], &[LostUpdate, Oversell], &[LostUpdate, Oversell]]),
+    (ExploreScenario::SameUser, [&[DoubleBooking], &[DoubleBooking], &[DoubleBooking]]),
+    (ExploreScenario::Increments, [&[LostUpdate], &[LostUpdate], &[LostUpdate]]),
 ];
 
-fn promised(approach: Approach, scenario: Scenario) -> &'static [Anomaly] {
+fn promised(approach: Approach, scenario: ExploreScenario) -> &'static [Anomaly] {
     let column = match approach {
         Approach::Naive => 0,
         Approach::ReadCommitted => 1,
@@ -36,7 +36,7 @@ fn promised(approach: Approach, scenario: Scenario) -> &'static [Anomaly] {
 
 async fn is_as_claimed(approach: Approach) {
     let mut stage = Stage::new().await;
-    for scenario in Scenario::iter() {
+    for scenario in ExploreScenario::iter() {
         for piece in pieces(approach, scenario, 2) {
             // That takes minutes, and is left to the test of the program.
             if approach == Approach::GroupCommit && piece.servers == Servers::Each {
@@ -45,14 +45,14 @@ async fn is_as_claimed(approach: Approach) {
             let found = stage.explore(approach, &piece, reduced()).await;
             let told = format!("{approach} {scenario} on {}: {:?}", piece.servers, found.witness);
             assert!(found.complete && !found.contradicts_claim(), "{told}");
-            let safe = match approach.card().claims.of(scenario.workload()) {
+            let safe = match approach.info().claims.of(scenario.workload()) {
                 Claim::Safe => true,
                 Claim::SafeOnOneServer => piece.servers == Servers::One,
                 Claim::Broken => false,
                 Claim::Unsupported => panic!("{told}: not offered"),
             };
             if safe {
-                assert_eq!(found.verdict, Verdict::Proved, "{told}");
+                assert_eq!(found.verdict, ExplorationVerdict::Proved, "{told}");
                 assert_eq!(found.deadlocks, 0, "{told}: it locks in one order");
                 continue;
             }

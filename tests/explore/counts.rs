@@ -1,8 +1,8 @@
 //! How many interleavings there are is a matter of arithmetic: a model of clients and one lock counts them without a
 //! database, and the explorer must run exactly as many.
 
-use concurrency_lab::explore::scenario::Scenario;
-use concurrency_lab::explore::search::Plan;
+use concurrency_lab::explore::scenario::ExploreScenario;
+use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
 use crate::stage::{Stage, piece};
@@ -96,12 +96,12 @@ fn the_model_agrees_with_what_is_counted_by_hand() {
 async fn as_many_as_in_the_model(approach: Approach, steps: &'static [Step], clients: u8, permute: bool) {
     // Clients that all ask for the same are exchanged for each other in as many ways as they can be put in a row.
     let (scenario, ways) = if permute {
-        (Scenario::DepositAndWithdrawal, 1)
+        (ExploreScenario::DepositAndWithdrawal, 1)
     } else {
-        (Scenario::MoneyForAll, (1..=u64::from(clients)).product())
+        (ExploreScenario::MoneyForAll, (1..=u64::from(clients)).product())
     };
     let all = Model::new(steps, clients.into(), true).interleavings();
-    let plan = Plan { permute, ..Plan::default() };
+    let plan = SearchPlan { permute, ..SearchPlan::default() };
     let found = Stage::new().await.explore(approach, &piece(approach, scenario, clients), plan).await;
     assert!(found.complete);
     assert_eq!(found.interleavings * ways, all, "{approach}, {clients} clients, permuted: {permute}");

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use concurrency_lab::explore::exploration::GoOn;
-use concurrency_lab::explore::file::{Script, stage};
-use concurrency_lab::explore::search::Plan;
-use concurrency_lab::explore::world::World;
+use concurrency_lab::explore::exploration::ProgressCallback;
+use concurrency_lab::explore::explorer_database::ExplorerDatabase;
+use concurrency_lab::explore::file::{Script, execution};
+use concurrency_lab::explore::search::SearchPlan;
 
 use crate::common;
 
@@ -19,16 +19,16 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Explores every variant of these files, and collects what is not as expected.
 async fn misses(files: Vec<PathBuf>, reduce: bool) -> Vec<String> {
     let cluster = common::cluster().await;
-    let mut world = World::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
     let mut misses = Vec::new();
-    let go_on: GoOn<'_> = &mut |_| true;
+    let go_on: ProgressCallback<'_> = &mut |_| true;
     for path in files {
         let script = Script::read(&path).expect("an explore file");
         for variant in &script.variants {
             let told = format!("{} {variant}", path.display());
-            let subject = stage::subject(&script, variant, &path.display().to_string());
-            let plan = Plan { reduce, ..Plan::default() };
-            let found = stage::explore(&mut world, &script, variant, subject, plan, go_on).await;
+            let subject = execution::subject(&script, variant, &path.display().to_string());
+            let plan = SearchPlan { reduce, ..SearchPlan::default() };
+            let found = execution::explore(&mut world, &script, variant, subject, plan, go_on).await;
             let found = found.unwrap_or_else(|error| panic!("{told}: {error}"));
             assert!(found.complete && found.interleavings > 0, "{told}");
             if reduce {

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use concurrency_lab::explore::findings::{Servers, Verdict};
-use concurrency_lab::explore::mutation::Amend;
-use concurrency_lab::explore::play::Piece;
-use concurrency_lab::explore::scenario::Scenario::{self, *};
+use concurrency_lab::explore::execution::TestCase;
+use concurrency_lab::explore::findings::{ExplorationVerdict, Servers};
+use concurrency_lab::explore::mutation::Mutation;
+use concurrency_lab::explore::scenario::ExploreScenario::{self, *};
 use concurrency_lab::lab::judgement::Anomaly::{self, *};
 use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach::{self, *};
@@ -39,10 +39,14 @@ enum Guard {
 use Guard::{Level, Schema, Text};
 
 /// Explores the unharmed piece and the one without its guard.
-async fn is_missed(stage: &mut Stage, approach: Approach, piece: Piece, guard: Guard, shows: Shows) {
+async fn is_missed(stage: &mut Stage, approach: Approach, piece: TestCase, guard: Guard, shows: Shows) {
     let told = format!("{approach} {} without {guard:?}", piece.scenario);
     let whole = stage.explore(approach, &piece, reduced()).await;
-    assert_eq!((whole.verdict, whole.deadlocks), (Verdict::Proved, 0), "{told}: it is no guard of something safe");
+    assert_eq!(
+        (whole.verdict, whole.deadlocks),
+        (ExplorationVerdict::Proved, 0),
+        "{told}: it is no guard of something safe"
+    );
     let without = without(stage, piece, guard).await;
     let found = stage.explore(approach, &without, reduced()).await;
     match shows {
@@ -51,13 +55,13 @@ async fn is_missed(stage: &mut Stage, approach: Approach, piece: Piece, guard: G
     }
 }
 
-async fn without(stage: &mut Stage, piece: Piece, guard: Guard) -> Piece {
+async fn without(stage: &mut Stage, piece: TestCase, guard: Guard) -> TestCase {
     match guard {
         Text(text, by) => {
-            let amend = Amend::new(piece.strategy, text, by).expect("a text of the approach");
-            Piece { amend: Some(Arc::new(amend)), ..piece }
+            let amend = Mutation::new(piece.strategy, text, by).expect("a text of the approach");
+            TestCase { amend: Some(Arc::new(amend)), ..piece }
         }
-        Level(isolation) => Piece { isolation: Some(isolation), ..piece },
+        Level(isolation) => TestCase { isolation: Some(isolation), ..piece },
         Schema(sql) => {
             stage.alter(sql).await;
             piece
@@ -65,7 +69,7 @@ async fn without(stage: &mut Stage, piece: Piece, guard: Guard) -> Piece {
     }
 }
 
-async fn are_missed(guards: &[(Approach, Guard, Scenario, Shows)]) {
+async fn are_missed(guards: &[(Approach, Guard, ExploreScenario, Shows)]) {
     let mut stage = Stage::new().await;
     for &(approach, guard, scenario, shows) in guards {
         is_missed(&mut stage, approach, piece(approach, scenario, 2), guard, shows).await;
@@ -170,9 +174,13 @@ async fn a_net_below_the_net() {
     ] {
         let (mut stage, whole) = (Stage::new().await, piece(approach, LastSeat, 2));
         let without = without(&mut stage, whole.clone(), guard).await;
-        assert_eq!(stage.explore(approach, &without, reduced()).await.verdict, Verdict::Proved, "{approach}");
+        assert_eq!(
+            stage.explore(approach, &without, reduced()).await.verdict,
+            ExplorationVerdict::Proved,
+            "{approach}"
+        );
         stage.alter(NET).await;
-        assert_eq!(stage.explore(approach, &whole, reduced()).await.verdict, Verdict::Proved, "{approach}");
+        assert_eq!(stage.explore(approach, &whole, reduced()).await.verdict, ExplorationVerdict::Proved, "{approach}");
         let found = stage.explore(approach, &without, reduced()).await;
         assert_finds(&found, Oversell, approach.name());
     }
@@ -211,7 +219,11 @@ async fn locks_between_servers() {
     for (scenario, shows) in [(LastMoney, As(Overdraft)), (Increments, As(DuplicateVersion))] {
         let on_one = piece(GroupCommit, scenario, 2);
         let without = without(&mut stage, on_one.clone(), LOCKS).await;
-        assert_eq!(stage.explore(GroupCommit, &without, reduced()).await.verdict, Verdict::Proved, "{scenario}");
-        is_missed(&mut stage, GroupCommit, Piece { servers: Servers::Each, ..on_one }, LOCKS, shows).await;
+        assert_eq!(
+            stage.explore(GroupCommit, &without, reduced()).await.verdict,
+            ExplorationVerdict::Proved,
+            "{scenario}"
+        );
+        is_missed(&mut stage, GroupCommit, TestCase { servers: Servers::Each, ..on_one }, LOCKS, shows).await;
     }
 }

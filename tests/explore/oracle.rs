@@ -1,9 +1,9 @@
 //! The oracle against the definition of what it looks for: all orders, tried one by one.
 
-use concurrency_lab::domain::state::{Change, Done, State};
+use concurrency_lab::domain::state::{Change, ChangeResult, State};
 use concurrency_lab::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
 use concurrency_lab::error::Refusal;
-use concurrency_lab::explore::oracle::{Answer, Call, explains};
+use concurrency_lab::explore::oracle::{ClientAnswer, ClientCall, explains};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ enum End {
 /// Calls, and what they left.
 #[derive(Debug, Clone)]
 struct Story {
-    calls: Vec<Call>,
+    calls: Vec<ClientCall>,
     /// The booking that each of them makes, if it makes one.
     ids: Vec<Uuid>,
     after: State,
@@ -56,12 +56,12 @@ fn stories(end: impl Strategy<Value = End>) -> impl Strategy<Value = Story> {
                 End::GaveUp | End::Unknown(false) => None,
             };
             let answer = match (end, made) {
-                (End::Heard, Some(Ok(done))) => Answer::Done(done),
-                (End::Heard, Some(Err(refusal))) => Answer::Refused(refusal),
-                (End::GaveUp, _) => Answer::GaveUp("contention".to_owned()),
-                (End::Heard | End::Unknown(_), _) => Answer::Unknown("cut".to_owned()),
+                (End::Heard, Some(Ok(done))) => ClientAnswer::Done(done),
+                (End::Heard, Some(Err(refusal))) => ClientAnswer::Refused(refusal),
+                (End::GaveUp, _) => ClientAnswer::GaveUp("contention".to_owned()),
+                (End::Heard | End::Unknown(_), _) => ClientAnswer::Unknown("cut".to_owned()),
             };
-            told.push((Call { change, answer, began: moment - earlier, ended: moment + later }, id));
+            told.push((ClientCall { change, answer, began: moment - earlier, ended: moment + later }, id));
         }
         let turned = turned % told.len();
         told.rotate_left(turned);
@@ -118,13 +118,13 @@ impl Story {
         let mut agrees = |at: usize| {
             let (change, id) = (&self.calls[at].change, self.ids[at]);
             match &self.calls[at].answer {
-                Answer::Done(done) => state.apply(change, id).as_ref() == Ok(done),
-                Answer::Refused(refusal) => state.apply(change, id).as_ref() == Err(refusal),
-                Answer::Unknown(_) if made >> at & 1 == 1 => {
+                ClientAnswer::Done(done) => state.apply(change, id).as_ref() == Ok(done),
+                ClientAnswer::Refused(refusal) => state.apply(change, id).as_ref() == Err(refusal),
+                ClientAnswer::Unknown(_) if made >> at & 1 == 1 => {
                     state.apply(change, self.untold(change).unwrap_or(id)).is_ok()
                 }
-                Answer::Unknown(_) | Answer::GaveUp(_) => true,
-                Answer::Unexpected(_) => false,
+                ClientAnswer::Unknown(_) | ClientAnswer::GaveUp(_) => true,
+                ClientAnswer::Unexpected(_) => false,
             }
         };
         order.iter().all(|&at| agrees(at)) && state == self.after
@@ -134,8 +134,7 @@ impl Story {
     fn untold(&self, change: &Change) -> Option<Uuid> {
         let Change::Booking(wanted) = change else { return None };
         let told = |id: Uuid| {
-            let is =
-                |call: &Call| matches!(&call.answer, Answer::Done(Done::Booking(booked)) if booked.booking_id == id);
+            let is = |call: &ClientCall| matches!(&call.answer, ClientAnswer::Done(ChangeResult::Booking(booked)) if booked.booking_id == id);
             self.calls.iter().any(is)
         };
         self.after.bookings().iter().find(|(id, booking)| *booking == wanted && !told(**id)).map(|(id, _)| *id)
@@ -149,18 +148,18 @@ impl Story {
             Lie::Counted => rows.counters.get_mut(&1).expect("a counter").value += 1,
             Lie::Answer(number) => {
                 let done = self.calls.iter_mut().filter_map(|call| match &mut call.answer {
-                    Answer::Done(done) => Some(done),
+                    ClientAnswer::Done(done) => Some(done),
                     _ => None,
                 });
-                let done: Vec<&mut Done> = done.collect();
+                let done: Vec<&mut ChangeResult> = done.collect();
                 let count = done.len().max(1);
                 match done.into_iter().nth(number % count) {
-                    Some(Done::Balance(account)) => account.balance += 1,
-                    Some(Done::Transfer(both)) => both.to.version += 1,
-                    Some(Done::Booking(booked)) => booked.seats_left += 1,
-                    Some(Done::Increment(counter)) => counter.version += 1,
+                    Some(ChangeResult::Balance(account)) => account.balance += 1,
+                    Some(ChangeResult::Transfer(both)) => both.to.version += 1,
+                    Some(ChangeResult::Booking(booked)) => booked.seats_left += 1,
+                    Some(ChangeResult::Increment(counter)) => counter.version += 1,
                     // Nobody was told a number, so what is left is not what it was.
-                    Some(Done::Cancellation(_)) | None => return self.with(Lie::Balance(1)),
+                    Some(ChangeResult::Cancellation(_)) | None => return self.with(Lie::Balance(1)),
                 }
             }
         }
@@ -168,11 +167,11 @@ impl Story {
     }
 
     /// Says of a call that it was refused, for whatever reason, or done.
-    fn answered_otherwise(mut self, number: usize, otherwise: Result<Done, Refusal>) -> Self {
+    fn answered_otherwise(mut self, number: usize, otherwise: Result<ChangeResult, Refusal>) -> Self {
         let at = number % self.calls.len();
         self.calls[at].answer = match otherwise {
-            Ok(done) => Answer::Done(done),
-            Err(refusal) => Answer::Refused(refusal),
+            Ok(done) => ClientAnswer::Done(done),
+            Err(refusal) => ClientAnswer::Refused(refusal),
         };
         self
     }
@@ -191,9 +190,10 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     orders(last).into_iter().flat_map(with_last).collect()
 }
 
-fn otherwise() -> impl Strategy<Value = Result<Done, Refusal>> {
+fn otherwise() -> impl Strategy<Value = Result<ChangeResult, Refusal>> {
     let refusals = [Refusal::InsufficientFunds, Refusal::SoldOut, Refusal::AlreadyBooked];
-    let account = (0..=12_i64, 1..=4_i64).prop_map(|(balance, version)| Done::Balance(Account { balance, version }));
+    let account =
+        (0..=12_i64, 1..=4_i64).prop_map(|(balance, version)| ChangeResult::Balance(Account { balance, version }));
     prop_oneof![3 => prop::sample::select(refusals.to_vec()).prop_map(Err), 1 => account.prop_map(Ok)]
 }
 

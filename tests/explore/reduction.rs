@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use concurrency_lab::explore::catalog::pieces;
+use concurrency_lab::explore::execution::TestCase;
 use concurrency_lab::explore::findings::{Exploration, Servers};
-use concurrency_lab::explore::mutation::Amend;
-use concurrency_lab::explore::play::Piece;
-use concurrency_lab::explore::repertoire::pieces;
-use concurrency_lab::explore::scenario::Scenario;
-use concurrency_lab::explore::search::Plan;
+use concurrency_lab::explore::mutation::Mutation;
+use concurrency_lab::explore::scenario::ExploreScenario;
+use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 use strum::IntoEnumIterator;
 
 use crate::stage::{Stage, outcomes, piece, reduced};
 
 /// Explores a piece both ways, and returns how many interleavings it took in full and reduced.
-async fn agree(stage: &mut Stage, approach: Approach, piece: &Piece) -> (u64, u64) {
-    let full = stage.explore(approach, piece, Plan::default()).await;
+async fn agree(stage: &mut Stage, approach: Approach, piece: &TestCase) -> (u64, u64) {
+    let full = stage.explore(approach, piece, SearchPlan::default()).await;
     let less = stage.explore(approach, piece, reduced()).await;
     let told = format!("{approach} {} with {} clients on {}", piece.scenario, piece.clients, piece.servers);
     assert!(full.complete && less.complete, "{told}");
@@ -29,7 +29,7 @@ async fn agree(stage: &mut Stage, approach: Approach, piece: &Piece) -> (u64, u6
 
 async fn reduced_and_full_search_agree(approach: Approach) {
     let mut stage = Stage::new().await;
-    for scenario in Scenario::iter() {
+    for scenario in ExploreScenario::iter() {
         for piece in pieces(approach, scenario, 2) {
             // Thousands of interleavings; the shortest one is explored below.
             if approach == Approach::GroupCommit && piece.servers == Servers::Each {
@@ -46,12 +46,12 @@ for_each_approach!(reduced_and_full_search_agree);
 async fn with_three_clients_as_well() {
     let mut stage = Stage::new().await;
     for (approach, scenario) in [
-        (Approach::Naive, Scenario::LastMoney),
-        (Approach::Naive, Scenario::TransferAndWithdrawal),
-        (Approach::CheckConstraint, Scenario::LastSeat),
-        (Approach::AtomicReturning, Scenario::TransferAndWithdrawal),
-        (Approach::Pessimistic, Scenario::MoneyForAll),
-        (Approach::InProcessMutex, Scenario::OppositeTransfers),
+        (Approach::Naive, ExploreScenario::LastMoney),
+        (Approach::Naive, ExploreScenario::TransferAndWithdrawal),
+        (Approach::CheckConstraint, ExploreScenario::LastSeat),
+        (Approach::AtomicReturning, ExploreScenario::TransferAndWithdrawal),
+        (Approach::Pessimistic, ExploreScenario::MoneyForAll),
+        (Approach::InProcessMutex, ExploreScenario::OppositeTransfers),
     ] {
         agree(&mut stage, approach, &piece(approach, scenario, 3)).await;
     }
@@ -61,12 +61,13 @@ async fn with_three_clients_as_well() {
 #[tokio::test]
 async fn with_deadlocks_as_well() {
     let mut stage = Stage::new().await;
-    for (text, by, scenario) in
-        [("for update", "for share", Scenario::LastMoney), (" for update", "", Scenario::OppositeTransfers)]
-    {
+    for (text, by, scenario) in [
+        ("for update", "for share", ExploreScenario::LastMoney),
+        (" for update", "", ExploreScenario::OppositeTransfers),
+    ] {
         let piece = piece(Approach::Pessimistic, scenario, 2);
-        let amend = Amend::new(piece.strategy, text, by).expect("a text of the approach");
-        let piece = Piece { amend: Some(Arc::new(amend)), ..piece };
+        let amend = Mutation::new(piece.strategy, text, by).expect("a text of the approach");
+        let piece = TestCase { amend: Some(Arc::new(amend)), ..piece };
         agree(&mut stage, Approach::Pessimistic, &piece).await;
     }
 }
@@ -76,8 +77,8 @@ async fn with_deadlocks_as_well() {
 async fn it_leaves_most_of_them_out() {
     let mut stage = Stage::new().await;
     for (approach, scenario, at_least) in [
-        (Approach::ReadCommitted, Scenario::OppositeTransfers, 10),
-        (Approach::Serializable, Scenario::DepositAndWithdrawal, 2),
+        (Approach::ReadCommitted, ExploreScenario::OppositeTransfers, 10),
+        (Approach::Serializable, ExploreScenario::DepositAndWithdrawal, 2),
     ] {
         let (full, less) = agree(&mut stage, approach, &piece(approach, scenario, 2)).await;
         assert!(less * at_least <= full, "{approach} {scenario}: {less} of {full}");

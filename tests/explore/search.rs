@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use concurrency_lab::explore::crash::Crash;
-use concurrency_lab::explore::findings::{CrashKind, Exploration, Verdict};
-use concurrency_lab::explore::play::Piece;
-use concurrency_lab::explore::scenario::Scenario;
-use concurrency_lab::explore::search::Plan;
+use concurrency_lab::explore::execution::TestCase;
+use concurrency_lab::explore::findings::{CrashKind, Exploration, ExplorationVerdict};
+use concurrency_lab::explore::scenario::ExploreScenario;
+use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
 use crate::stage::{Stage, outcomes, piece, reduced};
@@ -26,17 +26,21 @@ async fn what_is_explored_in_two_parts_is_explored_once() {
     for (approach, seed) in
         [(Approach::Pessimistic, None), (Approach::Pessimistic, Some(7)), (Approach::ReadCommitted, None)]
     {
-        let piece = piece(approach, Scenario::DepositAndWithdrawal, 2);
-        let plan = Plan { seed, ..Plan::default() };
+        let piece = piece(approach, ExploreScenario::DepositAndWithdrawal, 2);
+        let plan = SearchPlan { seed, ..SearchPlan::default() };
         let whole = stage.explore(approach, &piece, plan.clone()).await;
-        let first = stage.explore(approach, &piece, Plan { limit: Some(10), ..plan.clone() }).await;
+        let first = stage.explore(approach, &piece, SearchPlan { limit: Some(10), ..plan.clone() }).await;
         assert!(first.interleavings == 10 && !first.complete, "{first:?}");
-        let second = stage.explore(approach, &piece, Plan { after: first.last.clone(), ..plan.clone() }).await;
+        let second = stage.explore(approach, &piece, SearchPlan { after: first.last.clone(), ..plan.clone() }).await;
         assert_eq!(first.interleavings + second.interleavings, whole.interleavings);
         assert_eq!(counts([&first, &second]), counts([&whole]));
         assert_eq!(second.last, None, "there are no more");
         assert!(whole.complete && !second.complete, "a part is not the whole");
-        let parts = if whole.verdict == Verdict::Proved { Verdict::HeldSoFar } else { Verdict::Broken };
+        let parts = if whole.verdict == ExplorationVerdict::Proved {
+            ExplorationVerdict::HeldSoFar
+        } else {
+            ExplorationVerdict::Broken
+        };
         assert_eq!((first.verdict, second.verdict), (parts, parts), "{approach}");
     }
 }
@@ -44,12 +48,12 @@ async fn what_is_explored_in_two_parts_is_explored_once() {
 #[tokio::test]
 async fn there_is_no_way_on_from_where_nobody_has_been() {
     let mut stage = Stage::new().await;
-    let piece = piece(Approach::Pessimistic, Scenario::DepositAndWithdrawal, 2);
+    let piece = piece(Approach::Pessimistic, ExploreScenario::DepositAndWithdrawal, 2);
     // Too short, nobody's, and one in which B steps while it waits.
     for schedule in ["AAAA", "AAAAx", "AABBBBAA"] {
-        let plan = Plan { after: Some(schedule.parse().expect("a schedule")), ..Plan::default() };
+        let plan = SearchPlan { after: Some(schedule.parse().expect("a schedule")), ..SearchPlan::default() };
         let found = stage.explore_so_far(Approach::Pessimistic, &piece, plan).await;
-        assert_eq!((found.interleavings, found.verdict), (0, Verdict::Undecided), "{schedule}");
+        assert_eq!((found.interleavings, found.verdict), (0, ExplorationVerdict::Undecided), "{schedule}");
         assert!(found.undecided[0].contains(schedule), "{:?}", found.undecided);
     }
 }
@@ -57,10 +61,10 @@ async fn there_is_no_way_on_from_where_nobody_has_been() {
 #[tokio::test]
 async fn a_seed_changes_the_order_and_nothing_else() {
     let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, Scenario::LastMoney, 2);
+    let piece = piece(Approach::ReadCommitted, ExploreScenario::LastMoney, 2);
     let mut found = Vec::new();
     for seed in [None, Some(1), Some(2), Some(2)] {
-        found.push(stage.interleavings(&piece, Plan { permute: true, seed, ..Plan::default() }).await);
+        found.push(stage.interleavings(&piece, SearchPlan { permute: true, seed, ..SearchPlan::default() }).await);
     }
     let [plain, first, second, again] = &*found else { panic!("four of them") };
     assert_eq!(second, again, "the same seed, the same order");
@@ -74,10 +78,10 @@ async fn a_seed_changes_the_order_and_nothing_else() {
 #[tokio::test]
 async fn a_seed_does_not_change_what_a_reduced_search_finds() {
     let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, Scenario::LastSeat, 2);
+    let piece = piece(Approach::ReadCommitted, ExploreScenario::LastSeat, 2);
     let plain = stage.explore(Approach::ReadCommitted, &piece, reduced()).await;
     for seed in 1..=3 {
-        let found = stage.explore(Approach::ReadCommitted, &piece, Plan { seed: Some(seed), ..reduced() }).await;
+        let found = stage.explore(Approach::ReadCommitted, &piece, SearchPlan { seed: Some(seed), ..reduced() }).await;
         assert_eq!(outcomes(&found), outcomes(&plain), "{seed}");
     }
 }
@@ -85,9 +89,10 @@ async fn a_seed_does_not_change_what_a_reduced_search_finds() {
 #[tokio::test]
 async fn identical_clients_are_not_permuted_and_nothing_is_missed() {
     let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, Scenario::MoneyForAll, 2);
-    let permuted = stage.explore(Approach::ReadCommitted, &piece, Plan { permute: true, ..Plan::default() }).await;
-    let found = stage.explore(Approach::ReadCommitted, &piece, Plan::default()).await;
+    let piece = piece(Approach::ReadCommitted, ExploreScenario::MoneyForAll, 2);
+    let permuted =
+        stage.explore(Approach::ReadCommitted, &piece, SearchPlan { permute: true, ..SearchPlan::default() }).await;
+    let found = stage.explore(Approach::ReadCommitted, &piece, SearchPlan::default()).await;
     // Whoever is who: A's line and B's change places.
     let exchanged = |lines: &[String]| {
         let mut lines = lines.to_vec();
@@ -104,8 +109,8 @@ async fn identical_clients_are_not_permuted_and_nothing_is_missed() {
 #[tokio::test]
 async fn the_victim_of_a_crash_is_not_like_the_others() {
     let crash = Some(Crash { kind: CrashKind::Cut, after: Some(1) });
-    let piece = Piece { crash, ..piece(Approach::Naive, Scenario::Increments, 2) };
-    let found = Stage::new().await.explore(Approach::Naive, &piece, Plan::default()).await;
+    let piece = TestCase { crash, ..piece(Approach::Naive, ExploreScenario::Increments, 2) };
+    let found = Stage::new().await.explore(Approach::Naive, &piece, SearchPlan::default()).await;
     // One step of A, which is then cut, before, between or after two of B.
     assert_eq!(found.interleavings, 3);
 }
@@ -114,14 +119,14 @@ async fn the_victim_of_a_crash_is_not_like_the_others() {
 async fn three_clients_are_proved_too() {
     let mut stage = Stage::new().await;
     for (approach, scenario) in [
-        (Approach::Pessimistic, Scenario::LastMoney),
-        (Approach::Pessimistic, Scenario::SameUser),
-        (Approach::AtomicReturning, Scenario::OppositeTransfers),
+        (Approach::Pessimistic, ExploreScenario::LastMoney),
+        (Approach::Pessimistic, ExploreScenario::SameUser),
+        (Approach::AtomicReturning, ExploreScenario::OppositeTransfers),
     ] {
         let found = stage.explore(approach, &piece(approach, scenario, 3), reduced()).await;
         assert_eq!(
             (found.verdict, found.deadlocks),
-            (Verdict::Proved, 0),
+            (ExplorationVerdict::Proved, 0),
             "{approach} {scenario}: {:?}",
             found.witness
         );
@@ -131,9 +136,9 @@ async fn three_clients_are_proved_too() {
 /// The first hundred of very many: in these, two queue behind the one who is ahead.
 #[tokio::test]
 async fn whoever_queues_for_a_row_comes_back_in_turn() {
-    let piece = piece(Approach::OptimisticVersion, Scenario::Increments, 3);
-    let plan = Plan { limit: Some(100), ..reduced() };
+    let piece = piece(Approach::OptimisticVersion, ExploreScenario::Increments, 3);
+    let plan = SearchPlan { limit: Some(100), ..reduced() };
     let found = Stage::new().await.explore(Approach::OptimisticVersion, &piece, plan).await;
-    assert_eq!((found.interleavings, found.verdict), (100, Verdict::HeldSoFar), "{:?}", found.witness);
+    assert_eq!((found.interleavings, found.verdict), (100, ExplorationVerdict::HeldSoFar), "{:?}", found.witness);
     assert!(found.waited > 0);
 }

@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use concurrency_lab::domain::state::State;
-use concurrency_lab::explore::controller::Controller;
+use concurrency_lab::explore::catalog::{pieces, subject};
+use concurrency_lab::explore::execution::{ApproachExecution, TestCase};
 use concurrency_lab::explore::exploration::explore;
-use concurrency_lab::explore::findings::{Exploration, Verdict};
-use concurrency_lab::explore::play::{ApproachPlay, Piece};
-use concurrency_lab::explore::repertoire::{pieces, subject};
-use concurrency_lab::explore::scenario::Scenario;
+use concurrency_lab::explore::explorer_database::ExplorerDatabase;
+use concurrency_lab::explore::findings::{Exploration, ExplorationVerdict};
+use concurrency_lab::explore::interleaving_runner::InterleavingRunner;
+use concurrency_lab::explore::observations::{Observations, Unsettled};
+use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::schedule::Schedule;
-use concurrency_lab::explore::search::{Found, Judged, Plan, Play, Search, replay};
-use concurrency_lab::explore::seen::{Seen, Unsettled};
-use concurrency_lab::explore::world::World;
-use concurrency_lab::explore::{ExploreError, naming, oracle};
+use concurrency_lab::explore::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchStep, replay};
+use concurrency_lab::explore::{ExploreError, classify, oracle};
 use concurrency_lab::lab::judgement::Anomaly;
 use concurrency_lab::lab::referee;
 use concurrency_lab::postgres::Cluster;
@@ -28,14 +28,14 @@ use crate::common;
 
 /// See the [module](self).
 pub struct Stage {
-    world: World,
+    world: ExplorerDatabase,
     _cluster: Arc<Cluster>,
 }
 
 impl Stage {
     pub async fn new() -> Self {
         let cluster = common::cluster().await;
-        let world = World::open(&common::new_database(&cluster).await).await.expect("a world");
+        let world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
         Self { world, _cluster: cluster }
     }
 
@@ -45,46 +45,46 @@ impl Stage {
     }
 
     /// Explores a piece; everything must be decided.
-    pub async fn explore(&mut self, approach: Approach, piece: &Piece, plan: Plan) -> Exploration {
+    pub async fn explore(&mut self, approach: Approach, piece: &TestCase, plan: SearchPlan) -> Exploration {
         let found = self.explore_so_far(approach, piece, plan).await;
         assert_eq!(found.undecided, Vec::<String>::new(), "{approach} {}", piece.scenario);
         found
     }
 
     /// Explores a piece.
-    pub async fn explore_so_far(&mut self, approach: Approach, piece: &Piece, plan: Plan) -> Exploration {
+    pub async fn explore_so_far(&mut self, approach: Approach, piece: &TestCase, plan: SearchPlan) -> Exploration {
         let (mut play, mut go_on) = (Court::new(&mut self.world, piece), |_| true);
         explore(&mut play, subject(approach, piece), plan, &mut go_on).await.expect("an exploration")
     }
 
     /// The schedules of a piece, in the order in which they are run, and what each came to.
-    pub async fn interleavings(&mut self, piece: &Piece, plan: Plan) -> Vec<(Schedule, Vec<String>)> {
+    pub async fn interleavings(&mut self, piece: &TestCase, plan: SearchPlan) -> Vec<(Schedule, Vec<String>)> {
         let (mut play, mut search) = (Court::new(&mut self.world, piece), Search::new(plan));
         let mut interleavings = Vec::new();
         while let Some(found) = search.next(&mut play).await.expect("an interleaving") {
             match found {
-                Found::Interleaving(judged) => interleavings.push((judged.transcript.schedule, judged.outcome)),
-                Found::Undecided(schedule, why) => panic!("{schedule}: {why}"),
+                SearchStep::Interleaving(judged) => interleavings.push((judged.transcript.schedule, judged.outcome)),
+                SearchStep::Undecided(schedule, why) => panic!("{schedule}: {why}"),
             }
         }
         interleavings
     }
 
     /// Runs one interleaving.
-    pub async fn replay(&mut self, piece: &Piece, schedule: &str) -> Judged {
+    pub async fn replay(&mut self, piece: &TestCase, schedule: &str) -> JudgedInterleaving {
         let schedule = schedule.parse().expect("a schedule");
         replay(&mut Court::new(&mut self.world, piece), &schedule).await.expect("an interleaving")
     }
 }
 
 /// An approach in a scenario, on one server.
-pub fn piece(approach: Approach, scenario: Scenario, clients: u8) -> Piece {
+pub fn piece(approach: Approach, scenario: ExploreScenario, clients: u8) -> TestCase {
     pieces(approach, scenario, clients).swap_remove(0)
 }
 
 /// A reduced search.
-pub fn reduced() -> Plan {
-    Plan { reduce: true, ..Plan::default() }
+pub fn reduced() -> SearchPlan {
+    SearchPlan { reduce: true, ..SearchPlan::default() }
 }
 
 /// How it may end, and what is wrong then.
@@ -97,32 +97,32 @@ pub fn outcomes(found: &Exploration) -> BTreeMap<&[String], &[String]> {
 pub fn assert_finds(found: &Exploration, anomaly: Anomaly, told: &str) {
     let anomalies: BTreeSet<&str> =
         found.outcomes.iter().flat_map(|outcome| &outcome.anomalies).map(String::as_str).collect();
-    assert_eq!(found.verdict, Verdict::Broken, "{told}");
+    assert_eq!(found.verdict, ExplorationVerdict::Broken, "{told}");
     assert!(anomalies.contains(<&str>::from(anomaly)), "{told}: {anomaly} is not among {anomalies:?}");
 }
 
 /// A play before two judges.
 struct Court<'w> {
-    play: ApproachPlay<'w>,
+    play: ApproachExecution<'w>,
     before: State,
 }
 
 impl<'w> Court<'w> {
-    fn new(world: &'w mut World, piece: &Piece) -> Self {
-        Self { play: ApproachPlay::new(world, piece.clone()), before: piece.scenario.rows(piece.clients) }
+    fn new(world: &'w mut ExplorerDatabase, piece: &TestCase) -> Self {
+        Self { play: ApproachExecution::new(world, piece.clone()), before: piece.scenario.rows(piece.clients) }
     }
 }
 
 #[async_trait]
-impl Play for Court<'_> {
-    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+impl Execution for Court<'_> {
+    async fn begin(&mut self) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError> {
         self.play.begin().await
     }
 
-    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
+    async fn judge(&mut self, seen: Observations) -> Result<JudgedInterleaving, ExploreError> {
         let (calls, after) = self.play.calls(&seen).await?;
         let explained = oracle::explains(&self.before, &calls, &after);
-        let judgement = referee::judge(&naming::history(&self.before, &calls, &after));
+        let judgement = referee::judge(&classify::history(&self.before, &calls, &after));
         let told = || format!("{}: {calls:#?} {after:?} {judgement:#?}", seen.schedule);
         assert_eq!(explained, !judgement.broken(), "oracle and referee disagree about {}", told());
         assert!(judgement.undecided.is_empty(), "the referee cannot decide {}", told());

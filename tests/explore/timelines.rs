@@ -4,36 +4,36 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use concurrency_lab::explore::catalog::pieces;
 use concurrency_lab::explore::crash::Crash;
-use concurrency_lab::explore::file::{Script, stage};
+use concurrency_lab::explore::execution::{ApproachExecution, TestCase};
+use concurrency_lab::explore::explorer_database::ExplorerDatabase;
+use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{CrashKind, Servers};
-use concurrency_lab::explore::mutation::Amend;
-use concurrency_lab::explore::play::{ApproachPlay, Piece};
-use concurrency_lab::explore::repertoire::pieces;
+use concurrency_lab::explore::mutation::Mutation;
 use concurrency_lab::explore::report::timeline::timeline;
-use concurrency_lab::explore::scenario::Scenario;
-use concurrency_lab::explore::search::{Judged, replay};
-use concurrency_lab::explore::world::World;
+use concurrency_lab::explore::scenario::ExploreScenario;
+use concurrency_lab::explore::search::{JudgedInterleaving, replay};
 use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach;
 
 use crate::common;
 
-fn piece(approach: Approach, scenario: Scenario) -> Piece {
+fn piece(approach: Approach, scenario: ExploreScenario) -> TestCase {
     pieces(approach, scenario, 2).swap_remove(0)
 }
 
 /// Each story: what it is called, what is played, and by which schedule, as far as it matters: the rest goes on one after the other.
-fn stories() -> Vec<(&'static str, Piece, &'static str)> {
+fn stories() -> Vec<(&'static str, TestCase, &'static str)> {
     use Approach::{
         AdvisoryLock, AtomicReturning, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic,
         ReadCommitted, RepeatableRead, UniqueConstraint,
     };
-    use Scenario::{Increments, LastMoney, LastSeat, OppositeTransfers, SameUser, TransferAndWithdrawal};
-    let each = |piece: Piece| Piece { servers: Servers::Each, ..piece };
-    let crash = |piece: Piece, kind, after| Piece { crash: Some(Crash { kind, after: Some(after) }), ..piece };
-    let without = |text| Amend::new(Pessimistic.strategy(), text, "").expect("a guard");
-    let unguarded = Piece { amend: Some(Arc::new(without(" for update"))), ..piece(Pessimistic, Increments) };
+    use ExploreScenario::{Increments, LastMoney, LastSeat, OppositeTransfers, SameUser, TransferAndWithdrawal};
+    let each = |piece: TestCase| TestCase { servers: Servers::Each, ..piece };
+    let crash = |piece: TestCase, kind, after| TestCase { crash: Some(Crash { kind, after: Some(after) }), ..piece };
+    let without = |text| Mutation::new(Pessimistic.strategy(), text, "").expect("a guard");
+    let unguarded = TestCase { amend: Some(Arc::new(without(" for update"))), ..piece(Pessimistic, Increments) };
     vec![
         ("a lost update", piece(Naive, LastMoney), "ABBA"),
         ("a transaction is no lock", piece(ReadCommitted, LastMoney), "AABBAB"),
@@ -48,7 +48,7 @@ fn stories() -> Vec<(&'static str, Piece, &'static str)> {
         ("the first updater wins", piece(RepeatableRead, LastMoney), "AABBABA"),
         (
             "serializable without waiting",
-            Piece { isolation: Some(Isolation::Serializable), ..piece(ReadCommitted, Increments) },
+            TestCase { isolation: Some(Isolation::Serializable), ..piece(ReadCommitted, Increments) },
             "AABBBBAA",
         ),
         ("a unique index decides", piece(UniqueConstraint, LastSeat), "AAABBB"),
@@ -66,10 +66,10 @@ fn stories() -> Vec<(&'static str, Piece, &'static str)> {
 #[tokio::test]
 async fn timelines_read_as_stories() {
     let cluster = common::cluster().await;
-    let mut world = World::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
     for (name, piece, schedule) in stories() {
         let schedule = schedule.parse().expect("a schedule");
-        let played = replay(&mut ApproachPlay::new(&mut world, piece), &schedule).await;
+        let played = replay(&mut ApproachExecution::new(&mut world, piece), &schedule).await;
         expect_told(name, &played.unwrap_or_else(|error| panic!("{name}: {error}")));
     }
     world.close().await.expect("a clean end");
@@ -78,7 +78,7 @@ async fn timelines_read_as_stories() {
 #[tokio::test]
 async fn timelines_of_files_read_as_stories() {
     let cluster = common::cluster().await;
-    let mut world = World::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
     for (name, file, schedule) in [
         ("write skew", "write-skew", "AABBAB"),
         ("two inserters deadlock", "two-unique-keys", "AABBAB"),
@@ -86,7 +86,8 @@ async fn timelines_of_files_read_as_stories() {
         ("money destroyed", "transfer-debit-first-cut", "A"),
     ] {
         let script = Script::read(Path::new(&format!("examples/explore/{file}.toml"))).expect("an explore file");
-        let mut stage = stage::Stage::open(&mut world, &script, &script.variants[0]).await.expect("a stage");
+        let mut stage =
+            execution::ScriptExecution::open(&mut world, &script, &script.variants[0]).await.expect("a stage");
         stage.find_serial_ends().await.expect("serial orders");
         let played = replay(&mut stage, &schedule.parse().expect("a schedule")).await;
         stage.close().await.expect("a clean end");
@@ -96,7 +97,7 @@ async fn timelines_of_files_read_as_stories() {
 }
 
 /// Compares a timeline with its file, or writes the file.
-fn expect_told(name: &str, judged: &Judged) {
+fn expect_told(name: &str, judged: &JudgedInterleaving) {
     let wrong = (!judged.anomalies.is_empty()).then_some((&*judged.anomalies, &*judged.explanation));
     let told = format!("{name}\n\n{}", timeline(&judged.transcript, wrong));
     let path = format!("tests/explore/timelines/{}.txt", name.replace([' ', ','], "-").replace("--", "-"));

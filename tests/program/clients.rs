@@ -97,7 +97,7 @@ async fn the_go_tester_agrees_with_the_run() {
         let (code, output, errors) = run_to_end(test);
         assert_eq!(code, Some(0), "{output}{errors}");
         let right = Approach::iter()
-            .filter(|approach| matches!(approach.card().claims.balance, Claim::Safe | Claim::SafeOnOneServer))
+            .filter(|approach| matches!(approach.info().claims.balance, Claim::Safe | Claim::SafeOnOneServer))
             .count();
         assert_eq!(output.matches(" SUCCESS  ").count(), right, "all but the broken ones: {output}");
         assert!(std::fs::read_to_string(log).expect("its log").contains("naive"));

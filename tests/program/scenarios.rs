@@ -25,7 +25,7 @@ fn holds_three_times(scenario: &str, options: &[&str], final_values: &Value) {
     let run = run(&directory.path().join("runs"), &arguments);
     assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
     let workload = workload(scenario);
-    let offered = Approach::iter().filter(|approach| approach.card().claims.of(workload) != Claim::Unsupported);
+    let offered = Approach::iter().filter(|approach| approach.info().claims.of(workload) != Claim::Unsupported);
     assert_eq!(run.results().len(), offered.count(), "all that offer it, and no others");
     let right: Vec<_> = claiming(workload, Claim::Safe).chain(claiming(workload, Claim::SafeOnOneServer)).collect();
     for approach in &right {

@@ -10,17 +10,17 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
-use crate::explore::company::{Job, What};
+use crate::explore::catalog::{READ_DECIDE_WRITE, pieces, subject};
 use crate::explore::crash::Crash;
-use crate::explore::file::{Script, Variant, stage};
+use crate::explore::execution::TestCase;
+use crate::explore::file::{Script, ScriptVariant, execution};
 use crate::explore::findings::{CrashKind, Servers};
-use crate::explore::mutation::{Amend, NotThere};
-use crate::explore::play::Piece;
-use crate::explore::repertoire::{READ_DECIDE_WRITE, pieces, subject};
-use crate::explore::report::Format;
-use crate::explore::scenario::Scenario;
+use crate::explore::mutation::{Mutation, TextNotFound};
+use crate::explore::report::ExploreFormat;
+use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
-use crate::explore::search::Plan;
+use crate::explore::search::SearchPlan;
+use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::session::statement::Isolation;
 use crate::strategy::Approach;
 
@@ -88,8 +88,8 @@ pub struct ExploreArgs {
     pub replay: Option<Schedule>,
 
     /// What to print.
-    #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(Format::VARIANTS).try_map(|name| name.parse::<Format>()))]
-    pub format: Format,
+    #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(ExploreFormat::VARIANTS).try_map(|name| name.parse::<ExploreFormat>()))]
+    pub format: ExploreFormat,
 
     /// Writes a page of it, with the timelines.
     #[arg(long, env = "LAB_HTML", value_name = "FILE")]
@@ -149,7 +149,7 @@ impl ExploreArgs {
     ///
     /// # Errors
     /// [`CliError::Usage`], which names the option.
-    pub fn jobs(&self, matches: Option<&ArgMatches>) -> Result<Vec<Job>, CliError> {
+    pub fn jobs(&self, matches: Option<&ArgMatches>) -> Result<Vec<ExploreJob>, CliError> {
         // From the environment they may be meant for another command; on the command line they can only be a mistake.
         let given = |id: &str| given(matches, id);
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
@@ -184,8 +184,8 @@ impl ExploreArgs {
         Ok(jobs)
     }
 
-    fn plan(&self) -> Plan {
-        Plan {
+    fn plan(&self) -> SearchPlan {
+        SearchPlan {
             reduce: self.reduce,
             permute: self.permute,
             limit: self.limit,
@@ -194,15 +194,15 @@ impl ExploreArgs {
         }
     }
 
-    fn of_file(&self, path: &Path) -> Result<Vec<Job>, CliError> {
+    fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
         let script = Arc::new(Script::read(path).map_err(|error| CliError::Usage(error.to_string()))?);
-        let job = |variant: &Variant| Job {
-            subject: stage::subject(&script, variant, &path.display().to_string()),
-            what: What::File(Arc::clone(&script), variant.clone()),
+        let job = |variant: &ScriptVariant| ExploreJob {
+            subject: execution::subject(&script, variant, &path.display().to_string()),
+            what: JobSubject::File(Arc::clone(&script), variant.clone()),
             plan: self.plan(),
         };
-        let wanted = |variant: &&Variant| self.variant.as_ref().is_none_or(|name| variant.to_string() == *name);
-        let jobs: Vec<Job> = script.variants.iter().filter(wanted).map(job).collect();
+        let wanted = |variant: &&ScriptVariant| self.variant.as_ref().is_none_or(|name| variant.to_string() == *name);
+        let jobs: Vec<ExploreJob> = script.variants.iter().filter(wanted).map(job).collect();
         if jobs.is_empty() {
             let there: Vec<String> =
                 script.variants.iter().map(|variant| format!("{:?}", variant.to_string())).collect();
@@ -216,9 +216,9 @@ impl ExploreArgs {
         Ok(jobs)
     }
 
-    fn of_scenarios(&self, names: &[&String]) -> Result<Vec<Job>, CliError> {
+    fn of_scenarios(&self, names: &[&String]) -> Result<Vec<ExploreJob>, CliError> {
         let scenarios = if names.is_empty() {
-            Scenario::iter().collect()
+            ExploreScenario::iter().collect()
         } else {
             names.iter().map(|name| scenario(name)).collect::<Result<Vec<_>, _>>()?
         };
@@ -242,9 +242,14 @@ impl ExploreArgs {
         Ok(jobs)
     }
 
-    fn of_approach(&self, approach: Approach, scenario: Scenario, amend: Option<&Arc<Amend>>) -> Vec<Job> {
+    fn of_approach(
+        &self,
+        approach: Approach,
+        scenario: ExploreScenario,
+        amend: Option<&Arc<Mutation>>,
+    ) -> Vec<ExploreJob> {
         let mut jobs = Vec::new();
-        let wanted = |piece: &Piece| match self.servers.as_deref() {
+        let wanted = |piece: &TestCase| match self.servers.as_deref() {
             Some("one") => piece.servers == Servers::One,
             Some(_) => piece.servers == Servers::Each || pieces(approach, scenario, self.clients).len() == 1,
             None => true,
@@ -252,9 +257,9 @@ impl ExploreArgs {
         for piece in pieces(approach, scenario, self.clients).into_iter().filter(wanted) {
             for isolation in self.levels() {
                 for crash in self.crashes() {
-                    let piece = Piece { isolation, amend: amend.cloned(), crash, ..piece.clone() };
+                    let piece = TestCase { isolation, amend: amend.cloned(), crash, ..piece.clone() };
                     let subject = subject(approach, &piece);
-                    jobs.push(Job { subject, what: What::Approach(piece), plan: self.plan() });
+                    jobs.push(ExploreJob { subject, what: JobSubject::Approach(piece), plan: self.plan() });
                 }
             }
         }
@@ -262,8 +267,8 @@ impl ExploreArgs {
     }
 
     /// What is taken out of an approach's SQL.
-    fn amend(&self, approach: Approach) -> Result<Option<Arc<Amend>>, NotThere> {
-        let amend = self.without.as_ref().map(|text| Amend::new(approach.strategy(), text, ""));
+    fn amend(&self, approach: Approach) -> Result<Option<Arc<Mutation>>, TextNotFound> {
+        let amend = self.without.as_ref().map(|text| Mutation::new(approach.strategy(), text, ""));
         Ok(amend.transpose()?.map(Arc::new))
     }
 
@@ -298,11 +303,11 @@ impl ExploreArgs {
     }
 }
 
-fn scenario(name: &str) -> Result<Scenario, CliError> {
+fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
     name.parse().map_err(|_| {
         CliError::Usage(format!(
             "{name:?} is no scenario; there are {}; or the name of an explore file, which ends in .toml",
-            Scenario::VARIANTS.join(", ")
+            ExploreScenario::VARIANTS.join(", ")
         ))
     })
 }

@@ -18,24 +18,24 @@ use tokio_util::task::AbortOnDropHandle;
 pub use arguments::ExploreArgs;
 
 use super::CliError;
-use super::feed::{ExploreFeed, Feed};
+use super::feed::{EventWriter, ExploreEvents};
 use super::output::{make_folder, print, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
-use crate::explore::company::{self, Job, What};
-use crate::explore::file::stage::Stage;
-use crate::explore::findings::{Exploration, FORMAT, Report, Versions};
-use crate::explore::play::ApproachPlay;
+use crate::explore::execution::ApproachExecution;
+use crate::explore::explorer_database::ExplorerDatabase;
+use crate::explore::file::execution::ScriptExecution;
+use crate::explore::findings::{Exploration, ExploreReport, ExploreVersions, FORMAT};
 use crate::explore::report::timeline::timeline;
 use crate::explore::report::view::{contradiction, title};
-use crate::explore::report::{self, Format};
+use crate::explore::report::{self, ExploreFormat};
 use crate::explore::schedule::Schedule;
-use crate::explore::search::{Judged, replay};
-use crate::explore::world::World;
+use crate::explore::search::{JudgedInterleaving, replay};
+use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
 use crate::explore::{ExploreError, findings};
 use crate::http::environment::COMMIT;
 use crate::postgres::Cluster;
-use progress::Progress;
+use progress::ExploreProgress;
 
 /// Of at most so many explorations the witnesses are told whole; of more, the table and the page do.
 const TOLD_WHOLE: usize = 4;
@@ -64,7 +64,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     let page =
         arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
     let folder = arguments.out.as_deref().map(make_folder).transpose()?;
-    let databases = Databases::prepare(&arguments, jobs.len()).await?;
+    let databases = WorkerDatabases::prepare(&arguments, jobs.len()).await?;
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
@@ -80,26 +80,26 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
 async fn explore_all(
     arguments: &ExploreArgs,
     databases: &[PgConnectOptions],
-    jobs: Vec<Job>,
+    jobs: Vec<ExploreJob>,
     (began, started): (Instant, SystemTime),
     (page, folder): (Option<File>, Option<&Path>),
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let wanted = jobs.len();
     let found = if arguments.events {
-        company::explore_all(databases.to_vec(), jobs, Arc::new(ExploreFeed::new(wanted)), stop.clone()).await?
+        worker_pool::explore_all(databases.to_vec(), jobs, Arc::new(ExploreEvents::new(wanted)), stop.clone()).await?
     } else {
-        let progress = Arc::new(Progress::new(wanted));
-        let observer = Arc::<Progress>::clone(&progress);
-        let found = company::explore_all(databases.to_vec(), jobs, observer, stop.clone()).await;
+        let progress = Arc::new(ExploreProgress::new(wanted));
+        let observer = Arc::<ExploreProgress>::clone(&progress);
+        let found = worker_pool::explore_all(databases.to_vec(), jobs, observer, stop.clone()).await;
         progress.end();
         found?
     };
-    let report = Report {
+    let report = ExploreReport {
         format: FORMAT,
         started: humantime::format_rfc3339_seconds(started).to_string(),
         elapsed_s: began.elapsed().as_secs_f64(),
-        versions: Versions { lab: version(), postgresql: found.postgresql },
+        versions: ExploreVersions { lab: version(), postgresql: found.postgresql },
         interrupted: stop.is_cancelled(),
         explorations: found.explorations,
     };
@@ -111,7 +111,7 @@ async fn explore_all(
             report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
         print(&text)?;
     }
-    if arguments.format == Format::Table && !arguments.events {
+    if arguments.format == ExploreFormat::Table && !arguments.events {
         for exploration in &report.explorations {
             tell_witness(exploration, report.explorations.len())?;
         }
@@ -123,10 +123,10 @@ async fn explore_all(
 }
 
 /// Leaves the report in its folder.
-fn save(folder: &Path, report: &Report) -> Result<(), CliError> {
-    let json = report::render(Format::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
+fn save(folder: &Path, report: &ExploreReport) -> Result<(), CliError> {
+    let json = report::render(ExploreFormat::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
     write(&folder.join("explore.json"), &json)?;
-    Feed::saved(folder);
+    EventWriter::saved(folder);
     Ok(())
 }
 
@@ -149,14 +149,14 @@ fn tell_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
     }
 }
 
-fn verdict(report: &Report, wanted: usize) -> Result<(), CliError> {
+fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
     let failed: Vec<String> = (report.explorations.iter())
         .filter_map(|exploration| Some(format!("{}: {}", title(&exploration.subject), contradiction(exploration)?)))
         .collect();
     if !failed.is_empty() {
         return Err(CliError::ClaimFailed(format!("not as claimed: {}", failed.join("\n"))));
     }
-    let undecided = |exploration: &&Exploration| exploration.verdict == findings::Verdict::Undecided;
+    let undecided = |exploration: &&Exploration| exploration.verdict == findings::ExplorationVerdict::Undecided;
     let undecided: Vec<String> =
         report.explorations.iter().filter(undecided).map(|exploration| title(&exploration.subject)).collect();
     if !undecided.is_empty() {
@@ -173,20 +173,20 @@ fn verdict(report: &Report, wanted: usize) -> Result<(), CliError> {
 async fn tell_one(
     arguments: &ExploreArgs,
     databases: &[PgConnectOptions],
-    job: &Job,
+    job: &ExploreJob,
     schedule: &Schedule,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let Some(options) = databases.first() else { return Ok(()) };
-    let mut world = World::open(options).await?;
+    let mut world = ExplorerDatabase::open(options).await?;
     let judged = tokio::select! {
         judged = replayed(&mut world, job, schedule) => Some(judged),
         () = stop.cancelled() => None,
     };
     world.close().await?;
     let Some(judged) = judged else { return Err(CliError::Environment("interrupted".to_owned())) };
-    let Judged { transcript, anomalies, explanation, .. } = judged?;
-    if arguments.format == Format::Json {
+    let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
+    if arguments.format == ExploreFormat::Json {
         let json = serde_json::to_string_pretty(&transcript);
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
@@ -195,11 +195,15 @@ async fn tell_one(
     print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
 }
 
-async fn replayed(world: &mut World, job: &Job, schedule: &Schedule) -> Result<Judged, ExploreError> {
+async fn replayed(
+    world: &mut ExplorerDatabase,
+    job: &ExploreJob,
+    schedule: &Schedule,
+) -> Result<JudgedInterleaving, ExploreError> {
     match &job.what {
-        What::Approach(piece) => replay(&mut ApproachPlay::new(world, piece.clone()), schedule).await,
-        What::File(script, variant) => {
-            let mut stage = Stage::open(world, script, variant).await?;
+        JobSubject::Approach(piece) => replay(&mut ApproachExecution::new(world, piece.clone()), schedule).await,
+        JobSubject::File(script, variant) => {
+            let mut stage = ScriptExecution::open(world, script, variant).await?;
             let judged = match stage.find_serial_ends().await {
                 Ok(()) => replay(&mut stage, schedule).await,
                 Err(error) => Err(error),
@@ -211,12 +215,12 @@ async fn replayed(world: &mut World, job: &Job, schedule: &Schedule) -> Result<J
 }
 
 /// Where it is explored: a database for each worker on a temporary PostgreSQL, or the one given.
-struct Databases {
+struct WorkerDatabases {
     cluster: Option<Cluster>,
     urls: Vec<PgConnectOptions>,
 }
 
-impl Databases {
+impl WorkerDatabases {
     async fn prepare(arguments: &ExploreArgs, jobs: usize) -> Result<Self, CliError> {
         if let Some(url) = arguments.database.url() {
             if arguments.workers.is_some_and(|workers| workers > 1) {

@@ -4,18 +4,18 @@ use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::explore::company::Observer;
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::report::view::title;
 use crate::explore::search;
+use crate::explore::worker_pool::ExploreObserver;
 
 /// Shows how it goes.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ExploreProgress {
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl ExploreProgress {
     /// Of so many explorations.
     pub fn new(explorations: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -36,8 +36,8 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
-    fn progress(&self, _: usize, subject: &Subject, progress: search::Progress) {
+impl ExploreObserver for ExploreProgress {
+    fn progress(&self, _: usize, subject: &Subject, progress: search::SearchProgress) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!(
                 "{}: {} of about {:.0} interleavings",

@@ -8,11 +8,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgMatches, Args};
 use strum::VariantNames as _;
 
-use super::sweep::{Parameter, Sweep};
+use super::sweep::{SweepParameter, SweepPlan};
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, LimitArgs, given, usage};
 use crate::config::THINK_TIME_MAX;
-use crate::lab::reports::Format;
+use crate::lab::reports::RunFormat;
 use crate::lab::reports::threshold::Threshold;
 use crate::lab::scenario::Scenario;
 
@@ -75,15 +75,15 @@ pub struct RunArgs {
 
     /// Runs everything for each value of one parameter: pool-size, concurrency, hot-rows, think-time.
     #[arg(long, env = "LAB_SWEEP", value_name = "PARAMETER=VALUE,…")]
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<SweepPlan>,
 
     /// What must hold of every approach that is not broken, such as "p99<50ms", "rate>1000", "attempts<1.5"; else exit code 4.
     #[arg(long, env = "LAB_THRESHOLD", value_name = "CONDITION", value_delimiter = ',')]
     pub threshold: Vec<Threshold>,
 
     /// What to print.
-    #[arg(long, env = "LAB_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(Format::VARIANTS).try_map(|name| name.parse::<Format>()))]
-    pub format: Format,
+    #[arg(long, env = "LAB_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(RunFormat::VARIANTS).try_map(|name| name.parse::<RunFormat>()))]
+    pub format: RunFormat,
 
     /// Seed of what is chosen at random: with the same one, the same requests are sent.
     #[arg(long, env = "LAB_RANDOM_SEED", default_value_t = 1, value_name = "N")]
@@ -159,7 +159,7 @@ impl RunArgs {
                 let option = id.replace('_', "-");
                 return usage(format!("--{option} shapes a server of our own; it cannot go with --target"));
             }
-            if self.sweep.as_ref().is_some_and(|sweep| sweep.parameter == Parameter::PoolSize) {
+            if self.sweep.as_ref().is_some_and(|sweep| sweep.parameter == SweepParameter::PoolSize) {
                 return usage("--sweep pool-size shapes a server of our own; it cannot go with --target".to_owned());
             }
         }
@@ -171,7 +171,7 @@ impl RunArgs {
             return usage(format!("--amount: the scenario {scenario} says itself how much; withdrawal does not"));
         }
         let hot_rows = [self.hot_rows.filter(|_| given("hot_rows"))].into_iter().flatten();
-        let swept = self.sweep.iter().flat_map(Sweep::hot_rows);
+        let swept = self.sweep.iter().flat_map(SweepPlan::hot_rows);
         for rows in hot_rows.chain(swept) {
             match scenario.hot_rows() {
                 None => return usage(format!("--hot-rows: the scenario {scenario} says itself which rows")),

@@ -18,20 +18,20 @@ use tokio_util::task::AbortOnDropHandle;
 pub use arguments::RunArgs;
 
 use super::CliError;
-use super::feed::{Feed, RunFeed};
+use super::feed::{EventWriter, RunEvents};
 use super::output::{make_folder, print, write};
-use crate::lab::experiment::{Experiment, Observer, RunError};
-use crate::lab::history::ClaimFound;
-use crate::lab::plan::{Conditions, Contestant};
+use crate::lab::experiment::{Experiment, RunError, RunObserver};
+use crate::lab::history::ClaimedSafety;
+use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::reports::threshold::{Threshold, Thresholds};
-use crate::lab::reports::{self, Format};
-use crate::lab::results::{self, ApproachResult, FORMAT, Run, ServerEnvironment, Verdict};
-use crate::lab::routes::Routes;
-use crate::lab::scenario::{Scenario, Work};
-use crate::lab::target::{Entry, OwnServer, Target, TargetError, own_program};
+use crate::lab::reports::{self, RunFormat};
+use crate::lab::results::{self, ApproachResult, FORMAT, Run, RunVerdict, ServerEnvironment};
+use crate::lab::routes::ServiceRoutes;
+use crate::lab::scenario::{Scenario, ScenarioWork};
+use crate::lab::target::{OwnServer, Target, TargetApproach, TargetError, own_program};
 use crate::strategy::Approach;
-use progress::Progress;
-use sweep::{Parameter, Sweep};
+use progress::RunProgress;
+use sweep::{SweepParameter, SweepPlan};
 
 impl From<TargetError> for CliError {
     fn from(error: TargetError) -> Self {
@@ -56,10 +56,10 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     arguments.check(matches)?;
     let scenario = arguments.scenario;
     let targets = arguments.target.iter().map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
-    let routes = arguments.routes.as_deref().map(Routes::read).transpose();
+    let routes = arguments.routes.as_deref().map(ServiceRoutes::read).transpose();
     let routes = routes.map_err(|error| CliError::Usage(error.to_string()))?.map(Arc::new);
     let began = (Instant::now(), SystemTime::now());
-    let mut raced = Raced { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
+    let mut raced = RaceResults { results: Vec::new(), server: None, not_offered: Vec::new(), folder: PathBuf::new() };
     let stop = CancellationToken::new();
     let _listening =
         AbortOnDropHandle::new(tokio::spawn(super::signals::stop_on_signals(stop.clone(), arguments.events)));
@@ -88,7 +88,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     };
     save(&raced.folder, &run)?;
     if arguments.events {
-        Feed::saved(&raced.folder);
+        EventWriter::saved(&raced.folder);
     } else {
         let text = reports::render(arguments.format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
         print(&text)?;
@@ -101,7 +101,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
 }
 
 /// What came of all races.
-struct Raced {
+struct RaceResults {
     results: Vec<ApproachResult>,
     server: Option<ServerEnvironment>,
     not_offered: Vec<String>,
@@ -113,9 +113,9 @@ async fn race_points(
     arguments: &RunArgs,
     rows_given: bool,
     targets: &[Target],
-    routes: Option<&Arc<Routes>>,
+    routes: Option<&Arc<ServiceRoutes>>,
     stop: &CancellationToken,
-    raced: &mut Raced,
+    raced: &mut RaceResults,
 ) -> Result<(), CliError> {
     let points = match &arguments.sweep {
         None => vec![(None, arguments.clone())],
@@ -123,8 +123,8 @@ async fn race_points(
             sweep.points(arguments, rows_given).into_iter().map(|(value, options)| (Some(value), options)).collect()
         }
     };
-    let restarts = arguments.sweep.as_ref().is_some_and(|sweep| sweep.parameter == Parameter::PoolSize);
-    let parameter = arguments.sweep.as_ref().map(|sweep: &Sweep| sweep.parameter.to_string());
+    let restarts = arguments.sweep.as_ref().is_some_and(|sweep| sweep.parameter == SweepParameter::PoolSize);
+    let parameter = arguments.sweep.as_ref().map(|sweep: &SweepPlan| sweep.parameter.to_string());
     let mut experiment = None;
     let mut own: Option<OwnServer> = None;
     let mut ended = Ok(());
@@ -156,11 +156,11 @@ async fn race_points(
 async fn race(
     options: &RunArgs,
     targets: &[Target],
-    routes: Option<&Arc<Routes>>,
+    routes: Option<&Arc<ServiceRoutes>>,
     point: Option<(&str, &str)>,
     stop: &CancellationToken,
     experiment: &mut Option<Experiment>,
-    raced: &mut Raced,
+    raced: &mut RaceResults,
 ) -> Result<(), CliError> {
     let conditions = conditions(options);
     let contestants = if let Some(routes) = routes {
@@ -181,26 +181,26 @@ async fn race(
     } else {
         // Only now: a run that cannot even begin leaves no folder behind.
         raced.folder = make_folder(&options.out)?;
-        let observer: Arc<dyn Observer> = if options.events {
-            Arc::new(RunFeed::new(&targets[0], &contestants, conditions.repeat, &raced.not_offered))
+        let observer: Arc<dyn RunObserver> = if options.events {
+            Arc::new(RunEvents::new(&targets[0], &contestants, conditions.repeat, &raced.not_offered))
         } else {
-            Arc::new(Progress::new())
+            Arc::new(RunProgress::new())
         };
         experiment.insert(Experiment::new(&raced.folder, stop.clone(), observer)?)
     };
     Ok(experiment.race(&conditions, targets, &contestants, point, &mut raced.results).await?)
 }
 
-fn conditions(options: &RunArgs) -> Conditions {
+fn conditions(options: &RunArgs) -> RunConditions {
     let scenario = options.scenario;
-    let work = Work::new(
+    let work = ScenarioWork::new(
         scenario,
         options.amount(),
         options.hot_rows(scenario),
         options.zipf.filter(|_| scenario.hot_rows().is_some()),
         options.random_seed,
     );
-    Conditions {
+    RunConditions {
         work: Arc::new(work),
         requests: options.requests(scenario),
         duration: options.duration,
@@ -213,19 +213,23 @@ fn conditions(options: &RunArgs) -> Conditions {
 }
 
 /// The approaches that do not offer a scenario, where all are asked for.
-fn not_offered(wanted: &[String], offered: &[Entry], scenario: Scenario) -> Vec<String> {
-    let lacks = |entry: &&Entry| entry.claims.of(scenario.workload()) == ClaimFound::Unsupported;
+fn not_offered(wanted: &[String], offered: &[TargetApproach], scenario: Scenario) -> Vec<String> {
+    let lacks = |entry: &&TargetApproach| entry.claims.of(scenario.workload()) == ClaimedSafety::Unsupported;
     let all = wanted.iter().any(|name| name == "all");
     offered.iter().filter(lacks).filter(|_| all).map(|entry| entry.name.clone()).collect()
 }
 
 /// The approaches asked for that offer this scenario, in the order of the target.
-fn contestants(wanted: &[String], offered: Vec<Entry>, scenario: Scenario) -> Result<Vec<Contestant>, CliError> {
+fn contestants(
+    wanted: &[String],
+    offered: Vec<TargetApproach>,
+    scenario: Scenario,
+) -> Result<Vec<Contestant>, CliError> {
     let workload = scenario.workload();
-    let supports = |entry: &Entry| entry.claims.of(workload) != ClaimFound::Unsupported;
-    let matches = |entry: &Entry, name: &String| entry.name == *name || entry.aliases.contains(name);
+    let supports = |entry: &TargetApproach| entry.claims.of(workload) != ClaimedSafety::Unsupported;
+    let matches = |entry: &TargetApproach, name: &String| entry.name == *name || entry.aliases.contains(name);
     let all = wanted.iter().any(|name| name == "all");
-    let names = |entries: &mut dyn Iterator<Item = &Entry>| {
+    let names = |entries: &mut dyn Iterator<Item = &TargetApproach>| {
         entries.map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     for name in wanted.iter().filter(|name| *name != "all") {
@@ -244,7 +248,7 @@ fn contestants(wanted: &[String], offered: Vec<Entry>, scenario: Scenario) -> Re
             Some(_) => {}
         }
     }
-    let routes = Arc::new(Routes::ours());
+    let routes = Arc::new(ServiceRoutes::ours());
     let chosen = offered
         .into_iter()
         .filter(|entry| supports(entry) && (all || wanted.iter().any(|name| matches(entry, name))))
@@ -253,14 +257,18 @@ fn contestants(wanted: &[String], offered: Vec<Entry>, scenario: Scenario) -> Re
             base: format!("/approach/{}", entry.name),
             routes: Arc::clone(&routes),
             // A trace would take a request out of the batch that it shares.
-            trace: Approach::find(&entry.name).is_some_and(|approach| !approach.card().batches),
+            trace: Approach::find(&entry.name).is_some_and(|approach| !approach.info().batches),
             name: entry.name,
         });
     Ok(chosen.collect())
 }
 
 /// Somebody's own service.
-fn stranger(options: &RunArgs, conditions: &Conditions, routes: &Arc<Routes>) -> Result<Contestant, CliError> {
+fn stranger(
+    options: &RunArgs,
+    conditions: &RunConditions,
+    routes: &Arc<ServiceRoutes>,
+) -> Result<Contestant, CliError> {
     let scenario = conditions.work.scenario();
     if conditions.work.examples().iter().any(|request| routes.of(request).is_none()) {
         return Err(CliError::Usage(format!("--routes: {} has no route for the scenario {scenario}", routes.name)));
@@ -300,7 +308,7 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
 
 /// Writes what was found, for programs and for people.
 fn save(folder: &Path, run: &Run) -> Result<(), CliError> {
-    let json = reports::render(Format::Json, run).map_err(|error| CliError::Environment(error.to_string()))?;
+    let json = reports::render(RunFormat::Json, run).map_err(|error| CliError::Environment(error.to_string()))?;
     for (name, text) in [("run.json", json), ("report.html", reports::html::page(run))] {
         write(&folder.join(name), &text)?;
     }
@@ -315,7 +323,7 @@ fn verdict(run: &Run) -> Result<(), CliError> {
         });
         names.collect::<Vec<_>>().join(", ")
     };
-    let (failed, without_evidence) = (with(Verdict::ClaimFailed), with(Verdict::NoEvidence));
+    let (failed, without_evidence) = (with(RunVerdict::ClaimFailed), with(RunVerdict::NoEvidence));
     if !failed.is_empty() {
         return Err(CliError::ClaimFailed(format!("claimed safe, but broken: {failed}")));
     }

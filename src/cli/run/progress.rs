@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::lab::experiment::Observer;
-use crate::lab::history::Title;
-use crate::lab::plan::Conditions;
+use crate::lab::experiment::RunObserver;
+use crate::lab::history::RoundTitle;
+use crate::lab::plan::RunConditions;
 use crate::lab::results::Round;
 
 /// How often the bar moves.
@@ -19,12 +19,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Shows how a run goes.
 #[derive(Debug)]
-pub struct Progress {
+pub struct RunProgress {
     terminal: bool,
     bar: Mutex<Option<(ProgressBar, AbortOnDropHandle<()>)>>,
 }
 
-impl Progress {
+impl RunProgress {
     /// A bar if standard error is a terminal.
     pub fn new() -> Self {
         Self { terminal: std::io::stderr().is_terminal(), bar: Mutex::new(None) }
@@ -39,13 +39,13 @@ impl Progress {
 }
 
 /// What a round is called.
-fn name(title: &Title) -> String {
+fn name(title: &RoundTitle) -> String {
     let point = title.point.as_ref().map(|point| format!(" {point}")).unwrap_or_default();
     format!("{}{point} #{}", title.approach, title.round)
 }
 
-impl Observer for Progress {
-    fn begins(&self, title: &Title, conditions: &Conditions, answered: &Arc<AtomicU64>) {
+impl RunObserver for RunProgress {
+    fn begins(&self, title: &RoundTitle, conditions: &RunConditions, answered: &Arc<AtomicU64>) {
         if !self.terminal {
             return;
         }
@@ -75,7 +75,7 @@ impl Observer for Progress {
         self.replace(Some((bar, AbortOnDropHandle::new(task))));
     }
 
-    fn ends(&self, title: &Title, round: &Round) {
+    fn ends(&self, title: &RoundTitle, round: &Round) {
         self.replace(None);
         if !self.terminal {
             let Round { verdict, elapsed_s, rate_per_s, .. } = round;

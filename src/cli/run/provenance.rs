@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::RunArgs;
 use crate::http::environment::COMMIT;
-use crate::lab::results::{Environment, ServerEnvironment, Settings};
+use crate::lab::results::{Environment, RunSettings, ServerEnvironment};
 use crate::lab::scenario::Scenario;
 
 /// Where this program runs, and on what.
@@ -49,9 +49,9 @@ fn without_password(argument: &str) -> String {
 }
 
 /// What was asked for, as far as it counts for the scenario.
-pub fn settings(arguments: &RunArgs, scenario: Scenario) -> Settings {
+pub fn settings(arguments: &RunArgs, scenario: Scenario) -> RunSettings {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Settings {
+    RunSettings {
         requests: arguments.requests(scenario),
         duration_ms: arguments.duration.map(ms),
         warmup_ms: arguments.warmup.map_or(0, ms),

@@ -13,7 +13,7 @@ const VALUES_MAX: usize = 50;
 /// What can be varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Parameter {
+pub enum SweepParameter {
     /// Database connections of a server of our own, which is started for each value.
     PoolSize,
     /// Clients.
@@ -26,26 +26,26 @@ pub enum Parameter {
 
 /// A value of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
+enum SweepValue {
     Number(u64),
     Time(Duration),
 }
 
 /// A parameter and its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sweep {
+pub struct SweepPlan {
     /// What is varied.
-    pub parameter: Parameter,
-    values: Vec<(String, Value)>,
+    pub parameter: SweepParameter,
+    values: Vec<(String, SweepValue)>,
 }
 
-impl FromStr for Sweep {
+impl FromStr for SweepPlan {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = Parameter::VARIANTS.join(", ");
+        let names = SweepParameter::VARIANTS.join(", ");
         let (name, values) = text.split_once('=').ok_or("expected PARAMETER=VALUE,VALUE,…")?;
-        let parameter: Parameter = name.parse().map_err(|_| format!("{name:?} cannot be varied; {names} can"))?;
+        let parameter: SweepParameter = name.parse().map_err(|_| format!("{name:?} cannot be varied; {names} can"))?;
         let values: Vec<_> = values
             .split(',')
             .map(|value| Ok((value.to_owned(), parameter.value(value).map_err(|why| format!("{value:?}: {why}"))?)))
@@ -60,20 +60,20 @@ impl FromStr for Sweep {
     }
 }
 
-impl Parameter {
-    fn value(self, text: &str) -> Result<Value, String> {
+impl SweepParameter {
+    fn value(self, text: &str) -> Result<SweepValue, String> {
         let bounds = match self {
-            Self::ThinkTime => return arguments::think_time(text).map(Value::Time),
+            Self::ThinkTime => return arguments::think_time(text).map(SweepValue::Time),
             Self::PoolSize => 2..=1_000,
             Self::Concurrency => 1..=u64::from(CONCURRENCY_MAX),
             Self::HotRows => 1..=1_000,
         };
         let expected = || format!("expected {} to {}", bounds.start(), bounds.end());
-        text.parse().ok().filter(|number| bounds.contains(number)).map(Value::Number).ok_or_else(expected)
+        text.parse().ok().filter(|number| bounds.contains(number)).map(SweepValue::Number).ok_or_else(expected)
     }
 }
 
-impl Sweep {
+impl SweepPlan {
     /// The values as given.
     pub fn values(&self) -> Vec<String> {
         self.values.iter().map(|(text, _)| text.clone()).collect()
@@ -81,9 +81,9 @@ impl Sweep {
 
     /// The numbers of rows in it.
     pub fn hot_rows(&self) -> impl Iterator<Item = u64> {
-        let swept = self.parameter == Parameter::HotRows;
+        let swept = self.parameter == SweepParameter::HotRows;
         self.values.iter().filter_map(move |(_, value)| match value {
-            Value::Number(rows) if swept => Some(*rows),
+            SweepValue::Number(rows) if swept => Some(*rows),
             _ => None,
         })
     }
@@ -91,21 +91,21 @@ impl Sweep {
     /// Each value, and the options with it. A pool that is swept is not held up by `--row-sessions`: what the pool does to
     /// the locks is what one wants to see. `rows_given` says that it was asked for on purpose.
     pub fn points(&self, options: &RunArgs, rows_given: bool) -> Vec<(String, RunArgs)> {
-        let point = |(text, value): &(String, Value)| {
+        let point = |(text, value): &(String, SweepValue)| {
             let mut options = options.clone();
             match (self.parameter, *value) {
-                (Parameter::PoolSize, Value::Number(size)) => {
+                (SweepParameter::PoolSize, SweepValue::Number(size)) => {
                     options.limits.pool_size = size;
                     if !rows_given {
                         options.limits.row_sessions = size;
                     }
                 }
-                (Parameter::Concurrency, Value::Number(clients)) => {
+                (SweepParameter::Concurrency, SweepValue::Number(clients)) => {
                     options.concurrency = u32::try_from(clients).unwrap_or(CONCURRENCY_MAX);
                 }
-                (Parameter::HotRows, Value::Number(rows)) => options.hot_rows = Some(rows),
-                (_, Value::Time(time)) => options.think_time = Some(time),
-                (Parameter::ThinkTime, Value::Number(_)) => {}
+                (SweepParameter::HotRows, SweepValue::Number(rows)) => options.hot_rows = Some(rows),
+                (_, SweepValue::Time(time)) => options.think_time = Some(time),
+                (SweepParameter::ThinkTime, SweepValue::Number(_)) => {}
             }
             (text.clone(), options)
         };
@@ -119,10 +119,13 @@ mod tests {
 
     #[test]
     fn a_sweep_names_a_parameter_and_its_values() {
-        let sweep: Sweep = "pool-size=2,4,8".parse().unwrap();
-        assert_eq!((sweep.parameter, sweep.values()), (Parameter::PoolSize, ["2", "4", "8"].map(str::to_owned).into()));
-        assert_eq!("hot-rows=1,10".parse::<Sweep>().unwrap().hot_rows().collect::<Vec<_>>(), [1, 10]);
-        assert!("think-time=0ms,5ms".parse::<Sweep>().is_ok());
+        let sweep: SweepPlan = "pool-size=2,4,8".parse().unwrap();
+        assert_eq!(
+            (sweep.parameter, sweep.values()),
+            (SweepParameter::PoolSize, ["2", "4", "8"].map(str::to_owned).into())
+        );
+        assert_eq!("hot-rows=1,10".parse::<SweepPlan>().unwrap().hot_rows().collect::<Vec<_>>(), [1, 10]);
+        assert!("think-time=0ms,5ms".parse::<SweepPlan>().is_ok());
         for (text, reason) in [
             ("pool-size", "PARAMETER=VALUE"),
             ("pool=2", "pool-size, concurrency, hot-rows, think-time can"),
@@ -132,7 +135,7 @@ mod tests {
             ("think-time=2s", "whole milliseconds"),
             ("concurrency=x", "expected 1 to 50000"),
         ] {
-            let error = text.parse::<Sweep>().unwrap_err();
+            let error = text.parse::<SweepPlan>().unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
     }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use strum::IntoEnumIterator as _;
 
-use super::super::archive::Shelf;
-use super::super::archive::entry::{Entry, Explored};
+use super::super::archive::ArchiveListing;
+use super::super::archive::entry::{ArchiveEntry, ExplorationSummary};
 use super::super::archive::evidence::Evidence;
 use super::super::evidence::{anomaly, experiment, player};
 use crate::chart::scale::grouped;
-use crate::explore::findings::Verdict;
+use crate::explore::findings::ExplorationVerdict;
 use crate::explore::report::html::{class, symbol};
 use crate::lab::reports::figures::NONE;
 use crate::lab::reports::html::wide;
 use crate::strategy::{Approach, Workload};
 
 /// The section.
-pub fn section(shelf: &Shelf, approach: Approach) -> Markup {
-    let all: Vec<(&str, &Explored)> = explored(&shelf.entries, approach);
+pub fn section(shelf: &ArchiveListing, approach: Approach) -> Markup {
+    let all: Vec<(&str, &ExplorationSummary)> = explored(&shelf.entries, approach);
     html! {
         section #interleavings {
             h2 { "Interleavings" }
@@ -35,11 +35,11 @@ pub fn section(shelf: &Shelf, approach: Approach) -> Markup {
     }
 }
 
-fn explored(entries: &[Arc<Entry>], approach: Approach) -> Vec<(&str, &Explored)> {
+fn explored(entries: &[Arc<ArchiveEntry>], approach: Approach) -> Vec<(&str, &ExplorationSummary)> {
     Workload::iter().flat_map(|workload| Evidence::of(entries, approach, workload).explored).collect()
 }
 
-fn table(all: &[(&str, &Explored)]) -> Markup {
+fn table(all: &[(&str, &ExplorationSummary)]) -> Markup {
     html! {
         table {
             thead {
@@ -58,7 +58,7 @@ fn table(all: &[(&str, &Explored)]) -> Markup {
     }
 }
 
-fn row(id: &str, one: &Explored) -> Markup {
+fn row(id: &str, one: &ExplorationSummary) -> Markup {
     let subject = &one.subject;
     html! {
         tr {
@@ -75,12 +75,12 @@ fn row(id: &str, one: &Explored) -> Markup {
     }
 }
 
-fn verdict(one: &Explored) -> Markup {
+fn verdict(one: &ExplorationSummary) -> Markup {
     let word = match one.verdict {
-        Verdict::Proved => "proved".to_owned(),
-        Verdict::Broken => one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name)),
-        Verdict::HeldSoFar => "held so far".to_owned(),
-        Verdict::Undecided => "undecided".to_owned(),
+        ExplorationVerdict::Proved => "proved".to_owned(),
+        ExplorationVerdict::Broken => one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name)),
+        ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
+        ExplorationVerdict::Undecided => "undecided".to_owned(),
     };
     let text = html! { span class=(class(one.verdict)) { (symbol(one.verdict)) " " (word) } };
     let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));
@@ -91,7 +91,7 @@ fn verdict(one: &Explored) -> Markup {
     }
 }
 
-fn outcomes(one: &Explored) -> Markup {
+fn outcomes(one: &ExplorationSummary) -> Markup {
     html! {
         details {
             summary { (grouped(&one.outcomes.len().to_string())) " distinct" }

@@ -14,15 +14,15 @@ use axum::routing::get;
 use maud::{Markup, html};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
-use super::archive::Shelf;
+use super::archive::ArchiveListing;
 use super::archive::evidence::Evidence;
 use super::page::{Page, missing};
 use super::{Dashboard, PREFIX, chapter, evidence};
-use crate::http::segment::Segment;
+use crate::http::path_segment::PathSegment;
 use crate::lab::reports::html::{charts, wide};
 use crate::lab::results::Run;
 use crate::session::statement::{Effect, Statement};
-use crate::strategy::{Approach, Card, Workload};
+use crate::strategy::{Approach, ApproachInfo, Workload};
 
 /// The routes.
 pub fn routes() -> Router<Arc<Dashboard>> {
@@ -35,7 +35,7 @@ pub fn address(approach: Approach) -> String {
     format!("{PREFIX}/approaches/{approach}")
 }
 
-async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(name): Segment, headers: HeaderMap) -> Response {
+async fn page(State(dashboard): State<Arc<Dashboard>>, PathSegment(name): PathSegment, headers: HeaderMap) -> Response {
     let Some(approach) = Approach::find(&name) else {
         let there = Approach::VARIANTS.join(", ");
         return missing(&dashboard, &format!("There is no approach {name:?}. There are {there}."));
@@ -46,22 +46,22 @@ async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(name): Segment, h
     }
     let shelf = dashboard.archive.list().await;
     let newest = dashboard.archive.newest_run_of(&shelf, approach.name()).await;
-    let card = approach.card();
+    let info = approach.info();
     let body = html! {
-        p.idea { (card.idea) }
-        @if !card.aliases.is_empty() { p.soft { "Also called " (card.aliases.join(", ")) "." } }
+        p.idea { (info.idea) }
+        @if !info.aliases.is_empty() { p.soft { "Also called " (info.aliases.join(", ")) "." } }
         nav.contents aria-label="On this page" {
             @for (id, title) in SECTIONS { a href={ "#" (id) } { (title) } }
         }
-        (claims(&shelf, approach, card))
+        (claims(&shelf, approach, info))
         div.columns {
             div {
-                article.chapter #chapter { (chapter::chapter(card.source)) }
+                article.chapter #chapter { (chapter::chapter(info.source)) }
                 (requests::curl(approach, &requests::host(&headers)))
             }
             div {
                 (requests::try_it(approach, dashboard.app.lab_headers))
-                (sql(card))
+                (sql(info))
             }
         }
         (interleavings::section(&shelf, approach))
@@ -81,7 +81,7 @@ const SECTIONS: [(&str, &str); 7] = [
     ("throughput", "Throughput"),
 ];
 
-fn claims(shelf: &Shelf, approach: Approach, card: &Card) -> Markup {
+fn claims(shelf: &ArchiveListing, approach: Approach, info: &ApproachInfo) -> Markup {
     let table = html! {
         table.matrix {
             thead { tr { @for workload in Workload::iter() { th scope="col" { (workload) } } } }
@@ -90,7 +90,7 @@ fn claims(shelf: &Shelf, approach: Approach, card: &Card) -> Markup {
                     @for workload in Workload::iter() {
                         @let evidence = Evidence::of(&shelf.entries, approach, workload);
                         td class=[(!evidence.contradictions().is_empty()).then_some("contradiction")] data-workload=(workload) {
-                            (evidence::cell(card.claims.of(workload), card.unsupported_because, &evidence))
+                            (evidence::cell(info.claims.of(workload), info.unsupported_because, &evidence))
                         }
                     }
                 }
@@ -102,21 +102,21 @@ fn claims(shelf: &Shelf, approach: Approach, card: &Card) -> Markup {
             h2 { "Claims and evidence" }
             (wide("Claims and evidence", &table))
             p.soft {
-                @if card.crash_atomic { "A change is whole or absent wherever its connection is cut. " }
+                @if info.crash_atomic { "A change is whole or absent wherever its connection is cut. " }
                 @else { "A change may be left half-done where its connection is cut. " }
-                @if card.honours_if_match { "It honours " code { "If-Match" } "." }
+                @if info.honours_if_match { "It honours " code { "If-Match" } "." }
             }
         }
     }
 }
 
-fn sql(card: &Card) -> Markup {
+fn sql(info: &ApproachInfo) -> Markup {
     html! {
         section #sql {
             h2 { "SQL" }
             p.soft { "Every statement that it sends, beside BEGIN, COMMIT and ROLLBACK, in the order of its protocols." }
             ol.statements {
-                @for statement in card.statements {
+                @for statement in info.statements {
                     li {
                         p { strong { (statement.name) } " " span.effect data-effect=(effect(statement)) { (effect(statement)) } }
                         pre tabindex="0" role="group" aria-label={ "SQL of " (statement.name) } {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn nothing_of_a_statement_is_lost() {
         for approach in Approach::iter() {
-            for statement in approach.card().statements {
+            for statement in approach.info().statements {
                 let words = |sql: &str| sql.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
                 assert_eq!(words(&broken_into_lines(statement.sql)), words(statement.sql), "{approach}");
             }

@@ -9,18 +9,18 @@ use crate::http::body::{COUNTER_ID, EVENT_ID, USER_ID};
 use crate::strategy::{Approach, Claim, Workload};
 
 /// A request that shows a workload.
-struct Request {
+struct SampleRequest {
     workload: Workload,
     /// A seed that has the rows of the example.
     seed: Seed,
     method: &'static str,
     /// Below the approach's own prefix; `{…}` is a field that stands in the path.
     path: &'static str,
-    fields: &'static [Field],
+    fields: &'static [SampleField],
 }
 
 /// A number of a request.
-struct Field {
+struct SampleField {
     /// In the body or the path.
     name: &'static str,
     /// What it is, and in which unit.
@@ -29,12 +29,12 @@ struct Field {
     min: Option<i64>,
 }
 
-const fn field(name: &'static str, label: &'static str, value: i64, min: Option<i64>) -> Field {
-    Field { name, label, value, min }
+const fn field(name: &'static str, label: &'static str, value: i64, min: Option<i64>) -> SampleField {
+    SampleField { name, label, value, min }
 }
 
-const REQUESTS: [Request; 4] = [
-    Request {
+const REQUESTS: [SampleRequest; 4] = [
+    SampleRequest {
         workload: Workload::Balance,
         seed: Seed::Withdrawal,
         method: "PATCH",
@@ -44,7 +44,7 @@ const REQUESTS: [Request; 4] = [
             field("amount", "Amount (below 0: withdraw)", -2, None),
         ],
     },
-    Request {
+    SampleRequest {
         workload: Workload::Transfer,
         seed: Seed::Transfer,
         method: "POST",
@@ -55,7 +55,7 @@ const REQUESTS: [Request; 4] = [
             field("amount", "Amount", 1, Some(1)),
         ],
     },
-    Request {
+    SampleRequest {
         workload: Workload::Booking,
         seed: Seed::Booking,
         method: "POST",
@@ -65,7 +65,7 @@ const REQUESTS: [Request; 4] = [
             field(USER_ID.name, "User", 1, Some(USER_ID.min)),
         ],
     },
-    Request {
+    SampleRequest {
         workload: Workload::Counter,
         seed: Seed::Counter,
         method: "POST",
@@ -74,7 +74,7 @@ const REQUESTS: [Request; 4] = [
     },
 ];
 
-impl Request {
+impl SampleRequest {
     /// The path and the body with the fields' own values.
     fn example(&self) -> (String, Option<String>) {
         let mut path = self.path.to_owned();
@@ -92,8 +92,8 @@ impl Request {
 }
 
 /// The requests that an approach offers.
-fn offered(approach: Approach) -> impl Iterator<Item = &'static Request> {
-    let claims = approach.card().claims;
+fn offered(approach: Approach) -> impl Iterator<Item = &'static SampleRequest> {
+    let claims = approach.info().claims;
     REQUESTS.iter().filter(move |request| claims.of(request.workload) != Claim::Unsupported)
 }
 
@@ -123,7 +123,7 @@ pub fn curl(approach: Approach, host: &str) -> Markup {
     }
 }
 
-fn command(approach: Approach, request: &Request, host: &str) -> String {
+fn command(approach: Approach, request: &SampleRequest, host: &str) -> String {
     let (path, body) = request.example();
     // A shell takes brackets of an IPv6 address for a pattern.
     let url = format!("'http://{host}/approach/{approach}{path}'");

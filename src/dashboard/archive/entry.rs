@@ -3,17 +3,17 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::explore::findings::{DistinctOutcome, Exploration, Report, Subject, Verdict as Proof};
+use crate::explore::findings::{DistinctOutcome, Exploration, ExplorationVerdict as Proof, ExploreReport, Subject};
 use crate::explore::report::view as explored;
 use crate::explore::schedule::Schedule;
-use crate::lab::history::ClaimFound;
+use crate::lab::history::ClaimedSafety;
 use crate::lab::reports::figures::median;
 use crate::lab::reports::{conditions, view};
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct ArchiveEntry {
     /// Its folder's name, which is its address.
     pub id: String,
     /// When it began, in UTC (RFC 3339).
@@ -23,21 +23,21 @@ pub struct Entry {
     /// It was ended early.
     pub interrupted: bool,
     /// What it found.
-    pub found: Found,
+    pub found: ArchivedResult,
 }
 
 /// What it found.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum ArchivedResult {
     /// Under load.
-    Run(Raced),
+    Run(RunSummary),
     /// By running every interleaving.
-    Exploration(Vec<Explored>),
+    Exploration(Vec<ExplorationSummary>),
 }
 
 /// A run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Raced {
+pub struct RunSummary {
     /// The scenario's name.
     pub scenario: String,
     /// Servers that were raced as one.
@@ -49,25 +49,25 @@ pub struct Raced {
     /// Runs with the same number here were made under the same conditions, and can be compared.
     pub conditions: u64,
     /// In the order of the run.
-    pub results: Vec<Result>,
+    pub results: Vec<ApproachSummary>,
 }
 
 /// What a run found of an approach.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Result {
+pub struct ApproachSummary {
     /// Its name.
     pub approach: String,
     /// What was claimed of it.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
     /// Claim and evidence together.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Its speed, if it may be ranked.
-    pub cost: Option<Cost>,
+    pub cost: Option<ApproachCost>,
 }
 
 /// What an approach costs: medians over its rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cost {
+pub struct ApproachCost {
     /// Answers a second.
     pub rate_per_s: f64,
     /// 99th percentile of latency, in µs.
@@ -76,7 +76,7 @@ pub struct Cost {
 
 /// What an exploration found of one subject.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Explored {
+pub struct ExplorationSummary {
     /// What was explored.
     pub subject: Subject,
     /// What it proves.
@@ -95,36 +95,36 @@ pub struct Explored {
     pub witness: Option<Schedule>,
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// Of a run.
     #[must_use]
     pub fn of_run(id: &str, run: &Run) -> Self {
-        let raced = Raced {
+        let raced = RunSummary {
             scenario: run.scenario.clone(),
             servers: run.environment.targets.len().max(1),
             ours: run.environment.server.is_some(),
             swept: run.sweep.is_some(),
             conditions: conditions_of(run),
-            results: run.results.iter().map(Result::of).collect(),
+            results: run.results.iter().map(ApproachSummary::of).collect(),
         };
         Self {
             id: id.to_owned(),
             started: run.started.clone(),
             elapsed_s: run.elapsed_s,
             interrupted: run.interrupted,
-            found: Found::Run(raced),
+            found: ArchivedResult::Run(raced),
         }
     }
 
     /// Of an exploration.
     #[must_use]
-    pub fn of_exploration(id: &str, report: &Report) -> Self {
+    pub fn of_exploration(id: &str, report: &ExploreReport) -> Self {
         Self {
             id: id.to_owned(),
             started: report.started.clone(),
             elapsed_s: report.elapsed_s,
             interrupted: report.interrupted,
-            found: Found::Exploration(report.explorations.iter().map(Explored::of).collect()),
+            found: ArchivedResult::Exploration(report.explorations.iter().map(ExplorationSummary::of).collect()),
         }
     }
 
@@ -132,8 +132,8 @@ impl Entry {
     #[must_use]
     pub fn scenarios(&self) -> Vec<&str> {
         match &self.found {
-            Found::Run(raced) => vec![&raced.scenario],
-            Found::Exploration(all) => once_each(all.iter().map(|one| one.subject.scenario.as_str())),
+            ArchivedResult::Run(raced) => vec![&raced.scenario],
+            ArchivedResult::Exploration(all) => once_each(all.iter().map(|one| one.subject.scenario.as_str())),
         }
     }
 
@@ -141,8 +141,8 @@ impl Entry {
     #[must_use]
     pub fn approaches(&self) -> Vec<&str> {
         match &self.found {
-            Found::Run(raced) => once_each(raced.results.iter().map(|result| result.approach.as_str())),
-            Found::Exploration(all) => once_each(all.iter().map(|one| one.subject.approach.as_str())),
+            ArchivedResult::Run(raced) => once_each(raced.results.iter().map(|result| result.approach.as_str())),
+            ArchivedResult::Exploration(all) => once_each(all.iter().map(|one| one.subject.approach.as_str())),
         }
     }
 
@@ -150,8 +150,8 @@ impl Entry {
     #[must_use]
     pub fn contradicts(&self) -> bool {
         match &self.found {
-            Found::Run(raced) => raced.results.iter().any(|result| result.verdict == Verdict::ClaimFailed),
-            Found::Exploration(all) => all.iter().any(|one| one.contradiction.is_some()),
+            ArchivedResult::Run(raced) => raced.results.iter().any(|result| result.verdict == RunVerdict::ClaimFailed),
+            ArchivedResult::Exploration(all) => all.iter().any(|one| one.contradiction.is_some()),
         }
     }
 }
@@ -173,12 +173,12 @@ fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     known
 }
 
-impl Result {
+impl ApproachSummary {
     fn of(result: &ApproachResult) -> Self {
         let cost = || {
             let rate_per_s = result.spread(|round| round.rate_per_s).median;
             let p99_us = median(result, |round| round.latency.p99_us);
-            (rate_per_s.is_finite() && p99_us.is_finite()).then_some(Cost { rate_per_s, p99_us })
+            (rate_per_s.is_finite() && p99_us.is_finite()).then_some(ApproachCost { rate_per_s, p99_us })
         };
         Self {
             approach: result.approach.clone(),
@@ -189,7 +189,7 @@ impl Result {
     }
 }
 
-impl Explored {
+impl ExplorationSummary {
     fn of(exploration: &Exploration) -> Self {
         let witness = exploration.witness.as_ref();
         Self {

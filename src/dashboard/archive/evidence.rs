@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use strum::IntoEnumIterator as _;
 
-use super::entry::{Cost, Entry, Explored, Found, Raced};
-use crate::explore::scenario::Scenario as Explorable;
-use crate::lab::results::Verdict;
+use super::entry::{ApproachCost, ArchiveEntry, ArchivedResult, ExplorationSummary, RunSummary};
+use crate::explore::scenario::ExploreScenario as Explorable;
+use crate::lab::results::RunVerdict;
 use crate::lab::scenario::Scenario;
 use crate::strategy::{Approach, Workload};
 
@@ -23,20 +23,20 @@ use crate::strategy::{Approach, Workload};
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Evidence<'a> {
     /// The newest explorations, in the order of their scenarios.
-    pub explored: Vec<(&'a str, &'a Explored)>,
+    pub explored: Vec<(&'a str, &'a ExplorationSummary)>,
     /// The runs, newest first.
-    pub raced: Vec<Race<'a>>,
+    pub raced: Vec<RunEvidence<'a>>,
     /// What it costs, and which run says so: for all approaches under one workload the same.
-    pub cost: Option<(&'a str, Cost)>,
+    pub cost: Option<(&'a str, ApproachCost)>,
 }
 
 /// What one run says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Race<'a> {
+pub struct RunEvidence<'a> {
     /// The run.
     pub id: &'a str,
     /// The gravest verdict in it.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Servers that were raced as one.
     pub servers: usize,
 }
@@ -44,7 +44,7 @@ pub struct Race<'a> {
 impl<'a> Evidence<'a> {
     /// What these entries, newest first, say about an approach under a workload.
     #[must_use]
-    pub fn of(entries: &'a [Arc<Entry>], approach: Approach, workload: Workload) -> Self {
+    pub fn of(entries: &'a [Arc<ArchiveEntry>], approach: Approach, workload: Workload) -> Self {
         let mut evidence = Self::default();
         if let Some((entry, raced)) = yardstick(entries, workload) {
             let cost =
@@ -53,15 +53,15 @@ impl<'a> Evidence<'a> {
         }
         for entry in entries {
             match &entry.found {
-                Found::Run(raced) => {
+                ArchivedResult::Run(raced) => {
                     if !is_run_of(raced, workload) {
                         continue;
                     }
                     let of_approach = || raced.results.iter().filter(|result| result.approach == approach.name());
                     let Some(verdict) = of_approach().map(|result| result.verdict).max() else { continue };
-                    evidence.raced.push(Race { id: &entry.id, verdict, servers: raced.servers });
+                    evidence.raced.push(RunEvidence { id: &entry.id, verdict, servers: raced.servers });
                 }
-                Found::Exploration(all) => {
+                ArchivedResult::Exploration(all) => {
                     for explored in all.iter().filter(|explored| is_about(explored, approach, workload)) {
                         if !evidence.explored.iter().any(|(_, newer)| same_question(newer, explored)) {
                             evidence.explored.push((&entry.id, explored));
@@ -87,34 +87,34 @@ impl<'a> Evidence<'a> {
             let how = one.contradiction.as_ref()?;
             Some((*id, format!("{}, {}", one.subject.scenario, how)))
         });
-        let raced = self.raced.iter().filter(|race| race.verdict == Verdict::ClaimFailed);
+        let raced = self.raced.iter().filter(|race| race.verdict == RunVerdict::ClaimFailed);
         explored.chain(raced.map(|race| (race.id, "claimed safe, but a run broke it".to_owned()))).collect()
     }
 }
 
-fn is_run_of(raced: &Raced, workload: Workload) -> bool {
+fn is_run_of(raced: &RunSummary, workload: Workload) -> bool {
     raced.ours && raced.scenario.parse::<Scenario>().is_ok_and(|scenario| scenario.workload() == workload)
 }
 
 /// The run whose figures stand in the column of a workload.
-fn yardstick(entries: &[Arc<Entry>], workload: Workload) -> Option<(&Entry, &Raced)> {
+fn yardstick(entries: &[Arc<ArchiveEntry>], workload: Workload) -> Option<(&ArchiveEntry, &RunSummary)> {
     let whole = entries.iter().filter(|entry| !entry.interrupted).filter_map(|entry| match &entry.found {
-        Found::Run(raced) if !raced.swept && is_run_of(raced, workload) => Some((entry.as_ref(), raced)),
-        Found::Run(_) | Found::Exploration(_) => None,
+        ArchivedResult::Run(raced) if !raced.swept && is_run_of(raced, workload) => Some((entry.as_ref(), raced)),
+        ArchivedResult::Run(_) | ArchivedResult::Exploration(_) => None,
     });
     // Of equals the first, which is the newest.
     whole.reduce(|best, other| if other.1.results.len() > best.1.results.len() { other } else { best })
 }
 
 /// As a reader looks for it: by scenario, those that crash last, those on one server first.
-fn place(explored: &Explored) -> (Option<usize>, Option<u8>, u32, Option<u8>) {
+fn place(explored: &ExplorationSummary) -> (Option<usize>, Option<u8>, u32, Option<u8>) {
     let subject = &explored.subject;
     let scenario = Explorable::iter().position(|scenario| scenario.to_string() == subject.scenario);
     let crash = subject.crash.map(|crash| crash as u8);
     (scenario, crash, subject.clients, subject.servers.map(|servers| servers as u8))
 }
 
-fn is_about(explored: &Explored, approach: Approach, workload: Workload) -> bool {
+fn is_about(explored: &ExplorationSummary, approach: Approach, workload: Workload) -> bool {
     let subject = &explored.subject;
     let as_it_is = subject.file.is_none() && subject.isolation.is_none() && subject.without.is_none();
     as_it_is
@@ -122,8 +122,8 @@ fn is_about(explored: &Explored, approach: Approach, workload: Workload) -> bool
         && subject.scenario.parse::<Explorable>().is_ok_and(|scenario| scenario.workload() == workload)
 }
 
-fn same_question(one: &Explored, other: &Explored) -> bool {
-    let question = |explored: &Explored| {
+fn same_question(one: &ExplorationSummary, other: &ExplorationSummary) -> bool {
+    let question = |explored: &ExplorationSummary| {
         let subject = &explored.subject;
         (subject.scenario.clone(), subject.clients, subject.servers, subject.crash)
     };

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::explore::findings::Report;
+use crate::explore::findings::ExploreReport;
 use crate::lab::reports::read;
 use crate::lab::results::Run;
-use entry::Entry;
+use entry::ArchiveEntry;
 
 /// Experiments that are shown, the newest: more of them nobody reads on one page, and each costs some milliseconds to read.
 pub const NEWEST: usize = 200;
@@ -36,32 +36,32 @@ pub const EXPLORATION: &str = "explore.json";
 #[derive(Debug)]
 pub struct Archive {
     folder: PathBuf,
-    known: Arc<Mutex<HashMap<String, Known>>>,
+    known: Arc<Mutex<HashMap<String, CachedFile>>>,
 }
 
 /// A file as it was when it was read.
 #[derive(Debug)]
-struct Known {
-    stamp: Stamp,
-    read: Result<Arc<Entry>, String>,
+struct CachedFile {
+    stamp: FileStamp,
+    read: Result<Arc<ArchiveEntry>, String>,
 }
 
 /// What changes when a file does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     modified: SystemTime,
     length: u64,
-    kind: Kind,
+    kind: FolderKind,
 }
 
 /// Which of the two a folder holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FolderKind {
     Run,
     Exploration,
 }
 
-impl Kind {
+impl FolderKind {
     fn file(self) -> &'static str {
         match self {
             Self::Run => read::FILE,
@@ -72,9 +72,9 @@ impl Kind {
 
 /// The archive as it is now.
 #[derive(Debug, Default)]
-pub struct Shelf {
+pub struct ArchiveListing {
     /// The newest first.
-    pub entries: Vec<Arc<Entry>>,
+    pub entries: Vec<Arc<ArchiveEntry>>,
     /// Folders that are no experiment, by name, and why.
     pub unreadable: Vec<(String, String)>,
     /// Older ones that were left out.
@@ -83,11 +83,11 @@ pub struct Shelf {
 
 /// An experiment that was opened.
 #[derive(Debug)]
-pub enum Opened {
+pub enum OpenedExperiment {
     /// A run.
     Run(Box<Run>),
     /// An exploration.
-    Exploration(Box<Report>),
+    Exploration(Box<ExploreReport>),
 }
 
 impl Archive {
@@ -98,7 +98,7 @@ impl Archive {
     }
 
     /// What is there.
-    pub async fn list(&self) -> Shelf {
+    pub async fn list(&self) -> ArchiveListing {
         let (folder, known) = (self.folder.clone(), Arc::clone(&self.known));
         let scanned = tokio::task::spawn_blocking(move || {
             // Held while reading, so that nobody reads the same file beside: those who wait are on such threads too.
@@ -111,7 +111,7 @@ impl Archive {
     ///
     /// # Errors
     /// Why its file cannot be read, or is none of ours.
-    pub async fn open(&self, id: &str) -> Result<Option<Opened>, String> {
+    pub async fn open(&self, id: &str) -> Result<Option<OpenedExperiment>, String> {
         let Some(folder) = self.folder_of(id) else { return Ok(None) };
         let opened = tokio::task::spawn_blocking(move || match stamp(&folder) {
             Ok(Some(stamp)) => read(&folder, stamp).map(Some),
@@ -122,17 +122,17 @@ impl Archive {
     }
 
     /// The newest run that has a result of this approach and of others, or else of it alone. Sweeps and runs that were stopped are none.
-    pub async fn newest_run_of(&self, shelf: &Shelf, approach: &str) -> Option<(String, Box<Run>)> {
-        let has = |entry: &&Arc<Entry>| match &entry.found {
-            entry::Found::Run(raced) => {
+    pub async fn newest_run_of(&self, shelf: &ArchiveListing, approach: &str) -> Option<(String, Box<Run>)> {
+        let has = |entry: &&Arc<ArchiveEntry>| match &entry.found {
+            entry::ArchivedResult::Run(raced) => {
                 raced.ours && !raced.swept && !entry.interrupted && entry.approaches().contains(&approach)
             }
-            entry::Found::Exploration(_) => false,
+            entry::ArchivedResult::Exploration(_) => false,
         };
         let with_others = shelf.entries.iter().filter(has).find(|entry| entry.approaches().len() > 1);
         let id = with_others.or_else(|| shelf.entries.iter().find(has))?.id.clone();
         match self.open(&id).await {
-            Ok(Some(Opened::Run(run))) => Some((id, run)),
+            Ok(Some(OpenedExperiment::Run(run))) => Some((id, run)),
             _ => None,
         }
     }
@@ -151,9 +151,9 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Looks into all folders, and reads what is new.
-fn scan(folder: &Path, known: &mut HashMap<String, Known>) -> Shelf {
-    let mut shelf = Shelf::default();
-    let mut there: Vec<(String, Stamp)> = Vec::new();
+fn scan(folder: &Path, known: &mut HashMap<String, CachedFile>) -> ArchiveListing {
+    let mut shelf = ArchiveListing::default();
+    let mut there: Vec<(String, FileStamp)> = Vec::new();
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         // Nothing was ever run.
@@ -185,7 +185,7 @@ fn scan(folder: &Path, known: &mut HashMap<String, Known>) -> Shelf {
     for (name, stamp) in there {
         if known.get(&name).is_none_or(|known| known.stamp != stamp) {
             let entry = read(&folder.join(&name), stamp).map(|opened| Arc::new(opened.entry(&name)));
-            known.insert(name.clone(), Known { stamp, read: entry });
+            known.insert(name.clone(), CachedFile { stamp, read: entry });
         }
         match known.get(&name).map(|known| &known.read) {
             Some(Ok(entry)) => shelf.entries.push(Arc::clone(entry)),
@@ -199,8 +199,8 @@ fn scan(folder: &Path, known: &mut HashMap<String, Known>) -> Shelf {
 }
 
 /// What a folder holds, and in which state; `None` if neither a run nor an exploration.
-fn stamp(folder: &Path) -> io::Result<Option<Stamp>> {
-    for kind in [Kind::Run, Kind::Exploration] {
+fn stamp(folder: &Path) -> io::Result<Option<FileStamp>> {
+    for kind in [FolderKind::Run, FolderKind::Exploration] {
         match fs::metadata(folder.join(kind.file())) {
             Ok(metadata) if metadata.is_file() => return stamp_of(kind, &metadata).map(Some),
             Ok(_) => {}
@@ -211,11 +211,11 @@ fn stamp(folder: &Path) -> io::Result<Option<Stamp>> {
     Ok(None)
 }
 
-fn stamp_of(kind: Kind, metadata: &Metadata) -> io::Result<Stamp> {
-    Ok(Stamp { modified: metadata.modified()?, length: metadata.len(), kind })
+fn stamp_of(kind: FolderKind, metadata: &Metadata) -> io::Result<FileStamp> {
+    Ok(FileStamp { modified: metadata.modified()?, length: metadata.len(), kind })
 }
 
-fn read(folder: &Path, stamp: Stamp) -> Result<Opened, String> {
+fn read(folder: &Path, stamp: FileStamp) -> Result<OpenedExperiment, String> {
     let name = stamp.kind.file();
     if stamp.length > FILE_MAX {
         return Err(format!("{name}: {} MB, and at most {} are read", stamp.length >> 20, FILE_MAX >> 20));
@@ -223,17 +223,19 @@ fn read(folder: &Path, stamp: Stamp) -> Result<Opened, String> {
     let told = |error: &dyn std::fmt::Display| format!("{name}: {error}");
     let text = fs::read(folder.join(name)).map_err(|error| told(&error))?;
     match stamp.kind {
-        Kind::Run => read::run(&text).map(|run| Opened::Run(Box::new(run))),
-        Kind::Exploration => read::exploration(&text).map(|report| Opened::Exploration(Box::new(report))),
+        FolderKind::Run => read::run(&text).map(|run| OpenedExperiment::Run(Box::new(run))),
+        FolderKind::Exploration => {
+            read::exploration(&text).map(|report| OpenedExperiment::Exploration(Box::new(report)))
+        }
     }
     .map_err(|error| told(&error))
 }
 
-impl Opened {
-    fn entry(&self, id: &str) -> Entry {
+impl OpenedExperiment {
+    fn entry(&self, id: &str) -> ArchiveEntry {
         match self {
-            Self::Run(run) => Entry::of_run(id, run),
-            Self::Exploration(report) => Entry::of_exploration(id, report),
+            Self::Run(run) => ArchiveEntry::of_run(id, run),
+            Self::Exploration(report) => ArchiveEntry::of_exploration(id, report),
         }
     }
 }

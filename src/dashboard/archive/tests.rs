@@ -5,7 +5,7 @@ use std::fs;
 use strum::IntoEnumIterator as _;
 use tempfile::TempDir;
 
-use super::entry::Found;
+use super::entry::ArchivedResult;
 use super::evidence::Evidence;
 use super::*;
 use crate::explore::findings::CrashKind;
@@ -23,7 +23,7 @@ fn put_run(folder: &TempDir, id: &str, run: &Run) {
     put(folder, id, read::FILE, &serde_json::to_string(run).unwrap());
 }
 
-fn put_exploration(folder: &TempDir, id: &str, report: &Report) {
+fn put_exploration(folder: &TempDir, id: &str, report: &ExploreReport) {
     put(folder, id, EXPLORATION, &serde_json::to_string(report).unwrap());
 }
 
@@ -37,7 +37,11 @@ async fn good_ones_are_listed_newest_first_and_others_are_named_with_the_reason(
     let archive = Archive::new(folder.path().to_owned());
     put_run(&folder, "100-1", &started(raced::run(), 10));
     put_run(&folder, "300-1", &started(raced::swept(), 30));
-    put_exploration(&folder, "200-1", &Report { started: "2026-11-21T12:00:20Z".to_owned(), ..explored::report() });
+    put_exploration(
+        &folder,
+        "200-1",
+        &ExploreReport { started: "2026-11-21T12:00:20Z".to_owned(), ..explored::report() },
+    );
     put(&folder, "broken", read::FILE, "{\"format\":1,");
     put(&folder, "later", read::FILE, "{\"format\":2}");
     put(&folder, "foreign", EXPLORATION, "{\"format\":1}");
@@ -76,7 +80,7 @@ async fn a_file_is_read_again_only_when_it_changed() {
     assert!(Arc::ptr_eq(&first, &archive.list().await.entries[0]), "remembered");
     put_run(&folder, "1-1", &raced::swept());
     let second = archive.list().await.entries.remove(0);
-    assert!(matches!(&second.found, Found::Run(raced) if raced.swept), "{second:?}");
+    assert!(matches!(&second.found, ArchivedResult::Run(raced) if raced.swept), "{second:?}");
     fs::remove_dir_all(folder.path().join("1-1")).unwrap();
     assert!(archive.list().await.entries.is_empty());
 }
@@ -101,7 +105,7 @@ async fn an_id_is_one_plain_name() {
     let archive = Archive::new(folder.path().join("runs"));
     put_run(&folder, "runs/1-1", &raced::run());
     put_run(&folder, "outside", &raced::run());
-    assert!(matches!(archive.open("1-1").await, Ok(Some(Opened::Run(_)))));
+    assert!(matches!(archive.open("1-1").await, Ok(Some(OpenedExperiment::Run(_)))));
     let long = "x".repeat(ID_MAX + 1);
     for id in [
         "",
@@ -124,15 +128,15 @@ async fn an_id_is_one_plain_name() {
     assert_eq!(archive.folder_of("../outside"), None);
 }
 
-fn entries(runs: &[(&str, Run)], reports: &[(&str, Report)]) -> Vec<Arc<Entry>> {
-    let runs = runs.iter().map(|(id, run)| Entry::of_run(id, run));
-    let all = runs.chain(reports.iter().map(|(id, report)| Entry::of_exploration(id, report)));
+fn entries(runs: &[(&str, Run)], reports: &[(&str, ExploreReport)]) -> Vec<Arc<ArchiveEntry>> {
+    let runs = runs.iter().map(|(id, run)| ArchiveEntry::of_run(id, run));
+    let all = runs.chain(reports.iter().map(|(id, report)| ArchiveEntry::of_exploration(id, report)));
     all.map(Arc::new).collect()
 }
 
 #[test]
 fn runs_are_counted_and_one_of_them_says_all_costs() {
-    use crate::lab::results::Verdict::{BrokenAsClaimed, ClaimFailed, Correct};
+    use crate::lab::results::RunVerdict::{BrokenAsClaimed, ClaimFailed, Correct};
     let mut failed = raced::run();
     failed.results.iter_mut().for_each(|result| result.verdict = ClaimFailed);
     let mut foreign = failed.clone();
@@ -190,7 +194,7 @@ fn of_explorations_the_newest_of_each_question_counts() {
     let entries = entries(&[], &[("2", newer), ("1", explored::report()), ("0", explored::levels())]);
     let found = |approach, workload| {
         let evidence = Evidence::of(&entries, approach, workload);
-        let told = |(id, one): &(&str, &entry::Explored)| {
+        let told = |(id, one): &(&str, &entry::ExplorationSummary)| {
             let subject = &one.subject;
             format!(
                 "{id} {} {} {:?} {:?} {}",

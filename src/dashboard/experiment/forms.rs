@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use super::PATH;
-use super::order::{CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
 use super::parts::PHASE;
+use super::request::{CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
 use crate::chart::scale::grouped;
 use crate::dashboard::Dashboard;
-use crate::dashboard::permission::{NOBODY, Permission};
+use crate::dashboard::permission::{ExperimentPermission, NOBODY};
 use crate::explore;
 use crate::lab::scenario::Scenario;
 use crate::strategy::Approach;
@@ -19,7 +19,7 @@ use crate::strategy::Approach;
 pub fn forms(dashboard: &Dashboard) -> Markup {
     let under_way = dashboard.bench.under_way();
     let may = match (&dashboard.permission, &under_way) {
-        (Permission::Nobody, _) => May::Never,
+        (ExperimentPermission::Nobody, _) => May::Never,
         (_, Some(_)) => May::Later,
         _ => May::Now,
     };
@@ -93,7 +93,7 @@ fn exploration(may: May) -> Markup {
     html! {
         form.order data-order="explore" aria-labelledby="order-explore" {
             h3 #order-explore { "Explore interleavings" }
-            label { "Scenario" (names("scenario", explore::scenario::Scenario::VARIANTS, Some("all"))) }
+            label { "Scenario" (names("scenario", explore::scenario::ExploreScenario::VARIANTS, Some("all"))) }
             label { "Approach" (approaches()) }
             label { "Clients" select name="clients" data-number="" {
                 @for clients in CLIENTS { option value=(clients) { (clients) } }
@@ -154,7 +154,7 @@ mod tests {
             let scenario = text.split("<option value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
             let asked = serde_json::json!({ "kind": kind, "scenario": scenario, "approaches": [] });
             let serde_json::Value::Object(fields) = asked else { unreachable!("it is an object") };
-            assert!(crate::dashboard::experiment::Order::read(fields).is_ok(), "{scenario}");
+            assert!(crate::dashboard::experiment::ExperimentRequest::read(fields).is_ok(), "{scenario}");
             assert!(!text.contains(" disabled"), "{text}");
         }
         assert!(run(May::Later).into_string().contains("data-free=\"\" disabled>"));

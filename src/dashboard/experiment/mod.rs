@@ -1,28 +1,28 @@
 //! The one experiment that may be under way: started, watched, stopped.
 //!
-//! - [`order`]: what a page may ask for
-//! - [`mod@bench`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is; [`hold`]: that nobody else
+//! - [`request`]: what a page may ask for
+//! - [`slot`]: the one place, and who follows what is in it; [`process`]: the process that an experiment is; [`exclusive_lease`]: that nobody else
 //!   works on its database
-//! - [`snapshot`]: all that there is to see at one moment; [`course`]: of it, the slices of a round
+//! - [`snapshot`]: all that there is to see at one moment; [`live_round`]: of it, the slices of a round
 //! - [`parts`]: a snapshot as pieces of a page; [`race`], [`search`]: those of a run and of an exploration
 //! - [`stream`]: those pieces as server-sent events
 //! - [`mod@forms`]: the forms that start an experiment
 
-mod bench;
-mod course;
+mod exclusive_lease;
 mod forms;
-mod hold;
-mod order;
+mod live_round;
 mod parts;
 mod process;
 mod race;
+mod request;
 mod search;
+mod slot;
 mod snapshot;
 mod stream;
 
-pub use bench::Bench;
 pub use forms::{forms, progress};
-pub use order::Order;
+pub use request::ExperimentRequest;
+pub use slot::ExperimentSlot;
 
 use std::sync::Arc;
 
@@ -35,9 +35,9 @@ use maud::html;
 use serde_json::{Map, Value, json};
 
 use super::Dashboard;
-use super::asked::Asked;
-use super::page::{Page, Place};
-use super::permission::{Permission, Permitted};
+use super::json_body::JsonBody;
+use super::page::{NavigationItem, Page};
+use super::permission::{ExperimentPermission, Permitted};
 use crate::http::answer;
 use crate::http::answer::Rejection;
 
@@ -57,9 +57,9 @@ pub fn routes() -> Router<Arc<Dashboard>> {
 async fn start(
     _: Permitted,
     State(dashboard): State<Arc<Dashboard>>,
-    Asked(asked): Asked<Map<String, Value>>,
+    JsonBody(asked): JsonBody<Map<String, Value>>,
 ) -> Result<Response, Rejection> {
-    dashboard.bench.start(&dashboard, Order::read(asked)?)?;
+    dashboard.bench.start(&dashboard, ExperimentRequest::read(asked)?)?;
     Ok(answer::json(StatusCode::CREATED, &json!({ "url": PATH })))
 }
 
@@ -72,7 +72,7 @@ async fn stop(_: Permitted, State(dashboard): State<Arc<Dashboard>>) -> Result<R
 /// `GET /lab/experiment`.
 async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
     let snapshot = dashboard.bench.snapshot();
-    let is_over = snapshot.experiment.as_ref().is_none_or(snapshot::State::is_over);
+    let is_over = snapshot.experiment.as_ref().is_none_or(snapshot::ExperimentState::is_over);
     let body = html! {
         div.experiment data-version=(snapshot.version) {
             @for (id, part) in snapshot.parts().with_ids() {
@@ -85,7 +85,7 @@ async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
                 }
                 @if id == parts::PHASE {
                     // Outside of what is replaced, so that whoever has tabbed to it stays there.
-                    @if dashboard.permission != Permission::Nobody {
+                    @if dashboard.permission != ExperimentPermission::Nobody {
                         p.bench-controls {
                             button #experiment-stop type="button" aria-disabled=(is_over) { "Stop the experiment" }
                             " " span #experiment-said.said role="alert" {}
@@ -99,6 +99,6 @@ async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {
             (forms(&dashboard))
         }
     };
-    Page { title: "Live experiment", place: Some(Place::Experiment), body, scripts: &["experiment.js"] }
+    Page { title: "Live experiment", place: Some(NavigationItem::Experiment), body, scripts: &["experiment.js"] }
         .answer(&dashboard)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use maud::{Markup, PreEscaped, Render, html};
 
-use super::order::Kind;
-use super::snapshot::{Ending, Found, Phase, Snapshot, State};
+use super::request::ExperimentKind;
+use super::snapshot::{ExperimentEnding, ExperimentFindings, ExperimentPhase, ExperimentState, Snapshot};
 use super::{race, search};
 use crate::dashboard::runs::moment;
 use crate::lab::reports::figures::printable;
@@ -24,41 +24,41 @@ const IDS: [&str; PARTS] = ["experiment-what", PHASE, "experiment-now", DONE];
 
 /// The pieces of one snapshot.
 #[derive(Debug)]
-pub struct Parts([Part; PARTS]);
+pub struct PageParts([PagePart; PARTS]);
 
 /// A piece: markup that is finished.
 #[derive(Debug)]
-pub struct Part(Arc<str>);
+pub struct PagePart(Arc<str>);
 
-impl Part {
+impl PagePart {
     /// Its text.
     pub fn shared(&self) -> &Arc<str> {
         &self.0
     }
 }
 
-impl Render for Part {
+impl Render for PagePart {
     fn render_to(&self, buffer: &mut String) {
         buffer.push_str(&self.0);
     }
 }
 
-impl Parts {
+impl PageParts {
     /// Each piece with the id of its element.
-    pub fn with_ids(&self) -> [(&'static str, &Part); PARTS] {
+    pub fn with_ids(&self) -> [(&'static str, &PagePart); PARTS] {
         std::array::from_fn(|at| (IDS[at], &self.0[at]))
     }
 }
 
 impl Snapshot {
     /// Its pieces.
-    pub(super) fn parts(&self) -> &Parts {
+    pub(super) fn parts(&self) -> &PageParts {
         self.parts.get_or_init(|| {
             let parts = match &self.experiment {
                 None => nothing(),
                 Some(state) => pieces(state),
             };
-            Parts(parts.map(|PreEscaped(text)| Part(text.into())))
+            PageParts(parts.map(|PreEscaped(text)| PagePart(text.into())))
         })
     }
 }
@@ -74,18 +74,18 @@ fn nothing() -> [Markup; PARTS] {
     [what, phase, html! {}, html! {}]
 }
 
-fn pieces(state: &State) -> [Markup; PARTS] {
+fn pieces(state: &ExperimentState) -> [Markup; PARTS] {
     let (now, done) = match &state.found {
-        Found::Run(found) => (race::now(found, state.is_over()), race::done(found)),
-        Found::Exploration(found) => (search::now(found), search::done(found)),
+        ExperimentFindings::Run(found) => (race::now(found, state.is_over()), race::done(found)),
+        ExperimentFindings::Exploration(found) => (search::now(found), search::done(found)),
     };
     [what(state), phase(state), now, done]
 }
 
-fn what(state: &State) -> Markup {
+fn what(state: &ExperimentState) -> Markup {
     let order = &state.order;
     html! {
-        h2 { @match order.kind { Kind::Run => "Run: ", Kind::Explore => "Exploration: " } (order.title) }
+        h2 { @match order.kind { ExperimentKind::Run => "Run: ", ExperimentKind::Explore => "Exploration: " } (order.title) }
         p.soft {
             @for (name, value) in &order.settings { (name) ": " (value) " · " }
             "begun " time.whole datetime=(state.started) { (moment(&state.started)) }
@@ -94,40 +94,40 @@ fn what(state: &State) -> Markup {
     }
 }
 
-fn phase(state: &State) -> Markup {
+fn phase(state: &ExperimentState) -> Markup {
     let (name, text) = match &state.phase {
-        Phase::Preparing => ("starting", html! { "Preparing the database of experiments." }),
-        Phase::Starting => ("starting", html! { "Starting its process." }),
-        Phase::Running => ("running", under_way(state)),
-        Phase::Stopping => {
+        ExperimentPhase::Preparing => ("starting", html! { "Preparing the database of experiments." }),
+        ExperimentPhase::Starting => ("starting", html! { "Starting its process." }),
+        ExperimentPhase::Running => ("running", under_way(state)),
+        ExperimentPhase::Stopping => {
             ("stopping", html! { "Stopping: answers under way are still waited for, and what was found is saved." })
         }
-        Phase::Ended(ending) => ("ended", ended(ending)),
+        ExperimentPhase::Ended(ending) => ("ended", ended(ending)),
     };
     html! {
         p.phase data-phase=(name) { (text) }
-        @if let Phase::Ended(Ending::Failed(reason)) = &state.phase { pre.reason tabindex="0" { (lines(reason)) } }
+        @if let ExperimentPhase::Ended(ExperimentEnding::Failed(reason)) = &state.phase { pre.reason tabindex="0" { (lines(reason)) } }
         @if let Some(folder) = &state.saved {
             p { "What was found is kept: " a #experiment-saved href={ "/lab/runs/" (folder) } { (folder) } }
         }
     }
 }
 
-fn under_way(state: &State) -> Markup {
+fn under_way(state: &ExperimentState) -> Markup {
     match &state.found {
-        Found::Run(found) => race::sentence(found),
-        Found::Exploration(found) => search::sentence(found),
+        ExperimentFindings::Run(found) => race::sentence(found),
+        ExperimentFindings::Exploration(found) => search::sentence(found),
     }
 }
 
-fn ended(ending: &Ending) -> Markup {
+fn ended(ending: &ExperimentEnding) -> Markup {
     match ending {
-        Ending::AsClaimed => html! { span.verdict.good { "✓ Ended" } ": everything is as claimed." },
-        Ending::Otherwise(how) => html! { span.verdict.bad { "✗ Ended" } ": " (lines(how)) },
-        Ending::Stopped => {
+        ExperimentEnding::AsClaimed => html! { span.verdict.good { "✓ Ended" } ": everything is as claimed." },
+        ExperimentEnding::Otherwise(how) => html! { span.verdict.bad { "✗ Ended" } ": " (lines(how)) },
+        ExperimentEnding::Stopped => {
             html! { span.verdict.open { "○ Stopped" } " before its end: of what was under way there is only what came until then." }
         }
-        Ending::Failed(_) => {
+        ExperimentEnding::Failed(_) => {
             html! { span.verdict.failed { "Failed" } ": it could not go on. The reason, in its own words:" }
         }
     }
@@ -142,27 +142,27 @@ fn lines(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::order::Order;
-    use super::super::snapshot::Version;
+    use super::super::request::ExperimentRequest;
+    use super::super::snapshot::SnapshotVersion;
     use super::*;
-    use crate::lab::feed::{Event, Pool, Slice, Tally};
-    use crate::lab::history::{ClaimFound, Title};
+    use crate::lab::feed::{FeedEvent, LiveSlice, OutcomeCounts, PoolGauges};
+    use crate::lab::history::{ClaimedSafety, RoundTitle};
     use crate::lab::reports::sample;
     use crate::lab::results::Waits;
 
-    fn state(asked: serde_json::Value) -> State {
+    fn state(asked: serde_json::Value) -> ExperimentState {
         let serde_json::Value::Object(fields) = asked else { panic!("an object") };
-        State::new(Arc::new(Order::read(fields).unwrap()), "2026-01-02T03:04:05Z".to_owned())
+        ExperimentState::new(Arc::new(ExperimentRequest::read(fields).unwrap()), "2026-01-02T03:04:05Z".to_owned())
     }
 
-    fn shown(state: &State) -> String {
-        let snapshot = Snapshot::new(Version { epoch: 1, experiment: 1, state: 1 }, Some(state.clone()));
+    fn shown(state: &ExperimentState) -> String {
+        let snapshot = Snapshot::new(SnapshotVersion { epoch: 1, experiment: 1, state: 1 }, Some(state.clone()));
         snapshot.parts().with_ids().map(|(_, part)| part.shared().to_string()).join("\n")
     }
 
-    fn title(approach: &str, claim: ClaimFound, round: u32) -> Title {
+    fn title(approach: &str, claim: ClaimedSafety, round: u32) -> RoundTitle {
         let (scenario, approach) = ("withdrawal".to_owned(), approach.to_owned());
-        Title { scenario, approach, claim, servers: 1, round, point: None }
+        RoundTitle { scenario, approach, claim, servers: 1, round, point: None }
     }
 
     #[test]
@@ -170,16 +170,16 @@ mod tests {
         let mut state = state(json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"]}));
         assert!(shown(&state).contains("Preparing the database"));
         let approaches = ["naive", "pessimistic"].map(str::to_owned).to_vec();
-        state.hear(Event::Race { rounds: 2, approaches, not_offered: Vec::new() });
+        state.hear(FeedEvent::Race { rounds: 2, approaches, not_offered: Vec::new() });
         let (requests, duration_ms) = (Some(100), None);
-        state.hear(Event::RoundBegins { title: title("naive", ClaimFound::Broken, 1), requests, duration_ms });
+        state.hear(FeedEvent::RoundBegins { title: title("naive", ClaimedSafety::Broken, 1), requests, duration_ms });
         for number in 0..2 {
-            let tally = Tally { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
+            let tally = OutcomeCounts { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
             let waits = Some(Waits { traced: 1, pool_us: 900.0, ..Waits::default() });
             let (from_ms, to_ms) = (number * 250, (number + 1) * 250);
-            state.hear(Event::Tick(Slice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
+            state.hear(FeedEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
         }
-        state.hear(Event::Pool(Pool { in_use: 4, limit: 32, waiting_for_row: 250, ..Pool::default() }));
+        state.hear(FeedEvent::Pool(PoolGauges { in_use: 4, limit: 32, waiting_for_row: 250, ..PoolGauges::default() }));
         let text = shown(&state);
         for expected in [
             "round 1 of 2: ",
@@ -197,13 +197,13 @@ mod tests {
         }
         let run = sample::run();
         let broken = run.results.iter().find(|result| result.approach == "naive").unwrap();
-        state.hear(Event::Judging);
+        state.hear(FeedEvent::Judging);
         assert!(shown(&state).contains("the referee"), "{}", shown(&state));
         let round = Box::new(broken.rounds[0].clone());
-        state.hear(Event::RoundEnds { title: title("naive", ClaimFound::Broken, 1), round });
+        state.hear(FeedEvent::RoundEnds { title: title("naive", ClaimedSafety::Broken, 1), round });
         assert!(shown(&state).contains("✗ BROKEN"));
-        state.hear(Event::Saved { folder: "1700000000-7".to_owned() });
-        state.phase = Phase::Ended(Ending::AsClaimed);
+        state.hear(FeedEvent::Saved { folder: "1700000000-7".to_owned() });
+        state.phase = ExperimentPhase::Ended(ExperimentEnding::AsClaimed);
         let text = shown(&state);
         assert!(text.contains("href=\"/lab/runs/1700000000-7\"") && text.contains("as claimed"), "{text}");
         assert!(text.contains(">40<"), "the last state stays: {text}");
@@ -213,14 +213,14 @@ mod tests {
     #[test]
     fn an_exploration_is_folded_from_what_it_told() {
         let mut state = state(json!({"kind": "explore", "scenario": "last-money"}));
-        state.hear(Event::Plan { explorations: 3 });
+        state.hear(FeedEvent::Plan { explorations: 3 });
         let report = crate::explore::report::sample::report();
         let broken = report.explorations.iter().find(|found| found.witness.is_some()).unwrap();
         let subject = broken.subject.clone();
-        state.hear(Event::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
+        state.hear(FeedEvent::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
         let text = shown(&state);
         assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20"), "{text}");
-        state.hear(Event::Explored { job: 2, exploration: Box::new(broken.clone()) });
+        state.hear(FeedEvent::Explored { job: 2, exploration: Box::new(broken.clone()) });
         let (text, schedule) = (shown(&state), &broken.witness.as_ref().unwrap().transcript.schedule);
         assert!(text.contains("1 of 3 explorations") && !text.contains("5 of about"), "{text}");
         assert!(text.contains(&format!("/lab/player?approach={}&amp;scenario={}", subject.approach, subject.scenario)));
@@ -230,8 +230,9 @@ mod tests {
     #[test]
     fn what_another_process_says_is_shown_and_not_obeyed() {
         let mut state = state(json!({"kind": "run", "scenario": "mixed"}));
-        state.hear(Event::Warning { text: "<b>\u{1b}[31mred".to_owned() });
-        state.phase = Phase::Ended(Ending::Failed("no initdb\r\n<script>alert(1)</script>".to_owned()));
+        state.hear(FeedEvent::Warning { text: "<b>\u{1b}[31mred".to_owned() });
+        state.phase =
+            ExperimentPhase::Ended(ExperimentEnding::Failed("no initdb\r\n<script>alert(1)</script>".to_owned()));
         let text = shown(&state);
         assert!(text.contains("&lt;b&gt;\\u{1b}[31mred"), "{text}");
         assert!(text.contains("no initdb\n&lt;script&gt;") && !text.contains('\r'), "{text}");

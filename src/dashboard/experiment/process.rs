@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-use super::order::Order;
-use crate::lab::feed::Event;
+use super::request::ExperimentRequest;
+use crate::lab::feed::FeedEvent;
 use crate::lab::target::own_program;
 
 /// How long it may take to end once it was told to: answers are waited for (5 s), the referee reads, the server and its connections end.
@@ -31,18 +31,18 @@ const SAID_WAIT: Duration = Duration::from_secs(2);
 
 /// An experiment's process. It is killed if this is dropped, and stops by itself when our end of its standard input is gone.
 #[derive(Debug)]
-pub struct Process {
+pub struct ExperimentProcess {
     child: Child,
     told: BufReader<ChildStdout>,
     said: JoinHandle<String>,
 }
 
-impl Process {
+impl ExperimentProcess {
     /// Starts it. It writes what it finds below `runs`, and works on this database.
     ///
     /// # Errors
     /// As starting a process does.
-    pub fn start(order: &Order, runs: &Path, database: &PgConnectOptions) -> std::io::Result<Self> {
+    pub fn start(order: &ExperimentRequest, runs: &Path, database: &PgConnectOptions) -> std::io::Result<Self> {
         let runs = std::path::absolute(runs)?;
         let mut command = Command::new(own_program()?);
         // What shapes the server that somebody looks at must not shape the experiment: neither its variables, nor its .env, which is
@@ -74,7 +74,7 @@ impl Process {
 
     /// What it tells next; `None` when it has nothing more to tell. It may be dropped at any time: what was read of a line is in `line`, and
     /// the next call goes on from there.
-    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<Event> {
+    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<FeedEvent> {
         loop {
             let room = LINE_MAX.saturating_sub(line.len() as u64);
             let read = (&mut self.told).take(room).read_until(b'\n', line).await;

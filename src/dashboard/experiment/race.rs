@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::course::Course;
-use super::snapshot::Race;
-use crate::chart::heatmap::{Cell, Column, Heatmap};
-use crate::chart::lines::{Across, Lines, Series};
+use super::live_round::LiveRound;
+use super::snapshot::LiveRun;
+use crate::chart::heatmap::{Heatmap, HeatmapCell, HeatmapColumn};
+use crate::chart::lines::{LineChart, LineSeries, XAxis};
 use crate::chart::scale::{Spacing, grouped};
 use crate::chart::{Caption, WIDTH};
-use crate::lab::feed::{Slice, bounds_us};
+use crate::lab::feed::{LiveSlice, bounds_us};
 use crate::lab::reports::figures::{NONE, float, ms, whole};
 use crate::lab::reports::html::charts::{figure, waits_of};
 use crate::lab::reports::html::verdicts::table;
@@ -23,7 +23,7 @@ const HEIGHT: f64 = 240.0;
 const PERCENTILES: [(&str, f64); 2] = [("p50", 0.5), ("p99", 0.99)];
 
 /// How far it is.
-pub fn sentence(race: &Race) -> Markup {
+pub fn sentence(race: &LiveRun) -> Markup {
     let Some(course) = &race.course else { return html! { "Starting its server." } };
     let number = race.rounds_done() + 1;
     html! {
@@ -46,7 +46,7 @@ fn ordinal(number: u32) -> String {
 }
 
 /// The round under load; of a run that is over, the last one that was.
-pub fn now(race: &Race, over: bool) -> Markup {
+pub fn now(race: &LiveRun, over: bool) -> Markup {
     let Some(course) = &race.course else { return html! {} };
     let percent = 100.0 * course.share();
     html! {
@@ -71,7 +71,7 @@ pub fn now(race: &Race, over: bool) -> Markup {
 }
 
 /// The figures of the round, with their units.
-fn figures(course: &Course, over: bool) -> Markup {
+fn figures(course: &LiveRound, over: bool) -> Markup {
     let recent = present(&course.slices);
     let rate = recent.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
     let percentile = |share| recent.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
@@ -109,7 +109,7 @@ fn figures(course: &Course, over: bool) -> Markup {
 }
 
 /// The last second as one slice.
-fn present(slices: &[Slice]) -> Option<Slice> {
+fn present(slices: &[LiveSlice]) -> Option<LiveSlice> {
     let end = slices.last()?.to_ms;
     let mut recent = slices.iter().filter(|slice| slice.from_ms + PRESENT_MS >= end);
     let mut sum = recent.next()?.clone();
@@ -117,25 +117,25 @@ fn present(slices: &[Slice]) -> Option<Slice> {
     Some(sum)
 }
 
-fn seconds(slice: &Slice) -> f64 {
+fn seconds(slice: &LiveSlice) -> f64 {
     float(slice.to_ms.saturating_sub(slice.from_ms).max(1)) / 1e3
 }
 
 /// The middle of a slice, in s.
-fn middle(slice: &Slice) -> f64 {
+fn middle(slice: &LiveSlice) -> f64 {
     float(slice.from_ms + slice.to_ms) / 2e3
 }
 
-fn throughput(course: &Course) -> Markup {
-    type Of = fn(&Slice) -> u64;
+fn throughput(course: &LiveRound) -> Markup {
+    type Of = fn(&LiveSlice) -> u64;
     let kinds: [(&str, Of); 3] = [
         ("accepted", |slice| slice.tally.done),
         ("refused", |slice| slice.tally.refused),
         ("gave up, other", |slice| slice.tally.gave_up + slice.tally.other),
     ];
-    let rate = |slice: &Slice, of: Of| float(of(slice)) / seconds(slice);
+    let rate = |slice: &LiveSlice, of: Of| float(of(slice)) / seconds(slice);
     let occurs = |(_, of): &(&str, Of)| course.slices.iter().any(|slice| of(slice) > 0);
-    let series = |(name, of): (&str, Of)| Series {
+    let series = |(name, of): (&str, Of)| LineSeries {
         name: name.to_owned(),
         points: course.slices.iter().map(|slice| (middle(slice), Some(rate(slice, of)))).collect(),
     };
@@ -150,17 +150,26 @@ fn throughput(course: &Course) -> Markup {
         description: words.collect::<Vec<_>>().join(" "),
     };
     let series = kinds.into_iter().filter(occurs).map(series).collect();
-    let (across, unit) = (Across::Time(course.elapsed_s()), "answers/s".to_owned());
-    Lines { caption, width: WIDTH, height: HEIGHT, across, unit, spacing: Spacing::Linear, series, highlighted: None }
-        .draw()
+    let (across, unit) = (XAxis::Time(course.elapsed_s()), "answers/s".to_owned());
+    LineChart {
+        caption,
+        width: WIDTH,
+        height: HEIGHT,
+        across,
+        unit,
+        spacing: Spacing::Linear,
+        series,
+        highlighted: None,
+    }
+    .draw()
 }
 
-fn latency(course: &Course) -> Markup {
-    let column = |slice: &Slice| Column {
+fn latency(course: &LiveRound) -> Markup {
+    let column = |slice: &LiveSlice| HeatmapColumn {
         time: (float(slice.from_ms) / 1e3, float(slice.to_ms) / 1e3),
         cells: slice.latencies.iter().map(|(bucket, count)| cell(*bucket, *count)).collect(),
     };
-    let series = |(name, share): (&str, f64)| Series {
+    let series = |(name, share): (&str, f64)| LineSeries {
         name: name.to_owned(),
         points: course
             .slices
@@ -168,7 +177,7 @@ fn latency(course: &Course) -> Markup {
             .map(|slice| (middle(slice), slice.quantile_us(share).map(|us| us / 1e3)))
             .collect(),
     };
-    let mut all = Slice::default();
+    let mut all = LiveSlice::default();
     course.slices.iter().for_each(|slice| all.append(slice));
     let words = PERCENTILES.map(|(name, share)| match all.quantile_us(share) {
         Some(us) => format!("{name} of the round so far: about {} ms.", ms(us)),
@@ -191,13 +200,13 @@ fn latency(course: &Course) -> Markup {
     chart.draw()
 }
 
-fn cell(bucket: u8, count: u64) -> Cell {
+fn cell(bucket: u8, count: u64) -> HeatmapCell {
     let (low_us, high_us) = bounds_us(bucket);
-    Cell { low: low_us / 1e3, high: high_us / 1e3, count }
+    HeatmapCell { low: low_us / 1e3, high: high_us / 1e3, count }
 }
 
 /// What is judged.
-pub fn done(race: &Race) -> Markup {
+pub fn done(race: &LiveRun) -> Markup {
     let results: Vec<_> = race.results.iter().map(AsRef::as_ref).collect();
     html! {
         @if !results.is_empty() {

@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::snapshot::Search;
-use crate::explore::findings::{Exploration, Servers, Witness};
+use super::snapshot::LiveExploration;
+use crate::explore::findings::{Exploration, Servers, ViolationWitness};
 use crate::explore::report::html::verdict;
 use crate::explore::report::view;
 use crate::lab::reports::figures::{NONE, float, hundredths, whole};
 use crate::lab::reports::view::claim;
 
 /// How far it is.
-pub fn sentence(search: &Search) -> Markup {
+pub fn sentence(search: &LiveExploration) -> Markup {
     html! {
         "Exploring: " (search.done.len()) " of " (view::counted(search.planned, "exploration")) " "
         @if search.planned == 1 { "is" } @else { "are" } " done."
@@ -20,7 +20,7 @@ pub fn sentence(search: &Search) -> Markup {
 }
 
 /// What is being explored.
-pub fn now(search: &Search) -> Markup {
+pub fn now(search: &LiveExploration) -> Markup {
     html! {
         p.progress {
             progress max=(search.planned.max(1)) value=(search.done.len()) aria-label="Explorations that are done" {}
@@ -39,7 +39,7 @@ pub fn now(search: &Search) -> Markup {
 }
 
 /// What is explored.
-pub fn done(search: &Search) -> Markup {
+pub fn done(search: &LiveExploration) -> Markup {
     html! {
         @if !search.done.is_empty() {
             h3 { "Explored" }
@@ -85,7 +85,7 @@ fn row(job: u64, exploration: &Exploration) -> Markup {
 }
 
 /// Where the witness is played.
-fn player(exploration: &Exploration, witness: &Witness) -> String {
+fn player(exploration: &Exploration, witness: &ViolationWitness) -> String {
     let subject = &exploration.subject;
     let encoded = |text: &str| utf8_percent_encode(text, &QUERY).to_string();
     let servers = match subject.servers {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::course::Course;
-use super::order::{Kind, Order};
-use super::parts::Parts;
+use super::live_round::LiveRound;
+use super::parts::PageParts;
+use super::request::{ExperimentKind, ExperimentRequest};
 use crate::explore::findings::{Exploration, Subject};
-use crate::lab::feed::Event;
-use crate::lab::history::{ClaimFound, Title};
+use crate::lab::feed::FeedEvent;
+use crate::lab::history::{ClaimedSafety, RoundTitle};
 use crate::lab::results::{ApproachResult, Round};
 
 /// Rounds and explorations that are kept: more than any order leads to.
@@ -25,7 +25,7 @@ const UNDER_WAY_MAX: usize = 64;
 /// Which state of which experiment: the id of server-sent events. The epoch is another in each server, so that a page that comes back to one
 /// that was started anew is not taken to know what it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version {
+pub struct SnapshotVersion {
     /// Of the server, at random.
     pub epoch: u32,
     /// Which experiment of it; 0 is none.
@@ -34,7 +34,7 @@ pub struct Version {
     pub state: u64,
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for SnapshotVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { epoch, experiment, state } = self;
         write!(formatter, "{epoch:08x}-{experiment}.{state}")
@@ -43,7 +43,7 @@ impl fmt::Display for Version {
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
+pub enum ExperimentPhase {
     /// Its database is started.
     Preparing,
     /// Its process is started, and has not told anything yet.
@@ -53,12 +53,12 @@ pub enum Phase {
     /// Told to stop.
     Stopping,
     /// Over.
-    Ended(Ending),
+    Ended(ExperimentEnding),
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExperimentEnding {
     /// By itself, and everything was as claimed.
     AsClaimed,
     /// By itself, and a claim failed; or something is undecided. In its own words.
@@ -73,32 +73,32 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Snapshot {
     /// Which state this is.
-    pub version: Version,
+    pub version: SnapshotVersion,
     /// The experiment; `None` before the first one.
-    pub experiment: Option<State>,
+    pub experiment: Option<ExperimentState>,
     /// Made for the first one who looks.
-    pub(super) parts: OnceLock<Parts>,
+    pub(super) parts: OnceLock<PageParts>,
 }
 
 impl Snapshot {
     /// A snapshot.
     #[must_use]
-    pub fn new(version: Version, experiment: Option<State>) -> Self {
+    pub fn new(version: SnapshotVersion, experiment: Option<ExperimentState>) -> Self {
         Self { version, experiment, parts: OnceLock::new() }
     }
 }
 
 /// Where an experiment stands.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct ExperimentState {
     /// What was asked for.
-    pub order: Arc<Order>,
+    pub order: Arc<ExperimentRequest>,
     /// When it began, in UTC (RFC 3339).
     pub started: String,
     /// How far it is.
-    pub phase: Phase,
+    pub phase: ExperimentPhase,
     /// Of what.
-    pub found: Found,
+    pub found: ExperimentFindings,
     /// What whoever looks should know.
     pub warnings: Vec<String>,
     /// The folder with what was found, below the run folder.
@@ -107,29 +107,29 @@ pub struct State {
 
 /// What was found so far.
 #[derive(Debug, Clone)]
-pub enum Found {
+pub enum ExperimentFindings {
     /// By a run.
-    Run(Race),
+    Run(LiveRun),
     /// By an exploration.
-    Exploration(Search),
+    Exploration(LiveExploration),
 }
 
 /// A run so far.
 #[derive(Debug, Clone, Default)]
-pub struct Race {
+pub struct LiveRun {
     /// Rounds in all.
     pub rounds: u64,
     /// Who does not offer the scenario.
     pub not_offered: Vec<String>,
     /// The round under load, or the last one that was.
-    pub course: Option<Arc<Course>>,
+    pub course: Option<Arc<LiveRound>>,
     /// What the rounds showed, by approach.
     pub results: Vec<Arc<ApproachResult>>,
 }
 
 /// An exploration so far.
 #[derive(Debug, Clone, Default)]
-pub struct Search {
+pub struct LiveExploration {
     /// Explorations in all.
     pub planned: u64,
     /// Those under way, by their number.
@@ -138,29 +138,29 @@ pub struct Search {
     pub done: BTreeMap<u64, Arc<Exploration>>,
 }
 
-impl State {
+impl ExperimentState {
     /// Of an experiment that begins.
     #[must_use]
-    pub fn new(order: Arc<Order>, started: String) -> Self {
+    pub fn new(order: Arc<ExperimentRequest>, started: String) -> Self {
         let found = match order.kind {
-            Kind::Run => Found::Run(Race::default()),
-            Kind::Explore => Found::Exploration(Search::default()),
+            ExperimentKind::Run => ExperimentFindings::Run(LiveRun::default()),
+            ExperimentKind::Explore => ExperimentFindings::Exploration(LiveExploration::default()),
         };
-        Self { order, started, phase: Phase::Preparing, found, warnings: Vec::new(), saved: None }
+        Self { order, started, phase: ExperimentPhase::Preparing, found, warnings: Vec::new(), saved: None }
     }
 
     /// Takes in what its process told.
-    pub fn hear(&mut self, event: Event) {
-        if matches!(self.phase, Phase::Preparing | Phase::Starting) {
-            self.phase = Phase::Running;
+    pub fn hear(&mut self, event: FeedEvent) {
+        if matches!(self.phase, ExperimentPhase::Preparing | ExperimentPhase::Starting) {
+            self.phase = ExperimentPhase::Running;
         }
         match event {
-            Event::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
-            Event::Warning { .. } => {}
-            Event::Saved { folder } => self.saved = Some(folder),
+            FeedEvent::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
+            FeedEvent::Warning { .. } => {}
+            FeedEvent::Saved { folder } => self.saved = Some(folder),
             event => match &mut self.found {
-                Found::Run(race) => race.hear(event),
-                Found::Exploration(search) => search.hear(event),
+                ExperimentFindings::Run(race) => race.hear(event),
+                ExperimentFindings::Exploration(search) => search.hear(event),
             },
         }
     }
@@ -168,21 +168,21 @@ impl State {
     /// Whether it is over.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Ended(_))
+        matches!(self.phase, ExperimentPhase::Ended(_))
     }
 }
 
-impl Race {
-    fn hear(&mut self, event: Event) {
+impl LiveRun {
+    fn hear(&mut self, event: FeedEvent) {
         match event {
-            Event::Race { rounds, not_offered, .. } => (self.rounds, self.not_offered) = (rounds, not_offered),
-            Event::RoundBegins { title, requests, duration_ms } => {
-                self.course = Some(Arc::new(Course::new(title, requests, duration_ms)));
+            FeedEvent::Race { rounds, not_offered, .. } => (self.rounds, self.not_offered) = (rounds, not_offered),
+            FeedEvent::RoundBegins { title, requests, duration_ms } => {
+                self.course = Some(Arc::new(LiveRound::new(title, requests, duration_ms)));
             }
-            Event::Tick(slice) => self.in_course(|course| course.push(slice)),
-            Event::Pool(pool) => self.in_course(|course| course.pool = Some(pool)),
-            Event::Judging => self.in_course(|course| course.judging = true),
-            Event::RoundEnds { title, round } => {
+            FeedEvent::Tick(slice) => self.in_course(|course| course.push(slice)),
+            FeedEvent::Pool(pool) => self.in_course(|course| course.pool = Some(pool)),
+            FeedEvent::Judging => self.in_course(|course| course.judging = true),
+            FeedEvent::RoundEnds { title, round } => {
                 self.in_course(|course| course.judging = false);
                 self.take(&title, *round);
             }
@@ -191,13 +191,13 @@ impl Race {
     }
 
     /// A snapshot may still hold the course as it was.
-    fn in_course(&mut self, change: impl FnOnce(&mut Course)) {
+    fn in_course(&mut self, change: impl FnOnce(&mut LiveRound)) {
         if let Some(course) = &mut self.course {
             change(Arc::make_mut(course));
         }
     }
 
-    fn take(&mut self, title: &Title, round: Round) {
+    fn take(&mut self, title: &RoundTitle, round: Round) {
         if self.rounds_done() >= FINISHED_MAX {
             return;
         }
@@ -216,16 +216,16 @@ impl Race {
     }
 }
 
-impl Search {
-    fn hear(&mut self, event: Event) {
+impl LiveExploration {
+    fn hear(&mut self, event: FeedEvent) {
         match event {
-            Event::Plan { explorations } => self.planned = explorations,
-            Event::Exploring { job, subject, interleavings, estimate }
+            FeedEvent::Plan { explorations } => self.planned = explorations,
+            FeedEvent::Exploring { job, subject, interleavings, estimate }
                 if self.under_way.contains_key(&job) || self.under_way.len() < UNDER_WAY_MAX =>
             {
                 self.under_way.insert(job, (subject, interleavings, estimate));
             }
-            Event::Explored { job, exploration } => {
+            FeedEvent::Explored { job, exploration } => {
                 self.under_way.remove(&job);
                 if self.done.len() < FINISHED_MAX {
                     self.done.insert(job, Arc::from(exploration));
@@ -238,7 +238,7 @@ impl Search {
     /// How many of those that are done contradict their claim.
     #[must_use]
     pub fn contradictions(&self) -> usize {
-        let claimed = |exploration: &&Arc<Exploration>| exploration.subject.claim != ClaimFound::Unsupported;
+        let claimed = |exploration: &&Arc<Exploration>| exploration.subject.claim != ClaimedSafety::Unsupported;
         self.done.values().filter(claimed).filter(|exploration| exploration.contradicts_claim()).count()
     }
 }

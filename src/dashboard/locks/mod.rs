@@ -1,13 +1,13 @@
 //! Who waits for whom, now: on the server that is served, and on that of experiments.
 //!
 //! - [`sampler`]: looks, once a second while somebody looks at it
-//! - [`tree`]: the forest of those who wait; [`naming`]: which statement of which approach a text is
+//! - [`tree`]: the forest of those who wait; [`known_statements`]: which statement of which approach a text is
 //! - [`page`]: what is shown of it
 //!
 //! What is seen is drawn once, and handed to all who look through a channel that keeps the last sample only: whoever is slow misses some,
 //! and keeps nobody waiting.
 
-mod naming;
+mod known_statements;
 mod page;
 mod sampler;
 mod tree;
@@ -29,22 +29,25 @@ use tokio::sync::watch;
 
 use super::Dashboard;
 use super::approach::requests::host;
-use super::page::{Page, Place as InNavigation};
+use super::page::{NavigationItem as InNavigation, Page};
 use crate::config::THINK_TIME_MAX;
-use sampler::{Place, Sampler, Shown};
+use sampler::{LockDisplay, LockSampler, SampledServer};
 
 /// Looks at the locks for as long as somebody looks at it.
 #[derive(Debug)]
-pub struct Watch {
+pub struct LockWatch {
     served: PgConnectOptions,
-    samplers: Vec<(Place, Arc<Sampler>)>,
+    samplers: Vec<(SampledServer, Arc<LockSampler>)>,
 }
 
-impl Watch {
+impl LockWatch {
     /// Of the database that is served; where that of experiments is, the dashboard knows.
     #[must_use]
     pub fn new(served: PgConnectOptions) -> Self {
-        Self { served, samplers: Place::iter().map(|place| (place, Arc::new(Sampler::new(place)))).collect() }
+        Self {
+            served,
+            samplers: SampledServer::iter().map(|place| (place, Arc::new(LockSampler::new(place)))).collect(),
+        }
     }
 }
 
@@ -54,7 +57,7 @@ pub fn routes() -> Router<Arc<Dashboard>> {
 }
 
 /// The element in which a server is shown.
-fn element(place: Place) -> String {
+fn element(place: SampledServer) -> String {
     let name: &str = place.into();
     format!("locks-{name}")
 }
@@ -77,14 +80,14 @@ async fn shown(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> R
     Page { title: "Locks now", place: Some(InNavigation::Locks), body, scripts: &["locks.js"] }.answer(&dashboard)
 }
 
-fn title(place: Place) -> &'static str {
+fn title(place: SampledServer) -> &'static str {
     match place {
-        Place::Served => "The database that is served",
-        Place::Experiments => "The PostgreSQL of experiments",
+        SampledServer::Served => "The database that is served",
+        SampledServer::Experiments => "The PostgreSQL of experiments",
     }
 }
 
-fn first(shown: &Shown) -> Markup {
+fn first(shown: &LockDisplay) -> Markup {
     if shown.number == 0 {
         html! { p.soft { "Looking …" } }
     } else {
@@ -121,23 +124,23 @@ async fn events(State(dashboard): State<Arc<Dashboard>>) -> Response {
         follower.mark_changed();
         (*place, follower)
     });
-    let following = Following { followed: followed.collect(), dashboard: Arc::clone(&dashboard) };
+    let following = LockStream { followed: followed.collect(), dashboard: Arc::clone(&dashboard) };
     Sse::new(told(following)).keep_alive(KeepAlive::default()).into_response()
 }
 
-struct Following {
-    followed: Vec<(Place, watch::Receiver<Shown>)>,
+struct LockStream {
+    followed: Vec<(SampledServer, watch::Receiver<LockDisplay>)>,
     dashboard: Arc<Dashboard>,
 }
 
-fn told(following: Following) -> impl Stream<Item = Result<Event, Infallible>> {
+fn told(following: LockStream) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(following, |mut following| async move {
         let event = following.next().await?;
         Some((Ok(event), following))
     })
 }
 
-impl Following {
+impl LockStream {
     /// What is seen next; nothing any more when the server closes. A browser then asks again, until a new one answers.
     async fn next(&mut self) -> Option<Event> {
         loop {

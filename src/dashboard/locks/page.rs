@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::naming;
-use super::sampler::{PERIOD, Sample, Session, waits};
-use super::tree::{Node, forest};
+use super::known_statements;
+use super::sampler::{LockSample, ObservedSession, PERIOD, waits};
+use super::tree::{WaitTree, forest};
 use crate::explore::report::view::counted;
 use crate::lab::reports::html::listed;
 
@@ -27,7 +27,7 @@ pub fn no_server() -> Markup {
 }
 
 /// A sample.
-pub fn sample(sample: &Sample, approach: Option<&str>) -> Markup {
+pub fn sample(sample: &LockSample, approach: Option<&str>) -> Markup {
     let sessions = match &sample.sessions {
         Ok(sessions) => sessions,
         Err(why) => {
@@ -44,13 +44,13 @@ pub fn sample(sample: &Sample, approach: Option<&str>) -> Markup {
     }
 }
 
-fn summary(sample: &Sample, sessions: &[Session]) -> Markup {
-    let count = |which: fn(&Session) -> bool| sessions.iter().filter(|session| which(session)).count();
+fn summary(sample: &LockSample, sessions: &[ObservedSession]) -> Markup {
+    let count = |which: fn(&ObservedSession) -> bool| sessions.iter().filter(|session| which(session)).count();
     let figures = [
         (sessions.len(), "sessions"),
         (count(|session| session.state.as_deref() == Some("active")), "active"),
-        (count(Session::waits), "waiting"),
-        (count(Session::lingers), "idle in transaction"),
+        (count(ObservedSession::waits), "waiting"),
+        (count(ObservedSession::lingers), "idle in transaction"),
     ];
     html! {
         p.summary {
@@ -62,7 +62,7 @@ fn summary(sample: &Sample, sessions: &[Session]) -> Markup {
     }
 }
 
-fn hidden(sessions: &[Session]) -> Markup {
+fn hidden(sessions: &[ObservedSession]) -> Markup {
     let hidden = sessions.iter().filter(|session| session.query == HIDDEN).count();
     html! {
         @if hidden > 0 {
@@ -74,16 +74,16 @@ fn hidden(sessions: &[Session]) -> Markup {
     }
 }
 
-struct Sight<'a> {
-    sessions: BTreeMap<i32, &'a Session>,
+struct LockView<'a> {
+    sessions: BTreeMap<i32, &'a ObservedSession>,
     approach: Option<&'a str>,
     left: usize,
 }
 
-fn tree(sessions: &[Session], approach: Option<&str>) -> Markup {
+fn tree(sessions: &[ObservedSession], approach: Option<&str>) -> Markup {
     let forest = forest(&waits(sessions));
     let by_pid = sessions.iter().map(|session| (session.pid, session)).collect();
-    let mut sight = Sight { sessions: by_pid, approach, left: SHOWN_MAX };
+    let mut sight = LockView { sessions: by_pid, approach, left: SHOWN_MAX };
     html! {
         h3 { "Who waits for whom" }
         @if forest.is_empty() { p { "Nobody waits." } } @else {
@@ -93,9 +93,9 @@ fn tree(sessions: &[Session], approach: Option<&str>) -> Markup {
     }
 }
 
-impl Sight<'_> {
+impl LockView<'_> {
     /// Lists within lists. Who is one too many is left out, with those who wait for it.
-    fn node(&mut self, node: &Node, above: Option<i32>) -> Markup {
+    fn node(&mut self, node: &WaitTree, above: Option<i32>) -> Markup {
         if self.left == 0 {
             return html! {};
         }
@@ -115,7 +115,7 @@ impl Sight<'_> {
         }
     }
 
-    fn session(&self, session: &Session, node: &Node) -> Markup {
+    fn session(&self, session: &ObservedSession, node: &WaitTree) -> Markup {
         let names = |pids: &[i32]| pids.iter().map(ToString::to_string).collect::<Vec<_>>();
         html! {
             b { (session.application) } " " span.soft { "pid " (session.pid) } " "
@@ -135,8 +135,8 @@ impl Sight<'_> {
     }
 }
 
-fn table(sessions: &[Session], approach: Option<&str>) -> Markup {
-    let busy: Vec<&Session> = sessions.iter().filter(|session| session.counts()).collect();
+fn table(sessions: &[ObservedSession], approach: Option<&str>) -> Markup {
+    let busy: Vec<&ObservedSession> = sessions.iter().filter(|session| session.counts()).collect();
     html! {
         h3 { "Sessions that are not idle" }
         @if busy.is_empty() { p { "None." } } @else {
@@ -172,13 +172,13 @@ fn table(sessions: &[Session], approach: Option<&str>) -> Markup {
 }
 
 /// What a session does or, if it lingers, did last.
-fn statement(session: &Session, approach: Option<&str>) -> Markup {
+fn statement(session: &ObservedSession, approach: Option<&str>) -> Markup {
     let last = if session.state.as_deref() == Some("active") { "" } else { "last: " };
     let text = session.query.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown: String = text.chars().take(TEXT_MAX).collect();
     html! {
         (last)
-        @if let Some(name) = naming::name(&session.query, approach) { b { (name) } " " }
+        @if let Some(name) = known_statements::name(&session.query, approach) { b { (name) } " " }
         code { (shown) @if shown.len() < text.len() { "…" } }
     }
 }
@@ -197,8 +197,8 @@ mod tests {
 
     use super::*;
 
-    fn session(pid: i32, state: &str, query: &str, blockers: &[i32]) -> Session {
-        Session {
+    fn session(pid: i32, state: &str, query: &str, blockers: &[i32]) -> ObservedSession {
+        ObservedSession {
             pid,
             application: "concurrency-lab".to_owned(),
             state: Some(state.to_owned()),
@@ -206,20 +206,20 @@ mod tests {
             state_ms: Some(812),
             transaction_ms: Some(1_024),
             blockers: blockers.to_vec(),
-            ..Session::default()
+            ..ObservedSession::default()
         }
     }
 
-    fn drawn(sessions: Result<Vec<Session>, String>) -> String {
+    fn drawn(sessions: Result<Vec<ObservedSession>, String>) -> String {
         let at = "2026-11-21T09:00:00Z".to_owned();
-        sample(&Sample { at, took: Duration::from_millis(3), sessions }, None).into_string()
+        sample(&LockSample { at, took: Duration::from_millis(3), sessions }, None).into_string()
     }
 
     #[test]
     fn a_wait_is_told_with_who_what_for_how_long_and_in_which_statement() {
         let lock = "select balance, version from users where id = $1 for update";
         let holder = session(1, "idle in transaction", "select '<b>'", &[]);
-        let waiter = Session {
+        let waiter = ObservedSession {
             lock: Some("transactionid".to_owned()),
             of: Some("users, row (0,1)".to_owned()),
             ..session(2, "active", lock, &[1, 9])
@@ -243,7 +243,7 @@ mod tests {
     fn what_is_not_seen_is_told_and_too_much_is_counted() {
         assert!(drawn(Ok(Vec::new())).contains("Nobody waits."));
         assert!(drawn(Err("gone".to_owned())).contains("gone"));
-        let secret = Session { state: None, ..session(1, "", HIDDEN, &[]) };
+        let secret = ObservedSession { state: None, ..session(1, "", HIDDEN, &[]) };
         assert!(drawn(Ok(vec![secret])).contains("Of 1 session the statements are hidden"));
         let crowd = (1..=60).map(|pid| session(pid, "active", "x", if pid > 1 { &[1] } else { &[] })).collect();
         let drawn = drawn(Ok(crowd));

@@ -34,7 +34,7 @@ pub const NAME: &str = "concurrency-lab locks";
 
 /// A session that is not the sampler's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
-pub struct Session {
+pub struct ObservedSession {
     /// Its process.
     pub pid: i32,
     /// What it calls itself.
@@ -62,7 +62,7 @@ pub struct Session {
 /// The state of those who do nothing.
 const IDLE: &str = "idle";
 
-impl Session {
+impl ObservedSession {
     /// Whether it does something, or holds something up.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -118,34 +118,34 @@ order by a.pid";
 
 /// What was seen on a server at one moment.
 #[derive(Debug)]
-pub struct Sample {
+pub struct LockSample {
     /// When, as UTC.
     pub at: String,
     /// How long the look took.
     pub took: Duration,
     /// The sessions, or why nothing was seen.
-    pub sessions: Result<Vec<Session>, String>,
+    pub sessions: Result<Vec<ObservedSession>, String>,
 }
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumIter, strum::IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Place {
+pub enum SampledServer {
     /// The one that is served.
     Served,
     /// That of experiments.
     Experiments,
 }
 
-impl Place {
+impl SampledServer {
     /// How it is reached, and whether everybody there is ours; `None` as long as there is none.
     fn options(self, dashboard: &Dashboard) -> Option<(PgConnectOptions, bool)> {
-        use crate::dashboard::laboratory::Purpose;
+        use crate::dashboard::experiment_databases::DatabasePurpose;
         match self {
             Self::Served => Some((dashboard.watch.served.clone(), false)),
             Self::Experiments => {
                 let all = !dashboard.laboratory.is_shared();
-                Some((dashboard.laboratory.ready(Purpose::Experiment)?, all))
+                Some((dashboard.laboratory.ready(DatabasePurpose::Experiment)?, all))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Place {
 
 /// What is shown of a server now: the same for all who look, so that it is drawn once.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub struct LockDisplay {
     /// The number of the sample.
     pub number: u64,
     /// The markup.
@@ -162,21 +162,21 @@ pub struct Shown {
 
 /// Looks at one server while somebody looks at what it has seen.
 #[derive(Debug)]
-pub struct Sampler {
-    place: Place,
-    shown: watch::Sender<Shown>,
+pub struct LockSampler {
+    place: SampledServer,
+    shown: watch::Sender<LockDisplay>,
     works: Mutex<bool>,
 }
 
-impl Sampler {
+impl LockSampler {
     /// One that has not looked yet.
     #[must_use]
-    pub fn new(place: Place) -> Self {
-        Self { place, shown: watch::Sender::new(Shown::default()), works: Mutex::new(false) }
+    pub fn new(place: SampledServer) -> Self {
+        Self { place, shown: watch::Sender::new(LockDisplay::default()), works: Mutex::new(false) }
     }
 
     /// What it has seen last, and hears of what it sees; it looks for as long as somebody has this.
-    pub fn follow(self: &Arc<Self>, dashboard: &Arc<Dashboard>) -> watch::Receiver<Shown> {
+    pub fn follow(self: &Arc<Self>, dashboard: &Arc<Dashboard>) -> watch::Receiver<LockDisplay> {
         let mut works = self.works.lock().unwrap_or_else(PoisonError::into_inner);
         let follower = self.shown.subscribe();
         if !*works {
@@ -188,12 +188,12 @@ impl Sampler {
 
     /// What it has seen last.
     #[must_use]
-    pub fn last(&self) -> Shown {
+    pub fn last(&self) -> LockDisplay {
         self.shown.borrow().clone()
     }
 
     async fn work(self: Arc<Self>, dashboard: Arc<Dashboard>) {
-        let mut eye = Eye::default();
+        let mut eye = SamplerConnection::default();
         let mut seen_by_somebody = Instant::now();
         let mut number = self.last().number;
         while !dashboard.closing.is_cancelled() {
@@ -209,12 +209,12 @@ impl Sampler {
                 Some((options, all)) => {
                     let sample = eye.look(options, all).await;
                     // What an experiment is on says nothing about what is served.
-                    let approach = dashboard.bench.approach().filter(|_| self.place == Place::Experiments);
+                    let approach = dashboard.bench.approach().filter(|_| self.place == SampledServer::Experiments);
                     page::sample(&sample, approach.as_deref()).into_string()
                 }
             };
             // A carriage return would end a line of an event.
-            self.shown.send_replace(Shown { number, html: html.replace('\r', " ").into() });
+            self.shown.send_replace(LockDisplay { number, html: html.replace('\r', " ").into() });
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
                 () = dashboard.closing.cancelled() => {}
@@ -233,26 +233,26 @@ impl Sampler {
 
 /// The connection, as long as there is one.
 #[derive(Debug, Default)]
-struct Eye {
+struct SamplerConnection {
     connection: Option<PgConnection>,
 }
 
-impl Eye {
-    async fn look(&mut self, options: PgConnectOptions, all: bool) -> Sample {
+impl SamplerConnection {
+    async fn look(&mut self, options: PgConnectOptions, all: bool) -> LockSample {
         let began = Instant::now();
         let sessions = self.sessions(options, all).await;
         let at = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-        Sample { at, took: began.elapsed(), sessions }
+        LockSample { at, took: began.elapsed(), sessions }
     }
 
-    async fn sessions(&mut self, options: PgConnectOptions, all: bool) -> Result<Vec<Session>, String> {
+    async fn sessions(&mut self, options: PgConnectOptions, all: bool) -> Result<Vec<ObservedSession>, String> {
         // Gone from here while it is used: one that was given up in the midst of an answer is not used again.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => connect(options).await?,
         };
         let look = sqlx::query_as(LOOK).bind(all).bind(NAME).bind(SESSIONS_MAX).fetch_all(&mut connection);
-        let seen: Vec<Session> = match tokio::time::timeout(LOOK_MAX, look).await {
+        let seen: Vec<ObservedSession> = match tokio::time::timeout(LOOK_MAX, look).await {
             Err(_elapsed) => return Err(format!("it did not answer within {} s", LOOK_MAX.as_secs())),
             Ok(seen) => seen.map_err(|error| error.to_string())?,
         };
@@ -280,6 +280,6 @@ async fn connect(options: PgConnectOptions) -> Result<PgConnection, String> {
 
 /// For whom each waits.
 #[must_use]
-pub fn waits(sessions: &[Session]) -> BTreeMap<i32, Vec<i32>> {
+pub fn waits(sessions: &[ObservedSession]) -> BTreeMap<i32, Vec<i32>> {
     sessions.iter().map(|session| (session.pid, session.blockers.clone())).collect()
 }

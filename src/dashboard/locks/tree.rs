@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A session, and those who wait for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct WaitTree {
     /// Whose process.
     pub pid: i32,
     /// For whom it waits beside the one above it.
@@ -16,12 +16,12 @@ pub struct Node {
     /// It waits in a circle: for whom, and so on, until itself.
     pub circle: Vec<i32>,
     /// Who waits for it.
-    pub waiters: Vec<Node>,
+    pub waiters: Vec<WaitTree>,
 }
 
 /// The forest of these sessions, each with those for whom it waits. Somebody may be waited for who is none of them: it is a root.
 #[must_use]
-pub fn forest(waits: &BTreeMap<i32, Vec<i32>>) -> Vec<Node> {
+pub fn forest(waits: &BTreeMap<i32, Vec<i32>>) -> Vec<WaitTree> {
     let waits: BTreeMap<i32, Vec<i32>> = waits
         .iter()
         .filter(|(_, blockers)| !blockers.is_empty())
@@ -45,8 +45,8 @@ pub fn forest(waits: &BTreeMap<i32, Vec<i32>>) -> Vec<Node> {
         roots.push((first, circle));
         spread(&waiters, &mut above, vec![first]);
     }
-    let places = Places { waits, waiters, above };
-    roots.into_iter().map(|(pid, circle)| Node { circle, ..places.node(pid) }).collect()
+    let places = TreePositions { waits, waiters, above };
+    roots.into_iter().map(|(pid, circle)| WaitTree { circle, ..places.node(pid) }).collect()
 }
 
 fn once(pids: &[i32]) -> Vec<i32> {
@@ -84,15 +84,15 @@ fn circle(waits: &BTreeMap<i32, Vec<i32>>, from: i32) -> Vec<i32> {
     circle
 }
 
-struct Places {
+struct TreePositions {
     waits: BTreeMap<i32, Vec<i32>>,
     waiters: BTreeMap<i32, Vec<i32>>,
     above: BTreeMap<i32, Option<i32>>,
 }
 
-impl Places {
+impl TreePositions {
     /// Everybody has one place, so this ends.
-    fn node(&self, pid: i32) -> Node {
+    fn node(&self, pid: i32) -> WaitTree {
         let above = self.above.get(&pid).copied().flatten();
         let blockers = self.waits.get(&pid).map(Vec::as_slice).unwrap_or_default();
         let also = match above {
@@ -101,7 +101,7 @@ impl Places {
         };
         let below = |waiter: &&i32| self.above.get(waiter).copied().flatten() == Some(pid);
         let waiters = self.waiters.get(&pid).into_iter().flatten().filter(below).map(|waiter| self.node(*waiter));
-        Node { pid, also, circle: Vec::new(), waiters: waiters.collect() }
+        WaitTree { pid, also, circle: Vec::new(), waiters: waiters.collect() }
     }
 }
 
@@ -111,8 +111,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// `1(2(3+1)4)`: 2 and 4 wait for 1, and 3 for 2 and for 1 beside it; `@` begins a circle.
-    fn told(nodes: &[Node]) -> String {
-        let one = |node: &Node| {
+    fn told(nodes: &[WaitTree]) -> String {
+        let one = |node: &WaitTree| {
             let also: Vec<String> = node.also.iter().map(|pid| format!("+{pid}")).collect();
             let also = also.concat();
             let circle: Vec<String> = node.circle.iter().map(ToString::to_string).collect();
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    fn pids(nodes: &[Node], found: &mut Vec<i32>) {
+    fn pids(nodes: &[WaitTree], found: &mut Vec<i32>) {
         for node in nodes {
             found.push(node.pid);
             pids(&node.waiters, found);

@@ -6,16 +6,16 @@
 use maud::{Markup, html};
 
 use crate::explore::findings::Subject;
-use crate::explore::position::{Judgement, Position, Stop, Whereabouts};
+use crate::explore::position::{ActorStatus, InterleavingJudgement, Position, PositionStop};
 use crate::explore::report::html::evidence::{class, rows, statement, told};
-use crate::explore::report::story::{self, Beat, Blocked, Moment, short, wait_in_words};
+use crate::explore::report::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short, wait_in_words};
 use crate::explore::report::view;
 use crate::explore::schedule::Actor;
 
 /// The table, and what is before and after it.
 pub fn board(position: &Position, subject: &Subject) -> Markup {
     let beats = beats(position);
-    let blocked = story::blocked(&beats);
+    let blocked = timeline_events::blocked(&beats);
     let parts = &position.transcript.parts;
     html! {
         (rows("Before", &position.transcript.before))
@@ -49,22 +49,22 @@ pub fn board(position: &Position, subject: &Subject) -> Markup {
 }
 
 /// What has happened: whoever waits still has not come back.
-fn beats(position: &Position) -> Vec<Beat<'_>> {
-    let on = |beat: &Beat<'_>| {
-        position.judgement.is_none() && beat.moment == Moment::Resumed && beat.entry.returned_with.is_none()
+fn beats(position: &Position) -> Vec<TimelineEvent<'_>> {
+    let on = |beat: &TimelineEvent<'_>| {
+        position.judgement.is_none() && beat.moment == EventMoment::Resumed && beat.entry.returned_with.is_none()
     };
-    story::beats(&position.transcript).into_iter().filter(|beat| !on(beat)).collect()
+    timeline_events::beats(&position.transcript).into_iter().filter(|beat| !on(beat)).collect()
 }
 
 /// The step, from 1, with which a beat is there.
-fn since(beat: &Beat<'_>) -> usize {
+fn since(beat: &TimelineEvent<'_>) -> usize {
     match beat.moment {
-        Moment::Whole | Moment::Held => beat.step,
-        Moment::Resumed => beat.entry.returned_with.map_or(beat.step, |with| with + 1),
+        EventMoment::Whole | EventMoment::Held => beat.step,
+        EventMoment::Resumed => beat.entry.returned_with.map_or(beat.step, |with| with + 1),
     }
 }
 
-fn row(position: &Position, beats: &[Beat<'_>], index: usize, blocked: &[Blocked]) -> Markup {
+fn row(position: &Position, beats: &[TimelineEvent<'_>], index: usize, blocked: &[BlockedSpan]) -> Markup {
     let beat = &beats[index];
     let step = since(beat);
     html! {
@@ -87,8 +87,8 @@ fn row(position: &Position, beats: &[Beat<'_>], index: usize, blocked: &[Blocked
 }
 
 /// What a column that is blocked waits for, as it was held up in this beat.
-fn waits(beat: &Beat<'_>) -> String {
-    story::wait(beat.entry).unwrap_or_else(|| "waits".to_owned())
+fn waits(beat: &TimelineEvent<'_>) -> String {
+    timeline_events::wait(beat.entry).unwrap_or_else(|| "waits".to_owned())
 }
 
 /// The rows that are committed as others after a step than before it.
@@ -104,7 +104,7 @@ fn changes(position: &Position, step: usize) -> Markup {
     }
 }
 
-fn next(position: &Position, stop: &Stop, number: usize) -> Markup {
+fn next(position: &Position, stop: &PositionStop, number: usize) -> Markup {
     html! {
         tr data-stop=(number) {
             th scope="row" { @if stop.next().next().is_some() { "Next" } @else { "End" } }
@@ -115,20 +115,20 @@ fn next(position: &Position, stop: &Stop, number: usize) -> Markup {
     }
 }
 
-fn at(actor: Actor, whereabouts: &Whereabouts) -> Markup {
+fn at(actor: Actor, whereabouts: &ActorStatus) -> Markup {
     html! {
         @match whereabouts {
-            Whereabouts::Stands { sql, values, .. } => {
+            ActorStatus::Stands { sql, values, .. } => {
                 button.go type="button" data-actor=(actor) { b { (actor) ": " } (statement(sql, values)) }
             }
-            Whereabouts::Waits(wait) => span.wait { "… " (wait_in_words(wait)) },
-            Whereabouts::Ended(Some(heard)) => span.ended { "■ " (short(heard)) },
-            Whereabouts::Ended(None) => span.soft { "rests" },
+            ActorStatus::Waits(wait) => span.wait { "… " (wait_in_words(wait)) },
+            ActorStatus::Ended(Some(heard)) => span.ended { "■ " (short(heard)) },
+            ActorStatus::Ended(None) => span.soft { "rests" },
         }
     }
 }
 
-fn verdict(judgement: &Judgement, subject: &Subject) -> Markup {
+fn verdict(judgement: &InterleavingJudgement, subject: &Subject) -> Markup {
     html! {
         @if judgement.anomalies.is_empty() {
             p { span.verdict.good { "✓ holds" } }
@@ -153,14 +153,14 @@ pub fn said(position: &Position) -> Vec<String> {
     (0..position.stops.len()).map(of).collect()
 }
 
-fn line(beat: &Beat<'_>) -> String {
+fn line(beat: &TimelineEvent<'_>) -> String {
     let (actor, name) = (beat.entry.actor, &beat.entry.name);
-    let result = || short(&story::result(&beat.entry.outcome).join(", "));
+    let result = || short(&timeline_events::result(&beat.entry.outcome).join(", "));
     let ended = beat.entry.ended.as_ref().map(|ended| format!(" ({})", short(ended))).unwrap_or_default();
     match beat.moment {
-        Moment::Held => format!("{actor} {name}: {}", waits(beat)),
-        Moment::Whole => format!("{actor} {name}: {}{ended}", result()),
-        Moment::Resumed => format!("{actor} goes on, {name}: {}{ended}", result()),
+        EventMoment::Held => format!("{actor} {name}: {}", waits(beat)),
+        EventMoment::Whole => format!("{actor} {name}: {}{ended}", result()),
+        EventMoment::Resumed => format!("{actor} goes on, {name}: {}{ended}", result()),
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use crate::explore::report::sample::transcripts;
     use crate::explore::schedule::Schedule;
     use crate::explore::transcript::{StepOutcome, Transcript};
-    use crate::lab::history::ClaimFound;
+    use crate::lab::history::ClaimedSafety;
 
     fn subject() -> Subject {
         Subject {
@@ -182,20 +182,20 @@ mod tests {
             isolation: None,
             without: None,
             crash: None,
-            claim: ClaimFound::Safe,
+            claim: ClaimedSafety::Safe,
         }
     }
 
-    fn at_end_of(transcript: Transcript, judgement: Option<Judgement>) -> Position {
-        let stop = |rows: &[String]| Stop { actors: [].into(), rows: rows.to_vec() };
+    fn at_end_of(transcript: Transcript, judgement: Option<InterleavingJudgement>) -> Position {
+        let stop = |rows: &[String]| PositionStop { actors: [].into(), rows: rows.to_vec() };
         let mut stops = vec![stop(&transcript.before); transcript.entries.len()];
         stops.push(stop(&transcript.after));
         Position { transcript, stops, judgement }
     }
 
-    fn judgement(anomalies: &[&str]) -> Judgement {
+    fn judgement(anomalies: &[&str]) -> InterleavingJudgement {
         let anomalies = anomalies.iter().map(ToString::to_string).collect();
-        Judgement { anomalies, explanation: "why".to_owned() }
+        InterleavingJudgement { anomalies, explanation: "why".to_owned() }
     }
 
     #[test]
@@ -228,9 +228,9 @@ mod tests {
     fn a_violation_is_told_and_whether_it_contradicts_the_claim() {
         let position = at_end_of(transcripts::lost_update(), Some(judgement(&["lost-update"])));
         let drawn = |claim| board(&position, &Subject { claim, ..subject() }).into_string();
-        assert!(drawn(ClaimFound::Safe).contains("CLAIM FAILED"));
-        assert!(!drawn(ClaimFound::Broken).contains("CLAIM FAILED"));
-        assert!(drawn(ClaimFound::Broken).contains("✗ broken: lost-update"));
-        assert!(drawn(ClaimFound::Broken).contains("committed: users/1: balance 2, version 3"));
+        assert!(drawn(ClaimedSafety::Safe).contains("CLAIM FAILED"));
+        assert!(!drawn(ClaimedSafety::Broken).contains("CLAIM FAILED"));
+        assert!(drawn(ClaimedSafety::Broken).contains("✗ broken: lost-update"));
+        assert!(drawn(ClaimedSafety::Broken).contains("committed: users/1: balance 2, version 3"));
     }
 }

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
+use crate::explore::catalog::pieces;
+use crate::explore::execution::TestCase;
 use crate::explore::findings::Servers;
-use crate::explore::play::Piece;
-use crate::explore::repertoire::pieces;
-use crate::explore::scenario::Scenario;
+use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
 use crate::explore::search::STEPS_MAX;
 use crate::session::statement::Isolation;
@@ -18,7 +18,7 @@ pub const CLIENTS: std::ops::RangeInclusive<u8> = 2..=3;
 /// What was chosen, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Chosen {
+pub struct ChoiceQuery {
     /// The approach's name, or one of its aliases.
     pub approach: String,
     /// The scenario's name.
@@ -40,11 +40,11 @@ pub struct Chosen {
     pub by_turns: bool,
 }
 
-impl Default for Chosen {
+impl Default for ChoiceQuery {
     fn default() -> Self {
         Self {
             approach: Approach::Naive.name().to_owned(),
-            scenario: Scenario::LastMoney.to_string(),
+            scenario: ExploreScenario::LastMoney.to_string(),
             clients: *CLIENTS.start(),
             servers: None,
             isolation: None,
@@ -56,27 +56,27 @@ impl Default for Chosen {
 }
 
 /// What can be played.
-pub struct Choice {
+pub struct PlayerChoice {
     /// The approach.
     pub approach: Approach,
     /// What is played.
-    pub piece: Piece,
+    pub piece: TestCase,
     /// How far.
     pub schedule: Schedule,
 }
 
-impl Chosen {
+impl ChoiceQuery {
     /// What is meant.
     ///
     /// # Errors
     /// What is wrong: the field, the value, and what is allowed.
-    pub fn read(&self) -> Result<Choice, String> {
+    pub fn read(&self) -> Result<PlayerChoice, String> {
         let approach = Approach::find(&self.approach).ok_or_else(|| {
             let names: Vec<&str> = Approach::iter().map(Approach::name).collect();
             format!("approach: {:?} is unknown; there are {}", self.approach, names.join(", "))
         })?;
-        let scenario: Scenario = self.scenario.parse().map_err(|_unknown| {
-            format!("scenario: {:?} is unknown; there are {}", self.scenario, Scenario::VARIANTS.join(", "))
+        let scenario: ExploreScenario = self.scenario.parse().map_err(|_unknown| {
+            format!("scenario: {:?} is unknown; there are {}", self.scenario, ExploreScenario::VARIANTS.join(", "))
         })?;
         if !CLIENTS.contains(&self.clients) {
             return Err(format!("clients: {} is not from {} to {}", self.clients, CLIENTS.start(), CLIENTS.end()));
@@ -93,7 +93,7 @@ impl Chosen {
         let isolation = isolation.transpose()?;
         let offered = pieces(approach, scenario, self.clients);
         if offered.is_empty() {
-            let because = approach.card().unsupported_because;
+            let because = approach.info().unsupported_because;
             return Err(format!(
                 "scenario: {} does not offer {} ({scenario}): {because}",
                 approach.name(),
@@ -107,7 +107,7 @@ impl Chosen {
         if schedule.0.len() > STEPS_MAX {
             return Err(format!("schedule: {} steps are more than {STEPS_MAX}", schedule.0.len()));
         }
-        Ok(Choice { approach, piece: Piece { isolation, ..piece }, schedule })
+        Ok(PlayerChoice { approach, piece: TestCase { isolation, ..piece }, schedule })
     }
 }
 
@@ -115,28 +115,28 @@ impl Chosen {
 mod tests {
     use super::*;
 
-    fn chosen(approach: &str, scenario: &str) -> Chosen {
-        Chosen { approach: approach.to_owned(), scenario: scenario.to_owned(), ..Chosen::default() }
+    fn chosen(approach: &str, scenario: &str) -> ChoiceQuery {
+        ChoiceQuery { approach: approach.to_owned(), scenario: scenario.to_owned(), ..ChoiceQuery::default() }
     }
 
     #[test]
     fn what_can_be_played_is_understood() {
-        let choice = Chosen { schedule: "AB-ba".to_uppercase(), ..Chosen::default() }.read();
+        let choice = ChoiceQuery { schedule: "AB-ba".to_uppercase(), ..ChoiceQuery::default() }.read();
         let choice = choice.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((choice.approach, choice.piece.clients, choice.schedule.to_string().as_str()), {
             (Approach::Naive, 2, "ABBA")
         });
-        let each = Chosen { servers: Some("each".to_owned()), ..chosen("in-process-mutex", "increments") }.read();
+        let each = ChoiceQuery { servers: Some("each".to_owned()), ..chosen("in-process-mutex", "increments") }.read();
         assert!(each.is_ok_and(|choice| choice.piece.servers == Servers::Each && !choice.piece.commits_apart));
-        let level = Chosen { isolation: Some("serializable".to_owned()), ..chosen("naive", "last-money") }.read();
+        let level = ChoiceQuery { isolation: Some("serializable".to_owned()), ..chosen("naive", "last-money") }.read();
         assert!(level.is_ok_and(|choice| choice.piece.isolation == Some(Isolation::Serializable)));
         assert!(chosen("self", "last-money").read().is_ok_and(|choice| choice.approach == Approach::AtomicReturning));
     }
 
     #[test]
     fn what_cannot_be_played_is_told_by_field_value_and_what_is_allowed() {
-        let with = |change: fn(&mut Chosen)| {
-            let mut chosen = Chosen::default();
+        let with = |change: fn(&mut ChoiceQuery)| {
+            let mut chosen = ChoiceQuery::default();
             change(&mut chosen);
             chosen
         };

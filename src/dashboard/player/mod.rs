@@ -3,13 +3,13 @@
 //! A position is a schedule, and nothing else: the server keeps nothing of a viewer. Whoever steps on, or goes another way, asks for
 //! another position, which is played from its beginning; so a link that holds the schedule shows anybody the same race.
 //!
-//! - [`stage`]: where they are played; [`choice`]: what a viewer has chosen
+//! - [`service`]: where they are played; [`choice`]: what a viewer has chosen
 //! - [`board`]: how a position is drawn; [`page`]: what is around it
 
 mod board;
 mod choice;
 mod page;
-mod stage;
+mod service;
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::Dashboard;
-use super::asked::Asked;
+use super::json_body::JsonBody;
 use super::permission::Permitted;
 use crate::explore::ExploreError;
-use crate::explore::position::{NoPosition, Position, Rest};
-use crate::explore::repertoire::subject;
+use crate::explore::catalog::subject;
+use crate::explore::position::{AfterSchedule, Position, PositionError};
 use crate::explore::report::view::counted;
 use crate::explore::schedule::Actor;
 use crate::http::answer::{Rejection, json};
-use choice::{Choice, Chosen};
-pub use stage::Stage;
-use stage::{Hunted, Obstacle, StageError};
+use choice::{ChoiceQuery, PlayerChoice};
+pub use service::PlayerService;
+use service::{HuntResult, PlayerBlocked, PlayerError};
 
 /// The routes.
 pub fn routes() -> Router<Arc<Dashboard>> {
@@ -44,7 +44,7 @@ pub fn routes() -> Router<Arc<Dashboard>> {
 /// A position, for the script.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct PositionResponse {
     /// The whole of it, drawn.
     html: String,
     /// A letter a step.
@@ -62,8 +62,8 @@ struct Answer {
     said: Vec<String>,
 }
 
-impl Answer {
-    fn of(position: &Position, choice: &Choice) -> Self {
+impl PositionResponse {
+    fn of(position: &Position, choice: &PlayerChoice) -> Self {
         let subject = subject(choice.approach, &choice.piece);
         Self {
             html: board::board(position, &subject).into_string(),
@@ -82,24 +82,24 @@ impl Answer {
 async fn position(
     _: Permitted,
     State(dashboard): State<Arc<Dashboard>>,
-    Asked(chosen): Asked<Chosen>,
+    JsonBody(chosen): JsonBody<ChoiceQuery>,
 ) -> Result<Response, Rejection> {
     let choice = chosen.read().map_err(Rejection::invalid)?;
     let rest = match (chosen.to_end, chosen.by_turns) {
-        (false, _) => Rest::Stays,
-        (true, false) => Rest::InOrder,
-        (true, true) => Rest::ByTurns,
+        (false, _) => AfterSchedule::Stays,
+        (true, false) => AfterSchedule::InOrder,
+        (true, true) => AfterSchedule::ByTurns,
     };
     let (piece, schedule) = (choice.piece.clone(), choice.schedule.clone());
     let position =
         dashboard.stage.position(piece, schedule, rest, obstacle(&dashboard)).await.map_err(|error| refused(&error))?;
-    Ok(json(StatusCode::OK, &Answer::of(&position, &choice)))
+    Ok(json(StatusCode::OK, &PositionResponse::of(&position, &choice)))
 }
 
 /// What a hunt has found, for the script.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct HuntAnswer {
+struct HuntResponse {
     /// The shortest violating schedule.
     schedule: Option<String>,
     anomalies: Vec<String>,
@@ -114,12 +114,12 @@ struct HuntAnswer {
 async fn violation(
     _: Permitted,
     State(dashboard): State<Arc<Dashboard>>,
-    Asked(chosen): Asked<Chosen>,
+    JsonBody(chosen): JsonBody<ChoiceQuery>,
 ) -> Result<Response, Rejection> {
     let choice = chosen.read().map_err(Rejection::invalid)?;
     let hunted = dashboard.stage.hunt(choice.piece, obstacle(&dashboard)).await.map_err(|error| refused(&error))?;
     let said = in_words(&hunted);
-    let answer = HuntAnswer {
+    let answer = HuntResponse {
         schedule: hunted.violation.as_ref().map(|judged| judged.transcript.schedule.to_string()),
         anomalies: hunted.violation.map(|judged| judged.anomalies).unwrap_or_default(),
         interleavings: hunted.interleavings,
@@ -129,7 +129,7 @@ async fn violation(
     Ok(json(StatusCode::OK, &answer))
 }
 
-fn in_words(hunted: &Hunted) -> String {
+fn in_words(hunted: &HuntResult) -> String {
     let run = counted(hunted.interleavings, "interleaving");
     let share = if hunted.complete { "all there are".to_owned() } else { format!("of about {:.0}", hunted.estimate) };
     let undecided = match hunted.undecided {
@@ -147,30 +147,30 @@ fn in_words(hunted: &Hunted) -> String {
 }
 
 /// Nothing is played beside an experiment, whose figures would suffer.
-fn obstacle(dashboard: &Arc<Dashboard>) -> Obstacle {
+fn obstacle(dashboard: &Arc<Dashboard>) -> PlayerBlocked {
     let dashboard = Arc::clone(dashboard);
     Arc::new(move || {
         if dashboard.closing.is_cancelled() {
-            return Some(StageError::Closing);
+            return Some(PlayerError::Closing);
         }
         let under_way = dashboard.bench.under_way()?;
-        Some(StageError::Obstacle(format!(
+        Some(PlayerError::Obstacle(format!(
             "an experiment is under way ({under_way}), and its figures would suffer; wait for its end, or stop it under Live"
         )))
     })
 }
 
-fn refused(error: &StageError) -> Rejection {
+fn refused(error: &PlayerError) -> Rejection {
     let status = match error {
-        StageError::Obstacle(_) | StageError::Explore(ExploreError::Busy) => StatusCode::CONFLICT,
-        StageError::Position(NoPosition::Impossible { .. }) => {
+        PlayerError::Obstacle(_) | PlayerError::Explore(ExploreError::Busy) => StatusCode::CONFLICT,
+        PlayerError::Position(PositionError::Impossible { .. }) => {
             return Rejection::invalid(format!("schedule: {error}"));
         }
-        StageError::Full(_)
-        | StageError::Position(_)
-        | StageError::Laboratory(_)
-        | StageError::Explore(_)
-        | StageError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+        PlayerError::Full(_)
+        | PlayerError::Position(_)
+        | PlayerError::Laboratory(_)
+        | PlayerError::Explore(_)
+        | PlayerError::Closing => StatusCode::SERVICE_UNAVAILABLE,
     };
     Rejection::new(status, error.to_string())
 }
@@ -181,8 +181,13 @@ mod tests {
 
     #[test]
     fn what_was_hunted_is_told_with_its_share() {
-        let hunted =
-            |complete, undecided| Hunted { violation: None, interleavings: 70, complete, estimate: 1234.4, undecided };
+        let hunted = |complete, undecided| HuntResult {
+            violation: None,
+            interleavings: 70,
+            complete,
+            estimate: 1234.4,
+            undecided,
+        };
         assert_eq!(in_words(&hunted(true, 0)), "No violation in 70 interleavings (all there are).");
         assert_eq!(
             in_words(&hunted(false, 2)),

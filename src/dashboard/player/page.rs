@@ -9,13 +9,13 @@ use axum::response::Response;
 use maud::{Markup, html};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
-use super::choice::{CLIENTS, Choice, Chosen};
+use super::choice::{CLIENTS, ChoiceQuery, PlayerChoice};
 use crate::dashboard::Dashboard;
-use crate::dashboard::page::{Page, Place};
+use crate::dashboard::page::{NavigationItem, Page};
+use crate::explore::catalog::{READ_DECIDE_WRITE, pieces};
+use crate::explore::classify::asked;
 use crate::explore::findings::Servers;
-use crate::explore::naming::asked;
-use crate::explore::repertoire::{READ_DECIDE_WRITE, pieces};
-use crate::explore::scenario::Scenario;
+use crate::explore::scenario::ExploreScenario;
 use crate::session::statement::Isolation;
 use crate::strategy::Approach;
 
@@ -40,14 +40,14 @@ pub async fn page(State(dashboard): State<Arc<Dashboard>>, Query(query): Query<H
         (form(&chosen, choice.as_ref().ok()))
         (body)
     };
-    Page { title: "Interleavings", place: Some(Place::Player), body, scripts: &["player.js"] }
+    Page { title: "Interleavings", place: Some(NavigationItem::Player), body, scripts: &["player.js"] }
         .answer_with(status, &dashboard)
 }
 
-fn read(query: &HashMap<String, String>) -> (Chosen, Result<Choice, String>) {
+fn read(query: &HashMap<String, String>) -> (ChoiceQuery, Result<PlayerChoice, String>) {
     let given = |name: &str| query.get(name).filter(|value| !value.is_empty()).cloned();
-    let by_default = Chosen::default();
-    let mut chosen = Chosen {
+    let by_default = ChoiceQuery::default();
+    let mut chosen = ChoiceQuery {
         approach: given("approach").unwrap_or(by_default.approach),
         scenario: given("scenario").unwrap_or(by_default.scenario),
         servers: given("servers"),
@@ -63,8 +63,8 @@ fn read(query: &HashMap<String, String>) -> (Chosen, Result<Choice, String>) {
         chosen.clients = number;
     }
     // Left over from an approach for which it matters.
-    let alone = |choice: &Choice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
-    let without = Chosen { servers: None, ..chosen.clone() };
+    let alone = |choice: &PlayerChoice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
+    let without = ChoiceQuery { servers: None, ..chosen.clone() };
     if chosen.servers.is_some() && without.read().is_ok_and(|choice| alone(&choice)) {
         chosen.servers = None;
     }
@@ -72,7 +72,7 @@ fn read(query: &HashMap<String, String>) -> (Chosen, Result<Choice, String>) {
     (chosen, choice)
 }
 
-fn form(chosen: &Chosen, choice: Option<&Choice>) -> Markup {
+fn form(chosen: &ChoiceQuery, choice: Option<&PlayerChoice>) -> Markup {
     let approach: &str = match Approach::find(&chosen.approach) {
         Some(approach) => approach.name(),
         None => &chosen.approach,
@@ -85,7 +85,7 @@ fn form(chosen: &Chosen, choice: Option<&Choice>) -> Markup {
             label { "Approach" (select("approach", Approach::iter().map(Approach::name), approach)) }
             label { "Scenario"
                 select name="scenario" {
-                    @for scenario in Scenario::iter() {
+                    @for scenario in ExploreScenario::iter() {
                         @let name: &str = scenario.into();
                         option value=(name) selected[name == chosen.scenario] { (name) " (" (scenario.workload()) ")" }
                     }
@@ -128,7 +128,7 @@ fn select<'a>(name: &str, values: impl Iterator<Item = &'a str>, chosen: &str) -
     }
 }
 
-fn stage(query: &HashMap<String, String>, chosen: &Chosen, choice: &Choice) -> Markup {
+fn stage(query: &HashMap<String, String>, chosen: &ChoiceQuery, choice: &PlayerChoice) -> Markup {
     let piece = &choice.piece;
     let servers = match piece.servers {
         Servers::One => "one",

@@ -10,9 +10,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::super::Dashboard;
-use super::super::archive::Opened;
+use super::super::archive::OpenedExperiment;
 use super::super::evidence::experiment;
-use super::super::page::{Page, Place};
+use super::super::page::{NavigationItem, Page};
 use crate::lab::reports::compare::compare;
 use crate::lab::reports::html::wide;
 use crate::lab::results::Run;
@@ -20,28 +20,32 @@ use crate::lab::results::Run;
 /// Which two.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pair {
+pub struct ComparedRuns {
     one: Option<String>,
     other: Option<String>,
 }
 
 /// The page.
-pub async fn page(State(dashboard): State<Arc<Dashboard>>, pair: Result<Query<Pair>, QueryRejection>) -> Response {
+pub async fn page(
+    State(dashboard): State<Arc<Dashboard>>,
+    pair: Result<Query<ComparedRuns>, QueryRejection>,
+) -> Response {
     let (status, body) = match compared(&dashboard, pair).await {
         Ok(body) => (StatusCode::OK, body),
         Err((status, why)) => {
             (status, html! { p.warning role="alert" #refused { (why) } p { a href="/lab/runs" { "Choose two runs" } } })
         }
     };
-    Page { title: "Two runs compared", place: Some(Place::Runs), body, scripts: &[] }.answer_with(status, &dashboard)
+    Page { title: "Two runs compared", place: Some(NavigationItem::Runs), body, scripts: &[] }
+        .answer_with(status, &dashboard)
 }
 
 async fn compared(
     dashboard: &Dashboard,
-    pair: Result<Query<Pair>, QueryRejection>,
+    pair: Result<Query<ComparedRuns>, QueryRejection>,
 ) -> Result<Markup, (StatusCode, String)> {
     let invalid = |why: String| (StatusCode::UNPROCESSABLE_ENTITY, why);
-    let Query(Pair { one, other }) =
+    let Query(ComparedRuns { one, other }) =
         pair.map_err(|rejection| invalid(format!("Expected one=ID&other=ID: {rejection}")))?;
     let (Some(one), Some(other)) = (one, other) else {
         return Err(invalid("Two runs are compared: one for A, one for B.".to_owned()));
@@ -86,8 +90,8 @@ fn different(one: &str, other: &str, differences: &[(String, String, String)]) -
 
 async fn run(dashboard: &Dashboard, id: &str) -> Result<Box<Run>, (StatusCode, String)> {
     match dashboard.archive.open(id).await {
-        Ok(Some(Opened::Run(run))) => Ok(run),
-        Ok(Some(Opened::Exploration(_))) => Err((
+        Ok(Some(OpenedExperiment::Run(run))) => Ok(run),
+        Ok(Some(OpenedExperiment::Exploration(_))) => Err((
             StatusCode::UNPROCESSABLE_ENTITY,
             format!("{id} is an exploration: only runs have figures that can be compared."),
         )),

@@ -23,7 +23,7 @@ const REPORT_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// How a file is sent.
-struct Kind {
+struct FileKind {
     name: &'static str,
     content_type: &'static str,
     policy: HeaderValue,
@@ -31,11 +31,11 @@ struct Kind {
     download: bool,
 }
 
-const fn kind(name: &'static str, content_type: &'static str, policy: HeaderValue, download: bool) -> Kind {
-    Kind { name, content_type, policy, download }
+const fn kind(name: &'static str, content_type: &'static str, policy: HeaderValue, download: bool) -> FileKind {
+    FileKind { name, content_type, policy, download }
 }
 
-static KINDS: [Kind; 5] = [
+static KINDS: [FileKind; 5] = [
     kind("report.html", "text/html; charset=utf-8", REPORT_POLICY, false),
     kind(read::FILE, "application/json", POLICY, false),
     kind(EXPLORATION, "application/json", POLICY, false),

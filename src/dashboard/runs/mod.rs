@@ -15,10 +15,10 @@ use axum::routing::get;
 use maud::{Markup, html};
 
 use super::Dashboard;
-use super::archive::entry::{Entry, Found};
-use super::archive::{NEWEST, Shelf};
+use super::archive::entry::{ArchiveEntry, ArchivedResult};
+use super::archive::{ArchiveListing, NEWEST};
 use super::evidence::experiment;
-use super::page::{Page, Place};
+use super::page::{NavigationItem, Page};
 use crate::explore::report::html as explored;
 use crate::explore::report::view::counted;
 use crate::lab::reports::figures::whole;
@@ -72,13 +72,13 @@ async fn history(State(dashboard): State<Arc<Dashboard>>) -> Response {
         }
         (left_out(&shelf))
     };
-    Page { title: "Runs", place: Some(Place::Runs), body, scripts: &[] }.answer(&dashboard)
+    Page { title: "Runs", place: Some(NavigationItem::Runs), body, scripts: &[] }.answer(&dashboard)
 }
 
 /// The runs, which can be compared, and the explorations, which cannot.
-fn table(shelf: &Shelf) -> Markup {
+fn table(shelf: &ArchiveListing) -> Markup {
     let pair = newest_pair(&shelf.entries);
-    let is = |entry: &Entry, chosen: Option<&Entry>| chosen.is_some_and(|chosen| chosen.id == entry.id);
+    let is = |entry: &ArchiveEntry, chosen: Option<&ArchiveEntry>| chosen.is_some_and(|chosen| chosen.id == entry.id);
     let table = html! {
         table #history {
             thead {
@@ -111,19 +111,19 @@ fn table(shelf: &Shelf) -> Markup {
 }
 
 /// The newest run that can be compared with an earlier one, and that one first: what is most likely to be compared.
-fn newest_pair(entries: &[Arc<Entry>]) -> Option<(&Entry, &Entry)> {
-    let conditions = |entry: &Entry| match &entry.found {
-        Found::Run(raced) => Some(raced.conditions),
-        Found::Exploration(_) => None,
+fn newest_pair(entries: &[Arc<ArchiveEntry>]) -> Option<(&ArchiveEntry, &ArchiveEntry)> {
+    let conditions = |entry: &ArchiveEntry| match &entry.found {
+        ArchivedResult::Run(raced) => Some(raced.conditions),
+        ArchivedResult::Exploration(_) => None,
     };
     entries.iter().enumerate().find_map(|(index, newer)| {
-        let alike = |older: &&Arc<Entry>| conditions(older).is_some() && conditions(older) == conditions(newer);
+        let alike = |older: &&Arc<ArchiveEntry>| conditions(older).is_some() && conditions(older) == conditions(newer);
         let older = entries[index + 1..].iter().find(alike)?;
         Some((older.as_ref(), newer.as_ref()))
     })
 }
 
-fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
+fn row(entry: &ArchiveEntry, is_a: bool, is_b: bool) -> Markup {
     let time = moment(&entry.started);
     let radio = |name: &str, letter: &str, checked: bool| {
         html! {
@@ -131,13 +131,13 @@ fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
         }
     };
     let kind = match entry.found {
-        Found::Run(ref raced) if raced.swept => "sweep",
-        Found::Run(_) => "run",
-        Found::Exploration(_) => "exploration",
+        ArchivedResult::Run(ref raced) if raced.swept => "sweep",
+        ArchivedResult::Run(_) => "run",
+        ArchivedResult::Exploration(_) => "exploration",
     };
     html! {
         tr data-id=(entry.id) data-kind=(kind) {
-            @if matches!(entry.found, Found::Run(_)) { (radio("one", "A", is_a)) (radio("other", "B", is_b)) }
+            @if matches!(entry.found, ArchivedResult::Run(_)) { (radio("one", "A", is_a)) (radio("other", "B", is_b)) }
             @else { td {} td {} }
             th.name scope="row" {
                 a href=(experiment(&entry.id)) {
@@ -155,10 +155,12 @@ fn row(entry: &Entry, is_a: bool, is_b: bool) -> Markup {
     }
 }
 
-fn verdicts(entry: &Entry) -> Markup {
+fn verdicts(entry: &ArchiveEntry) -> Markup {
     match &entry.found {
-        Found::Run(raced) => tally(&raced.results.iter().map(|result| result.verdict)),
-        Found::Exploration(all) => explored::tally(&all.iter().map(|one| (one.verdict, one.contradiction.is_some()))),
+        ArchivedResult::Run(raced) => tally(&raced.results.iter().map(|result| result.verdict)),
+        ArchivedResult::Exploration(all) => {
+            explored::tally(&all.iter().map(|one| (one.verdict, one.contradiction.is_some())))
+        }
     }
 }
 
@@ -177,7 +179,7 @@ const UNREADABLE_SHOWN: usize = 50;
 
 /// What is not shown, and why.
 #[must_use]
-pub fn left_out(shelf: &Shelf) -> Markup {
+pub fn left_out(shelf: &ArchiveListing) -> Markup {
     html! {
         @if shelf.left_out > 0 {
             p.soft #left-out {
@@ -206,8 +208,8 @@ mod tests {
     fn the_newest_two_of_the_same_conditions_are_offered_for_comparison() {
         let mut other = raced::run();
         other.settings.concurrency = 7;
-        let run = |id: &str, run| Arc::new(Entry::of_run(id, run));
-        let exploration = Arc::new(Entry::of_exploration("5", &explored::report()));
+        let run = |id: &str, run| Arc::new(ArchiveEntry::of_run(id, run));
+        let exploration = Arc::new(ArchiveEntry::of_exploration("5", &explored::report()));
         let entries = [
             exploration,
             run("4", &other),

@@ -11,26 +11,26 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::super::Dashboard;
-use super::super::archive::Opened;
+use super::super::archive::OpenedExperiment;
 use super::super::evidence::player;
-use super::super::page::{Page, Place, missing};
+use super::super::page::{NavigationItem, Page, missing};
 use super::{file, moment};
-use crate::explore::findings::{Exploration, Report, Witness};
+use crate::explore::findings::{Exploration, ExploreReport, ViolationWitness};
 use crate::explore::report::html::{self as explored, tables};
 use crate::explore::report::{matrix, table, view};
-use crate::http::segment::Segment;
+use crate::http::path_segment::PathSegment;
 use crate::lab::reports::html::{conditions_section, figures, tally};
 use crate::lab::reports::view::{counted, evidence, in_rounds, name};
 use crate::lab::reports::{conditions, notes};
 use crate::lab::results::Run;
 
 /// The page.
-pub async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(id): Segment) -> Response {
+pub async fn page(State(dashboard): State<Arc<Dashboard>>, PathSegment(id): PathSegment) -> Response {
     let (title, body) = match dashboard.archive.open(&id).await {
-        Ok(Some(Opened::Run(found))) => {
+        Ok(Some(OpenedExperiment::Run(found))) => {
             (format!("Run: {}", found.scenario), run(&id, &found, &links(&dashboard, &id).await))
         }
-        Ok(Some(Opened::Exploration(found))) => {
+        Ok(Some(OpenedExperiment::Exploration(found))) => {
             (format!("Exploration: {}", explored::title(&found)), exploration(&found, &links(&dashboard, &id).await))
         }
         Ok(None) => {
@@ -38,12 +38,16 @@ pub async fn page(State(dashboard): State<Arc<Dashboard>>, Segment(id): Segment)
         }
         Err(why) => {
             let body = html! { p.warning role="alert" { (why) } p { a href="/lab/runs" { "All runs" } } };
-            let page =
-                Page { title: "An experiment that cannot be read", place: Some(Place::Runs), body, scripts: &[] };
+            let page = Page {
+                title: "An experiment that cannot be read",
+                place: Some(NavigationItem::Runs),
+                body,
+                scripts: &[],
+            };
             return page.answer_with(StatusCode::UNPROCESSABLE_ENTITY, &dashboard);
         }
     };
-    Page { title: &title, place: Some(Place::Runs), body, scripts: &[] }.answer(&dashboard)
+    Page { title: &title, place: Some(NavigationItem::Runs), body, scripts: &[] }.answer(&dashboard)
 }
 
 /// The files that are there, with their sizes.
@@ -89,8 +93,8 @@ fn run(id: &str, run: &Run, files: &Markup) -> Markup {
     }
 }
 
-fn exploration(report: &Report, files: &Markup) -> Markup {
-    let broken: Vec<(&Exploration, &Witness)> =
+fn exploration(report: &ExploreReport, files: &Markup) -> Markup {
+    let broken: Vec<(&Exploration, &ViolationWitness)> =
         report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?))).collect();
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
@@ -123,7 +127,7 @@ fn exploration(report: &Report, files: &Markup) -> Markup {
     }
 }
 
-fn article(one: &Exploration, witness: &Witness) -> Markup {
+fn article(one: &Exploration, witness: &ViolationWitness) -> Markup {
     let schedule = &witness.transcript.schedule;
     html! {
         article {

@@ -8,17 +8,17 @@ use toml::Table;
 
 use super::reading::{expected, letter};
 use super::{Invariant, NOT_SERIALIZABLE, SessionScript};
-use crate::explore::findings::{Exploration, Verdict};
+use crate::explore::findings::{Exploration, ExplorationVerdict};
 use crate::explore::schedule::Actor;
 
 /// A statement of a session, by its name.
-pub type StatementOf = (Actor, String);
+pub type StatementRef = (Actor, String);
 
 /// What should be found. What is not said is not looked at, but for the verdict: a file that says nothing must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expect {
     /// Whether every interleaving ends well.
-    pub verdict: Expected,
+    pub verdict: ExpectedVerdict,
     /// What is wrong with one that does not.
     pub anomaly: Option<String>,
     /// How many interleavings there are.
@@ -28,16 +28,16 @@ pub struct Expect {
     /// Whether any of them has a serialization failure (40001).
     pub conflicts: Option<bool>,
     /// Statements that have to wait in one of them at least.
-    pub waits: Vec<StatementOf>,
+    pub waits: Vec<StatementRef>,
     /// Statements that have to wait in none.
-    pub never_waits: Vec<StatementOf>,
+    pub never_waits: Vec<StatementRef>,
 }
 
 /// The verdict that is expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
-pub enum Expected {
+pub enum ExpectedVerdict {
     /// Every interleaving ends well.
     #[default]
     Holds,
@@ -49,7 +49,7 @@ impl Expect {
     /// What was expected and not found, or found and not expected, each in plain words; `waited` are the statements that had to
     /// wait in one interleaving at least.
     #[must_use]
-    pub fn misses(&self, found: &Exploration, waited: &BTreeSet<StatementOf>) -> Vec<String> {
+    pub fn misses(&self, found: &Exploration, waited: &BTreeSet<StatementRef>) -> Vec<String> {
         let mut misses: Vec<String> =
             self.verdict_missed(found).into_iter().chain(self.anomaly_missed(found)).collect();
         let count = found.interleavings;
@@ -73,11 +73,12 @@ impl Expect {
 
     fn verdict_missed(&self, found: &Exploration) -> Option<String> {
         let but = match (self.verdict, found.verdict) {
-            (Expected::Holds, Verdict::Proved) | (Expected::Broken, Verdict::Broken) => return None,
-            (_, Verdict::Broken) => format!("it is broken: {}", anomalies(found)),
-            (_, Verdict::Proved) => "it holds in every interleaving".to_owned(),
-            (_, Verdict::HeldSoFar) => "not every interleaving was run, and those that were hold".to_owned(),
-            (_, Verdict::Undecided) => format!("it could not be decided: {}", found.undecided.join("; ")),
+            (ExpectedVerdict::Holds, ExplorationVerdict::Proved)
+            | (ExpectedVerdict::Broken, ExplorationVerdict::Broken) => return None,
+            (_, ExplorationVerdict::Broken) => format!("it is broken: {}", anomalies(found)),
+            (_, ExplorationVerdict::Proved) => "it holds in every interleaving".to_owned(),
+            (_, ExplorationVerdict::HeldSoFar) => "not every interleaving was run, and those that were hold".to_owned(),
+            (_, ExplorationVerdict::Undecided) => format!("it could not be decided: {}", found.undecided.join("; ")),
         };
         Some(format!("expected {}, but {but}", self.verdict))
     }
@@ -85,7 +86,7 @@ impl Expect {
     fn anomaly_missed(&self, found: &Exploration) -> Option<String> {
         let name = self.anomaly.as_ref()?;
         // That nothing at all is wrong is the verdict's to say.
-        let missed = found.verdict == Verdict::Broken && !names(found).contains(name.as_str());
+        let missed = found.verdict == ExplorationVerdict::Broken && !names(found).contains(name.as_str());
         missed.then(|| format!("expected the anomaly {name:?}, found {}", anomalies(found)))
     }
 }
@@ -109,8 +110,8 @@ fn occurrence_missed(what: &str, expected: Option<bool>, count: u64) -> Option<S
 /// [`Expect`] as a file has it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Expectations {
-    verdict: Option<Expected>,
+pub struct ExpectTable {
+    verdict: Option<ExpectedVerdict>,
     anomaly: Option<String>,
     interleavings: Option<u64>,
     deadlocks: Option<bool>,
@@ -121,7 +122,7 @@ pub struct Expectations {
     never_waits: Vec<String>,
 }
 
-impl Expectations {
+impl ExpectTable {
     /// Those of each level: the table itself if the file names no levels, else one table a level in it.
     pub(super) fn of_levels(mut table: Table, levels: &[Option<String>]) -> Result<Vec<Self>, String> {
         let of_level = |level: &Option<String>| {
@@ -148,14 +149,15 @@ impl Expectations {
     ) -> Result<Expect, String> {
         let Self { verdict, anomaly, interleavings, deadlocks, conflicts, waits, never_waits } = self;
         // To name an anomaly is to expect it.
-        let verdict = verdict.unwrap_or(if anomaly.is_some() { Expected::Broken } else { Expected::Holds });
+        let verdict =
+            verdict.unwrap_or(if anomaly.is_some() { ExpectedVerdict::Broken } else { ExpectedVerdict::Holds });
         let mut breakable: Vec<&str> = invariants.iter().map(|invariant| invariant.name.as_str()).collect();
         breakable.extend(serial.then_some(NOT_SERIALIZABLE));
-        if verdict == Expected::Broken && breakable.is_empty() {
+        if verdict == ExpectedVerdict::Broken && breakable.is_empty() {
             return Err("expect: expected an invariant, or serial = true, beside what is to be broken".to_owned());
         }
         if let Some(anomaly) = &anomaly {
-            if verdict == Expected::Holds {
+            if verdict == ExpectedVerdict::Holds {
                 return Err(expected("expect.anomaly", "verdict = \"broken\" beside it", "\"holds\""));
             }
             if !breakable.contains(&anomaly.as_str()) {
@@ -168,13 +170,13 @@ impl Expectations {
     }
 }
 
-fn find_all(field: &str, sessions: &[SessionScript], texts: &[String]) -> Result<Vec<StatementOf>, String> {
+fn find_all(field: &str, sessions: &[SessionScript], texts: &[String]) -> Result<Vec<StatementRef>, String> {
     let found = |text: &String| find(sessions, text).map_err(|what| expected(field, &what, format_args!("{text:?}")));
     texts.iter().map(found).collect()
 }
 
 /// The statement that a text such as `B: update` or `B: 2` is about; the error says what is allowed.
-fn find(sessions: &[SessionScript], text: &str) -> Result<StatementOf, String> {
+fn find(sessions: &[SessionScript], text: &str) -> Result<StatementRef, String> {
     let (who, which) = text.split_once(':').unwrap_or((text, ""));
     let which = which.trim();
     let of_letter = |(index, session)| (letter(index).to_string() == who.trim()).then_some((letter(index), session));
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
     use crate::explore::file::Script;
     use crate::explore::findings::{DistinctOutcome, Subject};
-    use crate::lab::history::ClaimFound;
+    use crate::lab::history::ClaimedSafety;
 
     const FILE: &str = r#"
         title = "two updates"
@@ -207,7 +209,7 @@ mod tests {
     "#;
 
     fn found(
-        verdict: Verdict,
+        verdict: ExplorationVerdict,
         interleavings: u64,
         deadlocks: u64,
         conflicts: u64,
@@ -224,11 +226,11 @@ mod tests {
                 isolation: None,
                 without: None,
                 crash: None,
-                claim: ClaimFound::Safe,
+                claim: ClaimedSafety::Safe,
             },
             interleavings,
             estimate: 10.0,
-            complete: verdict == Verdict::Proved,
+            complete: verdict == ExplorationVerdict::Proved,
             pruned: 0,
             last: None,
             waited: 0,
@@ -252,20 +254,20 @@ mod tests {
 
     #[test]
     fn what_was_expected_and_is_not_so_is_said() {
-        let holds = || found(Verdict::Proved, 10, 0, 2, None);
-        let broken = || found(Verdict::Broken, 10, 3, 0, Some("invariant violated"));
+        let holds = || found(ExplorationVerdict::Proved, 10, 0, 2, None);
+        let broken = || found(ExplorationVerdict::Broken, 10, 3, 0, Some("invariant violated"));
         let waited = BTreeSet::from([(Actor::Client(1), "update 2".to_owned())]);
         for (expect, found, missed) in [
             ("", holds(), vec![]),
             ("", broken(), vec!["expected holds, but it is broken: \"invariant violated\""]),
-            ("", found(Verdict::HeldSoFar, 9, 0, 0, None), vec!["not every interleaving was run"]),
-            ("", found(Verdict::Undecided, 9, 0, 0, None), vec!["could not be decided: a timeout"]),
+            ("", found(ExplorationVerdict::HeldSoFar, 9, 0, 0, None), vec!["not every interleaving was run"]),
+            ("", found(ExplorationVerdict::Undecided, 9, 0, 0, None), vec!["could not be decided: a timeout"]),
             ("verdict = 'broken'", holds(), vec!["expected broken, but it holds"]),
             ("anomaly = 'invariant violated'", broken(), vec![]),
             ("anomaly = 'invariant violated'", holds(), vec!["expected broken, but it holds"]),
             (
                 "anomaly = 'invariant violated'",
-                found(Verdict::Broken, 10, 0, 0, Some("other")),
+                found(ExplorationVerdict::Broken, 10, 0, 0, Some("other")),
                 vec!["expected the anomaly \"invariant violated\", found \"other\""],
             ),
             ("interleavings = 10\ndeadlocks = false\nconflicts = true", holds(), vec![]),

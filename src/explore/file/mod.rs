@@ -6,13 +6,13 @@
 //! - [`reading`], [`sessions`]: from TOML, with errors that name the field
 //! - [`template`]: statements that use what was read before
 //! - [`expect`]: what its author says will be found
-//! - [`player`]: a session, statement by statement; [`stage`]: all of them
+//! - [`runner`]: a session, statement by statement; [`execution`]: all of them
 
+pub mod execution;
 pub mod expect;
-pub mod player;
 mod reading;
+pub mod runner;
 mod sessions;
-pub mod stage;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use serde::Deserialize;
 
 use super::schedule::Actor;
 use expect::Expect;
-use template::Template;
+use template::SqlTemplate;
 
 /// Sessions that a file may have: with more, nobody has the patience.
 pub const SESSIONS_MAX: usize = 4;
@@ -56,7 +56,7 @@ pub struct Script {
     /// Whether every end must be one that a serial order gives.
     pub serial: bool,
     /// What is explored, one after the other.
-    pub variants: Vec<Variant>,
+    pub variants: Vec<ScriptVariant>,
 }
 
 /// What must be true of every end.
@@ -71,7 +71,7 @@ pub struct Invariant {
 
 /// One exploration of a file: at one isolation level, with connections cut at one place each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variant {
+pub struct ScriptVariant {
     /// The isolation level, if the file names several.
     pub isolation: Option<String>,
     /// Who takes part: `A` first.
@@ -86,7 +86,7 @@ pub struct SessionScript {
     /// What it is about.
     pub name: String,
     /// What it sends, in order.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<ScriptStatement>,
     /// What it does about an error.
     pub on_error: OnError,
     /// Its connection is cut after this statement, from 1, has been carried out.
@@ -95,11 +95,11 @@ pub struct SessionScript {
 
 /// One statement of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
+pub struct ScriptStatement {
     /// Its name, unique in its session.
     pub name: String,
     /// What is sent.
-    pub sql: Template,
+    pub sql: SqlTemplate,
 }
 
 /// What a session does about an error.
@@ -119,30 +119,30 @@ pub enum OnError {
 /// Why an explore file is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct FileError(String);
+pub struct ExploreFileError(String);
 
 impl Script {
     /// Reads an explore file.
     ///
     /// # Errors
-    /// [`FileError`], which names the file and what is wrong.
-    pub fn read(path: &Path) -> Result<Self, FileError> {
+    /// [`ExploreFileError`], which names the file and what is wrong.
+    pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
         text.and_then(|text| reading::script(&text))
-            .map_err(|reason| FileError(format!("{}: {reason}", path.display())))
+            .map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
     }
 
     /// Reads the text of an explore file.
     ///
     /// # Errors
-    /// [`FileError`], which names what is wrong.
-    pub fn parse(text: &str) -> Result<Self, FileError> {
-        reading::script(text).map_err(FileError)
+    /// [`ExploreFileError`], which names what is wrong.
+    pub fn parse(text: &str) -> Result<Self, ExploreFileError> {
+        reading::script(text).map_err(ExploreFileError)
     }
 }
 
 /// Its isolation level and where connections are cut, such as `repeatable read, A cut after 2 (debit)`; empty if there is only one.
-impl fmt::Display for Variant {
+impl fmt::Display for ScriptVariant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cuts = (0..).zip(&self.sessions).filter_map(|(number, session)| {
             let after = session.cut_after?;

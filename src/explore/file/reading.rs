@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::expect::Expectations;
-use super::sessions::{Cuts, SessionTable};
-use super::{Invariant, SESSIONS_MAX, Script, SessionScript, Variant};
+use super::expect::ExpectTable;
+use super::sessions::{CutPoints, SessionTable};
+use super::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SessionScript};
 use crate::explore::schedule::Actor;
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
@@ -19,7 +19,7 @@ const NAME_MAX: usize = 80;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ExploreFile {
     title: String,
     #[serde(default)]
     story: String,
@@ -38,7 +38,7 @@ struct File {
 
 /// Reads an explore file; the error says what is wrong.
 pub fn script(text: &str) -> Result<Script, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let file: ExploreFile = toml::from_str(text).map_err(|error| error.to_string())?;
     named("title", &file.title)?;
     let invariants = invariants(file.invariant)?;
     if !(1..=SESSIONS_MAX).contains(&file.session.len()) {
@@ -50,14 +50,14 @@ pub fn script(text: &str) -> Result<Script, String> {
         return Err("cut_after: expected \"each\" in one session at most, and numbers in the others".to_owned());
     }
     let levels = levels(file.isolation, &sessions)?;
-    let expectations = Expectations::of_levels(file.expect, &levels)?;
+    let expectations = ExpectTable::of_levels(file.expect, &levels)?;
     let mut variants = Vec::new();
     for (level, expectations) in levels.into_iter().zip(expectations) {
         let sessions = at_level(&sessions, level.as_deref());
         let expect = expectations.check(&sessions, &invariants, file.serial)?;
-        variants.extend(with_cuts(&Variant { isolation: level, sessions, expect }, &cuts));
+        variants.extend(with_cuts(&ScriptVariant { isolation: level, sessions, expect }, &cuts));
     }
-    let File { title, story, setup, reset, outcome, serial, .. } = file;
+    let ExploreFile { title, story, setup, reset, outcome, serial, .. } = file;
     Ok(Script { title, story, setup, reset, invariants, outcome, serial, variants })
 }
 
@@ -147,7 +147,7 @@ fn at_level(sessions: &[SessionScript], level: Option<&str>) -> Vec<SessionScrip
 }
 
 /// The variant once for each place where the one session that is cut everywhere is cut.
-fn with_cuts(variant: &Variant, cuts: &[Cuts]) -> Vec<Variant> {
+fn with_cuts(variant: &ScriptVariant, cuts: &[CutPoints]) -> Vec<ScriptVariant> {
     let most = cuts.iter().map(Vec::len).max().unwrap_or(1);
     let cut = |at: usize| {
         let mut variant = variant.clone();

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use toml::Value;
 
 use super::reading::{expected, kind, letter, named, written};
-use super::template::Template;
-use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, SessionScript, Statement};
+use super::template::SqlTemplate;
+use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 
 /// Attempts of a session that retries, if the file does not say: a victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
@@ -17,14 +17,14 @@ pub struct SessionTable {
     name: Option<String>,
     statements: Vec<Value>,
     #[serde(default)]
-    on_error: Reaction,
+    on_error: ErrorReaction,
     attempts: Option<u32>,
     cut_after: Option<Value>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Reaction {
+enum ErrorReaction {
     #[default]
     Stop,
     Retry,
@@ -39,11 +39,11 @@ struct Named {
 }
 
 /// The places at which a connection is cut, one an exploration.
-pub type Cuts = Vec<Option<usize>>;
+pub type CutPoints = Vec<Option<usize>>;
 
 impl SessionTable {
     /// The session, which nobody cuts yet, and where it is to be cut.
-    pub fn read(self, index: usize) -> Result<(SessionScript, Cuts), String> {
+    pub fn read(self, index: usize) -> Result<(SessionScript, CutPoints), String> {
         let place = format!("session {}", letter(index));
         if !(1..=STATEMENTS_MAX).contains(&self.statements.len()) {
             let field = format!("{place}: statements");
@@ -57,7 +57,7 @@ impl SessionTable {
         Ok((SessionScript { name, statements, on_error, cut_after: None }, cuts))
     }
 
-    fn cuts(&self, place: &str) -> Result<Cuts, String> {
+    fn cuts(&self, place: &str) -> Result<CutPoints, String> {
         let last = self.statements.len();
         let Some(value) = &self.cut_after else { return Ok(vec![None]) };
         let number = value.as_integer().and_then(|number| usize::try_from(number).ok());
@@ -71,9 +71,9 @@ impl SessionTable {
     fn on_error(&self, place: &str) -> Result<OnError, String> {
         let field = format!("{place}: attempts");
         match (self.on_error, self.attempts) {
-            (Reaction::Stop, None) => Ok(OnError::Stop),
-            (Reaction::Continue, None) => Ok(OnError::Continue),
-            (Reaction::Retry, attempts) => {
+            (ErrorReaction::Stop, None) => Ok(OnError::Stop),
+            (ErrorReaction::Continue, None) => Ok(OnError::Continue),
+            (ErrorReaction::Retry, attempts) => {
                 let attempts = attempts.unwrap_or(ATTEMPTS);
                 let allowed = (1..=ATTEMPTS_MAX).contains(&attempts);
                 let out_of_bounds = || expected(&field, &format!("1 to {ATTEMPTS_MAX}"), attempts);
@@ -84,7 +84,7 @@ impl SessionTable {
     }
 }
 
-fn statements(place: &str, values: Vec<Value>) -> Result<Vec<Statement>, String> {
+fn statements(place: &str, values: Vec<Value>) -> Result<Vec<ScriptStatement>, String> {
     let read = |(number, value)| statement(&format!("{place}, statement {number}"), value);
     let read: Vec<(Option<String>, String)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
     let mut names: Vec<String> = read.iter().filter_map(|(name, _)| name.clone()).collect();
@@ -97,7 +97,7 @@ fn statements(place: &str, values: Vec<Value>) -> Result<Vec<Statement>, String>
             names.push(name.clone());
             name
         });
-        Statement { name, sql: Template::parse(&sql) }
+        ScriptStatement { name, sql: SqlTemplate::parse(&sql) }
     };
     Ok(read.into_iter().map(statement).collect())
 }

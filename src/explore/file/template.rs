@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 /// SQL with places: `{identifier}` and nothing else, so array and JSON literals stand for themselves. `{{identifier}` is the text
 /// `{identifier}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct SqlTemplate(Vec<SqlPart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum SqlPart {
     Text(String),
     Place(String),
 }
@@ -31,7 +31,7 @@ pub struct MissingVariable {
 /// What a session has read, by column.
 pub type Variables = BTreeMap<String, Literal>;
 
-impl Template {
+impl SqlTemplate {
     /// Reads the places; all text is a template.
     #[must_use]
     pub fn parse(sql: &str) -> Self {
@@ -41,8 +41,8 @@ impl Template {
         while let Some((before, behind)) = rest.split_once('{') {
             text.push_str(before);
             if let Some(name) = identifier_in_braces(behind) {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-                pieces.push(Piece::Place(name.to_owned()));
+                pieces.push(SqlPart::Text(std::mem::take(&mut text)));
+                pieces.push(SqlPart::Place(name.to_owned()));
                 rest = &behind[name.len() + 1..];
             } else if let Some(name) = behind.strip_prefix('{').and_then(identifier_in_braces) {
                 text.extend(["{", name, "}"]);
@@ -53,7 +53,7 @@ impl Template {
             }
         }
         text.push_str(rest);
-        pieces.push(Piece::Text(text));
+        pieces.push(SqlPart::Text(text));
         Self(pieces)
     }
 
@@ -62,9 +62,9 @@ impl Template {
     /// # Errors
     /// A place for which there is no value.
     pub fn fill(&self, variables: &Variables) -> Result<String, MissingVariable> {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => Ok(text.clone()),
-            Piece::Place(name) => {
+        let piece = |piece: &SqlPart| match piece {
+            SqlPart::Text(text) => Ok(text.clone()),
+            SqlPart::Place(name) => {
                 variables.get(name).map(|Literal(sql)| sql.clone()).ok_or_else(|| missing(name, variables))
             }
         };
@@ -74,16 +74,16 @@ impl Template {
     /// The names of its places.
     pub fn places(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
-            Piece::Place(name) => Some(name.as_str()),
-            Piece::Text(_) => None,
+            SqlPart::Place(name) => Some(name.as_str()),
+            SqlPart::Text(_) => None,
         })
     }
 
     /// The template in which this text stands at all places of this name.
     #[must_use]
     pub fn with(&self, name: &str, text: &str) -> Self {
-        let piece = |piece: &Piece| match piece {
-            Piece::Place(place) if place == name => Piece::Text(text.to_owned()),
+        let piece = |piece: &SqlPart| match piece {
+            SqlPart::Place(place) if place == name => SqlPart::Text(text.to_owned()),
             other => other.clone(),
         };
         Self(self.0.iter().map(piece).collect())
@@ -160,13 +160,13 @@ mod tests {
             ("{é}{7n}", "{é}{7n}"),
             ("", ""),
         ] {
-            assert_eq!(Template::parse(sql).fill(&variables()).unwrap(), expected, "{sql}");
+            assert_eq!(SqlTemplate::parse(sql).fill(&variables()).unwrap(), expected, "{sql}");
         }
     }
 
     #[test]
     fn a_place_without_a_value_is_named() {
-        let error = Template::parse("select {balance}").fill(&variables()).unwrap_err().to_string();
+        let error = SqlTemplate::parse("select {balance}").fill(&variables()).unwrap_err().to_string();
         assert!(error.starts_with("{balance}: no statement"), "{error}");
         assert!(
             error.contains("(known: minus, n, name, nothing)")
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_place_can_be_taken_before_the_values_are_known() {
-        let template = Template::parse("begin isolation level {isolation} -- {n}").with("isolation", "serializable");
+        let template = SqlTemplate::parse("begin isolation level {isolation} -- {n}").with("isolation", "serializable");
         assert_eq!(template.places().collect::<Vec<_>>(), ["n"]);
         assert_eq!(template.fill(&variables()).unwrap(), "begin isolation level serializable -- 5");
     }
@@ -217,7 +217,7 @@ mod tests {
         #[test]
         fn no_text_ends_its_literal_early(text in r"[a'\\{}$;E\n-]{0,12}|\PC{0,12}", behind in "[a'\\\\]{0,3}") {
             let variables = Variables::from([("text".to_owned(), Literal::new("TEXT", Some(&text)))]);
-            let filled = Template::parse("{text},").fill(&variables).unwrap() + &behind;
+            let filled = SqlTemplate::parse("{text},").fill(&variables).unwrap() + &behind;
             let (value, rest) = scan(&filled).unwrap();
             prop_assert_eq!(value, text);
             prop_assert_eq!(rest, format!(",{behind}"));
@@ -225,7 +225,7 @@ mod tests {
 
         #[test]
         fn text_without_places_stays_as_it_is(sql in "[^{]*([{][0-9 ,\"}][^{]*){0,4}") {
-            prop_assert_eq!(Template::parse(&sql).fill(&Variables::new()), Ok(sql));
+            prop_assert_eq!(SqlTemplate::parse(&sql).fill(&Variables::new()), Ok(sql));
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::expect::Expected;
+use super::expect::ExpectedVerdict;
 use super::template::Variables;
 use super::*;
 
@@ -41,13 +41,13 @@ fn a_file_is_explored_once_for_each_level_and_cut() {
     assert_eq!(said.len(), 10);
     assert_eq!(said[0], "read committed, A cut after 1 (begin), B cut after 1 (update)");
     assert_eq!(said[9], "serializable, A cut after 5 (commit), B cut after 1 (update)");
-    let Variant { sessions, expect, .. } = &script.variants[5];
+    let ScriptVariant { sessions, expect, .. } = &script.variants[5];
     let [begin, read, first, second, _] = &sessions[0].statements[..] else { panic!("{sessions:?}") };
     assert_eq!(begin.sql.fill(&Variables::new()).unwrap(), "begin isolation level serializable");
     assert_eq!([&begin.name, &read.name, &first.name, &second.name], ["begin", "read", "update", "update 2"]);
     assert_eq!((sessions[0].on_error, sessions[1].on_error), (OnError::Retry { attempts: 5 }, OnError::Stop));
     assert_eq!((sessions[0].name.as_str(), sessions[1].name.as_str()), ("move", "session B"));
-    assert_eq!((expect.verdict, script.variants[4].expect.verdict), (Expected::Holds, Expected::Broken));
+    assert_eq!((expect.verdict, script.variants[4].expect.verdict), (ExpectedVerdict::Holds, ExpectedVerdict::Broken));
 }
 
 #[test]

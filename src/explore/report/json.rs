@@ -2,20 +2,20 @@
 
 use schemars::schema_for;
 
-use crate::explore::findings::Report;
+use crate::explore::findings::ExploreReport;
 
 /// The report itself.
 ///
 /// # Errors
 /// As the serialiser does.
-pub fn render(report: &Report) -> Result<String, serde_json::Error> {
+pub fn render(report: &ExploreReport) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
 /// The schema: where it is in the repository, and its text.
 #[must_use]
 pub fn schema() -> (&'static str, String) {
-    ("docs/explore.schema.json", format!("{:#}\n", schema_for!(Report).as_value()))
+    ("docs/explore.schema.json", format!("{:#}\n", schema_for!(ExploreReport).as_value()))
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     fn a_report_is_read_as_it_was_written_and_is_of_its_schema() {
         for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
             let text = render(&report).unwrap();
-            assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+            assert_eq!(serde_json::from_str::<ExploreReport>(&text).unwrap(), report);
             assert!(is_valid(&serde_json::from_str(&text).unwrap()), "{text}");
         }
         let mut other = serde_json::to_value(sample::report()).unwrap();

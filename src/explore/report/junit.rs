@@ -10,14 +10,14 @@ use quick_junit::{NonSuccessKind, SerializeError, TestCase, TestCaseStatus, Test
 
 use super::timeline::timeline;
 use super::view;
-use crate::explore::findings::{Exploration, Report, Verdict};
+use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport};
 use crate::lab::reports::junit::seconds;
 
 /// The report.
 ///
 /// # Errors
 /// As the serialiser does.
-pub fn render(report: &Report) -> Result<String, SerializeError> {
+pub fn render(report: &ExploreReport) -> Result<String, SerializeError> {
     let mut all = quick_junit::Report::new("concurrency-lab explore");
     all.set_time(seconds(report.elapsed_s));
     for (scene, explorations) in view::by_scene(report) {
@@ -52,9 +52,11 @@ fn status(exploration: &Exploration, evidence: Option<&str>) -> TestCaseStatus {
         return status;
     }
     match exploration.verdict {
-        Verdict::Proved | Verdict::Broken => TestCaseStatus::success(),
-        Verdict::HeldSoFar => skipped(&format!("{} of the interleavings were run", view::share(exploration))),
-        Verdict::Undecided => skipped(&exploration.undecided.join("; ")),
+        ExplorationVerdict::Proved | ExplorationVerdict::Broken => TestCaseStatus::success(),
+        ExplorationVerdict::HeldSoFar => {
+            skipped(&format!("{} of the interleavings were run", view::share(exploration)))
+        }
+        ExplorationVerdict::Undecided => skipped(&exploration.undecided.join("; ")),
     }
 }
 

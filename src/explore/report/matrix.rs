@@ -1,13 +1,13 @@
 //! Verdicts in two dimensions: approaches by scenarios, and approaches by isolation levels.
 
 use super::view;
-use crate::explore::findings::{Exploration, Report, Subject};
+use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::lab::reports::figures::{NONE, printable};
-use crate::lab::reports::grid::{self, Column, Row, WIDTH, letters};
+use crate::lab::reports::grid::{self, GridColumn, GridRow, WIDTH, letters};
 
 /// Verdicts by row and column, both in the order of the report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Matrix<'a> {
+pub struct VerdictMatrix<'a> {
     /// What it shows.
     pub title: String,
     /// The heads of the columns.
@@ -18,7 +18,7 @@ pub struct Matrix<'a> {
 
 /// Approaches by scenarios, if there are several of them. What was made to have an isolation level is in a matrix of its own.
 #[must_use]
-pub fn overview(report: &Report) -> Option<Matrix<'_>> {
+pub fn overview(report: &ExploreReport) -> Option<VerdictMatrix<'_>> {
     let of_approach = |subject: &Subject| subject.isolation.is_none() && subject.file.is_none();
     let own_level = report.explorations.iter().filter(|exploration| of_approach(&exploration.subject));
     let explorations: Vec<&Exploration> = own_level.collect();
@@ -32,7 +32,7 @@ pub fn overview(report: &Report) -> Option<Matrix<'_>> {
 
 /// Approaches by isolation levels, for each scenario in which a level was asked for.
 #[must_use]
-pub fn by_isolation(report: &Report) -> Vec<Matrix<'_>> {
+pub fn by_isolation(report: &ExploreReport) -> Vec<VerdictMatrix<'_>> {
     let scenes = view::by_scene(report).into_iter();
     let asked = scenes.filter(|(_, all)| all.iter().any(|exploration| exploration.subject.isolation.is_some()));
     let level = |subject: &Subject| subject.isolation.clone().unwrap_or_else(|| "its own".to_owned());
@@ -46,7 +46,7 @@ fn of<'a>(
     explorations: &[&'a Exploration],
     row_of: impl Fn(&Subject) -> String,
     column_of: impl Fn(&Subject) -> String,
-) -> Matrix<'a> {
+) -> VerdictMatrix<'a> {
     let mut heads: Vec<String> = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for exploration in explorations {
@@ -67,12 +67,12 @@ fn of<'a>(
         let cells = heads.iter().map(|head| find(&name, head)).collect();
         (name, cells)
     });
-    Matrix { title: title.to_owned(), rows: rows.collect(), heads }
+    VerdictMatrix { title: title.to_owned(), rows: rows.collect(), heads }
 }
 
 /// The matrix as a text. Where it is too wide for a terminal, the last columns follow below the first.
 #[must_use]
-pub fn text(matrix: &Matrix<'_>) -> String {
+pub fn text(matrix: &VerdictMatrix<'_>) -> String {
     let mut blocks = vec![printable(&matrix.title)];
     let mut from = 0;
     while from < matrix.heads.len() {
@@ -91,16 +91,16 @@ pub fn text(matrix: &Matrix<'_>) -> String {
 }
 
 /// Some columns of it, by number.
-fn stretch(matrix: &Matrix<'_>, from: usize, until: usize) -> Vec<String> {
-    let column = |head: &str| Column { head: printable(head), figures: false };
+fn stretch(matrix: &VerdictMatrix<'_>, from: usize, until: usize) -> Vec<String> {
+    let column = |head: &str| GridColumn { head: printable(head), figures: false };
     let heads = matrix.heads[from..until].iter().map(|head| column(head));
-    let columns: Vec<Column> = [column("")].into_iter().chain(heads).collect();
+    let columns: Vec<GridColumn> = [column("")].into_iter().chain(heads).collect();
     let cell = |cell: Option<&Exploration>| {
         cell.map_or(NONE.to_owned(), |exploration| view::marked(exploration, view::short_verdict(exploration)))
     };
     let row = |(name, cells): &(String, Vec<Option<&Exploration>>)| {
         let cells = cells[from..until].iter().map(|one| printable(&cell(*one)));
-        Row { cells: [printable(name)].into_iter().chain(cells).collect(), rest: None }
+        GridRow { cells: [printable(name)].into_iter().chain(cells).collect(), rest: None }
     };
     grid::lines(&columns, &matrix.rows.iter().map(row).collect::<Vec<_>>())
 }

@@ -1,7 +1,7 @@
-//! Reports: what people and programs read of an exploration. Every one of them is made of [`Report`] alone.
+//! Reports: what people and programs read of an exploration. Every one of them is made of [`ExploreReport`] alone.
 //!
 //! - [`view`]: what is said of it in a few words, the same in all of them
-//! - [`story`]: a transcript in the order in which it is told; [`sent`]: a statement as it is read
+//! - [`timeline_events`]: a transcript in the order in which it is told; [`sql`]: a statement as it is read
 //! - [`timeline`]: one interleaving as a text; [`wrap`]: text in narrow columns
 //! - [`table`], [`json`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
 //! - [`html`]: the page
@@ -10,10 +10,10 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod matrix;
-pub mod sent;
-pub mod story;
+pub mod sql;
 pub mod table;
 pub mod timeline;
+pub mod timeline_events;
 pub mod view;
 pub mod wrap;
 
@@ -22,12 +22,12 @@ pub(crate) mod sample;
 
 use strum::{Display, EnumString, VariantNames};
 
-use super::findings::Report;
+use super::findings::ExploreReport;
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Format {
+pub enum ExploreFormat {
     /// For a terminal.
     #[default]
     Table,
@@ -39,7 +39,7 @@ pub enum Format {
 
 /// Why a report cannot be printed.
 #[derive(Debug, thiserror::Error)]
-pub enum RenderError {
+pub enum ExploreRenderError {
     /// As JSON.
     #[error("cannot write the report as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -51,12 +51,12 @@ pub enum RenderError {
 /// The report in this format, ending in a line break.
 ///
 /// # Errors
-/// [`RenderError`], where a library that writes a format refuses.
-pub fn render(format: Format, report: &Report) -> Result<String, RenderError> {
+/// [`ExploreRenderError`], where a library that writes a format refuses.
+pub fn render(format: ExploreFormat, report: &ExploreReport) -> Result<String, ExploreRenderError> {
     match format {
-        Format::Table => Ok(table::render(report)),
-        Format::Json => Ok(json::render(report)?),
-        Format::Junit => Ok(junit::render(report)?),
+        ExploreFormat::Table => Ok(table::render(report)),
+        ExploreFormat::Json => Ok(json::render(report)?),
+        ExploreFormat::Junit => Ok(junit::render(report)?),
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn every_format_prints_every_kind_of_report() {
         for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
-            for name in Format::VARIANTS {
+            for name in ExploreFormat::VARIANTS {
                 let text = render(name.parse().unwrap(), &report).unwrap();
                 assert!(text.ends_with('\n') && !text.contains("NaN"), "{name}: {text}");
             }

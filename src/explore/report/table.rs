@@ -3,44 +3,47 @@
 
 use super::matrix;
 use super::view;
-use crate::explore::findings::{Exploration, Report};
+use crate::explore::findings::{Exploration, ExploreReport};
 use crate::lab::reports::figures::{hundredths, printable, whole};
-use crate::lab::reports::grid::{self, Column, Row, WIDTH, paragraph};
+use crate::lab::reports::grid::{self, GridColumn, GridRow, WIDTH, paragraph};
 
 /// What is left out first where the lines would be longer.
 const DISPENSABLE: [&str; 3] = ["pruned", "s", "outcomes"];
 
 /// A column of the table.
-struct Figure {
+struct ExploreColumn {
     head: &'static str,
-    of: Of,
+    of: ColumnSource,
 }
 
 /// What a column shows.
-enum Of {
+enum ColumnSource {
     Text(fn(&Exploration) -> String),
     Figure(fn(&Exploration) -> String),
     /// A count: if it is 0 everywhere, saying so once is enough.
     Count(fn(&Exploration) -> u64),
 }
 
-const FIGURES: [Figure; 11] = [
-    Figure { head: "verdict", of: Of::Text(|exploration| view::marked(exploration, view::verdict(exploration))) },
-    Figure { head: "approach", of: Of::Text(|exploration| view::name(&exploration.subject)) },
-    Figure { head: "interleavings", of: Of::Figure(view::interleavings) },
-    Figure { head: "pruned", of: Of::Count(|exploration| exploration.pruned) },
-    Figure { head: "outcomes", of: Of::Figure(|exploration| exploration.outcomes.len().to_string()) },
-    Figure { head: "violations", of: Of::Count(|exploration| exploration.violations) },
-    Figure { head: "waited", of: Of::Count(|exploration| exploration.waited) },
-    Figure { head: "deadlocks", of: Of::Count(|exploration| exploration.deadlocks) },
-    Figure { head: "conflicts", of: Of::Count(|exploration| exploration.conflicts) },
-    Figure { head: "gave up", of: Of::Count(|exploration| exploration.gave_up) },
-    Figure { head: "s", of: Of::Figure(|exploration| hundredths(exploration.elapsed_s)) },
+const FIGURES: [ExploreColumn; 11] = [
+    ExploreColumn {
+        head: "verdict",
+        of: ColumnSource::Text(|exploration| view::marked(exploration, view::verdict(exploration))),
+    },
+    ExploreColumn { head: "approach", of: ColumnSource::Text(|exploration| view::name(&exploration.subject)) },
+    ExploreColumn { head: "interleavings", of: ColumnSource::Figure(view::interleavings) },
+    ExploreColumn { head: "pruned", of: ColumnSource::Count(|exploration| exploration.pruned) },
+    ExploreColumn { head: "outcomes", of: ColumnSource::Figure(|exploration| exploration.outcomes.len().to_string()) },
+    ExploreColumn { head: "violations", of: ColumnSource::Count(|exploration| exploration.violations) },
+    ExploreColumn { head: "waited", of: ColumnSource::Count(|exploration| exploration.waited) },
+    ExploreColumn { head: "deadlocks", of: ColumnSource::Count(|exploration| exploration.deadlocks) },
+    ExploreColumn { head: "conflicts", of: ColumnSource::Count(|exploration| exploration.conflicts) },
+    ExploreColumn { head: "gave up", of: ColumnSource::Count(|exploration| exploration.gave_up) },
+    ExploreColumn { head: "s", of: ColumnSource::Figure(|exploration| hundredths(exploration.elapsed_s)) },
 ];
 
 /// The report.
 #[must_use]
-pub fn render(report: &Report) -> String {
+pub fn render(report: &ExploreReport) -> String {
     let mut blocks = Vec::new();
     if report.interrupted {
         blocks.push("WARNING: interrupted: what is here is what there was.".to_owned());
@@ -59,7 +62,7 @@ pub fn render(report: &Report) -> String {
 
 /// What was explored, in a line.
 #[must_use]
-pub fn heading(report: &Report) -> String {
+pub fn heading(report: &ExploreReport) -> String {
     let total = report.explorations.iter().map(|exploration| exploration.interleavings).sum();
     let all = view::counted(report.explorations.len() as u64, "exploration");
     let total = view::counted(total, "interleaving");
@@ -69,11 +72,11 @@ pub fn heading(report: &Report) -> String {
 
 /// The table of a scenario. A column that would say nothing is not there.
 fn block(scene: &str, explorations: &[&Exploration]) -> String {
-    let nothing = |figure: &&Figure| match figure.of {
-        Of::Count(of) => explorations.iter().all(|exploration| of(exploration) == 0),
-        Of::Text(_) | Of::Figure(_) => false,
+    let nothing = |figure: &&ExploreColumn| match figure.of {
+        ColumnSource::Count(of) => explorations.iter().all(|exploration| of(exploration) == 0),
+        ColumnSource::Text(_) | ColumnSource::Figure(_) => false,
     };
-    let (zero, mut figures): (Vec<&Figure>, Vec<&Figure>) = FIGURES.iter().partition(nothing);
+    let (zero, mut figures): (Vec<&ExploreColumn>, Vec<&ExploreColumn>) = FIGURES.iter().partition(nothing);
     let mut left_out = Vec::new();
     for name in DISPENSABLE {
         let (columns, rows) = laid_out(&figures, explorations);
@@ -82,7 +85,7 @@ fn block(scene: &str, explorations: &[&Exploration]) -> String {
         }
         left_out.extend(figures.extract_if(.., |figure| figure.head == name).map(|figure| figure.head));
     }
-    let heads = |figures: &[&Figure]| figures.iter().map(|figure| figure.head).collect::<Vec<_>>();
+    let heads = |figures: &[&ExploreColumn]| figures.iter().map(|figure| figure.head).collect::<Vec<_>>();
     let absent = [("0 in every row", heads(&zero)), ("Not shown", left_out)].into_iter();
     let absent = absent.filter(|(_, names)| !names.is_empty());
     let sentences = absent.map(|(what, names)| format!("{what}: {}.", names.join(", ")));
@@ -91,13 +94,16 @@ fn block(scene: &str, explorations: &[&Exploration]) -> String {
     format!("{}\n\n{}", paragraph(&heading), grid::lines(&columns, &rows).join("\n"))
 }
 
-fn laid_out(figures: &[&Figure], explorations: &[&Exploration]) -> (Vec<Column>, Vec<Row>) {
-    let column = |figure: &&Figure| Column { head: figure.head.to_owned(), figures: !matches!(figure.of, Of::Text(_)) };
-    let cell = |figure: &&Figure, exploration: &Exploration| match figure.of {
-        Of::Text(of) | Of::Figure(of) => printable(&of(exploration)),
-        Of::Count(of) => of(exploration).to_string(),
+fn laid_out(figures: &[&ExploreColumn], explorations: &[&Exploration]) -> (Vec<GridColumn>, Vec<GridRow>) {
+    let column = |figure: &&ExploreColumn| GridColumn {
+        head: figure.head.to_owned(),
+        figures: !matches!(figure.of, ColumnSource::Text(_)),
     };
-    let row = |exploration: &&Exploration| Row {
+    let cell = |figure: &&ExploreColumn, exploration: &Exploration| match figure.of {
+        ColumnSource::Text(of) | ColumnSource::Figure(of) => printable(&of(exploration)),
+        ColumnSource::Count(of) => of(exploration).to_string(),
+    };
+    let row = |exploration: &&Exploration| GridRow {
         cells: figures.iter().map(|figure| cell(figure, exploration)).collect(),
         rest: None,
     };

@@ -13,10 +13,10 @@
 //!
 //! The number of a step stands to its left. A column with `┊` is blocked: its step is sent and has not come back.
 
-use super::sent::Sent;
-use super::story::{self, Beat, Blocked, Moment, short};
+use super::sql::SentStatement;
+use super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
 use super::wrap::{wrapped, wrapped_sql};
-use crate::explore::transcript::{Part, Transcript};
+use crate::explore::transcript::{Participant, Transcript};
 use crate::lab::reports::figures::printable;
 use crate::lab::reports::grid::{self, WIDTH, letters};
 
@@ -32,7 +32,7 @@ const MARGIN: usize = 8;
 /// The timeline of a transcript, and below it what is wrong, if something is: the names of the anomalies and a sentence.
 #[must_use]
 pub fn timeline(transcript: &Transcript, verdict: Option<(&[String], &str)>) -> String {
-    let steps = Steps::of(transcript);
+    let steps = TimelineSteps::of(transcript);
     let mut blocks = vec![format!("schedule {}", transcript.schedule), rows("before", &transcript.before)];
     blocks.push(steps.lines().join("\n"));
     blocks.push(rows("after", &transcript.after));
@@ -58,32 +58,32 @@ fn rows(when: &str, rows: &[String]) -> String {
 }
 
 /// The part of the timeline that has columns.
-struct Steps<'a> {
+struct TimelineSteps<'a> {
     heads: Vec<Vec<String>>,
-    beats: Vec<Beat<'a>>,
+    beats: Vec<TimelineEvent<'a>>,
     /// The lines of each beat.
     texts: Vec<Vec<String>>,
-    blocked: Vec<Blocked>,
+    blocked: Vec<BlockedSpan>,
     /// For the numbers of the steps.
     margin: usize,
     widths: Vec<usize>,
 }
 
-impl<'a> Steps<'a> {
+impl<'a> TimelineSteps<'a> {
     fn of(transcript: &'a Transcript) -> Self {
         let margin = transcript.entries.len().to_string().len() + 2;
         let columns = transcript.parts.len().max(1);
         let widest = ((WIDTH - margin + GAP) / columns).saturating_sub(GAP).max(COLUMN_MIN);
-        let head = |part: &Part| wrapped(&printable(&format!("{}: {}", part.actor, part.title)), widest);
+        let head = |part: &Participant| wrapped(&printable(&format!("{}: {}", part.actor, part.title)), widest);
         let heads: Vec<Vec<String>> = transcript.parts.iter().map(head).collect();
-        let beats = story::beats(transcript);
+        let beats = timeline_events::beats(transcript);
         let texts: Vec<Vec<String>> = beats.iter().map(|beat| text(beat, widest)).collect();
         let width = |column: usize| {
             let told = beats.iter().zip(&texts).filter(|(beat, _)| beat.column == column).flat_map(|(_, lines)| lines);
             told.chain(heads.get(column).into_iter().flatten()).map(|line| letters(line)).max().unwrap_or(0)
         };
         let widths = (0..columns).map(width).collect();
-        let blocked = story::blocked(&beats);
+        let blocked = timeline_events::blocked(&beats);
         Self { heads, beats, texts, blocked, margin, widths }
     }
 
@@ -119,17 +119,17 @@ impl<'a> Steps<'a> {
 }
 
 /// The lines of a beat.
-fn text(beat: &Beat<'_>, width: usize) -> Vec<String> {
+fn text(beat: &TimelineEvent<'_>, width: usize) -> Vec<String> {
     let entry = beat.entry;
     let mut lines = Vec::new();
     if beat.sends() {
-        let sent = Sent::of(entry);
+        let sent = SentStatement::of(entry);
         lines.extend(wrapped_sql(&printable(&sent.sql()), width));
         if !sent.beside.is_empty() {
             lines
                 .extend(wrapped(&printable(&sent.beside.join(", ")), width - 2).iter().map(|line| format!("  {line}")));
         }
-        if let Some(wait) = story::wait(entry) {
+        if let Some(wait) = timeline_events::wait(entry) {
             lines.extend(wrapped(&printable(&format!("… {wait}")), width));
         }
     }
@@ -143,9 +143,9 @@ fn text(beat: &Beat<'_>, width: usize) -> Vec<String> {
 }
 
 /// The result, on the line of the statement if that is a short one.
-fn push_result(lines: &mut Vec<String>, beat: &Beat<'_>, width: usize) {
-    let results = story::result(&beat.entry.outcome);
-    let arrow = if beat.moment == Moment::Resumed { "… goes on →" } else { "→" };
+fn push_result(lines: &mut Vec<String>, beat: &TimelineEvent<'_>, width: usize) {
+    let results = timeline_events::result(&beat.entry.outcome);
+    let arrow = if beat.moment == EventMoment::Resumed { "… goes on →" } else { "→" };
     for (index, result) in results.iter().enumerate() {
         let arrow = if index == 0 { arrow.to_owned() } else { " ".repeat(letters(arrow)) };
         let text = printable(result);

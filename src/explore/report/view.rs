@@ -1,8 +1,8 @@
 //! What is said of an exploration in a few words: decided once, for all reports.
 
-use crate::explore::findings::{Exploration, Report, Servers, Subject, Verdict, Witness};
+use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, Servers, Subject, ViolationWitness};
 use crate::explore::schedule::Schedule;
-use crate::lab::history::ClaimFound;
+use crate::lab::history::ClaimedSafety;
 use crate::lab::reports::figures::{float, whole};
 
 /// From this estimate on, digits say less than an exponent.
@@ -48,7 +48,7 @@ pub fn scene(subject: &Subject) -> String {
 
 /// Explorations of the same scenario with as many clients, in the order of the report.
 #[must_use]
-pub fn by_scene(report: &Report) -> Vec<(String, Vec<&Exploration>)> {
+pub fn by_scene(report: &ExploreReport) -> Vec<(String, Vec<&Exploration>)> {
     grouped(&report.explorations.iter().collect::<Vec<_>>())
 }
 
@@ -84,7 +84,7 @@ pub fn anomalies(exploration: &Exploration) -> Vec<&str> {
 #[must_use]
 pub fn verdict(exploration: &Exploration) -> String {
     match exploration.verdict {
-        Verdict::Proved => format!("proved for {}", counted(exploration.subject.clients.into(), "client")),
+        ExplorationVerdict::Proved => format!("proved for {}", counted(exploration.subject.clients.into(), "client")),
         _ => short_verdict(exploration),
     }
 }
@@ -93,14 +93,14 @@ pub fn verdict(exploration: &Exploration) -> String {
 #[must_use]
 pub fn short_verdict(exploration: &Exploration) -> String {
     match exploration.verdict {
-        Verdict::Proved => "proved".to_owned(),
-        Verdict::Broken => match anomalies(exploration)[..] {
+        ExplorationVerdict::Proved => "proved".to_owned(),
+        ExplorationVerdict::Broken => match anomalies(exploration)[..] {
             [] => "broken".to_owned(),
             [only] => format!("broken: {only}"),
             [first, ref others @ ..] => format!("broken: {first} +{}", others.len()),
         },
-        Verdict::HeldSoFar => "held so far".to_owned(),
-        Verdict::Undecided => "undecided".to_owned(),
+        ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
+        ExplorationVerdict::Undecided => "undecided".to_owned(),
     }
 }
 
@@ -114,16 +114,16 @@ pub fn marked(exploration: &Exploration, verdict: String) -> String {
 #[must_use]
 pub fn contradiction(exploration: &Exploration) -> Option<String> {
     let claim = match exploration.subject.claim {
-        ClaimFound::Safe => "safe",
-        ClaimFound::SafeOnOneServer => "safe on one server only",
-        ClaimFound::Broken => "broken",
-        ClaimFound::Unsupported => return None,
+        ClaimedSafety::Safe => "safe",
+        ClaimedSafety::SafeOnOneServer => "safe on one server only",
+        ClaimedSafety::Broken => "broken",
+        ClaimedSafety::Unsupported => return None,
     };
     if !exploration.missed.is_empty() {
         return Some(exploration.missed.join("; "));
     }
     let found = match exploration.verdict {
-        Verdict::Proved => "every interleaving holds",
+        ExplorationVerdict::Proved => "every interleaving holds",
         _ => "an interleaving breaks it",
     };
     exploration.contradicts_claim().then(|| format!("claimed {claim}, but {found}"))
@@ -156,7 +156,7 @@ pub fn counted(count: u64, thing: &str) -> String {
 
 /// The command line that runs one interleaving again.
 #[must_use]
-pub fn replay(subject: &Subject, witness: &Witness) -> String {
+pub fn replay(subject: &Subject, witness: &ViolationWitness) -> String {
     command(subject, crash_option(subject, witness), "--replay", &witness.transcript.schedule)
 }
 
@@ -168,12 +168,12 @@ pub fn replay_of(subject: &Subject, schedule: &Schedule) -> String {
 
 /// The options that, beside those of the exploration, run a witness again.
 #[must_use]
-pub fn replay_options(subject: &Subject, witness: &Witness) -> String {
+pub fn replay_options(subject: &Subject, witness: &ViolationWitness) -> String {
     let crash = crash_option(subject, witness).map(|option| option + " ").unwrap_or_default();
     format!("{crash}--replay {}", witness.transcript.schedule)
 }
 
-fn crash_option(subject: &Subject, witness: &Witness) -> Option<String> {
+fn crash_option(subject: &Subject, witness: &ViolationWitness) -> Option<String> {
     Some(subject.crash?.option(witness.crash_after?))
 }
 
@@ -231,7 +231,7 @@ mod tests {
         let line = "concurrency-lab explore last-money --approach pessimistic --clients 2 --without 'for update'";
         assert_eq!(replay(&subject, witness), format!("{line} --replay {schedule}"));
         subject.crash = Some(CrashKind::Cut);
-        let crashed = Witness { crash_after: Some(2), ..witness.clone() };
+        let crashed = ViolationWitness { crash_after: Some(2), ..witness.clone() };
         assert_eq!(replay(&subject, &crashed), format!("{line} --crash=cut:2 --replay {schedule}"));
         (subject.without, subject.servers) = (Some("it's".to_owned()), Some(Servers::Each));
         let line =

@@ -9,14 +9,14 @@ use super::parts::{EXAMPLE_ID, reference};
 use crate::config::Limits;
 use crate::error::{Error, Refusal};
 use crate::http::answer::{self, Rejection};
-use crate::http::body::{self, Field, Numbers};
+use crate::http::body::{self, Field, NumberBody};
 use crate::http::problem::{PROBLEM_JSON, Problem};
 use crate::http::{guard, headers, no_such_approach};
 use crate::strategy::Approach;
 
 /// Something that may go wrong.
 #[derive(Debug, Clone)]
-pub struct Cause {
+pub struct ErrorCause {
     /// The name of the example.
     name: &'static str,
     status: StatusCode,
@@ -26,7 +26,7 @@ pub struct Cause {
     fixed: bool,
 }
 
-impl Cause {
+impl ErrorCause {
     /// A request that is turned away; the text depends on it.
     pub fn rejected(name: &'static str, rejection: Rejection) -> Self {
         Self { name, status: rejection.status, error: rejection.message, fixed: false }
@@ -39,50 +39,52 @@ impl Cause {
 }
 
 /// The state refuses.
-pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = Cause> {
-    refusals.iter().map(|refusal| Cause::failed(refusal.into(), &Error::Refused(*refusal), true))
+pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = ErrorCause> {
+    refusals.iter().map(|refusal| ErrorCause::failed(refusal.into(), &Error::Refused(*refusal), true))
 }
 
 /// What may go wrong anywhere.
-pub fn anywhere() -> impl Iterator<Item = Cause> {
-    std::iter::once(Cause::failed("internal", &Error::Bug("".into()), true))
+pub fn anywhere() -> impl Iterator<Item = ErrorCause> {
+    std::iter::once(ErrorCause::failed("internal", &Error::Bug("".into()), true))
 }
 
 /// What may go wrong with a read.
-pub fn of_a_read() -> impl Iterator<Item = Cause> {
-    anywhere().chain([Cause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
+pub fn of_a_read() -> impl Iterator<Item = ErrorCause> {
+    anywhere().chain([ErrorCause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
 }
 
 /// What may go wrong with a change that has been read.
-fn of_doing() -> impl Iterator<Item = Cause> {
-    of_a_read().chain([Cause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
+fn of_doing() -> impl Iterator<Item = ErrorCause> {
+    of_a_read().chain([ErrorCause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
 }
 
 /// What may go wrong with a reset.
-pub fn of_a_reset() -> impl Iterator<Item = Cause> {
+pub fn of_a_reset() -> impl Iterator<Item = ErrorCause> {
     let key = headers::none_on_a_reset(&sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")])).err();
-    let key = key.map(|rejection| Cause::rejected("key-on-a-reset", rejection));
+    let key = key.map(|rejection| ErrorCause::rejected("key-on-a-reset", rejection));
     of_doing().chain(of_sending()).chain(key)
 }
 
 /// What may go wrong with a change.
-pub fn of_a_change() -> impl Iterator<Item = Cause> {
+pub fn of_a_change() -> impl Iterator<Item = ErrorCause> {
     of_doing().chain(of_sending()).chain(of_experiments()).chain(of_a_key())
 }
 
 /// What may go wrong with a request that may change something, and with its body, whatever they ask for.
-pub fn of_sending() -> impl Iterator<Item = Cause> {
+pub fn of_sending() -> impl Iterator<Item = ErrorCause> {
     let limits = Limits::default();
     let foreign = guard::refusal(&sent(&[("host", "127.0.0.1:3000"), ("origin", "http://evil.example")]), &[])
-        .map(|reason| Cause::rejected("foreign-origin", Rejection::new(StatusCode::FORBIDDEN, reason)));
+        .map(|reason| ErrorCause::rejected("foreign-origin", Rejection::new(StatusCode::FORBIDDEN, reason)));
     let not_json = body::require_json(&sent(&[("content-type", "text/plain")])).err();
-    let body =
-        [Cause::rejected("too-slow", body::too_slow(&limits)), Cause::rejected("too-large", body::too_large(&limits))];
-    foreign.into_iter().chain(body).chain(not_json.map(|rejection| Cause::rejected("not-json", rejection)))
+    let body = [
+        ErrorCause::rejected("too-slow", body::too_slow(&limits)),
+        ErrorCause::rejected("too-large", body::too_large(&limits)),
+    ];
+    foreign.into_iter().chain(body).chain(not_json.map(|rejection| ErrorCause::rejected("not-json", rejection)))
 }
 
 /// What may be wrong with a body of numbers: `example` is a valid one.
-pub fn of_numbers<B: Numbers>(fields: &[Field], example: &Value) -> impl Iterator<Item = Cause> {
+pub fn of_numbers<B: NumberBody>(fields: &[Field], example: &Value) -> impl Iterator<Item = ErrorCause> {
     let mut out_of_range = example.clone();
     if let Some(field) = fields.first() {
         out_of_range[field.name] = json!(0);
@@ -90,71 +92,71 @@ pub fn of_numbers<B: Numbers>(fields: &[Field], example: &Value) -> impl Iterato
     let bodies =
         [("empty", String::new()), ("missing-field", "{}".to_owned()), ("out-of-range", out_of_range.to_string())];
     bodies.into_iter().filter_map(|(name, text)| {
-        body::parse::<B>(text.as_bytes(), fields).err().map(|rejection| Cause::rejected(name, rejection))
+        body::parse::<B>(text.as_bytes(), fields).err().map(|rejection| ErrorCause::rejected(name, rejection))
     })
 }
 
 /// A parameter is no id.
-pub fn not_an_id<T>(read: Result<T, Rejection>) -> Option<Cause> {
-    Some(Cause::rejected("not-an-id", read.err()?))
+pub fn not_an_id<T>(read: Result<T, Rejection>) -> Option<ErrorCause> {
+    Some(ErrorCause::rejected("not-an-id", read.err()?))
 }
 
 /// The parameter of a path is no id, or no text at all.
-pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = Cause> + use<T> {
+pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = ErrorCause> + use<T> {
     not_an_id(read).into_iter().chain([undecodable(parameter)])
 }
 
 /// The parameter of a path is no text at all.
-pub fn undecodable(parameter: &str) -> Cause {
+pub fn undecodable(parameter: &str) -> ErrorCause {
     let message = format!("path: Invalid URL: Invalid UTF-8 in `{parameter}`");
-    Cause::rejected("undecodable", Rejection::new(StatusCode::BAD_REQUEST, message))
+    ErrorCause::rejected("undecodable", Rejection::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// A body where none is wanted.
-pub fn of_no_body() -> Cause {
+pub fn of_no_body() -> ErrorCause {
     let message = "body: not valid JSON: EOF while parsing an object at line 1 column 1";
-    Cause::rejected("not-empty", Rejection::new(StatusCode::BAD_REQUEST, message))
+    ErrorCause::rejected("not-empty", Rejection::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// An experiment header with a value that it has not.
-pub fn of_experiments() -> Option<Cause> {
+pub fn of_experiments() -> Option<ErrorCause> {
     let rejection = headers::experiment(&sent(&[("lab-trace", "yes")]), true).err()?;
-    Some(Cause::rejected("lab-trace", rejection))
+    Some(ErrorCause::rejected("lab-trace", rejection))
 }
 
 /// `If-Match`, read by `read`, where it is not honoured.
-fn of_if_match<T>(read: impl Fn(&HeaderMap) -> Result<T, Rejection>) -> Option<Cause> {
-    Some(Cause::rejected("if-match", read(&sent(&[("if-match", "\"1\"")])).err()?))
+fn of_if_match<T>(read: impl Fn(&HeaderMap) -> Result<T, Rejection>) -> Option<ErrorCause> {
+    Some(ErrorCause::rejected("if-match", read(&sent(&[("if-match", "\"1\"")])).err()?))
 }
 
 /// `If-Match` where one row is addressed, which is of another version.
-pub fn of_a_version() -> impl Iterator<Item = Cause> {
+pub fn of_a_version() -> impl Iterator<Item = ErrorCause> {
     let not_compared = of_if_match(|headers| headers::if_version(headers, Approach::AtomicReturning));
     refused(&[Refusal::VersionMismatch]).chain(not_compared)
 }
 
 /// `If-Match` where no single row is addressed.
-pub fn of_no_version() -> Option<Cause> {
+pub fn of_no_version() -> Option<ErrorCause> {
     of_if_match(headers::no_version)
 }
 
 /// A key that cannot be kept, or is the key of another change.
-fn of_a_key() -> impl Iterator<Item = Cause> {
+fn of_a_key() -> impl Iterator<Item = ErrorCause> {
     let key = sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")]);
     let not_kept = headers::idempotency_key(&key, Approach::Naive).err();
-    let not_kept = not_kept.map(|rejection| Cause::rejected("key-not-kept", rejection));
-    not_kept.into_iter().chain([Cause::failed("key-reused", &Error::KeyReused, false)])
+    let not_kept = not_kept.map(|rejection| ErrorCause::rejected("key-not-kept", rejection));
+    not_kept.into_iter().chain([ErrorCause::failed("key-reused", &Error::KeyReused, false)])
 }
 
 /// An approach that does not offer this at all.
-pub fn not_offered() -> Cause {
-    let reason = Approach::UniqueConstraint.card().unsupported_because;
-    Cause::failed("not-offered", &Error::Unsupported(reason.into()), false)
+pub fn not_offered() -> ErrorCause {
+    let reason = Approach::UniqueConstraint.info().unsupported_because;
+    ErrorCause::failed("not-offered", &Error::Unsupported(reason.into()), false)
 }
 
 /// An approach that does not exist.
-pub fn unknown_approach() -> Cause {
-    Cause::rejected("unknown-approach", Rejection::new(StatusCode::NOT_FOUND, no_such_approach("nonsense")))
+pub fn unknown_approach() -> ErrorCause {
+    ErrorCause::rejected("unknown-approach", Rejection::new(StatusCode::NOT_FOUND, no_such_approach("nonsense")))
 }
 
 fn sent(headers: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -162,14 +164,14 @@ fn sent(headers: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 /// The responses of an operation for what may go wrong with it, by status.
-pub fn responses(causes: &[Cause]) -> Map<String, Value> {
+pub fn responses(causes: &[ErrorCause]) -> Map<String, Value> {
     let mut causes = causes.to_vec();
     causes.sort_by_key(|cause| cause.status);
     let by_status = causes.chunk_by(|one, other| one.status == other.status);
     by_status.map(|causes| (causes[0].status.as_u16().to_string(), response(causes[0].status, causes))).collect()
 }
 
-fn response(status: StatusCode, causes: &[Cause]) -> Value {
+fn response(status: StatusCode, causes: &[ErrorCause]) -> Value {
     let problems = causes.iter().map(|cause| (cause.name, json!(Problem::of(status, Some(&cause.error), EXAMPLE_ID))));
     let plain = causes.iter().map(|cause| (cause.name, json!({ "error": cause.error })));
     let headers: &[&str] = match status {
@@ -188,7 +190,7 @@ fn response(status: StatusCode, causes: &[Cause]) -> Value {
 }
 
 /// Where the texts are always the same ones, they are all that is allowed.
-fn error_schema(causes: &[Cause]) -> Value {
+fn error_schema(causes: &[ErrorCause]) -> Value {
     if !causes.iter().all(|cause| cause.fixed) {
         return reference("schemas", "Error");
     }

@@ -24,7 +24,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use operation::Operation;
+use operation::ApiOperation;
 
 /// Where the document is.
 pub const PATH: &str = "/openapi.json";
@@ -76,7 +76,7 @@ fn paths() -> Map<String, Value> {
     paths
 }
 
-fn insert(paths: &mut Map<String, Value>, operation: &Operation) {
+fn insert(paths: &mut Map<String, Value>, operation: &ApiOperation) {
     let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
     path[operation.method] = operation.described();
 }
@@ -86,13 +86,14 @@ mod tests {
     use std::collections::{BTreeSet, HashSet};
 
     use super::*;
-    use crate::http::{ROUTES, desk};
+    use crate::http::{ROUTES, approach_routes};
 
     #[test]
     fn the_document_has_the_paths_of_the_router_and_no_others() {
         let root = ROUTES.iter().map(|(path, _)| (*path).to_owned());
-        let of_an_approach =
-            desk::ROUTES.iter().flat_map(|(path, _)| [(*path).to_owned(), format!("/approach/{{approach}}{path}")]);
+        let of_an_approach = approach_routes::ROUTES
+            .iter()
+            .flat_map(|(path, _)| [(*path).to_owned(), format!("/approach/{{approach}}{path}")]);
         let routed: BTreeSet<String> = root.chain(of_an_approach).chain(["/approach/{approach}".to_owned()]).collect();
         assert_eq!(paths().into_iter().map(|(path, _)| path).collect::<BTreeSet<_>>(), routed);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::errors::{self, Cause};
+use super::errors::{self, ErrorCause};
 use super::parts::reference;
 
 /// What the names of an approach's operations end in where they stand at the root.
@@ -10,7 +10,7 @@ const AT_ROOT: &str = "AtRoot";
 
 /// One method of one path.
 #[derive(Debug, Clone)]
-pub struct Operation {
+pub struct ApiOperation {
     /// In lowercase, as the document has it.
     pub method: &'static str,
     /// With its parameters in braces.
@@ -28,14 +28,14 @@ pub struct Operation {
     /// The answer when it was done.
     pub success: (u16, Value),
     /// What may go wrong.
-    pub causes: Vec<Cause>,
+    pub causes: Vec<ErrorCause>,
     /// Where the answer leads.
-    pub links: &'static [Link],
+    pub links: &'static [ApiLink],
 }
 
 /// An operation that goes on from another one's answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Link {
+pub struct ApiLink {
     /// The operation.
     pub operation: &'static str,
     /// Its parameter, beside the approach.
@@ -44,7 +44,7 @@ pub struct Link {
     pub value: &'static str,
 }
 
-impl Operation {
+impl ApiOperation {
     /// An operation that takes nothing and is answered with 200.
     pub fn new(
         method: &'static str,
@@ -87,7 +87,7 @@ impl Operation {
     }
 
     fn link(&mut self, suffix: &str, parameters: &Value) {
-        for Link { operation, parameter, value } in self.links {
+        for ApiLink { operation, parameter, value } in self.links {
             let mut parameters = parameters.clone();
             parameters[parameter] = json!(value);
             let link = json!({ "operationId": format!("{operation}{suffix}"), "parameters": parameters });

@@ -42,7 +42,7 @@ pub fn numbers(fields: &[Field]) -> Value {
 /// A list of all names and aliases.
 pub fn approaches() -> Vec<&'static str> {
     let with_aliases =
-        |approach: Approach| std::iter::once(approach.name()).chain(approach.card().aliases.iter().copied());
+        |approach: Approach| std::iter::once(approach.name()).chain(approach.info().aliases.iter().copied());
     Approach::iter().flat_map(with_aliases).collect()
 }
 

@@ -3,17 +3,17 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::errors::{self, Cause};
-use super::operation::{Operation, answered, json_body, shown};
+use super::errors::{self, ErrorCause};
+use super::operation::{ApiOperation, answered, json_body, shown};
 use super::parts::numbers;
 use crate::http::answer::Rejection;
-use crate::http::body::{Amounts, BalanceBody};
+use crate::http::body::{AmountRule, BalanceBody};
 use crate::http::{catalogue, docs, environment, metrics, openapi, problem};
 use crate::metrics::exposition;
 use crate::strategy::Approach;
 
 /// All of them.
-pub fn operations() -> Vec<Operation> {
+pub fn operations() -> Vec<ApiOperation> {
     let approaches = answered("All approaches.", &[], "Approaches", &json!(catalogue::all()));
     let ok = answered("The process answers.", &[], "Health", &json!({ "status": "ok" }));
     vec![
@@ -31,26 +31,26 @@ pub fn operations() -> Vec<Operation> {
     ]
 }
 
-fn get(path: &str, id: &str, tag: &'static str, summary: &'static str, done: Value) -> Operation {
-    let operation = Operation::new("get", path, id, tag, summary, done);
-    Operation { causes: errors::anywhere().collect(), ..operation }
+fn get(path: &str, id: &str, tag: &'static str, summary: &'static str, done: Value) -> ApiOperation {
+    let operation = ApiOperation::new("get", path, id, tag, summary, done);
+    ApiOperation { causes: errors::anywhere().collect(), ..operation }
 }
 
-fn approach() -> Operation {
+fn approach() -> ApiOperation {
     let example = json!(catalogue::whole(Approach::AtomicReturning));
     let done = answered("The approach.", &[], "Approach", &example);
-    Operation {
+    ApiOperation {
         parameters: vec!["approach"],
         causes: errors::anywhere().chain([errors::unknown_approach()]).collect(),
         ..get("/approach/{approach}", "readApproach", "catalogue", "One approach, with its SQL", done)
     }
 }
 
-fn ceiling() -> Operation {
-    let fields = BalanceBody::fields(Amounts::Any);
+fn ceiling() -> ApiOperation {
+    let fields = BalanceBody::fields(AmountRule::Any);
     let example = json!({ "userId": 1, "amount": -2 });
     let done = answered("Always this.", &[], "Balance", &json!({ "balance": 10_000 }));
-    Operation {
+    ApiOperation {
         method: "patch",
         body: Some(json_body(&numbers(&fields), &example)),
         causes: errors::anywhere()
@@ -61,39 +61,39 @@ fn ceiling() -> Operation {
     }
 }
 
-fn ready() -> Operation {
+fn ready() -> ApiOperation {
     let done = answered("The database answers too.", &[], "Health", &json!({ "status": "ready" }));
-    Operation {
+    ApiOperation {
         causes: errors::anywhere().chain([unreachable()]).collect(),
         ..get("/readyz", "readyz", "server", "Whether the database answers, too", done)
     }
 }
 
-fn environment() -> Operation {
+fn environment() -> ApiOperation {
     let done = shown("Versions, limits, and settings of PostgreSQL.", &["application/json"]);
-    Operation {
+    ApiOperation {
         causes: errors::anywhere().chain([unreachable()]).collect(),
         ..get(environment::PATH, "environment", "server", "What a report must say about the server", done)
     }
 }
 
-fn unreachable() -> Cause {
+fn unreachable() -> ErrorCause {
     let reason = "Database unavailable: no answer within 2 s";
-    Cause::rejected("unreachable", Rejection::new(StatusCode::SERVICE_UNAVAILABLE, reason))
+    ErrorCause::rejected("unreachable", Rejection::new(StatusCode::SERVICE_UNAVAILABLE, reason))
 }
 
-fn figures() -> Operation {
+fn figures() -> ApiOperation {
     let done = shown("OpenMetrics, as Prometheus reads it.", &[exposition::CONTENT_TYPE]);
-    Operation {
-        causes: errors::anywhere().chain([Cause::rejected("counts-nothing", metrics::off())]).collect(),
+    ApiOperation {
+        causes: errors::anywhere().chain([ErrorCause::rejected("counts-nothing", metrics::off())]).collect(),
         ..get("/metrics", "metrics", "server", "What happened, counted, for Prometheus", done)
     }
 }
 
-fn file() -> Operation {
+fn file() -> ApiOperation {
     let done = shown("A file.", &["text/css", "text/javascript", "image/png"]);
-    let unknown = Cause::rejected("unknown-file", docs::missing("nonsense"));
-    Operation {
+    let unknown = ErrorCause::rejected("unknown-file", docs::missing("nonsense"));
+    ApiOperation {
         parameters: vec!["file"],
         causes: errors::anywhere().chain([unknown, errors::undecodable("file")]).collect(),
         ..get("/docs/{file}", "docsFile", "server", "What the page is made of", done)

@@ -9,8 +9,8 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::lines::{End, Line, OperationLine, RowLine, Start, row_lines};
-use super::{History, RowState, Seen, State, Title};
+use super::lines::{HistoryLine, OperationLine, RoundEnd, RoundStart, RowLine, row_lines};
+use super::{History, HistoryState, ObservedRow, RoundTitle, RowState};
 use crate::domain::Row;
 
 /// The version of the format, in each start line. A reader refuses others.
@@ -21,7 +21,7 @@ const LINE_MAX: usize = 4 << 20;
 
 /// Why a history cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum HistoryError {
     /// The file.
     #[error("cannot read it: {0}")]
     Io(#[from] io::Error),
@@ -60,39 +60,39 @@ pub fn write(out: &mut impl Write, history: &History) -> io::Result<()> {
 ///
 /// # Errors
 /// As writing does.
-pub fn write_start(out: &mut impl Write, title: &Title, before: &State) -> io::Result<()> {
-    let start = Start { format: FORMAT, title: title.clone(), rows: row_lines(before) };
-    write_line(out, &Line::Start { start })
+pub fn write_start(out: &mut impl Write, title: &RoundTitle, before: &HistoryState) -> io::Result<()> {
+    let start = RoundStart { format: FORMAT, title: title.clone(), rows: row_lines(before) };
+    write_line(out, &HistoryLine::Start { start })
 }
 
 /// Writes the line that ends a round.
 ///
 /// # Errors
 /// As writing does.
-pub fn write_end(out: &mut impl Write, operations: u64, after: Option<&State>) -> io::Result<()> {
-    write_line(out, &Line::End { end: End { operations, rows: after.map(row_lines) } })
+pub fn write_end(out: &mut impl Write, operations: u64, after: Option<&HistoryState>) -> io::Result<()> {
+    write_line(out, &HistoryLine::End { end: RoundEnd { operations, rows: after.map(row_lines) } })
 }
 
 /// Reads the rounds of a file, one after the other: no more than one is in memory.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct HistoryReader<R> {
     input: R,
     line: u64,
     buffer: Vec<u8>,
     /// The start line that ended an unfinished round before it.
-    next: Option<Start>,
+    next: Option<RoundStart>,
 }
 
 /// A round, and whether its end line was there.
 #[derive(Debug)]
-pub struct Read {
+pub struct ReadRound {
     /// The history.
     pub history: History,
     /// Whether the file goes on to its end; otherwise the run was cut short, and its state afterwards is unknown.
     pub finished: bool,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead> HistoryReader<R> {
     /// A reader of this text.
     pub fn new(input: R) -> Self {
         Self { input, line: 0, buffer: Vec::new(), next: None }
@@ -101,13 +101,13 @@ impl<R: BufRead> Reader<R> {
     /// The next round; `None` at the end of the file.
     ///
     /// # Errors
-    /// [`ReadError`], with the number of the line.
-    pub fn next_round(&mut self) -> Result<Option<Read>, ReadError> {
+    /// [`HistoryError`], with the number of the line.
+    pub fn next_round(&mut self) -> Result<Option<ReadRound>, HistoryError> {
         let start = match self.next.take() {
             Some(start) => start,
             None => match self.read_line()? {
                 None => return Ok(None),
-                Some(Line::Start { start }) => start,
+                Some(HistoryLine::Start { start }) => start,
                 Some(_) => return Err(self.wrong(&"expected a line with \"start\", which begins a round")),
             },
         };
@@ -118,28 +118,28 @@ impl<R: BufRead> Reader<R> {
         let mut history = History { title: start.title, before, operations: Vec::new(), after: None };
         loop {
             match self.read_line()? {
-                Some(Line::Operation(line)) => {
+                Some(HistoryLine::Operation(line)) => {
                     let operation = line.operation().map_err(|reason| self.wrong(&reason))?;
                     history.operations.push(operation);
                 }
-                Some(Line::End { end }) => {
+                Some(HistoryLine::End { end }) => {
                     let found = history.operations.len() as u64;
                     if end.operations != found {
                         return Err(self.wrong(&format!("operations: expected {found}, found {}", end.operations)));
                     }
                     history.after = end.rows.map(|rows| self.state(rows)).transpose()?;
-                    return Ok(Some(Read { history, finished: true }));
+                    return Ok(Some(ReadRound { history, finished: true }));
                 }
-                Some(Line::Start { start }) => {
+                Some(HistoryLine::Start { start }) => {
                     self.next = Some(start);
-                    return Ok(Some(Read { history, finished: false }));
+                    return Ok(Some(ReadRound { history, finished: false }));
                 }
-                None => return Ok(Some(Read { history, finished: false })),
+                None => return Ok(Some(ReadRound { history, finished: false })),
             }
         }
     }
 
-    fn read_line(&mut self) -> Result<Option<Line>, ReadError> {
+    fn read_line(&mut self) -> Result<Option<HistoryLine>, HistoryError> {
         loop {
             self.buffer.clear();
             self.line += 1;
@@ -163,20 +163,20 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// Nearly all lines are operations; serde's own `untagged` would first make a tree of each.
-    fn parse(&self) -> Result<Line, serde_json::Error> {
+    fn parse(&self) -> Result<HistoryLine, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Around {
-            start: Option<Start>,
-            end: Option<End>,
+            start: Option<RoundStart>,
+            end: Option<RoundEnd>,
         }
         let error = match serde_json::from_slice(&self.buffer) {
-            Ok(line) => return Ok(Line::Operation(line)),
+            Ok(line) => return Ok(HistoryLine::Operation(line)),
             Err(error) => error,
         };
         match serde_json::from_slice(&self.buffer) {
-            Ok(Around { start: Some(start), end: None }) => Ok(Line::Start { start }),
-            Ok(Around { start: None, end: Some(end) }) => Ok(Line::End { end }),
+            Ok(Around { start: Some(start), end: None }) => Ok(HistoryLine::Start { start }),
+            Ok(Around { start: None, end: Some(end) }) => Ok(HistoryLine::End { end }),
             // What is wrong inside a start or an end says more than that it is no operation.
             Err(inside) if self.buffer.starts_with(b"{\"start\"") || self.buffer.starts_with(b"{\"end\"") => {
                 Err(inside)
@@ -185,19 +185,19 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    fn state(&self, lines: Vec<RowLine>) -> Result<State, ReadError> {
-        let mut state = State::new();
+    fn state(&self, lines: Vec<RowLine>) -> Result<HistoryState, HistoryError> {
+        let mut state = HistoryState::new();
         for RowLine { row, value, version, mut bookings } in lines {
             let parsed: Row = row.parse().map_err(|error| self.wrong(&format!("rows: {error}, found {row:?}")))?;
             bookings.sort_unstable();
-            if state.insert(parsed, RowState { seen: Seen { value, version }, bookings }).is_some() {
+            if state.insert(parsed, RowState { seen: ObservedRow { value, version }, bookings }).is_some() {
                 return Err(self.wrong(&format!("rows: {row} is there twice")));
             }
         }
         Ok(state)
     }
 
-    fn wrong(&self, reason: &impl ToString) -> ReadError {
-        ReadError::Line { line: self.line, reason: reason.to_string() }
+    fn wrong(&self, reason: &impl ToString) -> HistoryError {
+        HistoryError::Line { line: self.line, reason: reason.to_string() }
     }
 }

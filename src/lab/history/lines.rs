@@ -3,35 +3,35 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, Outcome, Reason, Request, RowState, Seen, State, Title};
+use super::{HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request, RoundTitle, RowState};
 use crate::domain::Row;
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Line {
+pub enum HistoryLine {
     /// An operation that ended.
     Operation(OperationLine),
     /// A round begins.
     Start {
         /// What it is.
-        start: Start,
+        start: RoundStart,
     },
     /// A round has ended.
     End {
         /// What it left.
-        end: End,
+        end: RoundEnd,
     },
 }
 
 /// The beginning of a round.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Start {
+pub struct RoundStart {
     /// 1.
     pub format: u32,
     /// What the round is.
-    pub title: Title,
+    pub title: RoundTitle,
     /// The rows before the first operation.
     pub rows: Vec<RowLine>,
 }
@@ -39,7 +39,7 @@ pub struct Start {
 /// The end of a round.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct End {
+pub struct RoundEnd {
     /// Operations in the round; a reader that counts others has a damaged file.
     pub operations: u64,
     /// The rows after the last operation; null if they could not be read.
@@ -65,7 +65,7 @@ pub struct RowLine {
 /// How an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ended {
+pub enum OperationEnd {
     /// The change was made.
     Done,
     /// The state refused it, for `reason`.
@@ -103,7 +103,7 @@ pub struct OperationLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// How it ended.
-    pub outcome: Ended,
+    pub outcome: OperationEnd,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -114,7 +114,7 @@ pub struct OperationLine {
 
 /// The rows of a state as lines.
 #[must_use]
-pub fn row_lines(state: &State) -> Vec<RowLine> {
+pub fn row_lines(state: &HistoryState) -> Vec<RowLine> {
     state
         .iter()
         .map(|(row, RowState { seen, bookings })| RowLine {
@@ -130,29 +130,29 @@ impl OperationLine {
     /// The line of an operation, with what was answered literally.
     #[must_use]
     pub fn new(
-        operation: &Operation,
+        operation: &RecordedOperation,
         intended_ns: Option<u64>,
         status: Option<u16>,
         body: String,
         attempts: Option<u32>,
     ) -> Self {
-        let &Operation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
+        let &RecordedOperation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
         let (outcome, reason, rows) = match outcome {
             Outcome::Done(seen) => {
                 let effects = request.effects();
                 let told = effects.iter().zip(seen).filter_map(|((row, _), seen)| Some((*row, seen?)));
-                let line = |(row, seen): (Row, Seen)| RowLine {
+                let line = |(row, seen): (Row, ObservedRow)| RowLine {
                     row: row.to_string(),
                     value: seen.value,
                     version: seen.version,
                     bookings: Vec::new(),
                 };
-                (Ended::Done, None, told.map(line).collect())
+                (OperationEnd::Done, None, told.map(line).collect())
             }
-            Outcome::Refused(reason) => (Ended::Refused, Some(reason), Vec::new()),
-            Outcome::NotDone => (Ended::NotDone, None, Vec::new()),
-            Outcome::Unknown => (Ended::Unknown, None, Vec::new()),
-            Outcome::Unexpected => (Ended::Unexpected, None, Vec::new()),
+            Outcome::Refused(reason) => (OperationEnd::Refused, Some(reason), Vec::new()),
+            Outcome::NotDone => (OperationEnd::NotDone, None, Vec::new()),
+            Outcome::Unknown => (OperationEnd::Unknown, None, Vec::new()),
+            Outcome::Unexpected => (OperationEnd::Unexpected, None, Vec::new()),
         };
         Self {
             id,
@@ -174,7 +174,7 @@ impl OperationLine {
     ///
     /// # Errors
     /// What does not go together in it.
-    pub fn operation(&self) -> Result<Operation, String> {
+    pub fn operation(&self) -> Result<RecordedOperation, String> {
         if self.returned_ns < self.invoked_ns {
             return Err(format!(
                 "returned_ns: expected {} (invoked_ns) or later, found {}",
@@ -187,19 +187,19 @@ impl OperationLine {
             return Err("request: expected two users and an amount from 1".to_owned());
         }
         let outcome = match (self.outcome, self.reason) {
-            (Ended::Done, None) => self.done()?,
-            (Ended::Refused, Some(reason)) => Outcome::Refused(reason),
-            (Ended::NotDone, None) => Outcome::NotDone,
-            (Ended::Unknown, None) => Outcome::Unknown,
-            (Ended::Unexpected, None) => Outcome::Unexpected,
-            (Ended::Refused, None) => return Err("reason: expected one with the outcome refused".to_owned()),
+            (OperationEnd::Done, None) => self.done()?,
+            (OperationEnd::Refused, Some(reason)) => Outcome::Refused(reason),
+            (OperationEnd::NotDone, None) => Outcome::NotDone,
+            (OperationEnd::Unknown, None) => Outcome::Unknown,
+            (OperationEnd::Unexpected, None) => Outcome::Unexpected,
+            (OperationEnd::Refused, None) => return Err("reason: expected one with the outcome refused".to_owned()),
             (_, Some(_)) => return Err("reason: expected only with the outcome refused".to_owned()),
         };
-        if self.outcome != Ended::Done && !self.rows.is_empty() {
+        if self.outcome != OperationEnd::Done && !self.rows.is_empty() {
             return Err("rows: expected only with the outcome done".to_owned());
         }
         let &Self { id, client, request, invoked_ns, returned_ns, .. } = self;
-        Ok(Operation { id, client, request, invoked_ns, returned_ns, outcome })
+        Ok(RecordedOperation { id, client, request, invoked_ns, returned_ns, outcome })
     }
 
     fn done(&self) -> Result<Outcome, String> {
@@ -209,7 +209,7 @@ impl OperationLine {
             let row: Row = line.row.parse().map_err(|error| format!("rows: {error}, found {:?}", line.row))?;
             let at = effects.iter().position(|(changed, _)| *changed == row);
             let at = at.ok_or_else(|| format!("rows: {row} is not a row of its request"))?;
-            if seen[at].replace(Seen { value: line.value, version: line.version }).is_some() {
+            if seen[at].replace(ObservedRow { value: line.value, version: line.version }).is_some() {
                 return Err(format!("rows: {row} is there twice"));
             }
         }

@@ -102,14 +102,14 @@ impl std::ops::Deref for Effects {
 
 /// A row as an answer or a read showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedRow {
     /// Its balance, value, or number of seats left.
     pub value: i64,
     /// Its version, if the target reports one.
     pub version: Option<i64>,
 }
 
-impl Seen {
+impl ObservedRow {
     /// As a witness tells it of a row, such as `users/1=9998 (version 2)`.
     #[must_use]
     pub fn of(&self, row: Row) -> String {
@@ -139,7 +139,7 @@ pub enum Reason {
 pub enum Outcome {
     /// Done, with what its rows were then: one for each of [`Request::effects`], in that order. `None` where the
     /// target did not say.
-    Done([Option<Seen>; 2]),
+    Done([Option<ObservedRow>; 2]),
     /// Refused by the state.
     Refused(Reason),
     /// Certainly not done: 503, or never sent.
@@ -160,7 +160,7 @@ impl Outcome {
 
 /// One operation of one client. Times are in ns of one clock, from the start of the round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
+pub struct RecordedOperation {
     /// Its number in the round, from 0.
     pub id: u64,
     /// Who asked; a client has one operation at a time.
@@ -179,18 +179,18 @@ pub struct Operation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowState {
     /// Value and version.
-    pub seen: Seen,
+    pub seen: ObservedRow,
     /// Of an event: the users of its booking rows, one entry a row, ascending.
     pub bookings: Vec<i64>,
 }
 
 /// The rows that a round is about.
-pub type State = BTreeMap<Row, RowState>;
+pub type HistoryState = BTreeMap<Row, RowState>;
 
 /// What is claimed of an approach, by whoever offers it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum ClaimFound {
+pub enum ClaimedSafety {
     /// Correct under any interleaving.
     Safe,
     /// Correct as long as there is only one server.
@@ -202,7 +202,7 @@ pub enum ClaimFound {
     Unsupported,
 }
 
-impl ClaimFound {
+impl ClaimedSafety {
     /// Whether it claims to be right, where all are on one server or are not.
     #[must_use]
     pub fn is_safe(self, on_one_server: bool) -> bool {
@@ -217,13 +217,13 @@ impl ClaimFound {
 /// What a round was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Title {
+pub struct RoundTitle {
     /// The scenario's name.
     pub scenario: String,
     /// The approach's name.
     pub approach: String,
     /// What is claimed of it for this workload.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
     /// How many servers took the requests, as replicas on one database.
     pub servers: u32,
     /// Its number among the rounds of this approach, from 1.
@@ -237,13 +237,13 @@ pub struct Title {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// What it was.
-    pub title: Title,
+    pub title: RoundTitle,
     /// The rows before the first operation.
-    pub before: State,
+    pub before: HistoryState,
     /// The operations, in any order.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<RecordedOperation>,
     /// The rows after the last one. `None` if it could not be read.
-    pub after: Option<State>,
+    pub after: Option<HistoryState>,
 }
 
 /// The workload that a request belongs to.

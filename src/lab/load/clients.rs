@@ -12,12 +12,12 @@ use hyper::{Method, Uri};
 use tokio::runtime;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::diagnosis::{LATENESS_DIGITS, Rest};
-use super::{LoadError, Shared, Start, micros};
+use super::diagnosis::{LATENESS_DIGITS, ThreadIdleTime};
+use super::{LoadError, LoadShared, StartLine, micros};
 use crate::lab::client::{Client, ClientError};
-use crate::lab::history::{Operation, Outcome, Request};
-use crate::lab::plan::Plan;
-use crate::lab::recorder::{Heard, histogram};
+use crate::lab::history::{Outcome, RecordedOperation, Request};
+use crate::lab::plan::LoadPlan;
+use crate::lab::recorder::{HeardOperation, histogram};
 
 /// Connections that a thread opens at the same time; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
@@ -42,18 +42,18 @@ const OPERATIONS_MAX: u64 = 10_000_000;
 const TRACE_EVERY: u64 = 100;
 
 /// What the clients of one thread share.
-pub struct Thread {
-    shared: Arc<Shared>,
+pub struct ClientThread {
+    shared: Arc<LoadShared>,
     started: Instant,
-    batch: RefCell<Vec<Heard>>,
+    batch: RefCell<Vec<HeardOperation>>,
     handed_over: Cell<Instant>,
     blocked: Cell<Duration>,
     late_us: RefCell<Histogram<u64>>,
 }
 
-impl Thread {
+impl ClientThread {
     /// Connects its clients, waits for the other threads, and sends.
-    pub fn run(shared: Arc<Shared>, start: &Start, numbers: Vec<usize>) -> Result<Rest, LoadError> {
+    pub fn run(shared: Arc<LoadShared>, start: &StartLine, numbers: Vec<usize>) -> Result<ThreadIdleTime, LoadError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let connected = match &runtime {
             Ok(runtime) => runtime.block_on(async {
@@ -87,7 +87,7 @@ impl Thread {
         let busy =
             (runtime.metrics().worker_total_busy_duration(0).saturating_sub(busy_before)).as_secs_f64() / elapsed;
         let late_us = thread.late_us.borrow().clone();
-        Ok(Rest { busy, blocked: thread.blocked.get().as_secs_f64() / elapsed, late_us })
+        Ok(ThreadIdleTime { busy, blocked: thread.blocked.get().as_secs_f64() / elapsed, late_us })
     }
 
     async fn send_all(self: Rc<Self>, clients: Vec<(u32, Client)>) -> Result<(), LoadError> {
@@ -156,7 +156,7 @@ impl Thread {
     }
 
     /// Sends one request and understands its answer.
-    async fn ask(&self, number: u32, client: &mut Client, id: u64, intended: Option<Instant>) -> Heard {
+    async fn ask(&self, number: u32, client: &mut Client, id: u64, intended: Option<Instant>) -> HeardOperation {
         let plan = &self.shared.plan;
         let request = plan.conditions.work.request(id);
         let invoked_ns = self.ns(Instant::now());
@@ -186,15 +186,15 @@ impl Thread {
                 .map_or(Outcome::Unexpected, |route| route.understand(&request, answer)),
             Err((outcome, _)) => *outcome,
         };
-        let operation = Operation { id, client: number, request, invoked_ns, returned_ns, outcome };
-        Heard::new(operation, intended.map(|intended| self.ns(intended)), answer.map_err(|(_, reason)| reason))
+        let operation = RecordedOperation { id, client: number, request, invoked_ns, returned_ns, outcome };
+        HeardOperation::new(operation, intended.map(|intended| self.ns(intended)), answer.map_err(|(_, reason)| reason))
     }
 
     fn ns(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn record(&self, heard: Heard) {
+    fn record(&self, heard: HeardOperation) {
         let mut batch = self.batch.borrow_mut();
         batch.push(heard);
         let full = batch.len() >= BATCH || self.handed_over.get().elapsed() > BATCH_WAIT;
@@ -220,14 +220,14 @@ impl Thread {
 }
 
 /// How a request is said to a target that has this before its routes.
-fn said(plan: &Plan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
+fn said(plan: &LoadPlan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
     let route = plan.contestant.routes.of(request)?;
     let (uri, body) = route.say(&format!("{base}{}", plan.contestant.base), request).ok()?;
     Some((route.method.clone(), uri, body))
 }
 
 /// Connects a thread's clients.
-async fn connect(plan: &Plan, numbers: Vec<usize>) -> Result<Vec<(u32, Client)>, LoadError> {
+async fn connect(plan: &LoadPlan, numbers: Vec<usize>) -> Result<Vec<(u32, Client)>, LoadError> {
     let mut clients = Vec::with_capacity(numbers.len());
     let mut connecting: JoinSet<Result<(u32, Client), ClientError>> = JoinSet::new();
     let died = |error: tokio::task::JoinError| LoadError::Died(error.to_string());

@@ -18,7 +18,7 @@ const BLOCKED_SHARE: f64 = 0.2;
 const LATE_US: u64 = 5_000;
 
 /// How a thread spent its time.
-pub struct Rest {
+pub struct ThreadIdleTime {
     /// Share of the time in which it had something to do.
     pub busy: f64,
     /// Share of the time in which it waited until what was heard was taken from it.
@@ -28,14 +28,14 @@ pub struct Rest {
 }
 
 /// What the threads' times mean.
-pub fn diagnose(rests: &[Rest], cpu_share: f64) -> Generator {
+pub fn diagnose(rests: &[ThreadIdleTime], cpu_share: f64) -> Generator {
     let mut late_us = histogram(LATENESS_DIGITS);
     for rest in rests {
         // Equal bounds: it cannot fail.
         let _ = late_us.add(&rest.late_us);
     }
     let late_p99_us = late_us.value_at_quantile(0.99);
-    let most = |share: fn(&Rest) -> f64| rests.iter().map(share).fold(0.0, f64::max);
+    let most = |share: fn(&ThreadIdleTime) -> f64| rests.iter().map(share).fold(0.0, f64::max);
     let least_busy = rests.iter().map(|rest| rest.busy).fold(1.0, f64::min);
     let limited = if most(|rest| rest.blocked) > BLOCKED_SHARE {
         Some("it waited for its own history to be written".to_owned())

@@ -20,12 +20,12 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use tokio_util::sync::CancellationToken;
 
-use clients::Thread;
-use diagnosis::{Rest, diagnose};
+use clients::ClientThread;
+use diagnosis::{ThreadIdleTime, diagnose};
 
 use super::client::ClientError;
-use super::plan::Plan;
-use super::recorder::Heard;
+use super::plan::LoadPlan;
+use super::recorder::HeardOperation;
 use super::results::Generator;
 
 /// Threads at most: more would only take the cores from the server.
@@ -46,8 +46,8 @@ pub enum LoadError {
 }
 
 /// What the threads of one load share.
-struct Shared {
-    plan: Plan,
+struct LoadShared {
+    plan: LoadPlan,
     /// The next request's number.
     next: AtomicU64,
     /// Answers so far, for the progress bar.
@@ -56,7 +56,7 @@ struct Shared {
     stop: CancellationToken,
     /// Told to wait for no answer any more.
     leave: CancellationToken,
-    heard: Option<SyncSender<Vec<Heard>>>,
+    heard: Option<SyncSender<Vec<HeardOperation>>>,
 }
 
 /// Sends a plan's requests and hands over what was heard, until all are answered, the time is up, or `stop` is cancelled. Blocks its
@@ -65,10 +65,10 @@ struct Shared {
 /// # Errors
 /// [`LoadError`]: a client that cannot connect before the start.
 pub fn run(
-    plan: Plan,
+    plan: LoadPlan,
     answered: Arc<AtomicU64>,
     stop: &CancellationToken,
-    heard: Option<SyncSender<Vec<Heard>>>,
+    heard: Option<SyncSender<Vec<HeardOperation>>>,
 ) -> Result<Generator, LoadError> {
     let clients = (plan.conditions.concurrency as usize)
         .min(usize::try_from(plan.conditions.requests.unwrap_or(u64::MAX)).unwrap_or(usize::MAX))
@@ -76,8 +76,8 @@ pub fn run(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = THREADS_MAX.min(cores).min(clients);
     let (stop, leave) = (stop.clone(), CancellationToken::new());
-    let shared = Arc::new(Shared { plan, next: AtomicU64::new(0), answered, stop, leave, heard });
-    let start = Arc::new(Start {
+    let shared = Arc::new(LoadShared { plan, next: AtomicU64::new(0), answered, stop, leave, heard });
+    let start = Arc::new(StartLine {
         connected: Barrier::new(threads),
         failed: AtomicBool::new(false),
         at: std::sync::OnceLock::new(),
@@ -89,7 +89,7 @@ pub fn run(
             let clients = (thread..clients).step_by(threads).collect();
             std::thread::Builder::new()
                 .name(format!("load-{thread}"))
-                .spawn(move || Thread::run(shared, &start, clients))
+                .spawn(move || ClientThread::run(shared, &start, clients))
         })
         .collect();
     for _ in handles.iter().filter(|handle| handle.is_err()) {
@@ -97,7 +97,7 @@ pub fn run(
         start.failed.store(true, Ordering::SeqCst);
         start.connected.wait();
     }
-    let mut rests: Vec<Rest> = Vec::new();
+    let mut rests: Vec<ThreadIdleTime> = Vec::new();
     let mut failed = None;
     for handle in handles {
         match handle.map(std::thread::JoinHandle::join) {
@@ -124,7 +124,7 @@ fn cpu_time() -> Duration {
 }
 
 /// Where all threads start together.
-struct Start {
+struct StartLine {
     connected: Barrier,
     /// A thread has no clients: then none sends.
     failed: AtomicBool,

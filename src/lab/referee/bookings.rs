@@ -5,8 +5,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::docket::{Docket, NONE};
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, NONE};
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::Anomaly;
 
@@ -37,7 +37,7 @@ pub struct Bookings {
 
 impl Bookings {
     /// Gathers the bookings, and names the double ones that the answers tell of.
-    pub fn gather(docket: &Docket<'_>, tally: &mut Tally) -> Self {
+    pub fn gather(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) -> Self {
         let mut bookings = Self::default();
         for (row, known) in (0..).zip(&docket.rows) {
             for &user in &known.before.bookings {
@@ -91,7 +91,7 @@ impl Bookings {
     }
 
     /// Whether a booking of unknown outcome may have been made: nobody has two, and the rows in the end show it.
-    pub fn may_be_made(&self, docket: &Docket<'_>, at: u32) -> bool {
+    pub fn may_be_made(&self, docket: &HistoryIndex<'_>, at: u32) -> bool {
         let Request::Booking { user, .. } = docket.operation(at).request else { return true };
         let row = docket.rows_of[at as usize][0];
         let seats = self.of(row, user);
@@ -99,7 +99,7 @@ impl Bookings {
     }
 
     /// Compares the rows in the end with what was asked for.
-    pub fn compare(&self, docket: &Docket<'_>, tally: &mut Tally) {
+    pub fn compare(&self, docket: &HistoryIndex<'_>, tally: &mut FindingCounter) {
         // In order, so that equal histories get equal judgements.
         let mut by_user: Vec<_> = self.by_user.iter().collect();
         by_user.sort_unstable_by_key(|(key, _)| **key);

@@ -9,8 +9,8 @@
 //! value that was no longer there (Adya's G-single; P4 of "A Critique of ANSI SQL Isolation Levels").
 //! Numbers that no answer claims are *gaps*, which [`super::gaps`] fills with operations of unknown outcome.
 
-use super::docket::{Case, Docket, NONE};
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, NONE, Partition};
 use crate::domain::Row;
 use crate::lab::history::Outcome;
 use crate::lab::judgement::Anomaly;
@@ -65,7 +65,7 @@ struct Numbered {
 }
 
 /// What numbers the writes of a case, if anything does.
-pub fn numbering(docket: &Docket<'_>, case: &Case) -> Option<Numbering> {
+pub fn numbering(docket: &HistoryIndex<'_>, case: &Partition) -> Option<Numbering> {
     let told = |at: u32, versions: bool| match docket.operation(at).outcome {
         Outcome::Done(seen) => {
             docket.effects(at).all(|(place, _, _)| seen[place].is_some_and(|seen| !versions || seen.version.is_some()))
@@ -88,13 +88,13 @@ pub fn numbering(docket: &Docket<'_>, case: &Case) -> Option<Numbering> {
 }
 
 /// Whether it changed nothing.
-pub fn is_refused(docket: &Docket<'_>, at: u32) -> bool {
+pub fn is_refused(docket: &HistoryIndex<'_>, at: u32) -> bool {
     matches!(docket.operation(at).outcome, Outcome::Refused(_))
 }
 
 impl Chains {
     /// No chains yet.
-    pub fn new(docket: &Docket<'_>) -> Self {
+    pub fn new(docket: &HistoryIndex<'_>) -> Self {
         Self {
             of_row: docket.rows.iter().map(|_| Chain::default()).collect(),
             places: vec![[NONE; 2]; docket.rows_of.len()],
@@ -102,7 +102,13 @@ impl Chains {
     }
 
     /// Makes the chains of a case, names what does not follow, and returns the gaps.
-    pub fn walk(&mut self, docket: &Docket<'_>, case: &Case, numbering: Numbering, tally: &mut Tally) -> Vec<Gap> {
+    pub fn walk(
+        &mut self,
+        docket: &HistoryIndex<'_>,
+        case: &Partition,
+        numbering: Numbering,
+        tally: &mut FindingCounter,
+    ) -> Vec<Gap> {
         let mut numbered: Vec<Vec<Numbered>> = case.rows.iter().map(|_| Vec::new()).collect();
         for &at in &case.operations {
             let Outcome::Done(seen) = docket.operation(at).outcome else { continue };
@@ -138,7 +144,7 @@ impl Chains {
 
     /// Puts operations of unknown outcome into the chain of a row, at these places (in order). Says whether they can have
     /// been made in the order that they are given there.
-    pub fn fill(&mut self, docket: &Docket<'_>, row: u32, fillers: Vec<(usize, Vec<u32>)>) -> bool {
+    pub fn fill(&mut self, docket: &HistoryIndex<'_>, row: u32, fillers: Vec<(usize, Vec<u32>)>) -> bool {
         let chain = std::mem::take(&mut self.of_row[row as usize]);
         let mut filled = Chain::default();
         let (mut from, mut possible) = (0, true);
@@ -175,7 +181,7 @@ impl Chains {
     }
 
     /// Notes where in the chains of a case each operation stands.
-    pub fn place(&mut self, docket: &Docket<'_>, case: &Case) {
+    pub fn place(&mut self, docket: &HistoryIndex<'_>, case: &Partition) {
         for &row in &case.rows {
             for (place, &at) in (0..).zip(&self.of_row[row as usize].writes) {
                 for (effect, changed) in docket.rows_of[at as usize].iter().enumerate() {
@@ -197,7 +203,7 @@ fn value_number(start: i64, step: i64, value: i64) -> Option<i128> {
 
 /// A walk along one row.
 struct Walk<'d, 'h> {
-    docket: &'d Docket<'h>,
+    docket: &'d HistoryIndex<'h>,
     row: u32,
     numbering: Numbering,
     chain: Chain,
@@ -205,7 +211,7 @@ struct Walk<'d, 'h> {
 }
 
 impl Walk<'_, '_> {
-    fn run(&mut self, numbered: &[Numbered], tally: &mut Tally) {
+    fn run(&mut self, numbered: &[Numbered], tally: &mut FindingCounter) {
         let before = self.docket.row(self.row).before.seen;
         let first = match self.numbering {
             Numbering::Versions => before.version.map(i128::from).unwrap_or_default(),
@@ -243,7 +249,7 @@ impl Walk<'_, '_> {
         self.gaps.push(Gap { row: self.row, place, missing, change, deadline_ns: u64::MAX });
     }
 
-    fn name_duplicate(&self, last: &Numbered, write: &Numbered, tally: &mut Tally) {
+    fn name_duplicate(&self, last: &Numbered, write: &Numbered, tally: &mut FindingCounter) {
         let row = self.docket.row(self.row).row;
         let operations = [(last.at != NONE).then_some(last.at), Some(write.at)];
         match self.numbering {
@@ -259,7 +265,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn name_lost_update(&self, last: &Numbered, write: &Numbered, adds: i64, tally: &mut Tally) {
+    fn name_lost_update(&self, last: &Numbered, write: &Numbered, adds: i64, tally: &mut FindingCounter) {
         let row = self.docket.row(self.row).row;
         let operations = [(last.at != NONE).then_some(last.at), Some(write.at)];
         tally.add(self.docket.history, Anomaly::LostUpdate, 1, &operations, || {
@@ -274,7 +280,7 @@ impl Walk<'_, '_> {
     }
 
     /// What the last write left must be there in the end.
-    fn end(&mut self, last: &Numbered, numbered: &[Numbered], tally: &mut Tally) {
+    fn end(&mut self, last: &Numbered, numbered: &[Numbered], tally: &mut FindingCounter) {
         let known = self.docket.row(self.row);
         let (row, start) = (known.row, known.before.seen.value);
         let Some(after) = known.after.map(|after| after.seen) else { return };

@@ -3,11 +3,11 @@
 //! A doubly linked list in an array: what is taken out can be put back in O(1), in the opposite order (Knuth's dancing
 //! links; Lowe's and porcupine's search do the same).
 
-use super::docket::NONE;
+use super::history_index::NONE;
 
 /// The list. Event 0 is its head, `2i + 1` the call of operation `i`, `2i + 2` its return, which not all have.
 #[derive(Debug)]
-pub struct Events {
+pub struct EventList {
     /// Of each event the one before it and the one after it.
     links: Vec<[u32; 2]>,
     /// By operation: the first call of those that return with it or later.
@@ -16,7 +16,7 @@ pub struct Events {
 
 const HEAD: u32 = 0;
 
-impl Events {
+impl EventList {
     /// The events of operations that were called and returned then. At equal times calls come first: only
     /// what returned *before* another was called precedes it.
     pub fn new(times: &[(u64, Option<u64>)]) -> Self {

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::bookings::Bookings;
 use super::chain::Gap;
-use super::docket::{Case, Docket, NONE};
+use super::history_index::{HistoryIndex, NONE, Partition};
 
 /// Steps at most that one case may take: about 50 ms.
 const STEPS_MAX: u32 = 1_000_000;
@@ -46,7 +46,7 @@ pub struct Fillers {
 
 /// Operations of unknown outcome that do the same to the same rows.
 #[derive(Debug)]
-struct Kind {
+struct FillerKind {
     rows: [u32; 2],
     adds: [i64; 2],
     /// In the order of their calls.
@@ -65,8 +65,8 @@ struct Pick {
 }
 
 struct Solver<'d, 'h> {
-    docket: &'d Docket<'h>,
-    kinds: Vec<Kind>,
+    docket: &'d HistoryIndex<'h>,
+    kinds: Vec<FillerKind>,
     /// By row: kind and half, ascending by what it adds.
     on_row: FxHashMap<u32, Vec<(usize, usize)>>,
     /// Of each kind, how many are used.
@@ -81,7 +81,7 @@ struct Solver<'d, 'h> {
 }
 
 /// Fills the gaps of a case.
-pub fn fill(docket: &Docket<'_>, case: &Case, bookings: &Bookings, gaps: &[Gap]) -> Filling {
+pub fn fill(docket: &HistoryIndex<'_>, case: &Partition, bookings: &Bookings, gaps: &[Gap]) -> Filling {
     let mut solver = Solver::new(docket, case, bookings);
     for &row in case.rows.iter().filter(|&&row| docket.row(row).after.is_none()) {
         // More can have come after the last write that is known than there are operations.
@@ -108,8 +108,8 @@ pub fn fill(docket: &Docket<'_>, case: &Case, bookings: &Bookings, gaps: &[Gap])
 }
 
 impl<'d, 'h> Solver<'d, 'h> {
-    fn new(docket: &'d Docket<'h>, case: &Case, bookings: &Bookings) -> Self {
-        let mut kinds: Vec<Kind> = Vec::new();
+    fn new(docket: &'d HistoryIndex<'h>, case: &Partition, bookings: &Bookings) -> Self {
+        let mut kinds: Vec<FillerKind> = Vec::new();
         let mut known = FxHashMap::default();
         for &at in &case.operations {
             if !docket.operation(at).outcome.is_open() || !bookings.may_be_made(docket, at) {
@@ -120,13 +120,13 @@ impl<'d, 'h> Solver<'d, 'h> {
                 adds[place] = amount;
             }
             let kind = *known.entry((rows, adds)).or_insert_with(|| {
-                kinds.push(Kind { rows, adds, operations: Vec::new() });
+                kinds.push(FillerKind { rows, adds, operations: Vec::new() });
                 kinds.len() - 1
             });
             kinds[kind].operations.push(at);
         }
         let mut on_row: FxHashMap<u32, Vec<(usize, usize)>> = FxHashMap::default();
-        for (kind, Kind { rows, .. }) in kinds.iter().enumerate() {
+        for (kind, FillerKind { rows, .. }) in kinds.iter().enumerate() {
             for half in (0..2).filter(|&half| rows[half] != NONE) {
                 on_row.entry(rows[half]).or_default().push((kind, half));
             }
@@ -141,16 +141,16 @@ impl<'d, 'h> Solver<'d, 'h> {
     /// Depth first over the gaps, in the order of their deadlines.
     fn solve(&mut self, gaps: &[Gap], order: &[usize]) -> Option<Vec<Vec<Pick>>> {
         /// The ways to fill a gap that are left to try, and the one that is being tried.
-        struct Frame {
+        struct FillFrame {
             ways: Vec<Vec<Pick>>,
             tried: Option<Vec<Pick>>,
         }
-        let mut frames: Vec<Frame> = Vec::new();
+        let mut frames: Vec<FillFrame> = Vec::new();
         while frames.len() < order.len() {
             let gap = &gaps[order[frames.len()]];
             let mut ways = self.ways(gap, WAYS_MAX);
             ways.reverse();
-            frames.push(Frame { ways, tried: None });
+            frames.push(FillFrame { ways, tried: None });
             // Back to the last gap that can be filled in another way.
             loop {
                 let depth = frames.len();

@@ -8,14 +8,14 @@
 //! To find an order is hard in general. But every change raises its row's version, also under a broken approach, so
 //! the answers tell the order of a row's writes, and what is left takes O(n log n):
 //!
-//! - [`docket`]: which rows have to be judged together
+//! - [`history_index`]: which rows have to be judged together
 //! - [`totals`], [`bookings`]: what needs no order: sums, signs, booking rows
 //! - [`chain`]: each write against the one before it: lost updates
 //! - [`gaps`]: versions that only operations of unknown outcome explain
 //! - [`order`]: the writes against real time
 //! - [`refusals`], with [`extremes`]: each was true at some moment
 //! - [`search`] (with [`events`], [`replay`] and [`bridges`]), [`unnumbered`]: without versions, and where unknown outcomes leave a choice
-//! - [`tally`]: counts, and the smallest evidence of each anomaly
+//! - [`finding_counter`]: counts, and the smallest evidence of each anomaly
 //!
 //! What was chosen where operations of unknown outcome fill gaps is one explanation of several. If the order or the refusals then
 //! fail, the search has the last word; where other findings make it pointless, only those are told.
@@ -23,15 +23,15 @@
 mod bookings;
 mod bridges;
 mod chain;
-mod docket;
 mod events;
 mod extremes;
+mod finding_counter;
 mod gaps;
+mod history_index;
 mod order;
 mod refusals;
 mod replay;
 mod search;
-mod tally;
 mod totals;
 mod unfilled;
 mod unnumbered;
@@ -43,11 +43,11 @@ use rustc_hash::FxHashSet;
 
 use self::bookings::Bookings;
 use self::chain::{Chains, Gap, Numbering, numbering};
-use self::docket::{Case, Docket};
+use self::finding_counter::FindingCounter;
 use self::gaps::{Fillers, Filling};
-use self::order::Times;
-use self::search::{Demands, Found};
-use self::tally::Tally;
+use self::history_index::{HistoryIndex, Partition};
+use self::order::WriteTimes;
+use self::search::{OrderDemands, OrderFound};
 use self::unfilled::Suspects;
 use super::history::{History, Outcome, Reason, Request};
 use super::judgement::{Anomaly, Judgement};
@@ -55,19 +55,19 @@ use super::judgement::{Anomaly, Judgement};
 /// Judges a history.
 #[must_use]
 pub fn judge(history: &History) -> Judgement {
-    let docket = Docket::new(history);
-    let mut tally = Tally::default();
+    let docket = HistoryIndex::new(history);
+    let mut tally = FindingCounter::default();
     let counts = totals::count_answers(&docket, &mut tally);
     totals::weigh_rows(&docket, &mut tally);
     let bookings = Bookings::gather(&docket, &mut tally);
     bookings.compare(&docket, &mut tally);
     let operations = history.operations.len();
-    let mut court = Court {
+    let mut court = Judge {
         docket: &docket,
         bookings: &bookings,
         chains: Chains::new(&docket),
-        times: Times::new(operations),
-        pushed: Times::new(operations),
+        times: WriteTimes::new(operations),
+        pushed: WriteTimes::new(operations),
         suspects: None,
         looks_left: search::LOOKS_MAX,
         tally,
@@ -76,7 +76,7 @@ pub fn judge(history: &History) -> Judgement {
     for case in docket.cases() {
         court.judge(&case);
     }
-    let Court { mut tally, mut undecided, .. } = court;
+    let Judge { mut tally, mut undecided, .. } = court;
     totals::weigh_money(&docket, &mut tally);
     if let Some(after) = &history.after {
         for row in history.before.keys().filter(|row| !after.contains_key(row)) {
@@ -90,24 +90,24 @@ pub fn judge(history: &History) -> Judgement {
 }
 
 /// What the cases of one history share.
-struct Court<'d, 'h> {
-    docket: &'d Docket<'h>,
+struct Judge<'d, 'h> {
+    docket: &'d HistoryIndex<'h>,
     bookings: &'d Bookings,
     chains: Chains,
-    times: Times,
+    times: WriteTimes,
     /// With the refusals among the writes.
-    pushed: Times,
+    pushed: WriteTimes,
     /// Gathered when they are first asked for.
     suspects: Option<Suspects>,
     /// What is left of [`search::LOOKS_MAX`].
     looks_left: u64,
-    tally: Tally,
+    tally: FindingCounter,
     undecided: Vec<String>,
 }
 
 /// How the gaps of a case were filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Filled {
+enum FilledGaps {
     /// There were none to fill, or none that hides a state.
     Certainly,
     /// In one way of perhaps several.
@@ -116,12 +116,12 @@ enum Filled {
     Badly,
 }
 
-impl Court<'_, '_> {
-    fn judge(&mut self, case: &Case) {
+impl Judge<'_, '_> {
+    fn judge(&mut self, case: &Partition) {
         if case.operations.is_empty() && case.rows.iter().all(|&row| self.is_unchanged(row)) {
             return;
         }
-        let mut tally = Tally::default();
+        let mut tally = FindingCounter::default();
         if let Some(numbering) = numbering(self.docket, case) {
             self.judge_numbered(case, numbering, &mut tally);
         } else {
@@ -138,23 +138,23 @@ impl Court<'_, '_> {
         row.after.is_none_or(|after| after.seen == row.before.seen)
     }
 
-    fn judge_numbered(&mut self, case: &Case, numbering: Numbering, tally: &mut Tally) {
+    fn judge_numbered(&mut self, case: &Partition, numbering: Numbering, tally: &mut FindingCounter) {
         let (docket, bookings) = (self.docket, self.bookings);
         let gaps = self.chains.walk(docket, case, numbering, tally);
         // An update that is lost by its value was still made: it may be what is missing.
         let by_values = numbering != Numbering::Versions && tally.has(Anomaly::LostUpdate);
-        let filled = if by_values { Filled::Badly } else { self.fill(case, &gaps, tally) };
+        let filled = if by_values { FilledGaps::Badly } else { self.fill(case, &gaps, tally) };
         self.chains.place(docket, case);
-        let mut dependent = Tally::default();
+        let mut dependent = FindingCounter::default();
         let order = order::sort(docket, case, &self.chains, &mut dependent);
         order::name_late(docket, &self.chains, &order, &mut self.times, &mut dependent);
         let times = (&self.times, &mut self.pushed);
         let settled = refusals::judge(docket, case, &self.chains, bookings, &order, times, &mut dependent);
-        let fine = settled && dependent.is_empty() && filled != Filled::Badly && !self.reads_two_rows(case);
+        let fine = settled && dependent.is_empty() && filled != FilledGaps::Badly && !self.reads_two_rows(case);
         if fine {
             return;
         }
-        if filled == Filled::Certainly && settled && !self.reads_two_rows(case) {
+        if filled == FilledGaps::Certainly && settled && !self.reads_two_rows(case) {
             return tally.merge(dependent);
         }
         if !tally.is_empty() {
@@ -162,31 +162,31 @@ impl Court<'_, '_> {
             return;
         }
         let none = FxHashSet::default();
-        let demands = Demands { real_time: true, final_state: true, without: &none };
+        let demands = OrderDemands { real_time: true, final_state: true, without: &none };
         match search::search(docket, case, bookings, demands, &mut self.looks_left) {
-            Found::Order => {}
-            Found::Nothing(stuck) if dependent.is_empty() => {
+            OrderFound::Order => {}
+            OrderFound::Nothing(stuck) if dependent.is_empty() => {
                 tally.add(docket.history, Anomaly::StaleRefusal, 1, &[stuck], || {
                     "no choice among the operations of unknown outcome explains the answers".to_owned()
                 });
             }
-            Found::Nothing(_) => tally.merge(dependent),
-            Found::GaveUp => {
+            OrderFound::Nothing(_) => tally.merge(dependent),
+            OrderFound::GaveUp => {
                 self.leave_open(case, "too many orders of the operations of unknown outcome to try them all");
             }
         }
     }
 
     /// Fills the gaps, and names those that cannot be filled.
-    fn fill(&mut self, case: &Case, gaps: &[Gap], tally: &mut Tally) -> Filled {
+    fn fill(&mut self, case: &Partition, gaps: &[Gap], tally: &mut FindingCounter) -> FilledGaps {
         let docket = self.docket;
         let unknown = unfilled::unknown(docket, case);
         let open_end = case.rows.iter().any(|&row| docket.row(row).after.is_none());
         if gaps.is_empty() {
-            return if open_end && !unknown.is_empty() { Filled::Somehow } else { Filled::Certainly };
+            return if open_end && !unknown.is_empty() { FilledGaps::Somehow } else { FilledGaps::Certainly };
         }
         let hides = gaps.iter().any(|gap| gap.missing > 1) || !unknown.is_empty();
-        let unfilled = if hides { Filled::Somehow } else { Filled::Certainly };
+        let unfilled = if hides { FilledGaps::Somehow } else { FilledGaps::Certainly };
         match gaps::fill(docket, case, self.bookings, gaps) {
             Filling::Filled(fillers) => self.put_in(case, gaps, fillers),
             Filling::Impossible(places) => {
@@ -202,15 +202,15 @@ impl Court<'_, '_> {
             }
             Filling::GaveUp => {
                 self.leave_open(case, "too many ways to explain the missing versions by operations of unknown outcome");
-                Filled::Somehow
+                FilledGaps::Somehow
             }
         }
     }
 
     /// Puts operations into the gaps that they fill.
-    fn put_in(&mut self, case: &Case, gaps: &[Gap], fillers: Fillers) -> Filled {
+    fn put_in(&mut self, case: &Partition, gaps: &[Gap], fillers: Fillers) -> FilledGaps {
         let Fillers { mut of_gap, at_end } = fillers;
-        let mut filled = Filled::Somehow;
+        let mut filled = FilledGaps::Somehow;
         for &row in &case.rows {
             let mut of_row: Vec<(usize, Vec<u32>)> = (gaps.iter().zip(&mut of_gap))
                 .filter(|(gap, _)| gap.row == row)
@@ -219,14 +219,14 @@ impl Court<'_, '_> {
             let end = self.chains.of_row[row as usize].writes.len();
             of_row.push((end, at_end.iter().filter(|(at_row, _)| *at_row == row).map(|(_, at)| *at).collect()));
             if !self.chains.fill(self.docket, row, of_row) {
-                filled = Filled::Badly;
+                filled = FilledGaps::Badly;
             }
         }
         filled
     }
 
     /// Whether a refusal depends on both rows of a transfer at once: then no single chain has its place.
-    fn reads_two_rows(&self, case: &Case) -> bool {
+    fn reads_two_rows(&self, case: &Partition) -> bool {
         case.operations.iter().any(|&at| {
             let operation = self.docket.operation(at);
             matches!(operation.request, Request::Transfer { .. })
@@ -234,7 +234,7 @@ impl Court<'_, '_> {
         })
     }
 
-    fn leave_open(&mut self, case: &Case, why: &str) {
+    fn leave_open(&mut self, case: &Partition, why: &str) {
         let mut rows: Vec<String> = case.rows.iter().take(3).map(|&row| self.docket.row(row).row.to_string()).collect();
         if case.rows.len() > 3 {
             rows.push(format!("{} more", case.rows.len() - 3));

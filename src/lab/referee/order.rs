@@ -9,13 +9,13 @@
 use rustc_hash::FxHashMap;
 
 use super::chain::Chains;
-use super::docket::{Case, Docket, NONE};
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, NONE, Partition};
 use crate::lab::judgement::Anomaly;
 
 /// When the writes can have taken effect.
 #[derive(Debug)]
-pub struct Times {
+pub struct WriteTimes {
     /// By operation: not before this.
     pub earliest_ns: Vec<u64>,
     /// By operation: not after this.
@@ -24,7 +24,7 @@ pub struct Times {
     pub cause: Vec<u32>,
 }
 
-impl Times {
+impl WriteTimes {
     /// Nothing known yet.
     pub fn new(operations: usize) -> Self {
         Self { earliest_ns: vec![0; operations], latest_ns: vec![u64::MAX; operations], cause: vec![NONE; operations] }
@@ -34,7 +34,7 @@ impl Times {
     /// too late is given to `late` and counts as being just in time, for what follows is not its fault.
     pub fn forwards(
         &mut self,
-        docket: &Docket<'_>,
+        docket: &HistoryIndex<'_>,
         chains: &Chains,
         order: &[u32],
         pushes: impl Fn(u32, usize) -> u32,
@@ -67,7 +67,7 @@ impl Times {
     }
 
     /// Latest times, backwards.
-    pub fn backwards(&mut self, docket: &Docket<'_>, chains: &Chains, order: &[u32]) {
+    pub fn backwards(&mut self, docket: &HistoryIndex<'_>, chains: &Chains, order: &[u32]) {
         for &at in order {
             self.latest_ns[at as usize] = u64::MAX;
         }
@@ -85,7 +85,7 @@ impl Times {
 
 impl Chains {
     /// On which rows a write stands in a chain, and where.
-    pub fn standing(&self, docket: &Docket<'_>, at: u32) -> impl Iterator<Item = (u32, usize)> {
+    pub fn standing(&self, docket: &HistoryIndex<'_>, at: u32) -> impl Iterator<Item = (u32, usize)> {
         let (rows, places) = (docket.rows_of[at as usize], self.places[at as usize]);
         (0..2).filter(move |&half| places[half] != NONE).map(move |half| (rows[half], places[half] as usize))
     }
@@ -93,7 +93,7 @@ impl Chains {
 
 /// The writes of a case in an order that agrees with all its chains. Where they contradict each other, that is named, and the order
 /// agrees with as much as it can.
-pub fn sort(docket: &Docket<'_>, case: &Case, chains: &Chains, tally: &mut Tally) -> Vec<u32> {
+pub fn sort(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, tally: &mut FindingCounter) -> Vec<u32> {
     let writes = || case.operations.iter().copied().filter(|&at| chains.standing(docket, at).next().is_some());
     if let [row] = case.rows[..] {
         return chains.of_row[row as usize].writes.clone();
@@ -145,7 +145,12 @@ pub fn sort(docket: &Docket<'_>, case: &Case, chains: &Chains, tally: &mut Tally
 
 /// Two transfers between the same users that one row has in the one order, and the other in the other; if there are none, any that
 /// wait for each other through more rows.
-fn name_contradiction(docket: &Docket<'_>, chains: &Chains, waiting: &FxHashMap<u32, u8>, tally: &mut Tally) {
+fn name_contradiction(
+    docket: &HistoryIndex<'_>,
+    chains: &Chains,
+    waiting: &FxHashMap<u32, u8>,
+    tally: &mut FindingCounter,
+) {
     let mut standing: Vec<([u32; 2], [usize; 2], u32)> = Vec::new();
     for &at in waiting.keys() {
         let mut on: Vec<(u32, usize)> = chains.standing(docket, at).collect();
@@ -180,7 +185,13 @@ fn name_contradiction(docket: &Docket<'_>, chains: &Chains, waiting: &FxHashMap<
 }
 
 /// Writes that had returned before something was called that their rows have before them.
-pub fn name_late(docket: &Docket<'_>, chains: &Chains, order: &[u32], times: &mut Times, tally: &mut Tally) {
+pub fn name_late(
+    docket: &HistoryIndex<'_>,
+    chains: &Chains,
+    order: &[u32],
+    times: &mut WriteTimes,
+    tally: &mut FindingCounter,
+) {
     let none = |_, _| NONE;
     times.forwards(docket, chains, order, none, |late, cause| {
         tally.add(docket.history, Anomaly::RealTimeViolation, 1, &[Some(late), Some(cause)], || {

@@ -13,10 +13,10 @@ use rustc_hash::FxHashMap;
 
 use super::bookings::Bookings;
 use super::chain::{Chains, is_refused};
-use super::docket::{Case, Docket, NONE, number};
 use super::extremes::Minima;
-use super::order::Times;
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, NONE, Partition, number};
+use super::order::WriteTimes;
 use crate::lab::history::{Outcome, Reason, Request};
 use crate::lab::judgement::Anomaly;
 
@@ -27,7 +27,7 @@ const ROUNDS_MIN: usize = 32;
 
 /// Which values refuse.
 #[derive(Debug, Clone, Copy)]
-enum When {
+enum RefusalRange {
     Below(i128),
     Above(i128),
     Always,
@@ -35,9 +35,9 @@ enum When {
 
 /// A refusal on its row.
 #[derive(Debug, Clone, Copy)]
-struct Refused {
+struct RefusedOperation {
     at: u32,
-    when: When,
+    when: RefusalRange,
     /// The first place that is allowed, and the first behind it that no longer is.
     allowed: [usize; 2],
     /// Where it stands.
@@ -48,9 +48,9 @@ struct Refused {
 
 /// The refusals of one row, in the order of their calls.
 #[derive(Debug)]
-struct OnRow {
+struct RowRefusals {
     row: u32,
-    refused: Vec<Refused>,
+    refused: Vec<RefusedOperation>,
     /// Indices of `refused`, in the order of their returns.
     by_return: Vec<u32>,
     low: Option<Minima>,
@@ -59,13 +59,13 @@ struct OnRow {
 
 /// Looks for a place for each refusal of a case, and names those that have none. False if that took too long.
 pub fn judge(
-    docket: &Docket<'_>,
-    case: &Case,
+    docket: &HistoryIndex<'_>,
+    case: &Partition,
     chains: &Chains,
     bookings: &Bookings,
     order: &[u32],
-    (times, pushed): (&Times, &mut Times),
-    tally: &mut Tally,
+    (times, pushed): (&WriteTimes, &mut WriteTimes),
+    tally: &mut FindingCounter,
 ) -> bool {
     let mut rows = gather(docket, case, chains, bookings);
     for row in &mut rows {
@@ -93,28 +93,28 @@ pub fn judge(
 }
 
 /// The refusals of a case by row.
-fn gather(docket: &Docket<'_>, case: &Case, chains: &Chains, bookings: &Bookings) -> Vec<OnRow> {
-    let mut rows: FxHashMap<u32, Vec<Refused>> = FxHashMap::default();
+fn gather(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, bookings: &Bookings) -> Vec<RowRefusals> {
+    let mut rows: FxHashMap<u32, Vec<RefusedOperation>> = FxHashMap::default();
     for &at in case.operations.iter().filter(|&&at| is_refused(docket, at)) {
         let operation = docket.operation(at);
         let Outcome::Refused(reason) = operation.outcome else { continue };
         let touched = docket.rows_of[at as usize];
         let (row, when) = match (operation.request, reason) {
             (Request::Balance { amount, .. }, Reason::InsufficientFunds) => {
-                (touched[0], When::Below(-i128::from(amount)))
+                (touched[0], RefusalRange::Below(-i128::from(amount)))
             }
             (Request::Balance { amount, .. }, _) => {
-                (touched[0], When::Above(i128::from(i64::MAX) - i128::from(amount)))
+                (touched[0], RefusalRange::Above(i128::from(i64::MAX) - i128::from(amount)))
             }
             (Request::Transfer { amount, .. }, Reason::InsufficientFunds) => {
-                (touched[0], When::Below(i128::from(amount)))
+                (touched[0], RefusalRange::Below(i128::from(amount)))
             }
             (Request::Transfer { amount, .. }, _) => {
-                (touched[1], When::Above(i128::from(i64::MAX) - i128::from(amount)))
+                (touched[1], RefusalRange::Above(i128::from(i64::MAX) - i128::from(amount)))
             }
-            (Request::Booking { .. }, Reason::SoldOut) => (touched[0], When::Below(1)),
-            (Request::Booking { .. }, _) => (touched[0], When::Always),
-            (Request::Increment { .. }, _) => (touched[0], When::Above(i128::from(i64::MAX) - 1)),
+            (Request::Booking { .. }, Reason::SoldOut) => (touched[0], RefusalRange::Below(1)),
+            (Request::Booking { .. }, _) => (touched[0], RefusalRange::Always),
+            (Request::Increment { .. }, _) => (touched[0], RefusalRange::Above(i128::from(i64::MAX) - 1)),
         };
         let places = chains.of_row[row as usize].values.len();
         let allowed = match (operation.request, reason) {
@@ -124,10 +124,10 @@ fn gather(docket: &Docket<'_>, case: &Case, chains: &Chains, bookings: &Bookings
             (Request::Booking { user, .. }, _) => [0, booked_at(chains, bookings, row, user).unwrap_or(places)],
             _ => [0, places],
         };
-        rows.entry(row).or_default().push(Refused { at, when, allowed, place: 0, stale: false });
+        rows.entry(row).or_default().push(RefusedOperation { at, when, allowed, place: 0, stale: false });
     }
-    let mut rows: Vec<OnRow> =
-        rows.into_iter().map(|(row, refused)| OnRow::new(docket, chains, row, refused)).collect();
+    let mut rows: Vec<RowRefusals> =
+        rows.into_iter().map(|(row, refused)| RowRefusals::new(docket, chains, row, refused)).collect();
     rows.sort_unstable_by_key(|row| row.row);
     rows
 }
@@ -144,7 +144,13 @@ fn booked_at(chains: &Chains, bookings: &Bookings, row: u32, user: i64) -> Optio
 }
 
 /// Raises the refusals that push others beyond their return. On which of these rows there were any.
-fn raise(docket: &Docket<'_>, chains: &Chains, order: &[u32], pushed: &mut Times, rows: &mut [OnRow]) -> Vec<usize> {
+fn raise(
+    docket: &HistoryIndex<'_>,
+    chains: &Chains,
+    order: &[u32],
+    pushed: &mut WriteTimes,
+    rows: &mut [RowRefusals],
+) -> Vec<usize> {
     let mut last: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     let mut found: FxHashMap<u32, (usize, usize)> = FxHashMap::default();
     for (index, row) in rows.iter().enumerate() {
@@ -181,11 +187,11 @@ fn raise(docket: &Docket<'_>, chains: &Chains, order: &[u32], pushed: &mut Times
     raised
 }
 
-impl OnRow {
-    fn new(docket: &Docket<'_>, chains: &Chains, row: u32, refused: Vec<Refused>) -> Self {
+impl RowRefusals {
+    fn new(docket: &HistoryIndex<'_>, chains: &Chains, row: u32, refused: Vec<RefusedOperation>) -> Self {
         let values = &chains.of_row[row as usize].values;
-        let below = refused.iter().any(|refused| matches!(refused.when, When::Below(_)));
-        let above = refused.iter().any(|refused| matches!(refused.when, When::Above(_)));
+        let below = refused.iter().any(|refused| matches!(refused.when, RefusalRange::Below(_)));
+        let above = refused.iter().any(|refused| matches!(refused.when, RefusalRange::Above(_)));
         let mut by_return: Vec<u32> = (0..number(refused.len())).collect();
         by_return.sort_by_key(|&index| docket.operation(refused[index as usize].at).returned_ns);
         Self {
@@ -199,7 +205,7 @@ impl OnRow {
     }
 
     /// Puts each at its first place.
-    fn stand(&mut self, docket: &Docket<'_>, chains: &Chains, times: &Times) {
+    fn stand(&mut self, docket: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes) {
         let (mut returned, mut least) = (0, 0);
         for index in 0..self.refused.len() {
             let refused = self.refused[index];
@@ -227,15 +233,22 @@ impl OnRow {
     }
 
     /// The first place from there on at which the value refuses.
-    fn next(&self, from: usize, when: When) -> Option<usize> {
+    fn next(&self, from: usize, when: RefusalRange) -> Option<usize> {
         match when {
-            When::Below(bound) => self.low.as_ref()?.next_below(from, bound),
-            When::Above(bound) => self.high.as_ref()?.next_below(from, -bound - 1),
-            When::Always => Some(from),
+            RefusalRange::Below(bound) => self.low.as_ref()?.next_below(from, bound),
+            RefusalRange::Above(bound) => self.high.as_ref()?.next_below(from, -bound - 1),
+            RefusalRange::Always => Some(from),
         }
     }
 
-    fn name(&self, docket: &Docket<'_>, chains: &Chains, times: &Times, refused: &Refused, tally: &mut Tally) {
+    fn name(
+        &self,
+        docket: &HistoryIndex<'_>,
+        chains: &Chains,
+        times: &WriteTimes,
+        refused: &RefusedOperation,
+        tally: &mut FindingCounter,
+    ) {
         let (chain, row) = (&chains.of_row[self.row as usize], docket.row(self.row).row);
         let [first, _] = window(docket, chains, times, self.row, refused.at);
         let place = first.min(chain.writes.len());
@@ -244,22 +257,22 @@ impl OnRow {
             let since = if write.is_some() { "after the second operation" } else { "at first" };
             let (value, moment) = (chain.values[place], "at any moment when this can have been refused");
             match (refused.when, docket.operation(refused.at).request) {
-                (When::Always, Request::Booking { user, .. }) => {
+                (RefusalRange::Always, Request::Booking { user, .. }) => {
                     format!("user {user} had no booking of {row} {moment}")
                 }
                 (_, Request::Booking { .. }) => {
                     format!("{row} had {value} seats left {since}, and was not sold out {moment}")
                 }
-                (When::Below(bound), _) => format!("{row} was {value} {since}, and not below {bound} {moment}"),
-                (When::Above(bound), _) => format!("{row} was {value} {since}, and not above {bound} {moment}"),
-                (When::Always, _) => format!("{row} was {value} {since}"),
+                (RefusalRange::Below(bound), _) => format!("{row} was {value} {since}, and not below {bound} {moment}"),
+                (RefusalRange::Above(bound), _) => format!("{row} was {value} {since}, and not above {bound} {moment}"),
+                (RefusalRange::Always, _) => format!("{row} was {value} {since}"),
             }
         });
     }
 }
 
 /// The places that the times of the writes leave to a refusal: the first, and the first behind them that they do not.
-fn window(docket: &Docket<'_>, chains: &Chains, times: &Times, row: u32, at: u32) -> [usize; 2] {
+fn window(docket: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes, row: u32, at: u32) -> [usize; 2] {
     let (writes, operation) = (&chains.of_row[row as usize].writes, docket.operation(at));
     let first = writes.partition_point(|&write| times.latest_ns[write as usize] < operation.invoked_ns);
     let end = writes.partition_point(|&write| times.earliest_ns[write as usize] <= operation.returned_ns);

@@ -4,15 +4,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::bridges::Bridges;
 use super::chain::is_refused;
-use super::docket::{Case, Docket, NONE, number};
+use super::history_index::{HistoryIndex, NONE, Partition, number};
 use crate::domain::{changed_balance, incremented, transferred_balances};
 use crate::error::Refusal;
-use crate::lab::history::{Outcome, Reason, Request, Seen};
+use crate::lab::history::{ObservedRow, Outcome, Reason, Request};
 
 /// The rows of a case while its operations are taken one by one.
 #[derive(Debug)]
 pub struct Replay<'s, 'h> {
-    docket: &'s Docket<'h>,
+    docket: &'s HistoryIndex<'h>,
     /// Whether it has to end in the final state.
     final_state: bool,
     /// By the number that the search gives them: their number in the history.
@@ -34,7 +34,7 @@ struct Now {
     writes: i64,
     /// Version before the first write.
     start: Option<i64>,
-    after: Option<Seen>,
+    after: Option<ObservedRow>,
     /// Versions that answers claim, ascending, with the value that they followed from.
     claimed: Vec<(i64, i128)>,
     /// The writes that are left, if that is looked at, all tell their values, and all must be made.
@@ -43,7 +43,7 @@ struct Now {
 
 impl<'s, 'h> Replay<'s, 'h> {
     /// The state before the first of these operations.
-    pub fn new(docket: &'s Docket<'h>, case: &Case, operations: Vec<u32>, final_state: bool) -> Self {
+    pub fn new(docket: &'s HistoryIndex<'h>, case: &Partition, operations: Vec<u32>, final_state: bool) -> Self {
         let place = |row: u32| case.rows.binary_search(&row).map_or(NONE, number);
         let mut replay = Self {
             docket,
@@ -64,7 +64,7 @@ impl<'s, 'h> Replay<'s, 'h> {
         for (local, &at) in self.operations.iter().enumerate() {
             let Outcome::Done(seen) = self.docket.operation(at).outcome else { continue };
             for (place, _, adds) in self.docket.effects(at) {
-                if let Some(Seen { value, version: Some(version) }) = seen[place] {
+                if let Some(ObservedRow { value, version: Some(version) }) = seen[place] {
                     let row = &mut self.rows[self.touches[local][place] as usize];
                     row.claimed.push((version, i128::from(value) - i128::from(adds)));
                 }
@@ -97,7 +97,7 @@ impl<'s, 'h> Replay<'s, 'h> {
         }
     }
 
-    fn count_bookings(&mut self, case: &Case) {
+    fn count_bookings(&mut self, case: &Partition) {
         for (place, &row) in (0..).zip(&case.rows) {
             let known = self.docket.row(row);
             for &user in &known.before.bookings {
@@ -179,7 +179,7 @@ impl<'s, 'h> Replay<'s, 'h> {
     }
 
     fn may_end(&self, row: &Now, version: i64, value: i64) -> bool {
-        let Some(Seen { value: last, version: Some(end) }) = row.after else { return true };
+        let Some(ObservedRow { value: last, version: Some(end) }) = row.after else { return true };
         !self.final_state || version < end || (version == end && value == last)
     }
 
@@ -238,7 +238,7 @@ impl Now {
     }
 }
 
-fn now(docket: &Docket<'_>, row: u32) -> Now {
+fn now(docket: &HistoryIndex<'_>, row: u32) -> Now {
     let known = docket.row(row);
     let seen = known.before.seen;
     Now {

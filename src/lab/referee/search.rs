@@ -12,8 +12,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::bookings::Bookings;
-use super::docket::{Case, Docket, NONE, number};
-use super::events::{Events, call_of, is_call, operation_of, return_of};
+use super::events::{EventList, call_of, is_call, operation_of, return_of};
+use super::history_index::{HistoryIndex, NONE, Partition, number};
 use super::replay::Replay;
 use crate::lab::history::{Outcome, Request};
 
@@ -28,7 +28,7 @@ const SETS_MAX: usize = 4_000_000;
 
 /// What to ask of an order.
 #[derive(Debug, Clone, Copy)]
-pub struct Demands<'s> {
+pub struct OrderDemands<'s> {
     /// What returned before another was called comes before it.
     pub real_time: bool,
     /// It ends in the final state.
@@ -39,7 +39,7 @@ pub struct Demands<'s> {
 
 /// What the search found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum OrderFound {
     /// An order as demanded.
     Order,
     /// There is none. The operation that the best attempt could not get past, if it was one.
@@ -50,23 +50,23 @@ pub enum Found {
 
 /// Looks for an order of a case.
 pub fn search(
-    docket: &Docket<'_>,
-    case: &Case,
+    docket: &HistoryIndex<'_>,
+    case: &Partition,
     bookings: &Bookings,
-    demands: Demands<'_>,
+    demands: OrderDemands<'_>,
     looks_left: &mut u64,
-) -> Found {
-    let mut found = Found::GaveUp;
+) -> OrderFound {
+    let mut found = OrderFound::GaveUp;
     // Nearly always the first attempt goes straight through. To look at what each step would leave behind takes longer.
     for steps_back_max in [STEPS_BACK_BOLD_MAX, u64::MAX] {
-        let mut search = Search::new(docket, case, bookings, demands);
+        let mut search = OrderSearch::new(docket, case, bookings, demands);
         (search.looks_left, search.steps_back_left) = (*looks_left, steps_back_max);
         if steps_back_max == u64::MAX {
             search.replay.build_bridges();
         }
         found = search.run();
         *looks_left = search.looks_left;
-        if found != Found::GaveUp {
+        if found != OrderFound::GaveUp {
             break;
         }
     }
@@ -74,7 +74,7 @@ pub fn search(
 }
 
 /// An operation that was taken.
-struct Taken {
+struct TakenOperation {
     local: u32,
     /// 0: it changed nothing, so there is no alternative to it.
     pass: u8,
@@ -83,14 +83,14 @@ struct Taken {
 /// First what changes nothing, then what was done, then what may have been.
 const PASSES: u8 = 3;
 
-struct Search<'s, 'h> {
-    docket: &'s Docket<'h>,
-    demands: Demands<'s>,
+struct OrderSearch<'s, 'h> {
+    docket: &'s HistoryIndex<'h>,
+    demands: OrderDemands<'s>,
     replay: Replay<'s, 'h>,
     /// Of one with unknown outcome: the equal one before it.
     twins: Vec<u32>,
     is_taken: Vec<bool>,
-    events: Events,
+    events: EventList,
     /// Operations left that must be taken.
     left: usize,
     set: u128,
@@ -99,8 +99,8 @@ struct Search<'s, 'h> {
     steps_back_left: u64,
 }
 
-impl<'s, 'h> Search<'s, 'h> {
-    fn new(docket: &'s Docket<'h>, case: &Case, bookings: &Bookings, demands: Demands<'s>) -> Self {
+impl<'s, 'h> OrderSearch<'s, 'h> {
+    fn new(docket: &'s HistoryIndex<'h>, case: &Partition, bookings: &Bookings, demands: OrderDemands<'s>) -> Self {
         let is_unknown = |at: u32| docket.operation(at).outcome.is_open();
         let operations: Vec<u32> = (case.operations.iter().copied())
             .filter(|at| !demands.without.contains(at))
@@ -126,7 +126,7 @@ impl<'s, 'h> Search<'s, 'h> {
             demands,
             left: operations.iter().filter(|&&at| !is_unknown(at)).count(),
             is_taken: vec![false; operations.len()],
-            events: Events::new(&times),
+            events: EventList::new(&times),
             twins,
             replay: Replay::new(docket, case, operations, demands.final_state),
             set: 0,
@@ -136,23 +136,23 @@ impl<'s, 'h> Search<'s, 'h> {
         }
     }
 
-    fn run(&mut self) -> Found {
-        let mut taken: Vec<Taken> = Vec::new();
+    fn run(&mut self) -> OrderFound {
+        let mut taken: Vec<TakenOperation> = Vec::new();
         let (mut furthest, mut stuck) = (0, None);
         let (mut pass, mut event) = (0, self.events.first());
         loop {
             if self.left == 0 && self.replay.ends_right() {
-                return Found::Order;
+                return OrderFound::Order;
             }
             if self.looks_left == 0 || self.steps_back_left == 0 || self.seen.len() > SETS_MAX {
-                return Found::GaveUp;
+                return OrderFound::GaveUp;
             }
             if let Some((local, pass)) = self.next(pass, event) {
                 self.take(local, true);
                 if pass > 0 {
                     self.seen.insert(self.set);
                 }
-                taken.push(Taken { local, pass });
+                taken.push(TakenOperation { local, pass });
             } else {
                 if taken.len() >= furthest {
                     (furthest, stuck) = (taken.len(), self.blocking().or(stuck));
@@ -160,7 +160,7 @@ impl<'s, 'h> Search<'s, 'h> {
                 self.steps_back_left -= 1;
                 // Back to the last choice. What changed nothing was none.
                 let last = loop {
-                    let Some(last) = taken.pop() else { return Found::Nothing(stuck) };
+                    let Some(last) = taken.pop() else { return OrderFound::Nothing(stuck) };
                     self.take(last.local, false);
                     if last.pass > 0 {
                         break last;

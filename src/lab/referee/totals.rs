@@ -3,14 +3,14 @@
 //! Whatever the order was, more cannot be paid out than was there, more seats cannot be sold than there are, and transfers
 //! neither make money nor destroy it.
 
-use super::docket::{Docket, fits, is_valid};
-use super::tally::{Tally, reason_name};
+use super::finding_counter::{FindingCounter, reason_name};
+use super::history_index::{HistoryIndex, fits, is_valid};
 use crate::domain::Row;
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::{Anomaly, Counts};
 
 /// Counts how the operations ended, and names the answers that must never be.
-pub fn count_answers(docket: &Docket<'_>, tally: &mut Tally) -> Counts {
+pub fn count_answers(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) -> Counts {
     let mut counts = Counts::default();
     for (at, operation) in (0..).zip(&docket.history.operations) {
         let request = &operation.request;
@@ -48,7 +48,7 @@ struct Sum {
 }
 
 /// Balances below 0, more paid out than there was, more seats sold than there are.
-pub fn weigh_rows(docket: &Docket<'_>, tally: &mut Tally) {
+pub fn weigh_rows(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) {
     let history = docket.history;
     let mut sums = vec![Sum::default(); docket.rows.len()];
     for (at, operation) in (0..).zip(&history.operations) {
@@ -105,7 +105,7 @@ fn below_zero(row: Row) -> Option<Anomaly> {
 
 /// Where all that can change a balance are transfers, the total must stay, whatever became of them. The difference
 /// replaces the number of rows that were found wrong: it says how much money it was.
-pub fn weigh_money(docket: &Docket<'_>, tally: &mut Tally) {
+pub fn weigh_money(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) {
     let changes_total = |request: &Request| matches!(request, Request::Balance { .. });
     let transfers = docket.history.operations.iter().any(|one| matches!(one.request, Request::Transfer { .. }));
     if !transfers || docket.history.operations.iter().any(|operation| changes_total(&operation.request)) {

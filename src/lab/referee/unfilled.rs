@@ -6,8 +6,8 @@
 use rustc_hash::FxHashMap;
 
 use super::chain::{Chains, Gap};
-use super::docket::{Case, Docket, is_valid};
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, Partition, is_valid};
 use crate::domain::Row;
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::Anomaly;
@@ -24,11 +24,11 @@ pub struct Suspects {
 
 /// Names a gap that nothing fills.
 pub fn name(
-    docket: &Docket<'_>,
+    docket: &HistoryIndex<'_>,
     chains: &Chains,
     gap: &Gap,
     (unknown, suspects): (&[u32], &Suspects),
-    tally: &mut Tally,
+    tally: &mut FindingCounter,
 ) {
     let (row, history) = (docket.row(gap.row).row, docket.history);
     let writes = &chains.of_row[gap.row as usize].writes;
@@ -66,7 +66,7 @@ pub fn name(
 }
 
 /// Names gaps that can each be filled, but not all at once.
-pub fn name_contradiction(docket: &Docket<'_>, gaps: &[Gap], tally: &mut Tally) {
+pub fn name_contradiction(docket: &HistoryIndex<'_>, gaps: &[Gap], tally: &mut FindingCounter) {
     let Some(gap) = gaps.iter().max_by_key(|gap| gap.deadline_ns) else { return };
     let row = docket.row(gap.row).row;
     tally.add(docket.history, Anomaly::UnexplainedWrite, 1, &[], || {
@@ -85,7 +85,7 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn gather(docket: &Docket<'_>, unknown: &[u32], gap: &Gap) -> Self {
+    fn gather(docket: &HistoryIndex<'_>, unknown: &[u32], gap: &Gap) -> Self {
         let mut candidates = Self { count: 0, halves: Vec::new() };
         for &at in unknown {
             let operation = docket.operation(at);
@@ -109,14 +109,14 @@ impl Candidates {
 }
 
 /// The operations of a case that may have been done or not, in the order of their calls.
-pub fn unknown(docket: &Docket<'_>, case: &Case) -> Vec<u32> {
+pub fn unknown(docket: &HistoryIndex<'_>, case: &Partition) -> Vec<u32> {
     let is_unknown = |at: &u32| docket.operation(*at).outcome.is_open();
     case.operations.iter().copied().filter(is_unknown).collect()
 }
 
 impl Suspects {
     /// Gathers them.
-    pub fn gather(docket: &Docket<'_>) -> Self {
+    pub fn gather(docket: &HistoryIndex<'_>) -> Self {
         let mut suspects = Self::default();
         for (at, operation) in (0..).zip(&docket.history.operations) {
             let request = &operation.request;
@@ -136,7 +136,7 @@ impl Suspects {
     }
 
     /// The shortest that would have changed the row by that, and was under way then.
-    fn culprit(&self, docket: &Docket<'_>, row: Row, change: i128, [from_ns, to_ns]: [u64; 2]) -> Option<u32> {
+    fn culprit(&self, docket: &HistoryIndex<'_>, row: Row, change: i128, [from_ns, to_ns]: [u64; 2]) -> Option<u32> {
         let would = self.by_change.get(&(row, i64::try_from(change).ok()?))?;
         let called = would.partition_point(|&at| docket.operation(at).invoked_ns <= to_ns);
         (would[..called].iter().rev().take(SUSPECTS_MAX).copied())

@@ -11,9 +11,9 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::bookings::Bookings;
-use super::docket::{Case, Docket};
-use super::search::{Demands, Found, search};
-use super::tally::Tally;
+use super::finding_counter::FindingCounter;
+use super::history_index::{HistoryIndex, Partition};
+use super::search::{OrderDemands, OrderFound, search};
 use crate::domain::Row;
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::Anomaly;
@@ -23,12 +23,12 @@ const REFUSALS_TRIED_MAX: usize = 16;
 
 /// Judges a case by values and search. False if it stays undecided. `found_otherwise` says that the history is broken anyway.
 pub fn judge(
-    docket: &Docket<'_>,
-    case: &Case,
+    docket: &HistoryIndex<'_>,
+    case: &Partition,
     bookings: &Bookings,
     looks_left: &mut u64,
     found_otherwise: bool,
-    tally: &mut Tally,
+    tally: &mut FindingCounter,
 ) -> bool {
     weigh_case(docket, case, tally);
     for &row in &case.rows {
@@ -38,12 +38,12 @@ pub fn judge(
         return true;
     }
     let none = FxHashSet::default();
-    let demands = Demands { real_time: true, final_state: true, without: &none };
+    let demands = OrderDemands { real_time: true, final_state: true, without: &none };
     match search(docket, case, bookings, demands, looks_left) {
-        Found::Order => true,
-        Found::GaveUp => false,
-        Found::Nothing(stuck) => {
-            let mut search = |demands: Demands<'_>| search(docket, case, bookings, demands, looks_left);
+        OrderFound::Order => true,
+        OrderFound::GaveUp => false,
+        OrderFound::Nothing(stuck) => {
+            let mut search = |demands: OrderDemands<'_>| search(docket, case, bookings, demands, looks_left);
             name(docket, case, &mut search, (stuck, found_otherwise), tally);
             true
         }
@@ -52,19 +52,19 @@ pub fn judge(
 
 /// Names what is wrong with a case that no order explains.
 fn name(
-    docket: &Docket<'_>,
-    case: &Case,
-    search: &mut impl FnMut(Demands<'_>) -> Found,
+    docket: &HistoryIndex<'_>,
+    case: &Partition,
+    search: &mut impl FnMut(OrderDemands<'_>) -> OrderFound,
     (stuck, found_otherwise): (Option<u32>, bool),
-    tally: &mut Tally,
+    tally: &mut FindingCounter,
 ) {
     let history = docket.history;
     let refused = |at: u32| matches!(docket.operation(at).outcome, Outcome::Refused(_));
     let (mut without, mut blamed) = (FxHashSet::default(), stuck);
     while let Some(at) = blamed.filter(|&at| refused(at) && without.len() < REFUSALS_TRIED_MAX) {
         without.insert(at);
-        match search(Demands { real_time: true, final_state: true, without: &without }) {
-            Found::Order => {
+        match search(OrderDemands { real_time: true, final_state: true, without: &without }) {
+            OrderFound::Order => {
                 let mut stale: Vec<u32> = without.into_iter().collect();
                 stale.sort_unstable();
                 for at in stale {
@@ -72,26 +72,26 @@ fn name(
                 }
                 return;
             }
-            Found::Nothing(next) => blamed = next,
-            Found::GaveUp => break,
+            OrderFound::Nothing(next) => blamed = next,
+            OrderFound::GaveUp => break,
         }
     }
     let refusals: FxHashSet<u32> = case.operations.iter().copied().filter(|&at| refused(at)).collect();
     let (some, none) = (refusals.iter().min().copied(), FxHashSet::default());
     if let Some(at) = some
-        && search(Demands { real_time: true, final_state: true, without: &refusals }) == Found::Order
+        && search(OrderDemands { real_time: true, final_state: true, without: &refusals }) == OrderFound::Order
     {
         return tally_refusal(docket, at, tally);
     }
-    let timeless = Demands { real_time: false, final_state: true, without: &none };
-    if search(timeless) == Found::Order {
+    let timeless = OrderDemands { real_time: false, final_state: true, without: &none };
+    if search(timeless) == OrderFound::Order {
         return tally.add(history, Anomaly::RealTimeViolation, 1, &[stuck], || {
             "its answer fits only an order in which something comes before it that was called after it had returned"
                 .to_owned()
         });
     }
-    let endless = Demands { real_time: true, final_state: false, without: &none };
-    if search(endless) == Found::Order {
+    let endless = OrderDemands { real_time: true, final_state: false, without: &none };
+    if search(endless) == OrderFound::Order {
         let rows: Vec<String> = case.rows.iter().take(3).map(|&row| docket.row(row).row.to_string()).collect();
         return tally.add(history, Anomaly::LostWrite, 1, &[], || {
             format!("no order of the answers ends in the final state of {}", rows.join(", "))
@@ -105,14 +105,14 @@ fn name(
         .add(history, Anomaly::LostUpdate, 1, &[stuck], || "no order of the operations gives these answers".to_owned());
 }
 
-fn tally_refusal(docket: &Docket<'_>, at: u32, tally: &mut Tally) {
+fn tally_refusal(docket: &HistoryIndex<'_>, at: u32, tally: &mut FindingCounter) {
     tally.add(docket.history, Anomaly::StaleRefusal, 1, &[Some(at)], || {
         format!("{}: in no order of the other answers was that to be refused then", docket.operation(at).request)
     });
 }
 
 /// What a case whose writes are all transfers makes of its money.
-fn weigh_case(docket: &Docket<'_>, case: &Case, tally: &mut Tally) {
+fn weigh_case(docket: &HistoryIndex<'_>, case: &Partition, tally: &mut FindingCounter) {
     let is_transfer = |at: &u32| matches!(docket.operation(*at).request, Request::Transfer { .. });
     if case.rows.len() == 1 || !case.operations.iter().all(is_transfer) {
         return;
@@ -145,7 +145,7 @@ struct Edges {
 }
 
 impl Edges {
-    fn gather(docket: &Docket<'_>, case: &Case, row: u32) -> Self {
+    fn gather(docket: &HistoryIndex<'_>, case: &Partition, row: u32) -> Self {
         let mut edges = Self::default();
         for &at in &case.operations {
             for (place, _, adds) in docket.effects(at).filter(|effect| effect.1 == row) {
@@ -174,7 +174,7 @@ impl Edges {
         edges
     }
 
-    fn judge(mut self, docket: &Docket<'_>, row: u32, tally: &mut Tally) {
+    fn judge(mut self, docket: &HistoryIndex<'_>, row: u32, tally: &mut FindingCounter) {
         let known = docket.row(row);
         let (name, history) = (known.row, docket.history);
         let start = i128::from(known.before.seen.value);

@@ -72,10 +72,10 @@ pub fn other(round: &Round) -> u64 {
 }
 
 /// A figure of a round's latency.
-pub type LatencyFigure = fn(&Round) -> u64;
+pub type LatencyPercentile = fn(&Round) -> u64;
 
 /// The figures of latency that are shown, in µs.
-pub const LATENCIES: [(&str, LatencyFigure); 5] = [
+pub const LATENCIES: [(&str, LatencyPercentile); 5] = [
     ("p50", |round| round.latency.p50_us),
     ("p90", |round| round.latency.p90_us),
     ("p99", |round| round.latency.p99_us),

@@ -14,7 +14,7 @@ const GAP: usize = 2;
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
+pub struct GridColumn {
     /// What it shows.
     pub head: String,
     /// Whether its cells are figures: aligned to the right.
@@ -23,7 +23,7 @@ pub struct Column {
 
 /// A row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct GridRow {
     /// From the left.
     pub cells: Vec<String>,
     /// Instead of the cells that are not there.
@@ -32,9 +32,9 @@ pub struct Row {
 
 /// The lines, each without spaces at its end.
 #[must_use]
-pub fn lines(columns: &[Column], rows: &[Row]) -> Vec<String> {
+pub fn lines(columns: &[GridColumn], rows: &[GridRow]) -> Vec<String> {
     let widths = widths(columns, rows);
-    let head = Row { cells: columns.iter().map(|column| column.head.clone()).collect(), rest: None };
+    let head = GridRow { cells: columns.iter().map(|column| column.head.clone()).collect(), rest: None };
     let rows: Vec<String> = rows.iter().map(|row| line(columns, &widths, row)).collect();
     let rule = "─".repeat(width(columns, &widths).max(rows.iter().map(|row| letters(row)).max().unwrap_or(0)));
     [line(columns, &widths, &head), rule].into_iter().chain(rows).collect()
@@ -42,21 +42,21 @@ pub fn lines(columns: &[Column], rows: &[Row]) -> Vec<String> {
 
 /// How wide the lines are.
 #[must_use]
-pub fn total_width(columns: &[Column], rows: &[Row]) -> usize {
+pub fn total_width(columns: &[GridColumn], rows: &[GridRow]) -> usize {
     lines(columns, rows).iter().map(|line| letters(line)).max().unwrap_or(0)
 }
 
-fn widths(columns: &[Column], rows: &[Row]) -> Vec<usize> {
+fn widths(columns: &[GridColumn], rows: &[GridRow]) -> Vec<usize> {
     let cells = |index: usize| rows.iter().filter_map(move |row| row.cells.get(index)).map(|cell| letters(cell));
     columns.iter().enumerate().map(|(index, column)| cells(index).fold(letters(&column.head), usize::max)).collect()
 }
 
-fn width(columns: &[Column], widths: &[usize]) -> usize {
+fn width(columns: &[GridColumn], widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * columns.len().saturating_sub(1)
 }
 
-fn line(columns: &[Column], widths: &[usize], row: &Row) -> String {
-    let cell = |((column, width), cell): ((&Column, &usize), &String)| {
+fn line(columns: &[GridColumn], widths: &[usize], row: &GridRow) -> String {
+    let cell = |((column, width), cell): ((&GridColumn, &usize), &String)| {
         let padding = " ".repeat(width - letters(cell).min(*width));
         if column.figures { padding + cell } else { cell.clone() + &padding }
     };
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_a_text_may_take_the_last_ones() {
-        let column = |head: &str, figures| Column { head: head.to_owned(), figures };
+        let column = |head: &str, figures| GridColumn { head: head.to_owned(), figures };
         let columns = [column("name", false), column("req/s", true), column("p50", true)];
-        let row = |cells: &[&str], rest: Option<&str>| Row {
+        let row = |cells: &[&str], rest: Option<&str>| GridRow {
             cells: cells.iter().map(|cell| (*cell).to_owned()).collect(),
             rest: rest.map(str::to_owned),
         };

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::view::{Found, counted, findings, in_rounds, name, why_unranked};
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use super::view::{FoundAnomaly, counted, findings, in_rounds, name, why_unranked};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// The report.
 ///
@@ -32,19 +32,19 @@ fn case(run: &Run, result: &ApproachResult) -> TestCase {
     let evidence: Vec<String> = findings(result).iter().map(|found| told(found, result)).collect();
     let evidence = evidence.join("\n\n");
     let status = match result.verdict {
-        Verdict::Correct | Verdict::BrokenAsClaimed => TestCaseStatus::success(),
-        Verdict::HeldThisTime => skipped(&why_unranked(result)),
-        Verdict::Undecided => {
+        RunVerdict::Correct | RunVerdict::BrokenAsClaimed => TestCaseStatus::success(),
+        RunVerdict::HeldThisTime => skipped(&why_unranked(result)),
+        RunVerdict::Undecided => {
             let open = result.rounds.iter().flat_map(|round| &round.judgement.undecided).map(String::as_str);
             skipped(&open.collect::<Vec<_>>().join("; "))
         }
-        Verdict::ClaimFailed => {
+        RunVerdict::ClaimFailed => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             let message = format!("claimed safe, but broken: {}", why_unranked(result));
             status.set_type("claim failed").set_message(message).set_description(evidence.as_str());
             status
         }
-        Verdict::NoEvidence => {
+        RunVerdict::NoEvidence => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
             status.set_type("no evidence").set_message(why_unranked(result));
             status
@@ -53,7 +53,7 @@ fn case(run: &Run, result: &ApproachResult) -> TestCase {
     let mut case = TestCase::new(name(run, result), status);
     case.set_classname(format!("concurrency-lab.{}", run.scenario));
     case.set_time(seconds(result.rounds.iter().map(|round| round.elapsed_s).sum()));
-    if result.verdict == Verdict::BrokenAsClaimed {
+    if result.verdict == RunVerdict::BrokenAsClaimed {
         case.set_system_out(format!("broken, as claimed\n\n{evidence}"));
     }
     case
@@ -66,7 +66,7 @@ fn skipped(why: &str) -> TestCaseStatus {
 }
 
 /// A finding with all that its witnesses say.
-fn told(found: &Found<'_>, result: &ApproachResult) -> String {
+fn told(found: &FoundAnomaly<'_>, result: &ApproachResult) -> String {
     let mut lines = vec![format!("{}{}", counted(found.anomaly, found.count), in_rounds(found, result))];
     lines.push(found.witness.explanation.clone());
     lines.extend(found.witness.operations.iter().map(|operation| {
@@ -88,15 +88,15 @@ mod tests {
     use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimFound;
+    use crate::lab::history::ClaimedSafety;
 
     #[test]
     fn junit_looks_like_this() {
         let mut run = sample::run();
         // A claim that failed, one that held, and silence.
-        run.results[1].claim = ClaimFound::Safe;
-        run.results[1].verdict = Verdict::ClaimFailed;
-        run.results[4].verdict = Verdict::NoEvidence;
+        run.results[1].claim = ClaimedSafety::Safe;
+        run.results[1].verdict = RunVerdict::ClaimFailed;
+        run.results[4].verdict = RunVerdict::NoEvidence;
         run.results.drain(5..12);
         expect_file("src/lab/reports/expected/junit.xml", &render(&run).unwrap());
     }

@@ -4,7 +4,7 @@ use super::conditions;
 use super::figures::{LATENCIES, NONE, attempts, deviation, float, hundredths, median, ms, other, printable, whole};
 use super::notes;
 use super::view::{self, counted, in_rounds, is_ranked, name, ordered};
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// The report.
 #[must_use]
@@ -44,7 +44,7 @@ fn line(cells: &[String]) -> String {
 
 fn cells(run: &Run, result: &ApproachResult) -> Vec<String> {
     let verdict = match result.verdict {
-        Verdict::Correct => result.verdict.to_string(),
+        RunVerdict::Correct => result.verdict.to_string(),
         verdict => format!("**{verdict}**"),
     };
     let mut cells = vec![verdict, text(&result.approach)];
@@ -66,7 +66,7 @@ fn cells(run: &Run, result: &ApproachResult) -> Vec<String> {
     cells
 }
 
-fn told(run: &Run, result: &ApproachResult, found: &view::Found<'_>) -> String {
+fn told(run: &Run, result: &ApproachResult, found: &view::FoundAnomaly<'_>) -> String {
     let count = counted(found.anomaly, found.count) + &in_rounds(found, result);
     format!("**{}**: {count}. {}", text(&name(run, result)), text(&found.witness.explanation))
 }

@@ -41,7 +41,7 @@ use super::results::Run;
 /// How a run is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Format {
+pub enum RunFormat {
     /// For a terminal.
     #[default]
     Table,
@@ -57,7 +57,7 @@ pub enum Format {
 
 /// Why a run cannot be printed.
 #[derive(Debug, thiserror::Error)]
-pub enum RenderError {
+pub enum RunRenderError {
     /// As JSON.
     #[error("cannot write the run as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -72,14 +72,14 @@ pub enum RenderError {
 /// The run in this format, ending in a line break.
 ///
 /// # Errors
-/// [`RenderError`], where a library that writes a format refuses.
-pub fn render(format: Format, run: &Run) -> Result<String, RenderError> {
+/// [`RunRenderError`], where a library that writes a format refuses.
+pub fn render(format: RunFormat, run: &Run) -> Result<String, RunRenderError> {
     match format {
-        Format::Table => Ok(table::render(run)),
-        Format::Json => Ok(serde_json::to_string_pretty(run)? + "\n"),
-        Format::Csv => Ok(csv::render(run)?),
-        Format::Markdown => Ok(markdown::render(run)),
-        Format::Junit => Ok(junit::render(run)?),
+        RunFormat::Table => Ok(table::render(run)),
+        RunFormat::Json => Ok(serde_json::to_string_pretty(run)? + "\n"),
+        RunFormat::Csv => Ok(csv::render(run)?),
+        RunFormat::Markdown => Ok(markdown::render(run)),
+        RunFormat::Junit => Ok(junit::render(run)?),
     }
 }
 
@@ -90,14 +90,14 @@ mod tests {
     #[test]
     fn json_is_the_run_itself() {
         let run = sample::run();
-        let text = render(Format::Json, &run).unwrap();
+        let text = render(RunFormat::Json, &run).unwrap();
         assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run);
     }
 
     #[test]
     fn every_format_prints_every_kind_of_run() {
         for run in [sample::run(), sample::swept(), sample::hostile(), sample::nothing()] {
-            for name in Format::VARIANTS {
+            for name in RunFormat::VARIANTS {
                 let text = render(name.parse().unwrap(), &run).unwrap();
                 assert!(text.ends_with('\n') && !text.contains("NaN"), "{name}: {text}");
             }

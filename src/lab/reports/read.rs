@@ -15,7 +15,7 @@ pub const FILE: &str = "run.json";
 
 /// Why there is nothing to be had.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum RunReadError {
     /// No such file, or no right to read it.
     #[error("cannot read {}: {error}", path.display())]
     Io {
@@ -30,13 +30,13 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
         /// What it is instead.
-        why: Foreign,
+        why: ForeignFile,
     },
 }
 
 /// Why a text is not what it should be.
 #[derive(Debug, thiserror::Error)]
-pub enum Foreign {
+pub enum ForeignFile {
     /// A version that this program does not know.
     #[error("expected {what} of format {expected}, found format {found}")]
     Format {
@@ -60,43 +60,43 @@ pub enum Foreign {
 /// Reads a run's folder or its file.
 ///
 /// # Errors
-/// [`ReadError`], which names the file.
-pub fn read(path: &Path) -> Result<Run, ReadError> {
+/// [`RunReadError`], which names the file.
+pub fn read(path: &Path) -> Result<Run, RunReadError> {
     let path = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
     match fs::read(&path) {
-        Ok(text) => run(&text).map_err(|why| ReadError::Foreign { path, why }),
-        Err(error) => Err(ReadError::Io { path, error }),
+        Ok(text) => run(&text).map_err(|why| RunReadError::Foreign { path, why }),
+        Err(error) => Err(RunReadError::Io { path, error }),
     }
 }
 
 /// A run from the text of its file.
 ///
 /// # Errors
-/// [`Foreign`].
-pub fn run(text: &[u8]) -> Result<Run, Foreign> {
+/// [`ForeignFile`].
+pub fn run(text: &[u8]) -> Result<Run, ForeignFile> {
     parsed(text, "a run", results::FORMAT)
 }
 
 /// An exploration from the text of its file.
 ///
 /// # Errors
-/// [`Foreign`].
-pub fn exploration(text: &[u8]) -> Result<findings::Report, Foreign> {
+/// [`ForeignFile`].
+pub fn exploration(text: &[u8]) -> Result<findings::ExploreReport, ForeignFile> {
     parsed(text, "an exploration", findings::FORMAT)
 }
 
-fn parsed<T: DeserializeOwned>(text: &[u8], what: &'static str, expected: u32) -> Result<T, Foreign> {
+fn parsed<T: DeserializeOwned>(text: &[u8], what: &'static str, expected: u32) -> Result<T, ForeignFile> {
     #[derive(Deserialize)]
-    struct Version {
+    struct SchemaVersion {
         format: u64,
     }
     // First only the version: what another one holds besides is not ours to judge.
     match serde_json::from_slice(text) {
-        Ok(Version { format }) if format == u64::from(expected) => {}
-        Ok(Version { format: found }) => return Err(Foreign::Format { what, expected, found }),
-        Err(error) => return Err(Foreign::Other { what, error }),
+        Ok(SchemaVersion { format }) if format == u64::from(expected) => {}
+        Ok(SchemaVersion { format: found }) => return Err(ForeignFile::Format { what, expected, found }),
+        Err(error) => return Err(ForeignFile::Other { what, error }),
     }
-    serde_json::from_slice(text).map_err(|error| Foreign::Other { what, error })
+    serde_json::from_slice(text).map_err(|error| ForeignFile::Other { what, error })
 }
 
 #[cfg(test)]

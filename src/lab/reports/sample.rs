@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::lab::history::ClaimFound;
-use crate::lab::judgement::{Anomaly, Counts, Finding, Judgement, Testimony, Witness};
+use crate::lab::history::ClaimedSafety;
+use crate::lab::judgement::{Anomaly, Counts, Finding, Judgement, Witness, WitnessOperation};
 use crate::lab::results::{
-    ApproachResult, Bucket, Environment, FORMAT, Generator, Latency, Round, Run, Second, ServerEnvironment, Settings,
-    Sweep, Verdict, Waits,
+    ApproachResult, Bucket, Environment, FORMAT, Generator, Latency, Round, Run, RunSettings, RunVerdict, Second,
+    ServerEnvironment, Sweep, Waits,
 };
 
 /// An approach: name, rate, p50 and p99 in ms, mean attempts, lost updates a round.
-type Approach = (&'static str, f64, f64, f64, f64, u64);
+type SampleApproach = (&'static str, f64, f64, f64, f64, u64);
 
-const APPROACHES: [Approach; 13] = [
+const APPROACHES: [SampleApproach; 13] = [
     ("naive", 2449.0, 103.7, 140.4, 1.0, 18_367),
     ("read-committed", 1910.0, 126.7, 230.3, 1.0, 14_740),
     ("atomic-returning", 4848.0, 54.0, 101.6, 1.0, 0),
@@ -40,14 +40,14 @@ pub fn run() -> Run {
         elapsed_s: 431.0,
         interrupted: false,
         environment: environment(),
-        settings: Settings {
+        settings: RunSettings {
             duration_ms: Some(1000 * u64::from(DURATION_S)),
             warmup_ms: 1000,
             repeat: 3,
             concurrency: 256,
             amount: Some(-2),
             random_seed: 42,
-            ..Settings::default()
+            ..RunSettings::default()
         },
         sweep: None,
         not_offered: vec!["unique-constraint".to_owned()],
@@ -58,7 +58,7 @@ pub fn run() -> Run {
 /// Four approaches at four pool sizes, one round each; naive is broken at all of them.
 pub fn swept() -> Run {
     let values = ["2", "8", "32", "128"];
-    let point = |&(name, rate, p50, p99, attempts, lost): &Approach, index: usize| {
+    let point = |&(name, rate, p50, p99, attempts, lost): &SampleApproach, index: usize| {
         let gain = [0.45, 0.8, 1.0, 0.92][index];
         let approach = (name, rate * gain, p50 / gain, p99 / gain, attempts, lost);
         result(&approach, 1, Some(values[index].to_owned()))
@@ -98,7 +98,7 @@ pub fn nothing() -> Run {
     let mut run = run();
     run.results.truncate(1);
     run.results[0].rounds.clear();
-    run.results[0].verdict = Verdict::NoEvidence;
+    run.results[0].verdict = RunVerdict::NoEvidence;
     run.interrupted = true;
     run
 }
@@ -126,20 +126,20 @@ fn environment() -> Environment {
     }
 }
 
-fn result(approach: &Approach, rounds: u32, value: Option<String>) -> ApproachResult {
+fn result(approach: &SampleApproach, rounds: u32, value: Option<String>) -> ApproachResult {
     let name = approach.0;
     let claim = match name {
-        "naive" | "read-committed" | "two-servers" => ClaimFound::Broken,
-        "in-process-mutex" => ClaimFound::SafeOnOneServer,
-        _ => ClaimFound::Safe,
+        "naive" | "read-committed" | "two-servers" => ClaimedSafety::Broken,
+        "in-process-mutex" => ClaimedSafety::SafeOnOneServer,
+        _ => ClaimedSafety::Safe,
     };
     let rounds: Vec<Round> = (1..=rounds).map(|number| round(approach, claim, number)).collect();
-    let verdict = rounds.iter().map(|round| round.verdict).max().unwrap_or(Verdict::NoEvidence);
+    let verdict = rounds.iter().map(|round| round.verdict).max().unwrap_or(RunVerdict::NoEvidence);
     ApproachResult { approach: name.to_owned(), claim, value, verdict, rounds }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive figures")]
-fn round(&(name, rate, p50, p99, attempts, lost): &Approach, claim: ClaimFound, number: u32) -> Round {
+fn round(&(name, rate, p50, p99, attempts, lost): &SampleApproach, claim: ClaimedSafety, number: u32) -> Round {
     let rate = rate * [1.0, 1.021, 0.973][number as usize % 3];
     let total = rate as u64 * u64::from(DURATION_S);
     let gave_up = if name == "serializable" { u64::from(number) + u64::from(number == 3) } else { 0 };
@@ -149,7 +149,7 @@ fn round(&(name, rate, p50, p99, attempts, lost): &Approach, claim: ClaimFound, 
     let retried = ((attempts - 1.0) * 0.8 * rate * f64::from(DURATION_S)) as u64;
     Round {
         round: number,
-        verdict: Verdict::of(&judgement, claim, 1),
+        verdict: RunVerdict::of(&judgement, claim, 1),
         judgement,
         elapsed_s: f64::from(DURATION_S),
         rate_per_s: rate,
@@ -165,7 +165,7 @@ fn round(&(name, rate, p50, p99, attempts, lost): &Approach, claim: ClaimFound, 
 }
 
 fn findings(name: &str, lost: u64) -> Vec<Finding> {
-    let testimony = |id, client, invoked_ns, returned_ns, heard: &str| Testimony {
+    let testimony = |id, client, invoked_ns, returned_ns, heard: &str| WitnessOperation {
         id,
         client,
         request: "users/1 -2".to_owned(),

@@ -3,14 +3,14 @@
 
 use schemars::schema_for;
 
-use crate::lab::history::lines::Line;
+use crate::lab::history::lines::HistoryLine;
 use crate::lab::results::Run;
 
 /// The schemas: where they are in the repository, and their text.
 #[must_use]
 pub fn schemas() -> [(&'static str, String); 2] {
     let text = |schema: schemars::Schema| format!("{:#}\n", schema.as_value());
-    [("docs/run.schema.json", text(schema_for!(Run))), ("docs/history.schema.json", text(schema_for!(Line)))]
+    [("docs/run.schema.json", text(schema_for!(Run))), ("docs/history.schema.json", text(schema_for!(HistoryLine)))]
 }
 
 #[cfg(test)]
@@ -18,7 +18,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::lab::history::file::{Reader, write};
+    use crate::lab::history::file::{HistoryReader, write};
     use crate::lab::reports::expected::expect_file;
     use crate::lab::reports::sample;
 
@@ -58,7 +58,7 @@ mod tests {
             assert_eq!(is_valid(1, &serde_json::from_str(line).unwrap()), Ok(()), "{line}");
         }
         let text = lines.join("\n") + "\n";
-        let mut reader = Reader::new(text.as_bytes());
+        let mut reader = HistoryReader::new(text.as_bytes());
         let mut scenarios = Vec::new();
         while let Some(read) = reader.next_round().unwrap() {
             assert!(read.finished);

@@ -2,7 +2,7 @@
 
 use super::conditions;
 use super::figures::{LATENCIES, NONE, attempts, deviation, float, hundredths, median, ms, other, printable, whole};
-use super::grid::{self, Column, Row, WIDTH, paragraph};
+use super::grid::{self, GridColumn, GridRow, WIDTH, paragraph};
 use super::notes;
 use super::view::{self, counted, in_rounds, is_ranked, name, ordered};
 use crate::lab::results::{ApproachResult, Run};
@@ -11,7 +11,7 @@ use crate::lab::results::{ApproachResult, Run};
 const DISPENSABLE: [&str; 4] = ["answers", "p90", "attempts", "p99.9"];
 
 /// A column of the table. The last ones are of speed: what is not ranked has a text in their place.
-struct Figure {
+struct RunColumn {
     head: String,
     left: bool,
     is_speed: bool,
@@ -62,22 +62,22 @@ fn table(run: &Run) -> (String, Vec<&'static str>) {
     (grid::lines(&columns, &rows).join("\n"), left_out)
 }
 
-fn laid_out(figures: &[Figure], results: &[&ApproachResult]) -> (Vec<Column>, Vec<Row>) {
-    let column = |figure: &Figure| Column { head: figure.head.clone(), figures: !figure.left };
+fn laid_out(figures: &[RunColumn], results: &[&ApproachResult]) -> (Vec<GridColumn>, Vec<GridRow>) {
+    let column = |figure: &RunColumn| GridColumn { head: figure.head.clone(), figures: !figure.left };
     let row = |result: &&ApproachResult| {
         let ranked = is_ranked(result);
         let shown = figures.iter().filter(|figure| ranked || !figure.is_speed);
         let cells = shown.map(|figure| printable(&(figure.cell)(result))).collect();
-        Row { cells, rest: (!ranked).then(|| view::why_unranked(result)) }
+        GridRow { cells, rest: (!ranked).then(|| view::why_unranked(result)) }
     };
     (figures.iter().map(column).collect(), results.iter().map(row).collect())
 }
 
-fn figures(run: &Run) -> Vec<Figure> {
-    fn text(head: &str, cell: fn(&ApproachResult) -> String) -> Figure {
-        Figure { head: head.to_owned(), left: true, is_speed: false, cell: Box::new(cell) }
+fn figures(run: &Run) -> Vec<RunColumn> {
+    fn text(head: &str, cell: fn(&ApproachResult) -> String) -> RunColumn {
+        RunColumn { head: head.to_owned(), left: true, is_speed: false, cell: Box::new(cell) }
     }
-    let number = |head: &str, cell: fn(&ApproachResult) -> String| Figure { left: false, ..text(head, cell) };
+    let number = |head: &str, cell: fn(&ApproachResult) -> String| RunColumn { left: false, ..text(head, cell) };
     let mut figures =
         vec![text("verdict", |result| result.verdict.to_string()), text("approach", |result| result.approach.clone())];
     if let Some(sweep) = &run.sweep {
@@ -91,8 +91,8 @@ fn figures(run: &Run) -> Vec<Figure> {
     }
     figures.push(number("answers", |result| whole(median(result, |round| round.distinct_answers))));
     figures.push(number("attempts", |result| attempts(result).map_or(NONE.to_owned(), |all| hundredths(all.median))));
-    figures.push(Figure { is_speed: true, ..number("req/s", rate) });
-    figures.extend(LATENCIES.map(|(head, of)| Figure {
+    figures.push(RunColumn { is_speed: true, ..number("req/s", rate) });
+    figures.extend(LATENCIES.map(|(head, of)| RunColumn {
         head: head.to_owned(),
         left: false,
         is_speed: true,
@@ -106,7 +106,7 @@ fn rate(result: &ApproachResult) -> String {
     whole(spread.median) + &deviation(&spread, result.rounds.len())
 }
 
-fn told(run: &Run, result: &ApproachResult, found: &view::Found<'_>) -> String {
+fn told(run: &Run, result: &ApproachResult, found: &view::FoundAnomaly<'_>) -> String {
     let count = counted(found.anomaly, found.count) + &in_rounds(found, result);
     paragraph(&format!("{}: {count}. {}", name(run, result), found.witness.explanation))
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimFound;
+    use crate::lab::history::ClaimedSafety;
 
     #[test]
     fn a_table_looks_like_this() {
@@ -144,7 +144,7 @@ mod tests {
     fn what_is_broken_shows_no_speed() {
         let run = sample::run();
         let text = render(&run);
-        for result in run.results.iter().filter(|result| result.claim == ClaimFound::Broken) {
+        for result in run.results.iter().filter(|result| result.claim == ClaimedSafety::Broken) {
             let row = text.lines().find(|line| line.split("  ").any(|cell| cell == result.approach)).unwrap();
             assert!(row.ends_with(&view::why_unranked(result)) && !row.contains('%'), "{row}");
         }

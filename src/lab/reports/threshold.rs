@@ -11,12 +11,12 @@ use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _};
 
 use super::figures::{self, float, hundredths, median, ms, whole};
 use super::view::{is_ranked, name};
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Figure {
+pub enum ThresholdFigure {
     /// Answers a second.
     Rate,
     /// Median latency.
@@ -77,7 +77,7 @@ pub enum Unit {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
     /// What.
-    pub figure: Figure,
+    pub figure: ThresholdFigure,
     /// How.
     pub operator: Operator,
     /// With what.
@@ -97,7 +97,7 @@ pub enum ParseError {
     #[error("{0:?}: expected a figure, one of {operators}, and a number, such as p99<50ms", operators = all::<Operator>())]
     NoOperator(String),
     /// Not a figure.
-    #[error("{0:?} is no figure; there are {figures}", figures = all::<Figure>())]
+    #[error("{0:?} is no figure; there are {figures}", figures = all::<ThresholdFigure>())]
     Figure(String),
     /// Not a number.
     #[error("{0:?} is no number from 0")]
@@ -106,7 +106,7 @@ pub enum ParseError {
     #[error("{figure} is a latency: expected one of the units {units}, found {found:?}", units = all::<Unit>())]
     LatencyUnit {
         /// The latency.
-        figure: Figure,
+        figure: ThresholdFigure,
         /// What stands there.
         found: String,
     },
@@ -114,7 +114,7 @@ pub enum ParseError {
     #[error("{figure} is a plain number: expected no unit, found {found:?}")]
     PlainUnit {
         /// The figure.
-        figure: Figure,
+        figure: ThresholdFigure,
         /// What stands there.
         found: String,
     },
@@ -124,7 +124,7 @@ fn all<T: strum::IntoEnumIterator + fmt::Display>() -> String {
     T::iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-impl Figure {
+impl ThresholdFigure {
     fn is_latency(self) -> bool {
         matches!(self, Self::P50 | Self::P90 | Self::P99 | Self::P999 | Self::Max)
     }
@@ -179,7 +179,7 @@ impl FromStr for Threshold {
             Some((figure.trim(), operator, rest[operator.to_string().len()..].trim()))
         });
         let (figure, operator, rest) = parts.ok_or_else(|| ParseError::NoOperator(text.to_owned()))?;
-        let figure: Figure = figure.parse().map_err(|_| ParseError::Figure(figure.to_owned()))?;
+        let figure: ThresholdFigure = figure.parse().map_err(|_| ParseError::Figure(figure.to_owned()))?;
         let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
         let (number, unit) = (&rest[..digits], rest[digits..].trim());
         let parsed: f64 = number.parse().map_err(|_| ParseError::Number(rest.to_owned()))?;
@@ -220,7 +220,7 @@ impl fmt::Display for Thresholds {
 
 /// A threshold that an approach missed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Miss {
+pub struct MissedThreshold {
     /// The approach, with the value of a sweep.
     pub name: String,
     /// What it missed.
@@ -229,7 +229,7 @@ pub struct Miss {
     pub found: Option<f64>,
 }
 
-impl fmt::Display for Miss {
+impl fmt::Display for MissedThreshold {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, threshold, found } = self;
         let figure = threshold.figure;
@@ -255,14 +255,14 @@ impl Threshold {
 impl Thresholds {
     /// What was missed, in the order of the results.
     #[must_use]
-    pub fn misses(&self, run: &Run) -> Vec<Miss> {
-        let silent = |result: &ApproachResult| result.verdict == Verdict::NoEvidence;
+    pub fn misses(&self, run: &Run) -> Vec<MissedThreshold> {
+        let silent = |result: &ApproachResult| result.verdict == RunVerdict::NoEvidence;
         let mut misses = Vec::new();
         for result in run.results.iter().filter(|result| is_ranked(result) || silent(result)) {
             for &threshold in &self.0 {
                 let found = if silent(result) { None } else { threshold.figure.of(result) };
                 if !found.is_some_and(|found| threshold.holds(found)) {
-                    misses.push(Miss { name: name(run, result), threshold, found });
+                    misses.push(MissedThreshold { name: name(run, result), threshold, found });
                 }
             }
         }
@@ -278,7 +278,7 @@ mod tests {
     use crate::lab::reports::sample;
 
     fn misses(thresholds: &str, run: &Run) -> Vec<String> {
-        thresholds.parse::<Thresholds>().unwrap().misses(run).iter().map(Miss::to_string).collect()
+        thresholds.parse::<Thresholds>().unwrap().misses(run).iter().map(MissedThreshold::to_string).collect()
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         }
         let expected = "atomic-returning: expected attempts<1.5, but no attempts was reported";
         assert_eq!(misses("attempts<1.5", &run), [expected]);
-        run.results[2].verdict = Verdict::NoEvidence;
+        run.results[2].verdict = RunVerdict::NoEvidence;
         assert_eq!(misses("max<1s", &run), ["atomic-returning: expected max<1s, but no max was reported"]);
     }
 
@@ -332,10 +332,10 @@ mod tests {
     }
 
     fn thresholds() -> impl Strategy<Value = Thresholds> {
-        let of = |list: Vec<Figure>| prop::sample::select(list);
+        let of = |list: Vec<ThresholdFigure>| prop::sample::select(list);
         let operator = || prop::sample::select(Operator::iter().collect::<Vec<_>>());
         let number = || prop_oneof![(0..1_000_000_u32).prop_map(f64::from), 0.0..1e18_f64];
-        let (latencies, plain) = Figure::iter().partition(|figure| figure.is_latency());
+        let (latencies, plain) = ThresholdFigure::iter().partition(|figure| figure.is_latency());
         let units = prop::sample::select(Unit::iter().collect::<Vec<_>>()).prop_map(Some);
         let latency = (of(latencies), operator(), number(), units);
         let plain = (of(plain), operator(), number(), Just(None));

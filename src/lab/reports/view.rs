@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lab::history::ClaimFound;
+use crate::lab::history::ClaimedSafety;
 use crate::lab::judgement::{Anomaly, Witness};
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// Whether a result may be ranked by its speed: nothing was found to be wrong, and nobody claims that it is. An approach that is
 /// known to be broken and held this time is no choice for anybody, however fast.
 #[must_use]
 pub fn is_ranked(result: &ApproachResult) -> bool {
     match result.verdict {
-        Verdict::Correct => true,
-        Verdict::Undecided => result.claim == ClaimFound::Safe,
-        Verdict::HeldThisTime | Verdict::BrokenAsClaimed | Verdict::NoEvidence | Verdict::ClaimFailed => false,
+        RunVerdict::Correct => true,
+        RunVerdict::Undecided => result.claim == ClaimedSafety::Safe,
+        RunVerdict::HeldThisTime | RunVerdict::BrokenAsClaimed | RunVerdict::NoEvidence | RunVerdict::ClaimFailed => {
+            false
+        }
     }
 }
 
@@ -41,10 +43,10 @@ pub fn ordered(run: &Run) -> Vec<&ApproachResult> {
 #[must_use]
 pub fn why_unranked(result: &ApproachResult) -> String {
     match result.verdict {
-        Verdict::HeldThisTime => "claimed broken; this run did not show it".to_owned(),
-        Verdict::NoEvidence => "nothing was accepted or refused".to_owned(),
-        Verdict::Undecided => "claimed broken; the data leave something open".to_owned(),
-        Verdict::Correct | Verdict::BrokenAsClaimed | Verdict::ClaimFailed => {
+        RunVerdict::HeldThisTime => "claimed broken; this run did not show it".to_owned(),
+        RunVerdict::NoEvidence => "nothing was accepted or refused".to_owned(),
+        RunVerdict::Undecided => "claimed broken; the data leave something open".to_owned(),
+        RunVerdict::Correct | RunVerdict::BrokenAsClaimed | RunVerdict::ClaimFailed => {
             findings(result).iter().map(|found| counted(found.anomaly, found.count)).collect::<Vec<_>>().join(", ")
         }
     }
@@ -52,12 +54,12 @@ pub fn why_unranked(result: &ApproachResult) -> String {
 
 /// A claim in words.
 #[must_use]
-pub fn claim(claim: ClaimFound) -> &'static str {
+pub fn claim(claim: ClaimedSafety) -> &'static str {
     match claim {
-        ClaimFound::Safe => "safe",
-        ClaimFound::SafeOnOneServer => "safe on one server",
-        ClaimFound::Broken => "broken",
-        ClaimFound::Unsupported => "none",
+        ClaimedSafety::Safe => "safe",
+        ClaimedSafety::SafeOnOneServer => "safe on one server",
+        ClaimedSafety::Broken => "broken",
+        ClaimedSafety::Unsupported => "none",
     }
 }
 
@@ -73,7 +75,7 @@ pub fn name(run: &Run, result: &ApproachResult) -> String {
 
 /// An anomaly of an approach, over its rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct FoundAnomaly<'a> {
     /// Which.
     pub anomaly: Anomaly,
     /// How often, or how much money, over all rounds.
@@ -88,11 +90,11 @@ pub struct Found<'a> {
 
 /// What was found, in the order of [`Anomaly`].
 #[must_use]
-pub fn findings(result: &ApproachResult) -> Vec<Found<'_>> {
-    let mut found: BTreeMap<Anomaly, Found<'_>> = BTreeMap::new();
+pub fn findings(result: &ApproachResult) -> Vec<FoundAnomaly<'_>> {
+    let mut found: BTreeMap<Anomaly, FoundAnomaly<'_>> = BTreeMap::new();
     for round in &result.rounds {
         for finding in &round.judgement.findings {
-            let entry = found.entry(finding.anomaly).or_insert(Found {
+            let entry = found.entry(finding.anomaly).or_insert(FoundAnomaly {
                 anomaly: finding.anomaly,
                 count: 0,
                 rounds: 0,
@@ -108,7 +110,7 @@ pub fn findings(result: &ApproachResult) -> Vec<Found<'_>> {
 
 /// What was found in the whole run: each anomaly of an approach once, where a sweep shows it at several values.
 #[must_use]
-pub fn evidence(run: &Run) -> Vec<(&ApproachResult, Found<'_>)> {
+pub fn evidence(run: &Run) -> Vec<(&ApproachResult, FoundAnomaly<'_>)> {
     let mut told = BTreeSet::new();
     let all = run.results.iter().flat_map(|result| findings(result).into_iter().map(move |found| (result, found)));
     all.filter(|(result, found)| told.insert((result.approach.as_str(), found.anomaly))).collect()
@@ -116,7 +118,7 @@ pub fn evidence(run: &Run) -> Vec<(&ApproachResult, Found<'_>)> {
 
 /// In how many of its rounds an anomaly was found; empty if there was only one round.
 #[must_use]
-pub fn in_rounds(found: &Found<'_>, result: &ApproachResult) -> String {
+pub fn in_rounds(found: &FoundAnomaly<'_>, result: &ApproachResult) -> String {
     match result.rounds.len() {
         0 | 1 => String::new(),
         rounds => format!(" in {} of {rounds} rounds", found.rounds),

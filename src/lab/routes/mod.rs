@@ -10,22 +10,22 @@ use axum::body::Bytes;
 use hyper::{Method, Uri};
 use serde::{Deserialize, Deserializer};
 
-pub use reading::{Find, Misread};
-pub use template::Template;
+pub use reading::{Misread, NumberLocation};
+pub use template::RequestTemplate;
 
-use super::history::{ClaimFound, Reason, Request};
+use super::history::{ClaimedSafety, Reason, Request};
 use crate::strategy::Workload;
 
 /// A service in the words of its routes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Routes {
+pub struct ServiceRoutes {
     /// What the report calls it.
     pub name: String,
     /// What its makers claim.
-    pub claim: ClaimFound,
+    pub claim: ClaimedSafety,
     /// How to go back to the start, if it can.
-    pub reset: Option<Call>,
+    pub reset: Option<RouteCall>,
     /// How to change a balance.
     pub balance: Option<Route>,
     /// How to add to a balance, where that is another route.
@@ -41,14 +41,14 @@ pub struct Routes {
 /// A request in outline.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Call {
+pub struct RouteCall {
     /// Its method.
     #[serde(deserialize_with = "method")]
     pub method: Method,
     /// Its path, behind the base URL.
-    pub path: Template,
+    pub path: RequestTemplate,
     /// Its body; without one, an empty one.
-    pub body: Option<Template>,
+    pub body: Option<RequestTemplate>,
 }
 
 /// How one kind of change is asked for, and how its answer is understood. Any 2xx is done, 429 and 503 not done, 502 and 504
@@ -60,35 +60,35 @@ pub struct Route {
     #[serde(deserialize_with = "method")]
     pub method: Method,
     /// Its path, behind the base URL.
-    pub path: Template,
+    pub path: RequestTemplate,
     /// Its body; without one, an empty one.
-    pub body: Option<Template>,
+    pub body: Option<RequestTemplate>,
     /// Where the new balance, value or number of seats left is in the answer.
-    pub value: Option<Find>,
+    pub value: Option<NumberLocation>,
     /// Of a transfer: where the payer's new balance is.
-    pub from: Option<Find>,
+    pub from: Option<NumberLocation>,
     /// Of a transfer: where the payee's new balance is.
-    pub to: Option<Find>,
+    pub to: Option<NumberLocation>,
     /// Where the row's new version is, if there is one.
-    pub version: Option<Find>,
+    pub version: Option<NumberLocation>,
     /// How it refuses.
     #[serde(default)]
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusalAnswer>,
     /// How the row is read.
-    pub read: Read,
+    pub read: RowRead,
 }
 
 /// An answer that refuses: a status alone, for the one reason that there usually is, or more precisely.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub enum Refused {
+pub enum RefusalAnswer {
     /// Any answer with this status.
     Status(u16),
     /// An answer with this status, and this text in its body.
     Exactly(Exactly),
 }
 
-/// See [`Refused::Exactly`].
+/// See [`RefusalAnswer::Exactly`].
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exactly {
@@ -104,24 +104,24 @@ pub struct Exactly {
 /// How a row is read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Read {
+pub struct RowRead {
     /// Its method; GET if it is not said.
     #[serde(default = "get", deserialize_with = "method")]
     pub method: Method,
     /// Its path, behind the base URL.
-    pub path: Template,
+    pub path: RequestTemplate,
     /// Where the balance, the value or the number of seats left is in the answer.
-    pub value: Option<Find>,
+    pub value: Option<NumberLocation>,
     /// Of an event, instead of `value`: where its capacity is …
-    pub capacity: Option<Find>,
+    pub capacity: Option<NumberLocation>,
     /// … and how many seats are taken.
-    pub booked: Option<Find>,
+    pub booked: Option<NumberLocation>,
     /// Of an event: where the list of bookings is.
-    pub bookings: Option<Find>,
+    pub bookings: Option<NumberLocation>,
     /// Of an event: where in a booking its user is.
-    pub booking_user: Option<Find>,
+    pub booking_user: Option<NumberLocation>,
     /// Where the row's version is, if there is one.
-    pub version: Option<Find>,
+    pub version: Option<NumberLocation>,
 }
 
 fn get() -> Method {
@@ -145,7 +145,7 @@ pub struct RoutesError {
     reason: String,
 }
 
-impl Routes {
+impl ServiceRoutes {
     /// The routes of this server's approaches.
     ///
     /// # Panics
@@ -186,7 +186,7 @@ impl Routes {
 
     /// How the rows of a request are read. Of a balance always in the same way, whatever a deposit's route says.
     #[must_use]
-    pub fn reading(&self, request: &Request) -> Option<&Read> {
+    pub fn reading(&self, request: &Request) -> Option<&RowRead> {
         let route = match request {
             Request::Balance { .. } => self.balance.as_ref().or(self.deposit.as_ref()),
             other => self.of(other),
@@ -212,7 +212,7 @@ impl Routes {
         if self.name.is_empty() || self.name.len() > 60 || self.name.contains(char::is_control) {
             return Err(format!("name: expected 1 to 60 printable characters, found {:?}", self.name));
         }
-        if !matches!(self.claim, ClaimFound::Safe | ClaimFound::Broken) {
+        if !matches!(self.claim, ClaimedSafety::Safe | ClaimedSafety::Broken) {
             return Err("claim: expected \"safe\" or \"broken\"".to_owned());
         }
         if self.all().next().is_none() {
@@ -244,19 +244,19 @@ impl Route {
     fn check(&self, example: &Request) -> Result<(), String> {
         for refused in &self.refused {
             match refused {
-                Refused::Status(status) if Workload::from(example) == Workload::Booking => {
+                RefusalAnswer::Status(status) if Workload::from(example) == Workload::Booking => {
                     return Err(format!(
                         "refused: {status} may mean sold out or already booked; say which, as in \
                          {{ status = {status}, contains = \"Sold out\", reason = \"sold-out\" }}"
                     ));
                 }
-                Refused::Exactly(Exactly { reason, .. }) if !Self::reasons(example).contains(reason) => {
+                RefusalAnswer::Exactly(Exactly { reason, .. }) if !Self::reasons(example).contains(reason) => {
                     return Err(format!("refused: {reason:?} is no reason to refuse it"));
                 }
                 _ => {}
             }
         }
-        let Read { value, capacity, booked, .. } = &self.read;
+        let RowRead { value, capacity, booked, .. } = &self.read;
         if value.is_none() && (capacity.is_none() || booked.is_none()) {
             return Err("read: expected value, or capacity and booked".to_owned());
         }
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_service_is_described_in_a_few_lines() {
-        let routes = Routes::parse(WALLET).unwrap();
+        let routes = ServiceRoutes::parse(WALLET).unwrap();
         let withdrawal = Request::Balance { user: 7, amount: -2 };
         let (uri, body) = routes.of(&withdrawal).unwrap().say("/base", &withdrawal).unwrap();
         assert_eq!((uri.path(), &*body), ("/base/accounts/7/debit", &br#"{"cents": 2}"#[..]));
@@ -328,9 +328,9 @@ mod tests {
             ("[balance.read]", "[balance.write]", "unknown field"),
         ] {
             assert!(WALLET.contains(from));
-            let error = Routes::parse(&WALLET.replace(from, to)).unwrap_err();
+            let error = ServiceRoutes::parse(&WALLET.replace(from, to)).unwrap_err();
             assert!(error.contains(reason), "{to}: {error}");
         }
-        assert!(Routes::ours().check().is_ok());
+        assert!(ServiceRoutes::ours().check().is_ok());
     }
 }

@@ -5,16 +5,16 @@ use hyper::header::HeaderName;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Exactly, Read, Refused, Route};
+use super::{Exactly, RefusalAnswer, Route, RowRead};
 use crate::domain::Row;
-use crate::lab::client::Answer;
-use crate::lab::history::{Outcome, Request, RowState, Seen};
+use crate::lab::client::HttpAnswer;
+use crate::lab::history::{ObservedRow, Outcome, Request, RowState};
 
 /// Where a number is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
 /// `header:etag`. Of the header `lab-versions`, it is the number behind the row's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Find {
+pub enum NumberLocation {
     /// In the body.
     Pointer(String),
     /// In a header, quoted (as an `ETag`) or not.
@@ -24,7 +24,7 @@ pub enum Find {
 /// Each changed row with its new version: `users/1=12, users/2=7`.
 const LAB_VERSIONS: &str = "lab-versions";
 
-impl TryFrom<String> for Find {
+impl TryFrom<String> for NumberLocation {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -41,7 +41,7 @@ impl TryFrom<String> for Find {
     }
 }
 
-impl Find {
+impl NumberLocation {
     /// The number; `row` is whose it is.
     fn number(&self, row: Row, body: &Value, headers: &HeaderMap) -> Option<i64> {
         match self {
@@ -75,7 +75,7 @@ pub struct Misread {
 impl Route {
     /// How an answered operation ended. A success that does not say what the route promises is unexpected.
     #[must_use]
-    pub fn understand(&self, request: &Request, answer: &Answer) -> Outcome {
+    pub fn understand(&self, request: &Request, answer: &HttpAnswer) -> Outcome {
         let status = answer.status.as_u16();
         if let Some(reason) = self.refused.iter().find_map(|refused| refused.reason(request, status, &answer.body)) {
             return Outcome::Refused(reason);
@@ -89,7 +89,7 @@ impl Route {
     }
 
     /// What a success says of each row; `None` if it lacks a value that the route promises.
-    fn done(&self, request: &Request, answer: &Answer) -> Option<[Option<Seen>; 2]> {
+    fn done(&self, request: &Request, answer: &HttpAnswer) -> Option<[Option<ObservedRow>; 2]> {
         // A service may answer anything where nothing is looked for.
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let values = match request {
@@ -101,13 +101,13 @@ impl Route {
             let Some(find) = find else { continue };
             let value = find.number(*row, &body, &answer.headers)?;
             let version = self.version.as_ref().and_then(|find| find.number(*row, &body, &answer.headers));
-            *seen = Some(Seen { value, version });
+            *seen = Some(ObservedRow { value, version });
         }
         Some(seen)
     }
 }
 
-impl Refused {
+impl RefusalAnswer {
     fn reason(&self, request: &Request, status: u16, body: &[u8]) -> Option<crate::lab::history::Reason> {
         match self {
             Self::Status(wanted) => (*wanted == status).then(|| Route::reasons(request)[0]),
@@ -120,15 +120,15 @@ impl Refused {
     }
 }
 
-impl Read {
+impl RowRead {
     /// The row that an answer shows.
     ///
     /// # Errors
     /// [`Misread`], which says what is not there.
-    pub fn understand(&self, row: Row, answer: &Answer) -> Result<RowState, Misread> {
+    pub fn understand(&self, row: Row, answer: &HttpAnswer) -> Result<RowState, Misread> {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let missing = |what| Misread { what, body: String::from_utf8_lossy(&answer.body).chars().take(200).collect() };
-        let number = |find: &Option<Find>, what| {
+        let number = |find: &Option<NumberLocation>, what| {
             let found = find.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
             found.ok_or_else(|| missing(what))
         };
@@ -140,18 +140,18 @@ impl Read {
         };
         let version = self.version.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
         let mut bookings = Vec::new();
-        if let Some(Find::Pointer(list)) = &self.bookings {
+        if let Some(NumberLocation::Pointer(list)) = &self.bookings {
             let list = body.pointer(list).and_then(Value::as_array).ok_or_else(|| missing("list of bookings"))?;
             for booking in list {
                 let user = match &self.booking_user {
-                    Some(Find::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
+                    Some(NumberLocation::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
                     _ => booking.as_i64(),
                 };
                 bookings.push(user.ok_or_else(|| missing("user of a booking"))?);
             }
             bookings.sort_unstable();
         }
-        Ok(RowState { seen: Seen { value, version }, bookings })
+        Ok(RowState { seen: ObservedRow { value, version }, bookings })
     }
 }
 
@@ -160,28 +160,28 @@ mod tests {
     use axum::body::Bytes;
     use hyper::StatusCode;
 
-    use super::super::Routes;
+    use super::super::ServiceRoutes;
     use super::*;
     use crate::lab::history::Reason;
 
-    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> HttpAnswer {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), hyper::header::HeaderValue::from_static(value)));
-        Answer {
+        HttpAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: headers.collect(),
             body: Bytes::from_static(body.as_bytes()),
         }
     }
 
-    const fn seen(value: i64, version: i64) -> Seen {
-        Seen { value, version: Some(version) }
+    const fn seen(value: i64, version: i64) -> ObservedRow {
+        ObservedRow { value, version: Some(version) }
     }
 
     #[test]
     fn our_own_answers_are_understood() {
-        let routes = Routes::ours();
+        let routes = ServiceRoutes::ours();
         let balance = Request::Balance { user: 1, amount: -2 };
         let transfer = Request::Transfer { from: 2, to: 1, amount: 5 };
         let booking = Request::Booking { event: 2, user: 7 };
@@ -195,7 +195,7 @@ mod tests {
             (
                 balance,
                 answer(200, &[], r#"{"balance":9998}"#),
-                Outcome::Done([Some(Seen { value: 9998, version: None }), None]),
+                Outcome::Done([Some(ObservedRow { value: 9998, version: None }), None]),
             ),
             (balance, answer(200, &[], "{}"), Outcome::Unexpected),
             (balance, answer(409, &[], r#"{"error":"Insufficient funds"}"#), refused(Reason::InsufficientFunds)),
@@ -234,10 +234,10 @@ mod tests {
 
     #[test]
     fn rows_are_read_and_what_is_missing_is_named() {
-        let routes = Routes::ours();
+        let routes = ServiceRoutes::ours();
         let read = &routes.booking.as_ref().unwrap().read;
         let whole = answer(200, &[("etag", "\"3\"")], r#"{"capacity":2,"booked":1,"bookings":[{"userId":7}]}"#);
-        let expected = RowState { seen: Seen { value: 1, version: Some(3) }, bookings: vec![7] };
+        let expected = RowState { seen: ObservedRow { value: 1, version: Some(3) }, bookings: vec![7] };
         assert_eq!(read.understand(Row::Event(1), &whole), Ok(expected));
         for (body, what) in [
             ("{}", "capacity"),
@@ -250,8 +250,11 @@ mod tests {
 
     #[test]
     fn a_place_in_an_answer_is_a_pointer_or_a_header() {
-        let find = |text: &str| Find::try_from(text.to_owned());
-        assert!(matches!(find("/a/b"), Ok(Find::Pointer(_))) && matches!(find("header:etag"), Ok(Find::Header(_))));
+        let find = |text: &str| NumberLocation::try_from(text.to_owned());
+        assert!(
+            matches!(find("/a/b"), Ok(NumberLocation::Pointer(_)))
+                && matches!(find("header:etag"), Ok(NumberLocation::Header(_)))
+        );
         assert!(find("balance").is_err() && find("header:a b").is_err());
     }
 }

@@ -9,21 +9,21 @@ use crate::lab::history::Request;
 /// A text with places to fill in. A brace that begins no known place stands for itself, as in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub struct Template {
-    parts: Vec<Part>,
+pub struct RequestTemplate {
+    parts: Vec<TemplatePart>,
     /// Bytes of the text, as a guess of how long a filled one gets.
     length: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
-    Place(Place),
+    Place(Placeholder),
 }
 
 /// What can be filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Placeholder {
     /// Whose balance, or who books.
     User,
     /// What is added, or moved.
@@ -42,18 +42,18 @@ pub enum Place {
     Seed,
 }
 
-const PLACES: [(&str, Place); 8] = [
-    ("{user}", Place::User),
-    ("{amount}", Place::Amount),
-    ("{-amount}", Place::MinusAmount),
-    ("{from}", Place::From),
-    ("{to}", Place::To),
-    ("{event}", Place::Event),
-    ("{counter}", Place::Counter),
-    ("{seed}", Place::Seed),
+const PLACES: [(&str, Placeholder); 8] = [
+    ("{user}", Placeholder::User),
+    ("{amount}", Placeholder::Amount),
+    ("{-amount}", Placeholder::MinusAmount),
+    ("{from}", Placeholder::From),
+    ("{to}", Placeholder::To),
+    ("{event}", Placeholder::Event),
+    ("{counter}", Placeholder::Counter),
+    ("{seed}", Placeholder::Seed),
 ];
 
-impl Place {
+impl Placeholder {
     /// The number that a request has here; `None` if it has none of that kind.
     fn number(self, request: &Request) -> Option<i64> {
         match (self, *request) {
@@ -71,14 +71,14 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Placeholder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = PLACES.iter().find(|(_, place)| place == self).map_or("", |(name, _)| name);
         formatter.write_str(name)
     }
 }
 
-impl From<String> for Template {
+impl From<String> for RequestTemplate {
     fn from(text: String) -> Self {
         let mut parts = Vec::new();
         let mut rest = text.as_str();
@@ -86,9 +86,9 @@ impl From<String> for Template {
         while let Some(character) = rest.chars().next() {
             if let Some((name, place)) = PLACES.iter().find(|(name, _)| rest.starts_with(name)) {
                 if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Place(*place));
+                parts.push(TemplatePart::Place(*place));
                 rest = &rest[name.len()..];
             } else {
                 literal.push(character);
@@ -96,14 +96,14 @@ impl From<String> for Template {
             }
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(TemplatePart::Literal(literal));
         }
         Self { parts, length: text.len() }
     }
 }
 
-impl Template {
-    /// The text for a request. A place that this kind of request has no number for stays as it is; [`Template::misfit`]
+impl RequestTemplate {
+    /// The text for a request. A place that this kind of request has no number for stays as it is; [`RequestTemplate::misfit`]
     /// finds those before anything is sent.
     #[must_use]
     pub fn fill(&self, request: &Request) -> String {
@@ -111,8 +111,8 @@ impl Template {
         for part in &self.parts {
             // Writing to a String cannot fail.
             let _ = match part {
-                Part::Literal(literal) => text.write_str(literal),
-                Part::Place(place) => match place.number(request) {
+                TemplatePart::Literal(literal) => text.write_str(literal),
+                TemplatePart::Place(place) => match place.number(request) {
                     Some(number) => write!(text, "{number}"),
                     None => write!(text, "{place}"),
                 },
@@ -124,10 +124,10 @@ impl Template {
     /// The text of a reset to a seed.
     #[must_use]
     pub fn fill_seed(&self, seed: &str) -> String {
-        let part = |part: &Part| match part {
-            Part::Literal(literal) => literal.clone(),
-            Part::Place(Place::Seed) => seed.to_owned(),
-            Part::Place(place) => place.to_string(),
+        let part = |part: &TemplatePart| match part {
+            TemplatePart::Literal(literal) => literal.clone(),
+            TemplatePart::Place(Placeholder::Seed) => seed.to_owned(),
+            TemplatePart::Place(place) => place.to_string(),
         };
         self.parts.iter().map(part).collect()
     }
@@ -135,14 +135,14 @@ impl Template {
     /// Whether it is the same for all requests.
     #[must_use]
     pub fn is_constant(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
+        self.parts.iter().all(|part| matches!(part, TemplatePart::Literal(_)))
     }
 
     /// The first place that a request of this kind has no number for.
     #[must_use]
-    pub fn misfit(&self, request: &Request) -> Option<Place> {
+    pub fn misfit(&self, request: &Request) -> Option<Placeholder> {
         self.parts.iter().find_map(|part| match part {
-            Part::Place(place) if place.number(request).is_none() => Some(*place),
+            TemplatePart::Place(place) if place.number(request).is_none() => Some(*place),
             _ => None,
         })
     }
@@ -167,18 +167,18 @@ mod tests {
             ("", transfer, ""),
         ];
         for (template, request, expected) in table {
-            assert_eq!(Template::from(template.to_owned()).fill(&request), expected);
+            assert_eq!(RequestTemplate::from(template.to_owned()).fill(&request), expected);
         }
-        assert_eq!(Template::from("{seed}!".to_owned()).fill_seed("mixed"), "mixed!");
+        assert_eq!(RequestTemplate::from("{seed}!".to_owned()).fill_seed("mixed"), "mixed!");
     }
 
     #[test]
     fn a_place_that_a_request_cannot_fill_is_named() {
-        let template = Template::from("/{user}/{amount}".to_owned());
+        let template = RequestTemplate::from("/{user}/{amount}".to_owned());
         assert_eq!(template.misfit(&Request::Balance { user: 1, amount: 1 }), None);
-        assert_eq!(template.misfit(&Request::Transfer { from: 1, to: 2, amount: 1 }), Some(Place::User));
+        assert_eq!(template.misfit(&Request::Transfer { from: 1, to: 2, amount: 1 }), Some(Placeholder::User));
         assert_eq!(template.misfit(&Request::Balance { user: 1, amount: i64::MIN }), None);
-        let minus = Template::from("{-amount}".to_owned());
-        assert_eq!(minus.misfit(&Request::Balance { user: 1, amount: i64::MIN }), Some(Place::MinusAmount));
+        let minus = RequestTemplate::from("{-amount}".to_owned());
+        assert_eq!(minus.misfit(&Request::Balance { user: 1, amount: i64::MIN }), Some(Placeholder::MinusAmount));
     }
 }

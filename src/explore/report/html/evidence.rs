@@ -3,14 +3,14 @@
 
 use maud::{Markup, html};
 
-use super::super::sent::Sent;
-use super::super::story::{self, Beat, Blocked, Moment, short};
+use super::super::sql::SentStatement;
+use super::super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
 use super::super::view;
 use super::{tables, verdict};
-use crate::explore::findings::{Exploration, Report, Witness};
-use crate::explore::transcript::{Entry, StepOutcome, Transcript};
+use crate::explore::findings::{Exploration, ExploreReport, ViolationWitness};
+use crate::explore::transcript::{StepOutcome, Transcript, TranscriptStep};
 
-pub(super) fn section(report: &Report) -> Markup {
+pub(super) fn section(report: &ExploreReport) -> Markup {
     let broken = || report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?)));
     html! {
         @if broken().next().is_some() {
@@ -26,7 +26,7 @@ pub(super) fn section(report: &Report) -> Markup {
     }
 }
 
-fn article(exploration: &Exploration, witness: &Witness) -> Markup {
+fn article(exploration: &Exploration, witness: &ViolationWitness) -> Markup {
     let subject = &exploration.subject;
     let schedule = &witness.transcript.schedule;
     html! {
@@ -42,8 +42,8 @@ fn article(exploration: &Exploration, witness: &Witness) -> Markup {
 }
 
 fn timeline(transcript: &Transcript) -> Markup {
-    let beats = story::beats(transcript);
-    let blocked = story::blocked(&beats);
+    let beats = timeline_events::beats(transcript);
+    let blocked = timeline_events::blocked(&beats);
     html! {
         (rows("Before", &transcript.before))
         div.wide tabindex="0" role="region" aria-label="Timeline" {
@@ -75,7 +75,7 @@ fn place(from: usize, until: usize, column: usize) -> String {
     format!("grid-area:{from}/{}/{until}/{}", column + 1, column + 2)
 }
 
-fn step(beat: &Beat<'_>, place: &str) -> Markup {
+fn step(beat: &TimelineEvent<'_>, place: &str) -> Markup {
     html! {
         li class=(class(beat.column)) style=(place) { (told(beat)) }
     }
@@ -90,13 +90,13 @@ pub fn class(column: usize) -> String {
 const COLOURS: usize = 4;
 
 /// What happens in a beat.
-pub fn told(beat: &Beat<'_>) -> Markup {
+pub fn told(beat: &TimelineEvent<'_>) -> Markup {
     let entry = beat.entry;
     html! {
-        p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == Moment::Resumed { ", goes on" } }
+        p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", goes on" } }
         @if beat.sends() {
             p { (statement(&entry.sql, &entry.values)) }
-            @if let Some(wait) = story::wait(entry) { p.wait { "… " (wait) } }
+            @if let Some(wait) = timeline_events::wait(entry) { p.wait { "… " (wait) } }
         }
         @if beat.hears() {
             (result(&entry.outcome))
@@ -107,7 +107,7 @@ pub fn told(beat: &Beat<'_>) -> Markup {
 
 /// A statement with its values.
 pub fn statement(sql: &str, values: &[String]) -> Markup {
-    let sent = Sent::new(sql, values);
+    let sent = SentStatement::new(sql, values);
     html! {
         code.comment[sql.trim_start().starts_with("--")] {
             @for piece in &sent.pieces { @if piece.is_value { b { (piece.text) } } @else { (piece.text) } }
@@ -120,7 +120,7 @@ fn result(outcome: &StepOutcome) -> Markup {
     let failed = matches!(outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost);
     html! {
         p.result.bad[failed] {
-            @for (index, line) in story::result(outcome).iter().enumerate() {
+            @for (index, line) in timeline_events::result(outcome).iter().enumerate() {
                 @if index == 0 { "→ " } @else { br; }
                 (line)
             }
@@ -129,11 +129,11 @@ fn result(outcome: &StepOutcome) -> Markup {
 }
 
 /// The bar of a wait: what it says has been said where the wait begins.
-fn bar(wait: &Blocked, entry: &Entry) -> Markup {
+fn bar(wait: &BlockedSpan, entry: &TranscriptStep) -> Markup {
     html! {
         @if wait.until > wait.from + 1 {
             li.blocked aria-hidden="true" style=(place(wait.from + 3, wait.until + 2, wait.column)) {
-                span { (story::wait(entry).unwrap_or_else(|| "waits".to_owned())) }
+                span { (timeline_events::wait(entry).unwrap_or_else(|| "waits".to_owned())) }
             }
         }
     }

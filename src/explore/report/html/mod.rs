@@ -6,7 +6,7 @@ pub mod tables;
 use maud::{Markup, html};
 
 use super::{matrix, table, view};
-use crate::explore::findings::{Exploration, Report, Verdict};
+use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport};
 use crate::lab::reports::html::document;
 
 /// The style sheet of what it has beyond a run's page.
@@ -14,7 +14,7 @@ pub const STYLE: &str = include_str!("style.css");
 
 /// The page.
 #[must_use]
-pub fn page(report: &Report) -> String {
+pub fn page(report: &ExploreReport) -> String {
     let title = title(report);
     let body = html! {
         (heading(report, &title))
@@ -31,7 +31,7 @@ pub fn page(report: &Report) -> String {
 
 /// The scenario, if there is only one.
 #[must_use]
-pub fn title(report: &Report) -> String {
+pub fn title(report: &ExploreReport) -> String {
     let mut names: Vec<&str> = report.explorations.iter().map(|one| one.subject.scenario.as_str()).collect();
     names.dedup();
     match names[..] {
@@ -40,7 +40,7 @@ pub fn title(report: &Report) -> String {
     }
 }
 
-fn heading(report: &Report, title: &str) -> Markup {
+fn heading(report: &ExploreReport, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
@@ -54,14 +54,14 @@ fn heading(report: &Report, title: &str) -> Markup {
 
 /// How many of which verdict, the worst first; of each, whether it contradicts its claim.
 #[must_use]
-pub fn tally(found: &(impl Iterator<Item = (Verdict, bool)> + Clone)) -> Markup {
+pub fn tally(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone)) -> Markup {
     let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
     let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
     let verdicts = [
-        (Verdict::Undecided, "undecided"),
-        (Verdict::Broken, "broken"),
-        (Verdict::HeldSoFar, "held so far"),
-        (Verdict::Proved, "proved"),
+        (ExplorationVerdict::Undecided, "undecided"),
+        (ExplorationVerdict::Broken, "broken"),
+        (ExplorationVerdict::HeldSoFar, "held so far"),
+        (ExplorationVerdict::Proved, "proved"),
     ];
     html! {
         @if failed > 0 { span.verdict.failed { "✗ " (failed) " CLAIM FAILED" } " " }
@@ -72,7 +72,7 @@ pub fn tally(found: &(impl Iterator<Item = (Verdict, bool)> + Clone)) -> Markup 
 }
 
 /// What came out where nothing is wrong: of the others it stands beside the evidence.
-fn outcomes_of_the_sound(report: &Report) -> Markup {
+fn outcomes_of_the_sound(report: &ExploreReport) -> Markup {
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
         @if !sound.is_empty() {
@@ -89,22 +89,22 @@ fn outcomes_of_the_sound(report: &Report) -> Markup {
 
 /// A sign beside the colour.
 #[must_use]
-pub fn symbol(verdict: Verdict) -> &'static str {
+pub fn symbol(verdict: ExplorationVerdict) -> &'static str {
     match verdict {
-        Verdict::Proved => "✓",
-        Verdict::Broken => "✗",
-        Verdict::HeldSoFar => "○",
-        Verdict::Undecided => "?",
+        ExplorationVerdict::Proved => "✓",
+        ExplorationVerdict::Broken => "✗",
+        ExplorationVerdict::HeldSoFar => "○",
+        ExplorationVerdict::Undecided => "?",
     }
 }
 
 /// The classes of a verdict in the style sheet.
 #[must_use]
-pub fn class(verdict: Verdict) -> &'static str {
+pub fn class(verdict: ExplorationVerdict) -> &'static str {
     match verdict {
-        Verdict::Proved => "verdict good",
-        Verdict::Broken => "verdict bad",
-        Verdict::HeldSoFar | Verdict::Undecided => "verdict open",
+        ExplorationVerdict::Proved => "verdict good",
+        ExplorationVerdict::Broken => "verdict bad",
+        ExplorationVerdict::HeldSoFar | ExplorationVerdict::Undecided => "verdict open",
     }
 }
 

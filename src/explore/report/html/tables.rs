@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::super::matrix::Matrix;
+use super::super::matrix::VerdictMatrix;
 use super::super::view;
 use super::verdict;
 use crate::chart::scale::grouped;
-use crate::explore::findings::{Exploration, Report, Subject};
+use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::explore::schedule::Schedule;
 use crate::lab::reports::figures::{NONE, hundredths};
 use crate::lab::reports::html::wide;
@@ -14,7 +14,7 @@ use crate::lab::reports::view::claim;
 
 /// A table for each scenario.
 #[must_use]
-pub fn explorations(report: &Report) -> Markup {
+pub fn explorations(report: &ExploreReport) -> Markup {
     html! {
         section {
             h2 { "Verdicts" }
@@ -95,7 +95,7 @@ fn remarks(explorations: &[&Exploration]) -> Markup {
 
 /// Verdicts by row and column.
 #[must_use]
-pub fn matrix(matrix: &Matrix<'_>) -> Markup {
+pub fn matrix(matrix: &VerdictMatrix<'_>) -> Markup {
     html! {
         section {
             h2 { (matrix.title) }
@@ -122,14 +122,14 @@ pub fn matrix(matrix: &Matrix<'_>) -> Markup {
 }
 
 /// Where an interleaving can be looked at step by step, if anywhere.
-pub type Link = fn(&Subject, &Schedule) -> Option<String>;
+pub type PlayerLink = fn(&Subject, &Schedule) -> Option<String>;
 
 /// A page that is read offline has nowhere to go.
-pub const NO_LINK: Link = |_, _| None;
+pub const NO_LINK: PlayerLink = |_, _| None;
 
 /// The distinct outcomes, folded.
 #[must_use]
-pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: Link) -> Markup {
+pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: PlayerLink) -> Markup {
     let outcomes = &exploration.outcomes;
     let distinct = view::counted(outcomes.len() as u64, "distinct outcome");
     let of = view::counted(exploration.interleavings, "interleaving");

@@ -3,65 +3,70 @@
 pub mod transcripts;
 
 use crate::explore::findings::{
-    DistinctOutcome, Exploration, FORMAT, Report, Servers, Subject, Verdict, Versions, Witness,
+    DistinctOutcome, Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, Servers, Subject,
+    ViolationWitness,
 };
 use crate::explore::transcript::Transcript;
-use crate::lab::history::ClaimFound;
+use crate::lab::history::ClaimedSafety;
 
 const LOST: &str = "A wrote version 3 of users/1 with 2, but version 2 was 2 already and -8 makes -6: A had decided on a \
                     balance that B had replaced.";
 
 /// Three scenarios: proved, broken, incomplete, undecided, and one of each kind of failed claim.
-pub fn report() -> Report {
+pub fn report() -> ExploreReport {
     let skipped_lock = Exploration {
         subject: Subject {
             without: Some("for update".to_owned()),
-            claim: ClaimFound::Unsupported,
+            claim: ClaimedSafety::Unsupported,
             ..subject("last-money", "pessimistic")
         },
-        ..lost_update("pessimistic", ClaimFound::Unsupported)
+        ..lost_update("pessimistic", ClaimedSafety::Unsupported)
     };
     let on = |servers, exploration: Exploration| Exploration {
-        subject: Subject { servers: Some(servers), claim: ClaimFound::SafeOnOneServer, ..exploration.subject },
+        subject: Subject { servers: Some(servers), claim: ClaimedSafety::SafeOnOneServer, ..exploration.subject },
         ..exploration
     };
     let last_money = vec![
-        lost_update("naive", ClaimFound::Broken),
+        lost_update("naive", ClaimedSafety::Broken),
         Exploration { waited: 14, ..proved("last-money", "pessimistic", 20) },
         skipped_lock,
         Exploration { waited: 60, conflicts: 72, ..proved("last-money", "repeatable-read", 132) },
         on(Servers::One, Exploration { waited: 4, ..proved("last-money", "in-process-mutex", 6) }),
-        on(Servers::Each, lost_update("in-process-mutex", ClaimFound::SafeOnOneServer)),
+        on(Servers::Each, lost_update("in-process-mutex", ClaimedSafety::SafeOnOneServer)),
         Exploration { waited: 3, pruned: 21, ..proved("last-money", "group-commit", 3) },
         incomplete(),
         undecided(),
-        lost_update("optimistic-version", ClaimFound::Safe),
+        lost_update("optimistic-version", ClaimedSafety::Safe),
     ];
     let unordered = Subject { without: Some("order by id".to_owned()), ..subject("opposite-transfers", "pessimistic") };
     let transfers = vec![
         created_money(),
         Exploration { subject: unordered, waited: 88, deadlocks: 34, ..proved("", "", 184) },
         Exploration {
-            subject: Subject { claim: ClaimFound::Broken, ..subject("opposite-transfers", "read-committed") },
+            subject: Subject { claim: ClaimedSafety::Broken, ..subject("opposite-transfers", "read-committed") },
             ..proved("", "", 70)
         },
     ];
     let explorations = last_money.into_iter().chain(transfers).chain([oversell()]).collect();
-    Report { explorations, elapsed_s: 41.3, ..nothing() }
+    ExploreReport { explorations, elapsed_s: 41.3, ..nothing() }
 }
 
 /// Isolation levels: the variants of an explore file, and two approaches at the same levels and their own.
-pub fn levels() -> Report {
+pub fn levels() -> ExploreReport {
     let levels = ["read committed", "repeatable read", "serializable"];
     let at = |level: &str, exploration: Exploration| Exploration {
-        subject: Subject { isolation: Some(level.to_owned()), claim: ClaimFound::Unsupported, ..exploration.subject },
+        subject: Subject {
+            isolation: Some(level.to_owned()),
+            claim: ClaimedSafety::Unsupported,
+            ..exploration.subject
+        },
         ..exploration
     };
     let variant = |level: &str, exploration: Exploration| Exploration {
         subject: Subject {
             approach: level.to_owned(),
             file: Some("doctors.toml".to_owned()),
-            claim: ClaimFound::Unsupported,
+            claim: ClaimedSafety::Unsupported,
             ..exploration.subject
         },
         ..exploration
@@ -71,18 +76,18 @@ pub fn levels() -> Report {
     let [low, middle, high] = levels;
     skew.missed = vec!["expected some conflict".to_owned()];
     let mut explorations = vec![variant(low, write_skew()), variant(middle, write_skew()), variant(high, skew)];
-    explorations.push(lost_update("read-committed", ClaimFound::Broken));
-    explorations.push(at(low, lost_update("read-committed", ClaimFound::Broken)));
+    explorations.push(lost_update("read-committed", ClaimedSafety::Broken));
+    explorations.push(at(low, lost_update("read-committed", ClaimedSafety::Broken)));
     explorations.extend([middle, high].map(|level| at(level, proved("last-money", "read-committed", 132))));
     explorations.push(proved("last-money", "pessimistic", 20));
     explorations.extend(levels.map(|level| at(level, proved("last-money", "pessimistic", 20))));
-    Report { explorations, elapsed_s: 12.0, ..nothing() }
+    ExploreReport { explorations, elapsed_s: 12.0, ..nothing() }
 }
 
 /// A report whose names and texts are out to break every format.
-pub fn hostile() -> Report {
+pub fn hostile() -> ExploreReport {
     let nasty = "<script>alert(1)</script> | 'x' \u{1b}[31m, \"q\" ]]> & =1+1\n# head";
-    let mut report = Report { interrupted: true, ..report() };
+    let mut report = ExploreReport { interrupted: true, ..report() };
     for exploration in &mut report.explorations {
         exploration.estimate = 1e300;
         exploration.undecided.push(nasty.to_owned());
@@ -114,12 +119,12 @@ pub fn hostile() -> Report {
 }
 
 /// Ended before anything was explored.
-pub fn nothing() -> Report {
-    Report {
+pub fn nothing() -> ExploreReport {
+    ExploreReport {
         format: FORMAT,
         started: "2026-11-21T12:00:00Z".to_owned(),
         elapsed_s: 0.0,
-        versions: Versions { lab: "0.1.0 (1f714f3)".to_owned(), postgresql: "17.5".to_owned() },
+        versions: ExploreVersions { lab: "0.1.0 (1f714f3)".to_owned(), postgresql: "17.5".to_owned() },
         interrupted: false,
         explorations: Vec::new(),
     }
@@ -135,7 +140,7 @@ fn subject(scenario: &str, approach: &str) -> Subject {
         isolation: None,
         without: None,
         crash: None,
-        claim: ClaimFound::Safe,
+        claim: ClaimedSafety::Safe,
     }
 }
 
@@ -165,7 +170,7 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         violations: 0,
         undecided: Vec::new(),
         missed: Vec::new(),
-        verdict: Verdict::Proved,
+        verdict: ExplorationVerdict::Proved,
         witness: None,
         elapsed_s: 0.02 * interleavings as f64,
     }
@@ -185,16 +190,16 @@ fn broken(
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut outcomes = exploration.outcomes;
     outcomes.insert(0, outcome(&lines, violations, anomalies, &transcript.schedule.to_string()));
-    let witness = Witness {
+    let witness = ViolationWitness {
         crash_after: None,
         anomalies: anomalies.iter().map(ToString::to_string).collect(),
         explanation: explanation.to_owned(),
         transcript,
     };
-    Exploration { outcomes, violations, verdict: Verdict::Broken, witness: Some(witness), ..exploration }
+    Exploration { outcomes, violations, verdict: ExplorationVerdict::Broken, witness: Some(witness), ..exploration }
 }
 
-fn lost_update(approach: &str, claim: ClaimFound) -> Exploration {
+fn lost_update(approach: &str, claim: ClaimedSafety) -> Exploration {
     let sound = proved("last-money", approach, 2);
     let exploration = broken(sound, 4, &["lost-update"], LOST, transcripts::lost_update());
     Exploration { subject: Subject { claim, ..exploration.subject }, interleavings: 6, estimate: 6.0, ..exploration }
@@ -204,14 +209,14 @@ fn created_money() -> Exploration {
     let sound = Exploration { outcomes: Vec::new(), ..proved("opposite-transfers", "naive", 9) };
     let why = "5 more in the end than in the beginning: users/2 was credited, and users/1 was never charged.";
     let exploration = broken(sound, 9, &["money-created"], why, transcripts::cut());
-    Exploration { subject: Subject { claim: ClaimFound::Broken, ..exploration.subject }, ..exploration }
+    Exploration { subject: Subject { claim: ClaimedSafety::Broken, ..exploration.subject }, ..exploration }
 }
 
 fn oversell() -> Exploration {
     let sound = Exploration { outcomes: Vec::new(), ..proved("last-seat", "naive", 1680) };
     let why = "3 bookings of events/1, which has 1 seat.";
     let exploration = broken(sound, 1590, &["oversell", "lost-update"], why, transcripts::three_bookings());
-    Exploration { subject: Subject { claim: ClaimFound::Broken, clients: 3, ..exploration.subject }, ..exploration }
+    Exploration { subject: Subject { claim: ClaimedSafety::Broken, clients: 3, ..exploration.subject }, ..exploration }
 }
 
 fn write_skew() -> Exploration {
@@ -227,7 +232,7 @@ fn incomplete() -> Exploration {
         last: Some("AABABBABAABBABBA".parse().unwrap()),
         waited: 410,
         conflicts: 617,
-        verdict: Verdict::HeldSoFar,
+        verdict: ExplorationVerdict::HeldSoFar,
         ..proved("last-money", "serializable", 1000)
     }
 }
@@ -235,7 +240,7 @@ fn incomplete() -> Exploration {
 fn undecided() -> Exploration {
     Exploration {
         undecided: vec!["BA: B's answer is lost, and both outcomes are explained by a serial order".to_owned()],
-        verdict: Verdict::Undecided,
+        verdict: ExplorationVerdict::Undecided,
         ..proved("last-money", "stored-function", 2)
     }
 }

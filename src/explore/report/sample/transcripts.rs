@@ -1,7 +1,7 @@
 //! Interleavings as they happen, each for something that a timeline must be able to tell.
 
 use crate::explore::schedule::{Actor, Schedule};
-use crate::explore::transcript::{Entry, Part, StepOutcome, Transcript, Wait};
+use crate::explore::transcript::{Participant, StepOutcome, StepWait, Transcript, TranscriptStep};
 
 const BEGIN: &str = "begin isolation level read committed";
 const BEGIN_REPEATABLE_READ: &str = "begin isolation level repeatable read";
@@ -11,8 +11,8 @@ const WRITE: &str =
     "update users set balance = $2, version = version + 1 where id = $1\n    returning balance, version";
 
 /// A step that succeeds and returns nothing.
-pub fn sends(actor: char, name: &str, sql: &str, values: &[&str]) -> Entry {
-    Entry {
+pub fn sends(actor: char, name: &str, sql: &str, values: &[&str]) -> TranscriptStep {
+    TranscriptStep {
         actor: Actor::of_letter(actor).unwrap(),
         name: name.to_owned(),
         sql: sql.to_owned(),
@@ -25,7 +25,7 @@ pub fn sends(actor: char, name: &str, sql: &str, values: &[&str]) -> Entry {
 }
 
 /// What else may be said of a step.
-trait Told {
+trait SampleStepDetails {
     fn gives(self, row: &str) -> Self;
     fn fails(self, sqlstate: &str, message: &str) -> Self;
     fn loses_its_answer(self) -> Self;
@@ -33,7 +33,7 @@ trait Told {
     fn ends(self, heard: &str) -> Self;
 }
 
-impl Told for Entry {
+impl SampleStepDetails for TranscriptStep {
     fn gives(mut self, row: &str) -> Self {
         let row = row.split(", ").map(str::to_owned).collect();
         match &mut self.outcome {
@@ -54,7 +54,7 @@ impl Told for Entry {
 
     fn waits(self, holders: &str, on: &str, until: usize) -> Self {
         let holders = holders.chars().filter_map(Actor::of_letter).collect();
-        Self { wait: Some(Wait { holders, on: on.to_owned() }), returned_with: Some(until), ..self }
+        Self { wait: Some(StepWait { holders, on: on.to_owned() }), returned_with: Some(until), ..self }
     }
 
     fn ends(self, heard: &str) -> Self {
@@ -62,14 +62,14 @@ impl Told for Entry {
     }
 }
 
-fn transcript(parts: &[(char, &str)], before: &[&str], mut entries: Vec<Entry>, after: &[&str]) -> Transcript {
+fn transcript(parts: &[(char, &str)], before: &[&str], mut entries: Vec<TranscriptStep>, after: &[&str]) -> Transcript {
     for (step, entry) in entries.iter_mut().enumerate() {
         entry.returned_with.get_or_insert(step);
     }
     let part = |&(letter, title): &(char, &str)| {
         let actor = Actor::of_letter(letter).unwrap();
         let heard = entries.iter().rev().find(|entry| entry.actor == actor).and_then(|entry| entry.ended.clone());
-        Part { actor, title: title.to_owned(), heard }
+        Participant { actor, title: title.to_owned(), heard }
     };
     let lines = |rows: &[&str]| rows.iter().map(ToString::to_string).collect();
     Transcript {
@@ -86,7 +86,7 @@ const TEN: &str = "balance = 10, version = 1";
 const TWO: &str = "balance = 2, version = 2";
 const DONE: &str = "done: users/1=2 (version 2)";
 
-fn of_two_withdrawals(entries: Vec<Entry>, after: &str) -> Transcript {
+fn of_two_withdrawals(entries: Vec<TranscriptStep>, after: &str) -> Transcript {
     transcript(&TWO_WITHDRAWALS, &["users/1: balance 10, version 1"], entries, &[after])
 }
 

@@ -5,9 +5,9 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::simulate::{Plan, correct};
+use super::simulate::{SimulationPlan, correct};
 use crate::domain::Row;
-use crate::lab::history::{History, Operation, Outcome, Reason, Request, Seen};
+use crate::lab::history::{History, ObservedRow, Outcome, Reason, RecordedOperation, Request};
 use crate::lab::judgement::Anomaly;
 use crate::lab::referee::judge;
 use crate::strategy::Workload;
@@ -15,14 +15,14 @@ use crate::strategy::Workload;
 /// A long correct history whose answers all came, and the places of those that were done.
 fn history(seed: u64, workload: Workload) -> (Rng, History, Vec<usize>) {
     let mut rng = Rng::with_seed(seed);
-    let plan = Plan { workload, operations: 300, clients: 8, unknown_percent: 0, versions: true };
+    let plan = SimulationPlan { workload, operations: 300, clients: 8, unknown_percent: 0, versions: true };
     let history = correct(&mut rng, plan);
     let is_done = |at: &usize| matches!(history.operations[*at].outcome, Outcome::Done(_));
     let done = (0..history.operations.len()).filter(is_done).collect();
     (rng, history, done)
 }
 
-fn first_seen(operation: &mut Operation) -> Option<&mut Seen> {
+fn first_seen(operation: &mut RecordedOperation) -> Option<&mut ObservedRow> {
     match &mut operation.outcome {
         Outcome::Done([Some(seen), _]) => Some(seen),
         _ => None,
@@ -112,7 +112,7 @@ proptest! {
                 _ if amount > 0 => Request::Transfer { from: 1, to: 2, amount },
                 _ => continue,
             };
-            let refused = Operation {
+            let refused = RecordedOperation {
                 id: 300,
                 client: 9,
                 request,

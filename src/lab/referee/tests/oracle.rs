@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::domain::state::{Change, Done, State};
+use crate::domain::state::{Change, ChangeResult, State};
 use crate::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Row, Transfer};
 use crate::error::Refusal;
-use crate::lab::history::{History, Outcome, Reason, Request, Seen};
+use crate::lab::history::{History, ObservedRow, Outcome, Reason, Request};
 
 /// The sequential rule's state for a history's rows.
 pub fn state(history: &History) -> State {
@@ -47,15 +47,15 @@ pub fn change(request: Request) -> Change {
 }
 
 /// What a client hears of an answer of the rule.
-pub fn outcome(answer: Result<Done, Refusal>) -> Outcome {
-    let seen = |value, version| Some(Seen { value, version: Some(version) });
+pub fn outcome(answer: Result<ChangeResult, Refusal>) -> Outcome {
+    let seen = |value, version| Some(ObservedRow { value, version: Some(version) });
     let account = |account: Account| seen(account.balance, account.version);
     Outcome::Done(match answer {
-        Ok(Done::Balance(it)) => [account(it), None],
-        Ok(Done::Transfer(it)) => [account(it.from), account(it.to)],
-        Ok(Done::Booking(it)) => [seen(it.seats_left, it.version), None],
-        Ok(Done::Increment(it)) => [seen(it.value, it.version), None],
-        Ok(Done::Cancellation(_)) => unreachable!("nobody cancels"),
+        Ok(ChangeResult::Balance(it)) => [account(it), None],
+        Ok(ChangeResult::Transfer(it)) => [account(it.from), account(it.to)],
+        Ok(ChangeResult::Booking(it)) => [seen(it.seats_left, it.version), None],
+        Ok(ChangeResult::Increment(it)) => [seen(it.value, it.version), None],
+        Ok(ChangeResult::Cancellation(_)) => unreachable!("nobody cancels"),
         Err(refusal) => {
             return match refusal {
                 Refusal::InsufficientFunds => Outcome::Refused(Reason::InsufficientFunds),

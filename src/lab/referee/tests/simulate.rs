@@ -5,12 +5,15 @@ use uuid::Uuid;
 
 use super::oracle;
 use crate::domain::Row;
-use crate::lab::history::{ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen, State, Title};
+use crate::lab::history::{
+    ClaimedSafety, History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
+    RowState,
+};
 use crate::strategy::Workload;
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct SimulationPlan {
     pub workload: Workload,
     pub operations: usize,
     pub clients: u32,
@@ -20,11 +23,11 @@ pub struct Plan {
 }
 
 /// A title that says nothing.
-pub fn title() -> Title {
-    Title {
+pub fn title() -> RoundTitle {
+    RoundTitle {
         scenario: "test".to_owned(),
         approach: "test".to_owned(),
-        claim: ClaimFound::Safe,
+        claim: ClaimedSafety::Safe,
         servers: 1,
         round: 1,
         point: None,
@@ -33,10 +36,10 @@ pub fn title() -> Title {
 
 /// A row state.
 pub fn row_state(value: i64, version: Option<i64>, bookings: Vec<i64>) -> RowState {
-    RowState { seen: Seen { value, version }, bookings }
+    RowState { seen: ObservedRow { value, version }, bookings }
 }
 
-fn rows(rng: &mut Rng, plan: Plan) -> State {
+fn rows(rng: &mut Rng, plan: SimulationPlan) -> HistoryState {
     let version = plan.versions.then_some(1);
     let edge = rng.u8(..12) == 0;
     let plain = |row, value| (row, row_state(value, version, Vec::new()));
@@ -62,7 +65,7 @@ const fn high(edge: bool) -> i64 {
     if edge { i64::MAX - 12 } else { 0 }
 }
 
-fn request(rng: &mut Rng, plan: Plan, rows: &State) -> Request {
+fn request(rng: &mut Rng, plan: SimulationPlan, rows: &HistoryState) -> Request {
     let ids = i64::try_from(rows.len()).unwrap();
     match plan.workload {
         Workload::Balance => Request::Balance { user: rng.i64(1..=ids), amount: rng.i64(-5..=4) },
@@ -78,14 +81,14 @@ fn request(rng: &mut Rng, plan: Plan, rows: &State) -> Request {
 }
 
 /// A correct history: clients ask, a server answers at one moment between call and return, some answers are lost.
-pub fn correct(rng: &mut Rng, plan: Plan) -> History {
+pub fn correct(rng: &mut Rng, plan: SimulationPlan) -> History {
     let before = rows(rng, plan);
     let requests = (0..plan.operations).map(|_| request(rng, plan, &before)).collect();
     serve(rng, plan, before, requests)
 }
 
 /// A correct history of these requests.
-pub fn serve(rng: &mut Rng, plan: Plan, before: State, requests: Vec<Request>) -> History {
+pub fn serve(rng: &mut Rng, plan: SimulationPlan, before: HistoryState, requests: Vec<Request>) -> History {
     let mut clocks = vec![0_u64; plan.clients as usize];
     let (mut operations, mut moments) = (Vec::new(), Vec::new());
     for (id, request) in requests.into_iter().enumerate() {
@@ -104,7 +107,7 @@ pub fn serve(rng: &mut Rng, plan: Plan, before: State, requests: Vec<Request>) -
             _ => Outcome::Done([None; 2]),
         };
         let client = u32::try_from(client).unwrap();
-        operations.push(Operation { id: id as u64, client, request, invoked_ns, returned_ns, outcome });
+        operations.push(RecordedOperation { id: id as u64, client, request, invoked_ns, returned_ns, outcome });
         moments.push((moment, rng.u32(..), id));
     }
     moments.sort_unstable();
@@ -132,7 +135,7 @@ pub fn serve(rng: &mut Rng, plan: Plan, before: State, requests: Vec<Request>) -
 fn told(outcome: Outcome, versions: bool) -> Outcome {
     match outcome {
         Outcome::Done(seen) if !versions => {
-            Outcome::Done(seen.map(|seen| seen.map(|seen| Seen { version: None, ..seen })))
+            Outcome::Done(seen.map(|seen| seen.map(|seen| ObservedRow { version: None, ..seen })))
         }
         other => other,
     }
@@ -153,7 +156,7 @@ pub fn spoil(rng: &mut Rng, history: &mut History) {
         }
         2 => drop(history.operations.remove(one)),
         3 => {
-            let twin = Operation { id: count as u64, ..history.operations[one] };
+            let twin = RecordedOperation { id: count as u64, ..history.operations[one] };
             history.operations.push(twin);
         }
         4 => history.operations[one].returned_ns = history.operations[one].invoked_ns,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
 use super::oracle::is_linearizable;
-use super::simulate::{Plan, correct, spoil};
+use super::simulate::{SimulationPlan, correct, spoil};
 use crate::lab::referee::judge;
 use crate::strategy::Workload;
 
@@ -14,7 +14,7 @@ fn compare(seed: u64, workload: Workload, versions: bool, rounds: u32) -> Result
     let mut rng = Rng::with_seed(seed);
     let mut verdicts = [0; 2];
     for _ in 0..rounds {
-        let plan = Plan {
+        let plan = SimulationPlan {
             workload,
             operations: rng.usize(1..=6),
             clients: rng.u32(1..=4),

@@ -2,7 +2,7 @@
 
 use super::simulate::{row_state, title};
 use crate::domain::Row;
-use crate::lab::history::{History, Operation, Outcome, Reason, Request, Seen, State};
+use crate::lab::history::{History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request};
 use crate::lab::judgement::{Anomaly, Judgement};
 use crate::lab::referee::judge;
 
@@ -10,10 +10,10 @@ use Outcome::{NotDone, Refused, Unexpected, Unknown};
 use Reason::{AlreadyBooked, InsufficientFunds, OutOfRange, SoldOut};
 
 /// Anomalies with their counts, the state before, the operations, the state after.
-type Bad = (Vec<(Anomaly, u64)>, State, Vec<Line>, State);
+type AnomalyCase = (Vec<(Anomaly, u64)>, HistoryState, Vec<OperationRow>, HistoryState);
 
 /// An operation: request, call, return, outcome.
-type Line = (Request, u64, u64, Outcome);
+type OperationRow = (Request, u64, u64, Outcome);
 
 fn user(id: i64, amount: i64) -> Request {
     Request::Balance { user: id, amount }
@@ -31,8 +31,8 @@ fn count() -> Request {
     Request::Increment { counter: 1 }
 }
 
-fn seen(value: i64, version: i64) -> Seen {
-    Seen { value, version: Some(version) }
+fn seen(value: i64, version: i64) -> ObservedRow {
+    ObservedRow { value, version: Some(version) }
 }
 
 fn done(value: i64, version: i64) -> Outcome {
@@ -43,23 +43,23 @@ fn paid(from: (i64, i64), to: (i64, i64)) -> Outcome {
     Outcome::Done([Some(seen(from.0, from.1)), Some(seen(to.0, to.1))])
 }
 
-fn users(balances: &[(i64, i64)]) -> State {
+fn users(balances: &[(i64, i64)]) -> HistoryState {
     (1..)
         .zip(balances)
         .map(|(id, &(value, version))| (Row::User(id), row_state(value, Some(version), vec![])))
         .collect()
 }
 
-fn event(left: i64, version: i64, bookings: &[i64]) -> State {
+fn event(left: i64, version: i64, bookings: &[i64]) -> HistoryState {
     [(Row::Event(1), row_state(left, Some(version), bookings.to_vec()))].into()
 }
 
-fn counter(value: i64, version: i64) -> State {
+fn counter(value: i64, version: i64) -> HistoryState {
     [(Row::Counter(1), row_state(value, Some(version), vec![]))].into()
 }
 
-fn history(before: State, lines: &[Line], after: State) -> History {
-    let operation = |(id, &(request, invoked_ns, returned_ns, outcome)): (u64, &Line)| Operation {
+fn history(before: HistoryState, lines: &[OperationRow], after: HistoryState) -> History {
+    let operation = |(id, &(request, invoked_ns, returned_ns, outcome)): (u64, &OperationRow)| RecordedOperation {
         id,
         client: u32::try_from(id).unwrap(),
         request,
@@ -92,7 +92,7 @@ fn found(judgement: &Judgement) -> Vec<(Anomaly, u64)> {
 #[test]
 fn good_histories_are_accepted_with_and_without_versions() {
     #[rustfmt::skip]
-    let table: Vec<(&str, State, Vec<Line>, State)> = vec![
+    let table: Vec<(&str, HistoryState, Vec<OperationRow>, HistoryState)> = vec![
         ("nothing", users(&[(10, 1)]), vec![], users(&[(10, 1)])),
         ("answers out of order", users(&[(10, 1)]),
             vec![(user(1, -2), 0, 9, done(6, 3)), (user(1, -2), 0, 9, done(8, 2))], users(&[(6, 3)])),
@@ -139,7 +139,7 @@ fn bad_histories_are_named() {
         MoneyDestroyed, Overdraft, Oversell, RealTimeViolation, StaleRefusal, UnexpectedAnswer, UnexplainedWrite,
     };
     #[rustfmt::skip]
-    let table: Vec<Bad> = vec![
+    let table: Vec<AnomalyCase> = vec![
         (vec![(LostUpdate, 1)], users(&[(10, 1)]),
             vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, -2), 0, 9, done(8, 3))], users(&[(8, 3)])),
         (vec![(LostUpdate, 1), (Overdraft, 1)], users(&[(3, 1)]),
@@ -197,7 +197,7 @@ fn bad_histories_are_named_without_versions() {
     };
     const SILENT: Outcome = Outcome::Done([None; 2]);
     #[rustfmt::skip]
-    let table: Vec<(Vec<Anomaly>, State, Vec<Line>, State)> = vec![
+    let table: Vec<(Vec<Anomaly>, HistoryState, Vec<OperationRow>, HistoryState)> = vec![
         (vec![LostUpdate], users(&[(10, 1)]),
             vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, -2), 0, 9, done(8, 3))], users(&[(8, 3)])),
         (vec![LostUpdate], users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(7, 2))], users(&[(8, 2)])),

@@ -4,9 +4,9 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::simulate::{Plan, correct, row_state, serve};
+use super::simulate::{SimulationPlan, correct, row_state, serve};
 use crate::domain::Row;
-use crate::lab::history::{Outcome, Request, State};
+use crate::lab::history::{HistoryState, Outcome, Request};
 use crate::lab::judgement::Anomaly;
 use crate::lab::referee::judge;
 use crate::strategy::Workload;
@@ -26,7 +26,7 @@ proptest! {
         for workload in Workload::iter() {
             let mut history = correct(
                 &mut Rng::with_seed(seed),
-                Plan { workload, operations, clients, unknown_percent, versions },
+                SimulationPlan { workload, operations, clients, unknown_percent, versions },
             );
             if !with_end {
                 history.after = None;
@@ -43,7 +43,7 @@ proptest! {
     #[test]
     fn an_unexpected_answer_may_have_been_done_or_not(seed in any::<u64>(), versions in any::<bool>()) {
         for workload in Workload::iter() {
-            let plan = Plan { workload, operations: 30, clients: 4, unknown_percent: 20, versions };
+            let plan = SimulationPlan { workload, operations: 30, clients: 4, unknown_percent: 20, versions };
             let mut history = correct(&mut Rng::with_seed(seed), plan);
             let mut unexpected = 0;
             for operation in &mut history.operations {
@@ -71,14 +71,14 @@ fn long_histories_without_versions_are_decided_where_values_tell_the_order() {
         Row::Event(event) => Request::Booking { event, user: 1 + at % 90 },
     };
     for (row, value) in [(Row::User(1), most), (Row::Counter(1), 1), (Row::Event(1), most / 2)] {
-        let plan = Plan {
+        let plan = SimulationPlan {
             workload: Workload::Balance,
             operations: OPERATIONS,
             clients: 256,
             unknown_percent: 1,
             versions: false,
         };
-        let before: State = [(row, row_state(value, None, Vec::new()))].into();
+        let before: HistoryState = [(row, row_state(value, None, Vec::new()))].into();
         let requests = (0..most).map(|at| request(row, at)).collect();
         let judgement = judge(&serve(&mut Rng::with_seed(3), plan, before, requests));
         assert!(!judgement.broken() && judgement.undecided.is_empty(), "{judgement:#?}");
@@ -88,8 +88,13 @@ fn long_histories_without_versions_are_decided_where_values_tell_the_order() {
 /// Deposits and withdrawals of one user come to the same values again and again: that takes the search.
 #[test]
 fn mixed_histories_without_versions_are_decided() {
-    let plan =
-        Plan { workload: Workload::Balance, operations: 10_000, clients: 16, unknown_percent: 0, versions: false };
+    let plan = SimulationPlan {
+        workload: Workload::Balance,
+        operations: 10_000,
+        clients: 16,
+        unknown_percent: 0,
+        versions: false,
+    };
     for seed in 0..4 {
         let judgement = judge(&correct(&mut Rng::with_seed(seed), plan));
         assert!(!judgement.broken() && judgement.undecided.is_empty(), "{judgement:#?}");

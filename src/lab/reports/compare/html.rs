@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::super::figures::NONE;
 use super::super::html::{class, symbol, wide};
 use super::text::{FIGURES, KEY, cell};
-use super::{Comparison, Pair};
+use super::{ApproachPair, Comparison};
 
 impl Comparison {
     /// As tables for a page.
@@ -38,7 +38,7 @@ impl Comparison {
     }
 }
 
-fn row(pair: &Pair) -> Markup {
+fn row(pair: &ApproachPair) -> Markup {
     html! {
         tr {
             td { span class=(class(pair.verdict)) { (symbol(pair.verdict)) " " (pair.verdict) } }

@@ -18,7 +18,7 @@ mod text;
 use super::conditions;
 use super::figures::{LATENCIES, float};
 use super::view::{is_ranked, name};
-use crate::lab::results::{ApproachResult, Round, Run, Spread, Verdict};
+use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Spread};
 
 /// The least difference of figures that were measured once, as a ratio: on a shared machine, less happens by itself.
 pub const SINGLE_ROUND: f64 = 1.10;
@@ -34,31 +34,31 @@ pub struct Comparison {
     /// Where A and B come from: when they began, and their commit or version.
     pub origins: [String; 2],
     /// Verdicts that are not the same.
-    pub changes: Vec<Change>,
+    pub changes: Vec<VerdictChange>,
     /// The approaches in both, in the order of A.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<ApproachPair>,
     /// Approaches that only one of them has.
     pub alone: [Vec<String>; 2],
 }
 
 /// Another verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct VerdictChange {
     /// The approach, with the value of a sweep.
     pub name: String,
     /// In A.
-    pub before: Verdict,
+    pub before: RunVerdict,
     /// In B.
-    pub after: Verdict,
+    pub after: RunVerdict,
 }
 
 /// An approach in both runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct ApproachPair {
     /// The approach, with the value of a sweep.
     pub name: String,
     /// What it has in B.
-    pub verdict: Verdict,
+    pub verdict: RunVerdict,
     /// Its figures; empty where it may not be ranked in both.
     pub ratios: Vec<(&'static str, Option<Ratio>)>,
 }
@@ -131,7 +131,8 @@ pub fn compare(a: &Run, b: &Run) -> Result<Comparison, Incomparable> {
     let both: Vec<(&ApproachResult, ApproachResult)> =
         a.results.iter().filter_map(|result| Some((result, other(b, result)?))).collect();
     let changed = both.iter().filter(|(a, b)| a.verdict != b.verdict);
-    let changes = changed.map(|(in_a, in_b)| Change { name: name(a, in_a), before: in_a.verdict, after: in_b.verdict });
+    let changes =
+        changed.map(|(in_a, in_b)| VerdictChange { name: name(a, in_a), before: in_a.verdict, after: in_b.verdict });
     let alone = |run: &Run, in_other: &Run| {
         let missing = run.results.iter().filter(|result| other(in_other, result).is_none());
         missing.map(|result| name(run, result)).collect::<Vec<_>>()
@@ -165,7 +166,7 @@ fn origin(run: &Run) -> String {
     format!("{} ({version}{early})", run.started)
 }
 
-fn pair(name: String, a: &ApproachResult, b: &ApproachResult) -> Pair {
+fn pair(name: String, a: &ApproachResult, b: &ApproachResult) -> ApproachPair {
     let ratio = |of: &dyn Fn(&Round) -> Option<f64>| {
         let [a, b] = [a, b].map(|result| result.rounds.iter().filter_map(of).collect::<Vec<f64>>());
         Ratio::of(&a, &b)
@@ -177,7 +178,7 @@ fn pair(name: String, a: &ApproachResult, b: &ApproachResult) -> Pair {
         ratios.extend(latencies.map(|(name, of)| (name, ratio(&|round| Some(float(of(round)))))));
         ratios.push(("attempts", ratio(&|round| round.attempts)));
     }
-    Pair { name, verdict: b.verdict, ratios }
+    ApproachPair { name, verdict: b.verdict, ratios }
 }
 
 #[cfg(test)]
@@ -233,9 +234,13 @@ mod tests {
     #[test]
     fn what_is_broken_in_either_is_not_compared_by_its_speed() {
         let mut b = sample::run();
-        b.results[4].verdict = Verdict::ClaimFailed;
+        b.results[4].verdict = RunVerdict::ClaimFailed;
         let comparison = compare(&sample::run(), &b).unwrap();
-        let change = Change { name: "pessimistic".to_owned(), before: Verdict::Correct, after: Verdict::ClaimFailed };
+        let change = VerdictChange {
+            name: "pessimistic".to_owned(),
+            before: RunVerdict::Correct,
+            after: RunVerdict::ClaimFailed,
+        };
         assert_eq!(comparison.changes, [change]);
         let without: Vec<&str> =
             comparison.pairs.iter().filter(|pair| pair.ratios.is_empty()).map(|pair| pair.name.as_str()).collect();

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::super::figures::{NONE, hundredths, printable};
-use super::super::grid::{self, Column, Row, WIDTH, paragraph, wrapped};
+use super::super::grid::{self, GridColumn, GridRow, WIDTH, paragraph, wrapped};
 use super::super::markdown;
-use super::{Comparison, Pair, Ratio};
+use super::{ApproachPair, Comparison, Ratio};
 
-/// The columns after the approach; the same as [`Pair::ratios`], of which some pairs have none.
+/// The columns after the approach; the same as [`ApproachPair::ratios`], of which some pairs have none.
 pub(super) const FIGURES: [&str; 4] = ["req/s", "p50", "p99", "attempts"];
 
 /// How to read a ratio.
@@ -27,13 +27,13 @@ impl fmt::Display for Comparison {
         for note in notes {
             writeln!(formatter, "{}", paragraph(&note))?;
         }
-        let column = |head: &str| Column { head: head.to_owned(), figures: false };
-        let columns: Vec<Column> = ["verdict in B", "approach"].into_iter().chain(FIGURES).map(column).collect();
-        let row = |pair: &Pair| Row {
+        let column = |head: &str| GridColumn { head: head.to_owned(), figures: false };
+        let columns: Vec<GridColumn> = ["verdict in B", "approach"].into_iter().chain(FIGURES).map(column).collect();
+        let row = |pair: &ApproachPair| GridRow {
             cells: [pair.verdict.to_string(), printable(&pair.name)].into_iter().chain(cells(pair)).collect(),
             rest: pair.ratios.is_empty().then(|| "not compared".to_owned()),
         };
-        let rows: Vec<Row> = self.pairs.iter().map(row).collect();
+        let rows: Vec<GridRow> = self.pairs.iter().map(row).collect();
         writeln!(formatter)?;
         for line in grid::lines(&columns, &rows) {
             writeln!(formatter, "{line}")?;
@@ -78,7 +78,7 @@ impl Comparison {
     }
 }
 
-fn cells(pair: &Pair) -> impl Iterator<Item = String> {
+fn cells(pair: &ApproachPair) -> impl Iterator<Item = String> {
     pair.ratios.iter().map(|(_, ratio)| ratio.as_ref().map_or(NONE.to_owned(), cell))
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::super::super::sample;
     use super::super::compare;
     use super::*;
-    use crate::lab::results::Verdict;
+    use crate::lab::results::RunVerdict;
 
     fn comparison() -> Comparison {
         let mut b = sample::run();
@@ -111,7 +111,7 @@ mod tests {
         }
         b.results[3].rounds.truncate(1);
         b.results[3].rounds[0].rate_per_s *= 0.8;
-        b.results[5].verdict = Verdict::ClaimFailed;
+        b.results[5].verdict = RunVerdict::ClaimFailed;
         b.results[7].rounds.iter_mut().for_each(|round| round.attempts = None);
         b.results.remove(12);
         compare(&sample::run(), &b).unwrap()

@@ -8,11 +8,11 @@ use super::super::figures::{LATENCIES, float, median, ms, whole};
 use super::super::view::{is_ranked, ordered};
 use super::{chart_label, listed, unranked_key};
 use crate::chart::Caption;
-use crate::chart::bars::{Bar, Bars, Figure};
-use crate::chart::distribution::{self, Distributions};
+use crate::chart::bars::{Bar, BarChart, BarValue};
+use crate::chart::distribution::{self, DistributionChart};
 use crate::chart::scale::grouped;
-use crate::chart::stacked::{self, Figures, Stacked};
-use crate::lab::results::{ApproachResult, Round, Run, Verdict, Waits};
+use crate::chart::stacked::{self, StackedChart, StackedValues};
+use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Waits};
 
 pub(super) fn section(run: &Run) -> Markup {
     let results = ordered(run);
@@ -68,10 +68,10 @@ fn rates(results: &[&ApproachResult], about: Option<&str>) -> Markup {
         let rate = result.spread(|round| round.rate_per_s);
         let figure = match result.verdict {
             _ if is_ranked(result) => {
-                Ok(Figure { value: rate.median, range: (rate.min, rate.max), text: grouped(&whole(rate.median)) })
+                Ok(BarValue { value: rate.median, range: (rate.min, rate.max), text: grouped(&whole(rate.median)) })
             }
-            Verdict::BrokenAsClaimed | Verdict::ClaimFailed => Err("broken: not ranked".to_owned()),
-            Verdict::NoEvidence => Err("nothing was accepted or refused".to_owned()),
+            RunVerdict::BrokenAsClaimed | RunVerdict::ClaimFailed => Err("broken: not ranked".to_owned()),
+            RunVerdict::NoEvidence => Err("nothing was accepted or refused".to_owned()),
             _ => Err("claimed broken: not ranked".to_owned()),
         };
         let sign = if about == Some(result.approach.as_str()) { "▸ " } else { "" };
@@ -81,7 +81,7 @@ fn rates(results: &[&ApproachResult], about: Option<&str>) -> Markup {
     let words =
         |bar: &Bar| (bar.label.clone(), bar.figure.as_ref().map_or_else(Clone::clone, |figure| figure.text.clone()));
     let caption = caption("rate", "Answers a second", in_words(bars.iter().map(words)));
-    Bars { caption, unit: "req/s".to_owned(), bars }.draw()
+    BarChart { caption, unit: "req/s".to_owned(), bars }.draw()
 }
 
 fn latencies(results: &[&ApproachResult]) -> Markup {
@@ -90,21 +90,21 @@ fn latencies(results: &[&ApproachResult]) -> Markup {
         for bucket in result.rounds.iter().flat_map(|round| &round.latency.buckets) {
             *buckets.entry(bucket.up_to_us).or_default() += bucket.count;
         }
-        distribution::Row {
+        distribution::Distribution {
             label: chart_label(result),
             buckets: buckets.into_iter().map(|(up_to_us, count)| (float(up_to_us) / 1e3, count)).collect(),
             marks: LATENCIES.map(|(_, of)| median(result, of) / 1e3).to_vec(),
         }
     };
-    let rows: Vec<distribution::Row> =
+    let rows: Vec<distribution::Distribution> =
         results.iter().filter(|result| is_ranked(result)).map(|result| row(&result)).collect();
-    let words = |row: &distribution::Row| {
+    let words = |row: &distribution::Distribution| {
         let marks = LATENCIES.iter().zip(&row.marks).map(|((name, _), value)| format!("{name} {value:.1} ms"));
         (row.label.clone(), listed(&marks.collect::<Vec<_>>()))
     };
     let caption = caption("latency", "Latency", in_words(rows.iter().map(words)));
     let marks = LATENCIES.map(|(name, _)| name.to_owned()).to_vec();
-    Distributions { caption, unit: "ms".to_owned(), marks, rows }.draw()
+    DistributionChart { caption, unit: "ms".to_owned(), marks, rows }.draw()
 }
 
 fn outcomes(results: &[&ApproachResult]) -> Markup {
@@ -121,14 +121,14 @@ fn outcomes(results: &[&ApproachResult]) -> Markup {
         let total = counts.iter().sum::<u64>();
         let share = |count: u64| 100.0 * float(count) / float(total.max(1));
         let parts = counts.map(|count| (share(count), format!("{:.0}%", share(count)))).to_vec();
-        let figures = Figures { parts, under: share(sum(|round| round.retried)) };
+        let figures = StackedValues { parts, under: share(sum(|round| round.retried)) };
         let figures = if total > 0 { Ok(figures) } else { Err("no request".to_owned()) };
-        stacked::Row { label: chart_label(result), figures }
+        stacked::StackedBar { label: chart_label(result), figures }
     };
-    let rows: Vec<stacked::Row> = results.iter().map(row).collect();
+    let rows: Vec<stacked::StackedBar> = results.iter().map(row).collect();
     let caption = caption("outcomes", "Outcomes", words_of_parts(&names, &rows));
     let parts = names.map(str::to_owned).to_vec();
-    Stacked { caption, unit: "% of requests".to_owned(), parts, under: Some("retried".to_owned()), rows }.draw()
+    StackedChart { caption, unit: "% of requests".to_owned(), parts, under: Some("retried".to_owned()), rows }.draw()
 }
 
 fn waits(results: &[&ApproachResult]) -> Markup {
@@ -155,15 +155,21 @@ pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
         let parts =
             |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
         let figures = match waits.filter(|waits| waits.traced > 0) {
-            Some(waits) => Ok(Figures { parts: parts(waits), under: 0.0 }),
+            Some(waits) => Ok(StackedValues { parts: parts(waits), under: 0.0 }),
             None => Err("no trace".to_owned()),
         };
-        stacked::Row { label, figures }
+        stacked::StackedBar { label, figures }
     };
-    let rows: Vec<stacked::Row> = rows.into_iter().map(row).collect();
+    let rows: Vec<stacked::StackedBar> = rows.into_iter().map(row).collect();
     let caption = caption(id, "Where the time of a request goes", words_of_parts(&names, &rows));
-    Stacked { caption, unit: "ms a request".to_owned(), parts: names.map(str::to_owned).to_vec(), under: None, rows }
-        .draw()
+    StackedChart {
+        caption,
+        unit: "ms a request".to_owned(),
+        parts: names.map(str::to_owned).to_vec(),
+        under: None,
+        rows,
+    }
+    .draw()
 }
 
 /// A mean over the rounds, each by how many requests it traced.
@@ -173,8 +179,8 @@ fn mean_over_traces(result: &ApproachResult, of: fn(&Waits) -> f64) -> f64 {
     waits().map(|waits| of(waits) * float(waits.traced)).sum::<f64>() / float(traced.max(1))
 }
 
-fn words_of_parts(names: &[&str], rows: &[stacked::Row]) -> String {
-    let words = |row: &stacked::Row| {
+fn words_of_parts(names: &[&str], rows: &[stacked::StackedBar]) -> String {
+    let words = |row: &stacked::StackedBar| {
         let text = match &row.figures {
             Ok(figures) => {
                 let parts = names.iter().zip(&figures.parts).filter(|(_, (value, _))| *value > 0.0);

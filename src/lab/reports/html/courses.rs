@@ -6,7 +6,7 @@ use super::super::figures::{float, whole};
 use super::super::view::{is_ranked, ordered};
 use super::chart_label;
 use crate::chart::Caption;
-use crate::chart::lines::{Across, Lines, Series};
+use crate::chart::lines::{LineChart, LineSeries, XAxis};
 use crate::chart::scale::{Spacing, grouped};
 use crate::lab::results::{ApproachResult, Round, Run};
 
@@ -62,7 +62,7 @@ pub(super) fn section(run: &Run) -> Markup {
 
 fn panel(index: usize, courses: &[(&ApproachResult, &Round)], spacing: Spacing) -> Markup {
     let (result, round) = courses[index];
-    let mut series: Vec<Series> = Vec::new();
+    let mut series: Vec<LineSeries> = Vec::new();
     let mut highlighted = None;
     for (other_index, (other, round)) in
         courses.iter().enumerate().filter(|(_, (other, _))| other.value == result.value)
@@ -70,7 +70,7 @@ fn panel(index: usize, courses: &[(&ApproachResult, &Round)], spacing: Spacing) 
         if other_index == index {
             highlighted = Some(series.len());
         }
-        series.push(Series { name: other.approach.clone(), points: points(round) });
+        series.push(LineSeries { name: other.approach.clone(), points: points(round) });
     }
     let end_s = courses.iter().map(|(_, round)| round.elapsed_s).fold(0.0, f64::max);
     let rates = || points(round).into_iter().filter_map(|(_, rate)| rate);
@@ -80,8 +80,8 @@ fn panel(index: usize, courses: &[(&ApproachResult, &Round)], spacing: Spacing) 
         title: format!("{}: answers in each second", chart_label(result)),
         description: format!("Between {low:.0} and {high:.0} a second over {:.0} s.", round.elapsed_s),
     };
-    let (across, unit) = (Across::Time(end_s), "req/s".to_owned());
-    Lines { caption, width: WIDTH, height: HEIGHT, across, unit, spacing, series, highlighted }.draw()
+    let (across, unit) = (XAxis::Time(end_s), "req/s".to_owned());
+    LineChart { caption, width: WIDTH, height: HEIGHT, across, unit, spacing, series, highlighted }.draw()
 }
 
 /// The round that stands for all: its rate is the nearest to the median.

@@ -15,7 +15,7 @@ use super::conditions::{self, Condition};
 use super::notes;
 use super::view;
 use crate::chart;
-use crate::lab::results::{ApproachResult, Run, Verdict};
+use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// The style sheet, beside that of the charts.
 pub const STYLE: &str = include_str!("style.css");
@@ -90,14 +90,14 @@ fn heading(run: &Run) -> Markup {
 
 /// How many of which verdict, the worst first.
 #[must_use]
-pub fn tally(verdicts: &(impl Iterator<Item = Verdict> + Clone)) -> Markup {
+pub fn tally(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
     let worst_first = [
-        Verdict::ClaimFailed,
-        Verdict::NoEvidence,
-        Verdict::Undecided,
-        Verdict::BrokenAsClaimed,
-        Verdict::HeldThisTime,
-        Verdict::Correct,
+        RunVerdict::ClaimFailed,
+        RunVerdict::NoEvidence,
+        RunVerdict::Undecided,
+        RunVerdict::BrokenAsClaimed,
+        RunVerdict::HeldThisTime,
+        RunVerdict::Correct,
     ];
     let count = |verdict| verdicts.clone().filter(|other| *other == verdict).count();
     html! {
@@ -136,24 +136,24 @@ pub fn conditions_section(run: &Run) -> Markup {
 
 /// A sign beside the colour.
 #[must_use]
-pub fn symbol(verdict: Verdict) -> &'static str {
+pub fn symbol(verdict: RunVerdict) -> &'static str {
     match verdict {
-        Verdict::Correct => "✓",
-        Verdict::HeldThisTime => "○",
-        Verdict::BrokenAsClaimed | Verdict::ClaimFailed => "✗",
-        Verdict::Undecided => "?",
-        Verdict::NoEvidence => "∅",
+        RunVerdict::Correct => "✓",
+        RunVerdict::HeldThisTime => "○",
+        RunVerdict::BrokenAsClaimed | RunVerdict::ClaimFailed => "✗",
+        RunVerdict::Undecided => "?",
+        RunVerdict::NoEvidence => "∅",
     }
 }
 
 /// The classes of a verdict in the style sheet.
 #[must_use]
-pub fn class(verdict: Verdict) -> &'static str {
+pub fn class(verdict: RunVerdict) -> &'static str {
     match verdict {
-        Verdict::Correct => "verdict good",
-        Verdict::BrokenAsClaimed => "verdict bad",
-        Verdict::ClaimFailed => "verdict failed",
-        Verdict::HeldThisTime | Verdict::Undecided | Verdict::NoEvidence => "verdict open",
+        RunVerdict::Correct => "verdict good",
+        RunVerdict::BrokenAsClaimed => "verdict bad",
+        RunVerdict::ClaimFailed => "verdict failed",
+        RunVerdict::HeldThisTime | RunVerdict::Undecided | RunVerdict::NoEvidence => "verdict open",
     }
 }
 

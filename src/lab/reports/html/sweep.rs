@@ -7,7 +7,7 @@ use super::super::view::is_ranked;
 use super::charts::figure;
 use super::{symbol, wide};
 use crate::chart::Caption;
-use crate::chart::lines::{Across, Lines, Series};
+use crate::chart::lines::{LineChart, LineSeries, XAxis};
 use crate::chart::scale::{Spacing, grouped};
 use crate::lab::results::{ApproachResult, Run, Sweep};
 
@@ -52,18 +52,18 @@ fn chart(run: &Run, sweep: &Sweep, id: &str, unit: &str, of: impl Fn(&ApproachRe
     let series = |approach: &&str| {
         let values = sweep.values.iter().enumerate();
         let points = values.map(|(index, value)| (float(index as u64), point(approach, value))).collect();
-        Series { name: (*approach).to_owned(), points }
+        LineSeries { name: (*approach).to_owned(), points }
     };
-    let all: Vec<Series> = approaches(run).iter().map(series).collect();
-    let series: Vec<Series> =
+    let all: Vec<LineSeries> = approaches(run).iter().map(series).collect();
+    let series: Vec<LineSeries> =
         all.into_iter().filter(|series| series.points.iter().any(|(_, figure)| figure.is_some())).collect();
     let title = format!("{unit} over {}", sweep.parameter);
     let description = "The table below has the same figures.".to_owned();
     let caption = Caption { id: id.to_owned(), title, description };
-    let across = Across::Steps { name: sweep.parameter.clone(), values: sweep.values.clone() };
+    let across = XAxis::Steps { name: sweep.parameter.clone(), values: sweep.values.clone() };
     let spacing = if unit == "ms" { Spacing::Log } else { Spacing::Linear };
     let unit = unit.to_owned();
-    Lines { caption, width: WIDTH, height: HEIGHT, across, unit, spacing, series, highlighted: None }.draw()
+    LineChart { caption, width: WIDTH, height: HEIGHT, across, unit, spacing, series, highlighted: None }.draw()
 }
 
 fn table(run: &Run, sweep: &Sweep) -> Markup {

@@ -4,8 +4,8 @@
 use maud::{Markup, html};
 
 use super::super::figures::{float, ms_of_ns};
-use super::super::view::{self, Found, counted, in_rounds, name};
-use crate::lab::judgement::{Testimony, Witness};
+use super::super::view::{self, FoundAnomaly, counted, in_rounds, name};
+use crate::lab::judgement::{Witness, WitnessOperation};
 use crate::lab::results::{ApproachResult, Run};
 
 /// Least height of the stretch between two events, and what is shared out by how long the stretches are, in rem.
@@ -28,7 +28,7 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-fn article(run: &Run, result: &ApproachResult, found: &Found<'_>) -> Markup {
+fn article(run: &Run, result: &ApproachResult, found: &FoundAnomaly<'_>) -> Markup {
     html! {
         article {
             h3 { (name(run, result)) ": " (counted(found.anomaly, found.count)) (in_rounds(found, result)) }
@@ -77,7 +77,7 @@ fn layout(times: &[u64], columns: usize) -> String {
 }
 
 /// The box of an operation. One that took no time at all still has a row.
-fn operation_box(operation: &Testimony, column: usize, from: usize, to: usize) -> Markup {
+fn operation_box(operation: &WitnessOperation, column: usize, from: usize, to: usize) -> Markup {
     let [invoked, returned] = [operation.invoked_ns, operation.returned_ns].map(ms_of_ns);
     html! {
         div.operation style={ "grid-area:" (from) "/" (column) "/" (to.max(from + 1)) "/" (column + 1) } {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn witness(times: &[(u64, u64)]) -> Witness {
-        let testimony = |(index, &(invoked_ns, returned_ns)): (usize, &(u64, u64))| Testimony {
+        let testimony = |(index, &(invoked_ns, returned_ns)): (usize, &(u64, u64))| WitnessOperation {
             id: index as u64,
             client: 1,
             request: "users/1 -2".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::schedule::{Actor, Schedule};
-use super::transcript::Entry;
+use super::transcript::TranscriptStep;
 
 /// Why an interleaving could not be run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,20 +40,20 @@ impl Unsettled {
 
 /// Everything that was seen.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Observations {
     /// Who was let go.
     pub schedule: Schedule,
     /// The steps.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TranscriptStep>,
     /// What each client heard.
     pub heard: BTreeMap<Actor, String>,
 }
 
-impl Seen {
+impl Observations {
     /// The numbers of an actor's first step, and of the step with which its last one came back.
     #[must_use]
     pub fn lifetime(&self, actor: Actor) -> (usize, usize) {
-        let own = |entry: &&Entry| entry.actor == actor;
+        let own = |entry: &&TranscriptStep| entry.actor == actor;
         let began = self.entries.iter().position(|entry| entry.actor == actor).unwrap_or_default();
         let ended = self.entries.iter().rfind(own).and_then(|entry| entry.returned_with);
         (began, ended.unwrap_or(self.entries.len()))

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use strum::IntoEnumIterator as _;
 
-use crate::session::once;
+use crate::session::idempotency_key;
 use crate::session::statement::{COMMIT, ITS_COMMIT, Isolation, ROLLBACK, Statement};
 use crate::strategy::{Approach, CANCEL, READ_BALANCE, READ_COUNTER, READ_EVENT};
 
@@ -17,26 +17,27 @@ const NAMED_MAX: usize = 3;
 
 /// A statement that several may send.
 #[derive(Debug)]
-struct Known {
+struct KnownStatement {
     statement: Statement,
     /// Whose it is; nobody's if all send it.
     of: Vec<Approach>,
 }
 
-static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
+static KNOWN: LazyLock<Vec<KnownStatement>> = LazyLock::new(|| {
     let everybodys = [COMMIT, ITS_COMMIT, ROLLBACK, READ_BALANCE, READ_COUNTER, READ_EVENT, CANCEL];
     let begins = Isolation::iter().map(|isolation| *isolation.begin());
-    let common = everybodys.into_iter().chain(begins).chain(once::STATEMENTS.iter().copied());
-    let mut known: Vec<Known> = common.map(|statement| Known { statement, of: Vec::new() }).collect();
+    let common = everybodys.into_iter().chain(begins).chain(idempotency_key::STATEMENTS.iter().copied());
+    let mut known: Vec<KnownStatement> = common.map(|statement| KnownStatement { statement, of: Vec::new() }).collect();
     let common = known.len();
     for approach in Approach::iter() {
-        for statement in approach.card().statements {
-            let same = |one: &&mut Known| one.statement.sql == statement.sql && one.statement.name == statement.name;
+        for statement in approach.info().statements {
+            let same =
+                |one: &&mut KnownStatement| one.statement.sql == statement.sql && one.statement.name == statement.name;
             match known.iter_mut().find(same) {
                 Some(one) if !one.of.is_empty() => one.of.push(approach),
                 // All send it.
                 Some(_) => {}
-                None => known.push(Known { statement: *statement, of: vec![approach] }),
+                None => known.push(KnownStatement { statement: *statement, of: vec![approach] }),
             }
         }
     }
@@ -48,20 +49,20 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
 /// the one that the experiment under way is on, if it is one of them.
 #[must_use]
 pub fn name(query: &str, under_way: Option<&str>) -> Option<String> {
-    let fits = |one: &&Known| {
+    let fits = |one: &&KnownStatement| {
         let sql = one.statement.sql;
         sql == query || query.len() >= CUT_MIN && sql.starts_with(query)
     };
-    let fitting: Vec<&Known> = KNOWN.iter().filter(fits).collect();
-    let its = |one: &&&Known| one.of.iter().any(|approach| Some(approach.name()) == under_way);
+    let fitting: Vec<&KnownStatement> = KNOWN.iter().filter(fits).collect();
+    let its = |one: &&&KnownStatement| one.of.iter().any(|approach| Some(approach.name()) == under_way);
     if let (Some(one), Some(approach)) = (fitting.iter().find(its), under_way) {
         return Some(format!("{} of {approach}", one.statement.name));
     }
-    let names: Vec<String> = fitting.into_iter().map(Known::told).collect();
+    let names: Vec<String> = fitting.into_iter().map(KnownStatement::told).collect();
     (!names.is_empty()).then(|| names.join("; "))
 }
 
-impl Known {
+impl KnownStatement {
     fn told(&self) -> String {
         let name = self.statement.name;
         let names: Vec<&str> = self.of.iter().take(NAMED_MAX).map(|approach| approach.name()).collect();
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn a_long_text_is_known_by_as_much_as_postgresql_keeps_and_every_statement_has_a_name() {
         for approach in Approach::iter() {
-            for statement in approach.card().statements {
+            for statement in approach.info().statements {
                 let cut: String = statement.sql.chars().take(CUT_MIN).collect();
                 for text in [statement.sql, &cut] {
                     let told = name(text, Some(approach.name()));

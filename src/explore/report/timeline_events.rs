@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::wrap::TIE;
-use crate::explore::transcript::{Entry, StepOutcome, Transcript, Wait};
+use crate::explore::transcript::{StepOutcome, StepWait, Transcript, TranscriptStep};
 use crate::lab::reports::html::listed;
 
 /// Rows of one answer that are shown: more are no story.
@@ -19,20 +19,20 @@ const UUID_SHOWN: usize = 8;
 
 /// Something that happens in one column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Beat<'a> {
+pub struct TimelineEvent<'a> {
     /// The step it belongs to.
-    pub entry: &'a Entry,
+    pub entry: &'a TranscriptStep,
     /// The number of that step, from 1.
     pub step: usize,
     /// In whose column, from 0.
     pub column: usize,
     /// What of the step.
-    pub moment: Moment,
+    pub moment: EventMoment,
 }
 
 /// What of a step is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum EventMoment {
     /// All of it: it came back at once.
     Whole,
     /// It is sent, and has to wait.
@@ -43,7 +43,7 @@ pub enum Moment {
 
 /// A column is blocked from one beat to another, which are both in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Blocked {
+pub struct BlockedSpan {
     /// Which column, from 0.
     pub column: usize,
     /// The beat in which it was held up.
@@ -54,29 +54,29 @@ pub struct Blocked {
 
 /// The beats, from first to last.
 #[must_use]
-pub fn beats(transcript: &Transcript) -> Vec<Beat<'_>> {
+pub fn beats(transcript: &Transcript) -> Vec<TimelineEvent<'_>> {
     let beat = |step: usize, moment| {
         let entry = &transcript.entries[step];
         let column = transcript.parts.iter().position(|part| part.actor == entry.actor).unwrap_or_default();
-        Beat { entry, step: step + 1, column, moment }
+        TimelineEvent { entry, step: step + 1, column, moment }
     };
     let steps = 0..transcript.entries.len();
     let mut beats = Vec::new();
     for now in steps.clone() {
         let held = is_held(now, &transcript.entries[now]);
-        beats.push(beat(now, if held { Moment::Held } else { Moment::Whole }));
+        beats.push(beat(now, if held { EventMoment::Held } else { EventMoment::Whole }));
         let released = (0..now).filter(|&earlier| transcript.entries[earlier].returned_with == Some(now));
-        beats.extend(released.map(|earlier| beat(earlier, Moment::Resumed)));
+        beats.extend(released.map(|earlier| beat(earlier, EventMoment::Resumed)));
     }
     let ended = |&step: &usize| transcript.entries[step].returned_with.is_some_and(|end| steps.contains(&end));
     let lost = steps.clone().filter(|step| is_held(*step, &transcript.entries[*step]) && !ended(step));
-    beats.extend(lost.map(|step| beat(step, Moment::Resumed)));
+    beats.extend(lost.map(|step| beat(step, EventMoment::Resumed)));
     beats
 }
 
 /// Whether a step came back later than with itself. What the deadlock detector ends with the very step that closed the
 /// circle waited, but nothing happened meanwhile.
-fn is_held(step: usize, entry: &Entry) -> bool {
+fn is_held(step: usize, entry: &TranscriptStep) -> bool {
     match entry.returned_with {
         Some(with) => with > step,
         None => entry.wait.is_some(),
@@ -85,37 +85,40 @@ fn is_held(step: usize, entry: &Entry) -> bool {
 
 /// Which columns are blocked between which beats.
 #[must_use]
-pub fn blocked(beats: &[Beat<'_>]) -> Vec<Blocked> {
-    let held = beats.iter().enumerate().filter(|(_, beat)| beat.moment == Moment::Held);
-    let until = |held: &Beat<'_>| {
-        beats.iter().position(|beat| beat.moment == Moment::Resumed && beat.step == held.step).unwrap_or(beats.len())
+pub fn blocked(beats: &[TimelineEvent<'_>]) -> Vec<BlockedSpan> {
+    let held = beats.iter().enumerate().filter(|(_, beat)| beat.moment == EventMoment::Held);
+    let until = |held: &TimelineEvent<'_>| {
+        beats
+            .iter()
+            .position(|beat| beat.moment == EventMoment::Resumed && beat.step == held.step)
+            .unwrap_or(beats.len())
     };
-    held.map(|(from, beat)| Blocked { column: beat.column, from, until: until(beat) }).collect()
+    held.map(|(from, beat)| BlockedSpan { column: beat.column, from, until: until(beat) }).collect()
 }
 
-impl Beat<'_> {
+impl TimelineEvent<'_> {
     /// Whether the statement is sent in this beat.
     #[must_use]
     pub fn sends(&self) -> bool {
-        self.moment != Moment::Resumed
+        self.moment != EventMoment::Resumed
     }
 
     /// Whether its result is heard in this beat.
     #[must_use]
     pub fn hears(&self) -> bool {
-        self.moment != Moment::Held
+        self.moment != EventMoment::Held
     }
 }
 
 /// Who is waited for, and on what: `waits for A (transactionid)`.
 #[must_use]
-pub fn wait(entry: &Entry) -> Option<String> {
+pub fn wait(entry: &TranscriptStep) -> Option<String> {
     entry.wait.as_ref().map(wait_in_words)
 }
 
 /// The same of a wait by itself.
 #[must_use]
-pub fn wait_in_words(wait: &Wait) -> String {
+pub fn wait_in_words(wait: &StepWait) -> String {
     let holders: Vec<String> = wait.holders.iter().map(ToString::to_string).collect();
     let holders = if holders.is_empty() { String::new() } else { format!(" for {}", listed(&holders)) };
     format!("waits{holders} ({})", wait.on)
@@ -170,10 +173,10 @@ mod tests {
     use crate::explore::report::sample::transcripts;
 
     fn told(transcript: &Transcript) -> String {
-        let sign = |beat: &Beat<'_>| match beat.moment {
-            Moment::Whole => beat.entry.actor.to_string(),
-            Moment::Held => format!("{}(", beat.entry.actor),
-            Moment::Resumed => format!("){}", beat.entry.actor),
+        let sign = |beat: &TimelineEvent<'_>| match beat.moment {
+            EventMoment::Whole => beat.entry.actor.to_string(),
+            EventMoment::Held => format!("{}(", beat.entry.actor),
+            EventMoment::Resumed => format!("){}", beat.entry.actor),
         };
         beats(transcript).iter().map(sign).collect()
     }
@@ -193,7 +196,7 @@ mod tests {
         transcript.entries.truncate(6);
         assert_eq!(told(&transcript), "AABB(AA)B");
         let beats = beats(&transcript);
-        assert_eq!(blocked(&beats), [Blocked { column: 1, from: 3, until: 6 }]);
+        assert_eq!(blocked(&beats), [BlockedSpan { column: 1, from: 3, until: 6 }]);
     }
 
     #[test]

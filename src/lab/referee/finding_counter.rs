@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use super::docket::is_valid;
-use crate::lab::history::{History, Operation, Outcome, Reason};
-use crate::lab::judgement::{Anomaly, Finding, Testimony, Witness};
+use super::history_index::is_valid;
+use crate::lab::history::{History, Outcome, Reason, RecordedOperation};
+use crate::lab::judgement::{Anomaly, Finding, Witness, WitnessOperation};
 
 /// Findings in the making.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct FindingCounter {
     found: BTreeMap<Anomaly, Instances>,
 }
 
@@ -25,7 +25,7 @@ struct Instances {
     explanation: String,
 }
 
-impl Tally {
+impl FindingCounter {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
@@ -115,8 +115,8 @@ fn span_ns(history: &History, operations: &[u32]) -> u64 {
     first.zip(last).map_or(u64::MAX, |(first, last)| last.saturating_sub(first))
 }
 
-fn testify(operation: &Operation) -> Testimony {
-    let &Operation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
+fn testify(operation: &RecordedOperation) -> WitnessOperation {
+    let &RecordedOperation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
     let heard = match outcome {
         Outcome::Done(_) if !is_valid(&request) => "done".to_owned(),
         Outcome::Done(seen) => {
@@ -129,7 +129,7 @@ fn testify(operation: &Operation) -> Testimony {
         Outcome::Unknown => "unknown: done or not".to_owned(),
         Outcome::Unexpected => "an unexpected answer".to_owned(),
     };
-    Testimony { id, client, request: request.to_string(), invoked_ns, returned_ns, heard }
+    WitnessOperation { id, client, request: request.to_string(), invoked_ns, returned_ns, heard }
 }
 
 /// As the history's file spells it.

@@ -12,37 +12,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::ExploreError;
 use super::crash;
+use super::execution::{ApproachExecution, TestCase};
 use super::exploration::explore;
-use super::file::{Script, Variant, stage};
+use super::explorer_database::ExplorerDatabase;
+use super::file::{Script, ScriptVariant, execution};
 use super::findings::{Exploration, Subject};
-use super::play::{ApproachPlay, Piece};
-use super::search::{Plan, Progress};
-use super::world::World;
+use super::search::{SearchPlan, SearchProgress};
 
 /// One thing to explore.
 #[derive(Clone)]
-pub struct Job {
+pub struct ExploreJob {
     /// What it is called.
     pub subject: Subject,
     /// What is played.
-    pub what: What,
+    pub what: JobSubject,
     /// How to search.
-    pub plan: Plan,
+    pub plan: SearchPlan,
 }
 
 /// What is played.
 #[derive(Clone)]
-pub enum What {
+pub enum JobSubject {
     /// An approach.
-    Approach(Piece),
+    Approach(TestCase),
     /// A variant of an explore file.
-    File(Arc<Script>, Variant),
+    File(Arc<Script>, ScriptVariant),
 }
 
 /// Hears how it goes, from the workers' threads.
-pub trait Observer: Send + Sync {
+pub trait ExploreObserver: Send + Sync {
     /// So far a job has come.
-    fn progress(&self, job: usize, subject: &Subject, progress: Progress);
+    fn progress(&self, job: usize, subject: &Subject, progress: SearchProgress);
 
     /// Deadlocks are found after the server's `deadlock_timeout` only: the right to lower it is missing.
     fn slow_deadlocks(&self);
@@ -53,7 +53,7 @@ pub trait Observer: Send + Sync {
 
 /// What the workers found.
 #[derive(Debug)]
-pub struct Found {
+pub struct WorkerFindings {
     /// In the order of the jobs; those that were not reached are missing.
     pub explorations: Vec<Exploration>,
     /// The server's version.
@@ -66,11 +66,11 @@ pub struct Found {
 /// The first [`ExploreError`] of a worker; the others end after their interleaving.
 pub async fn explore_all(
     databases: Vec<PgConnectOptions>,
-    jobs: Vec<Job>,
-    observer: Arc<dyn Observer>,
+    jobs: Vec<ExploreJob>,
+    observer: Arc<dyn ExploreObserver>,
     stop: CancellationToken,
-) -> Result<Found, ExploreError> {
-    let shared = Arc::new(Shared {
+) -> Result<WorkerFindings, ExploreError> {
+    let shared = Arc::new(WorkerShared {
         // The last ones are the longest: whoever begins with them ends at the same time as the others.
         left: Mutex::new(jobs.into_iter().enumerate().collect()),
         observer,
@@ -83,79 +83,92 @@ pub async fn explore_all(
         std::thread::spawn(move || {
             if let Err(error) = shared.work(&options, &tell) {
                 shared.stop.cancel();
-                let _ = tell.send(Told::Failed(error));
+                let _ = tell.send(WorkerMessage::Failed(error));
             }
         });
     }
     drop(tell);
-    let mut found = Found { explorations: Vec::new(), postgresql: String::new() };
+    let mut found = WorkerFindings { explorations: Vec::new(), postgresql: String::new() };
     let (mut explored, mut failed) = (BTreeMap::new(), None);
     while let Some(told) = hear.recv().await {
         match told {
-            Told::Opened { version } => found.postgresql = version,
-            Told::Explored(job, exploration) => drop(explored.insert(job, *exploration)),
-            Told::Failed(error) => drop(failed.get_or_insert(error)),
+            WorkerMessage::Opened { version } => found.postgresql = version,
+            WorkerMessage::Explored(job, exploration) => drop(explored.insert(job, *exploration)),
+            WorkerMessage::Failed(error) => drop(failed.get_or_insert(error)),
         }
     }
     found.explorations = explored.into_values().collect();
     failed.map_or(Ok(found), Err)
 }
 
-enum Told {
+enum WorkerMessage {
     Opened { version: String },
     Explored(usize, Box<Exploration>),
     Failed(ExploreError),
 }
 
-struct Shared {
-    left: Mutex<Vec<(usize, Job)>>,
-    observer: Arc<dyn Observer>,
+struct WorkerShared {
+    left: Mutex<Vec<(usize, ExploreJob)>>,
+    observer: Arc<dyn ExploreObserver>,
     stop: CancellationToken,
 }
 
-impl Shared {
-    fn next(&self) -> Option<(usize, Job)> {
+impl WorkerShared {
+    fn next(&self) -> Option<(usize, ExploreJob)> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn work(&self, options: &PgConnectOptions, tell: &mpsc::UnboundedSender<Told>) -> Result<(), ExploreError> {
+    fn work(
+        &self,
+        options: &PgConnectOptions,
+        tell: &mpsc::UnboundedSender<WorkerMessage>,
+    ) -> Result<(), ExploreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut world = World::open(options).await?;
+            let mut world = ExplorerDatabase::open(options).await?;
             if world.deadlock_timeout().is_none() {
                 self.observer.slow_deadlocks();
             }
-            let _ = tell.send(Told::Opened { version: world.version().to_owned() });
+            let _ = tell.send(WorkerMessage::Opened { version: world.version().to_owned() });
             let worked = self.work_in(&mut world, tell).await;
             // What is ours on somebody's database goes, whatever happened.
             worked.and(world.close().await)
         })
     }
 
-    async fn work_in(&self, world: &mut World, tell: &mpsc::UnboundedSender<Told>) -> Result<(), ExploreError> {
+    async fn work_in(
+        &self,
+        world: &mut ExplorerDatabase,
+        tell: &mpsc::UnboundedSender<WorkerMessage>,
+    ) -> Result<(), ExploreError> {
         while let Some((number, job)) = self.next().filter(|_| !self.stop.is_cancelled()) {
             let exploration = self.explore(world, number, job).await?;
             self.observer.done(number, &exploration);
-            let _ = tell.send(Told::Explored(number, Box::new(exploration)));
+            let _ = tell.send(WorkerMessage::Explored(number, Box::new(exploration)));
         }
         Ok(())
     }
 
-    async fn explore(&self, world: &mut World, number: usize, job: Job) -> Result<Exploration, ExploreError> {
-        let Job { subject, what, plan } = job;
+    async fn explore(
+        &self,
+        world: &mut ExplorerDatabase,
+        number: usize,
+        job: ExploreJob,
+    ) -> Result<Exploration, ExploreError> {
+        let ExploreJob { subject, what, plan } = job;
         let shown = subject.clone();
-        let mut go_on = |progress: Progress| {
+        let mut go_on = |progress: SearchProgress| {
             self.observer.progress(number, &shown, progress);
             !self.stop.is_cancelled()
         };
         match what {
-            What::Approach(piece) => match piece.crash {
+            JobSubject::Approach(piece) => match piece.crash {
                 Some(crash) => crash::explore(world, &piece, crash, subject, &plan, &mut go_on).await,
-                None => explore(&mut ApproachPlay::new(world, piece), subject, plan, &mut go_on).await,
+                None => explore(&mut ApproachExecution::new(world, piece), subject, plan, &mut go_on).await,
             },
-            What::File(script, variant) => {
+            JobSubject::File(script, variant) => {
                 let file = subject.file.clone().unwrap_or_default();
-                let explored = stage::explore(world, &script, &variant, subject, plan, &mut go_on).await;
+                let explored = execution::explore(world, &script, &variant, subject, plan, &mut go_on).await;
                 explored.map_err(|error| error.in_file(&file))
             }
         }

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::oracle::{Answer, Call, explains};
+use super::named_ids::without_ids;
+use super::observations::Observations;
+use super::oracle::{ClientAnswer, ClientCall, explains};
 use super::schedule::Actor;
-use super::search::Judged;
-use super::seen::Seen;
-use super::shown::without_ids;
-use super::transcript::{GAVE_UP, Part, Transcript};
+use super::search::JudgedInterleaving;
+use super::transcript::{GAVE_UP, Participant, Transcript};
 use crate::domain::Row;
-use crate::domain::state::{Change, Done, State};
+use crate::domain::state::{Change, ChangeResult, State};
 use crate::domain::{Booking, Transfer};
 use crate::error::Refusal;
 use crate::lab::history::{
-    self, ClaimFound, History, Operation, Outcome, Reason, Request, RowState, Seen as SeenRow, Title,
+    self, ClaimedSafety, History, ObservedRow as SeenRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
+    RowState,
 };
 use crate::lab::judgement::Anomaly;
 use crate::lab::referee;
@@ -35,17 +36,17 @@ pub fn asked(change: &Change) -> String {
 
 /// What a client heard.
 #[must_use]
-pub fn heard(change: &Change, answer: &Answer) -> String {
+pub fn heard(change: &Change, answer: &ClientAnswer) -> String {
     match answer {
-        Answer::Done(done) => format!("done: {}", told(change, done)),
-        Answer::Refused(refusal) => format!("refused: {refusal}"),
-        Answer::GaveUp(why) => format!("{GAVE_UP}{why}"),
-        Answer::Unknown(why) => format!("unknown: {why}"),
-        Answer::Unexpected(what) => format!("unexpected: {what}"),
+        ClientAnswer::Done(done) => format!("done: {}", told(change, done)),
+        ClientAnswer::Refused(refusal) => format!("refused: {refusal}"),
+        ClientAnswer::GaveUp(why) => format!("{GAVE_UP}{why}"),
+        ClientAnswer::Unknown(why) => format!("unknown: {why}"),
+        ClientAnswer::Unexpected(what) => format!("unexpected: {what}"),
     }
 }
 
-fn told(change: &Change, done: &Done) -> String {
+fn told(change: &Change, done: &ChangeResult) -> String {
     let Some(request) = request(change) else { return String::new() };
     let effects = request.effects();
     let shown = effects.iter().zip(seen(done)).filter_map(|((row, _), seen)| Some(seen?.of(*row)));
@@ -53,14 +54,16 @@ fn told(change: &Change, done: &Done) -> String {
 }
 
 /// The rows of an answer, in the order of the request's effects.
-fn seen(done: &Done) -> [Option<SeenRow>; 2] {
+fn seen(done: &ChangeResult) -> [Option<SeenRow>; 2] {
     let row = |value, version| Some(SeenRow { value, version: Some(version) });
     match done {
-        Done::Balance(account) => [row(account.balance, account.version), None],
-        Done::Transfer(both) => [row(both.from.balance, both.from.version), row(both.to.balance, both.to.version)],
-        Done::Booking(booked) => [row(booked.seats_left, booked.version), None],
-        Done::Cancellation(_) => [None, None],
-        Done::Increment(counter) => [row(counter.value, counter.version), None],
+        ChangeResult::Balance(account) => [row(account.balance, account.version), None],
+        ChangeResult::Transfer(both) => {
+            [row(both.from.balance, both.from.version), row(both.to.balance, both.to.version)]
+        }
+        ChangeResult::Booking(booked) => [row(booked.seats_left, booked.version), None],
+        ChangeResult::Cancellation(_) => [None, None],
+        ChangeResult::Increment(counter) => [row(counter.value, counter.version), None],
     }
 }
 
@@ -77,7 +80,7 @@ fn request(change: &Change) -> Option<Request> {
 
 /// Judges what was seen.
 #[must_use]
-pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judged {
+pub fn judged(before: &State, calls: &[ClientCall], after: &State, seen: Observations) -> JudgedInterleaving {
     let (anomalies, explanation) =
         if explains(before, calls, after) { (Vec::new(), String::new()) } else { named(before, calls, after) };
     let heard = calls.iter().map(|call| (&call.change, Some(heard(&call.change, &call.answer))));
@@ -87,28 +90,29 @@ pub fn judged(before: &State, calls: &[Call], after: &State, seen: Seen) -> Judg
         Transcript { schedule: seen.schedule, parts, before: rows(before), entries: seen.entries, after: rows(after) };
     without_ids(&mut transcript);
     let outcome = transcript.outcome();
-    Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
+    JudgedInterleaving { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
 }
 
 /// Who takes part: the clients, each with what it has heard so far, and the writers among the others.
 pub fn parts<'a>(
     clients: impl Iterator<Item = (&'a Change, Option<String>)>,
     others: impl IntoIterator<Item = Actor>,
-) -> Vec<Part> {
-    let clients = clients.enumerate().map(|(client, (change, heard))| Part {
+) -> Vec<Participant> {
+    let clients = clients.enumerate().map(|(client, (change, heard))| Participant {
         actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
         title: asked(change),
         heard,
     });
     let writers: BTreeSet<Actor> = others.into_iter().filter(|actor| matches!(actor, Actor::Writer(_))).collect();
-    let writers = writers.into_iter().map(|actor| Part { actor, title: "writes the batches".to_owned(), heard: None });
+    let writers =
+        writers.into_iter().map(|actor| Participant { actor, title: "writes the batches".to_owned(), heard: None });
     clients.chain(writers).collect()
 }
 
 /// What the referee calls it.
-fn named(before: &State, calls: &[Call], after: &State) -> (Vec<String>, String) {
-    if let Some(Answer::Unexpected(what)) =
-        calls.iter().map(|call| &call.answer).find(|answer| matches!(answer, Answer::Unexpected(_)))
+fn named(before: &State, calls: &[ClientCall], after: &State) -> (Vec<String>, String) {
+    if let Some(ClientAnswer::Unexpected(what)) =
+        calls.iter().map(|call| &call.answer).find(|answer| matches!(answer, ClientAnswer::Unexpected(_)))
     {
         return (vec!["unexpected-answer".to_owned()], format!("no valid request is answered so: {what}"));
     }
@@ -134,10 +138,10 @@ fn gravity(anomaly: Anomaly) -> (bool, Anomaly) {
 
 /// What was seen, as the referee takes it: a step is a microsecond.
 #[must_use]
-pub fn history(before: &State, calls: &[Call], after: &State) -> History {
+pub fn history(before: &State, calls: &[ClientCall], after: &State) -> History {
     let ns = |step: usize| u64::try_from(step).unwrap_or(u64::MAX).saturating_mul(1_000);
-    let operation = |(client, call): (usize, &Call)| {
-        Some(Operation {
+    let operation = |(client, call): (usize, &ClientCall)| {
+        Some(RecordedOperation {
             id: client as u64,
             client: u32::try_from(client).unwrap_or(u32::MAX),
             request: request(&call.change)?,
@@ -147,10 +151,10 @@ pub fn history(before: &State, calls: &[Call], after: &State) -> History {
         })
     };
     History {
-        title: Title {
+        title: RoundTitle {
             scenario: String::new(),
             approach: String::new(),
-            claim: ClaimFound::Unsupported,
+            claim: ClaimedSafety::Unsupported,
             servers: 1,
             round: 1,
             point: None,
@@ -161,10 +165,10 @@ pub fn history(before: &State, calls: &[Call], after: &State) -> History {
     }
 }
 
-fn outcome(answer: &Answer) -> Outcome {
+fn outcome(answer: &ClientAnswer) -> Outcome {
     match answer {
-        Answer::Done(done) => Outcome::Done(seen(done)),
-        Answer::Refused(refusal) => match refusal {
+        ClientAnswer::Done(done) => Outcome::Done(seen(done)),
+        ClientAnswer::Refused(refusal) => match refusal {
             Refusal::InsufficientFunds => Outcome::Refused(Reason::InsufficientFunds),
             Refusal::BalanceOutOfRange | Refusal::CounterOutOfRange => Outcome::Refused(Reason::OutOfRange),
             Refusal::SoldOut => Outcome::Refused(Reason::SoldOut),
@@ -176,13 +180,13 @@ fn outcome(answer: &Answer) -> Outcome {
             | Refusal::CounterNotFound
             | Refusal::VersionMismatch => Outcome::Unexpected,
         },
-        Answer::GaveUp(_) => Outcome::NotDone,
-        Answer::Unknown(_) => Outcome::Unknown,
-        Answer::Unexpected(_) => Outcome::Unexpected,
+        ClientAnswer::GaveUp(_) => Outcome::NotDone,
+        ClientAnswer::Unknown(_) => Outcome::Unknown,
+        ClientAnswer::Unexpected(_) => Outcome::Unexpected,
     }
 }
 
-fn states(state: &State) -> history::State {
+fn states(state: &State) -> history::HistoryState {
     let row = |value, version, bookings| RowState { seen: SeenRow { value, version: Some(version) }, bookings };
     let users = state.users.iter().map(|(id, user)| (Row::User(*id), row(user.balance, user.version, Vec::new())));
     let counters =

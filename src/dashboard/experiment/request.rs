@@ -45,9 +45,9 @@ const ALL: &str = "all";
 
 /// An experiment that is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
+pub struct ExperimentRequest {
     /// What it does.
-    pub kind: Kind,
+    pub kind: ExperimentKind,
     /// What it is called: `withdrawal, pessimistic`.
     pub title: String,
     /// What was asked for, by name, with units.
@@ -58,20 +58,20 @@ pub struct Order {
 
 /// What an experiment does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ExperimentKind {
     /// Load, and the referee.
     Run,
     /// All interleavings.
     Explore,
 }
 
-impl Order {
+impl ExperimentRequest {
     /// Reads what a page asks for.
     ///
     /// # Errors
     /// 422, naming field, value, and what is allowed.
     pub fn read(asked: Map<String, Value>) -> Result<Self, Rejection> {
-        let mut fields = Fields { left: asked, known: vec!["kind"] };
+        let mut fields = UnreadFields { left: asked, known: vec!["kind"] };
         let order = match fields.text("kind")?.as_deref() {
             Some("run") => run(&mut fields)?,
             Some("explore") => exploration(&mut fields)?,
@@ -80,7 +80,7 @@ impl Order {
         match fields.left.keys().next() {
             Some(unknown) => Err(Rejection::invalid(format!(
                 "{unknown}: there is no such field for a {}; there are {}",
-                if order.kind == Kind::Run { "run" } else { "exploration" },
+                if order.kind == ExperimentKind::Run { "run" } else { "exploration" },
                 fields.known.join(", ")
             ))),
             None => Ok(order),
@@ -91,13 +91,13 @@ impl Order {
     #[must_use]
     pub fn name(&self) -> String {
         match self.kind {
-            Kind::Run => format!("the run {}", self.title),
-            Kind::Explore => format!("the exploration {}", self.title),
+            ExperimentKind::Run => format!("the run {}", self.title),
+            ExperimentKind::Explore => format!("the exploration {}", self.title),
         }
     }
 }
 
-fn run(fields: &mut Fields) -> Result<Order, Rejection> {
+fn run(fields: &mut UnreadFields) -> Result<ExperimentRequest, Rejection> {
     let name = fields.text("scenario")?;
     let scenario: Scenario = name
         .as_deref()
@@ -140,13 +140,13 @@ fn run(fields: &mut Fields) -> Result<Order, Rejection> {
     settings.push(("clients", concurrency.to_string()));
     settings.push(("rounds of each", repeat.to_string()));
     settings.extend(think_time.map(|ms| ("think time before writes", format!("{ms} ms"))));
-    Ok(Order { kind: Kind::Run, title: title(scenario.into(), &approaches), settings, arguments })
+    Ok(ExperimentRequest { kind: ExperimentKind::Run, title: title(scenario.into(), &approaches), settings, arguments })
 }
 
-fn exploration(fields: &mut Fields) -> Result<Order, Rejection> {
+fn exploration(fields: &mut UnreadFields) -> Result<ExperimentRequest, Rejection> {
     let name = fields.text("scenario")?;
-    let scenarios = || format!("{ALL}, {}", explore::scenario::Scenario::VARIANTS.join(", "));
-    let scenario: Option<explore::scenario::Scenario> = match name.as_deref() {
+    let scenarios = || format!("{ALL}, {}", explore::scenario::ExploreScenario::VARIANTS.join(", "));
+    let scenario: Option<explore::scenario::ExploreScenario> = match name.as_deref() {
         Some(ALL) => None,
         Some(name) => Some(name.parse().map_err(|_| refused("scenario", Some(name), &scenarios()))?),
         None => return Err(refused("scenario", None, &scenarios())),
@@ -169,16 +169,16 @@ fn exploration(fields: &mut Fields) -> Result<Order, Rejection> {
         ("equivalent interleavings", if reduce { "left out" } else { "run as well" }.to_owned()),
     ];
     let scenario = scenario.map_or("all scenarios", Into::into);
-    Ok(Order { kind: Kind::Explore, title: title(scenario, &approaches), settings, arguments })
+    Ok(ExperimentRequest { kind: ExperimentKind::Explore, title: title(scenario, &approaches), settings, arguments })
 }
 
 /// The fields that are not read yet, and the names of those that are.
-struct Fields {
+struct UnreadFields {
     left: Map<String, Value>,
     known: Vec<&'static str>,
 }
 
-impl Fields {
+impl UnreadFields {
     /// A field; `null` is none.
     fn take(&mut self, name: &'static str) -> Option<Value> {
         if !self.known.contains(&name) {
@@ -239,7 +239,7 @@ fn refused(field: &str, found: Option<&str>, allowed: &str) -> Rejection {
 }
 
 fn offers(approach: Approach, workload: Workload) -> bool {
-    approach.card().claims.of(workload) != Claim::Unsupported
+    approach.info().claims.of(workload) != Claim::Unsupported
 }
 
 fn contestants(workload: Workload) -> u64 {
@@ -283,9 +283,9 @@ mod tests {
     use super::*;
     use crate::cli;
 
-    fn read(asked: Value) -> Result<Order, String> {
+    fn read(asked: Value) -> Result<ExperimentRequest, String> {
         let Value::Object(fields) = asked else { panic!("a test asks with an object") };
-        Order::read(fields).map_err(|refused| {
+        ExperimentRequest::read(fields).map_err(|refused| {
             assert_eq!(refused.status, 422);
             refused.message
         })

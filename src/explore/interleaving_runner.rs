@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::ExploreError;
-use super::gate::Event;
-use super::monitor::Monitor;
-use super::player::{Player, Status};
-use super::position::Whereabouts;
+use super::actor_state::{ActorPhase, ActorState};
+use super::gate::GateEvent;
+use super::monitor::WaitMonitor;
+use super::observations::{Observations, Unsettled};
+use super::position::ActorStatus;
 use super::schedule::{Actor, Schedule};
-use super::seen::{Seen, Unsettled};
-use super::transcript::{Entry, StepOutcome, Wait};
+use super::transcript::{StepOutcome, StepWait, TranscriptStep};
 use crate::domain::Row;
 use crate::domain::state::State;
 
@@ -36,28 +36,28 @@ const ASK_AFTER: Duration = Duration::from_millis(1);
 
 /// The controller of one interleaving.
 #[derive(Debug)]
-pub struct Controller<'a> {
-    monitor: &'a mut Monitor,
-    events: mpsc::UnboundedReceiver<(Actor, Event)>,
+pub struct InterleavingRunner<'a> {
+    monitor: &'a mut WaitMonitor,
+    events: mpsc::UnboundedReceiver<(Actor, GateEvent)>,
     /// How long a session must have been seen waiting until its look for deadlocks is over.
     look_over_after: Duration,
     /// Nobody has said anything since PostgreSQL was asked.
     reading_holds: bool,
-    players: BTreeMap<Actor, Player>,
+    players: BTreeMap<Actor, ActorState>,
     mutexes: BTreeMap<(u8, Row), Actor>,
     steps: Vec<Actor>,
-    entries: Vec<Entry>,
+    entries: Vec<TranscriptStep>,
     heard: BTreeMap<Actor, String>,
     /// What has happened by chance, and would spoil every replay.
     chance: Option<Unsettled>,
 }
 
-impl<'a> Controller<'a> {
+impl<'a> InterleavingRunner<'a> {
     /// A controller that hears these events. `deadlock_timeout` is that of the sessions; `None` if it could not be lowered, which makes whoever waited first the victim.
     #[must_use]
     pub fn new(
-        monitor: &'a mut Monitor,
-        events: mpsc::UnboundedReceiver<(Actor, Event)>,
+        monitor: &'a mut WaitMonitor,
+        events: mpsc::UnboundedReceiver<(Actor, GateEvent)>,
         deadlock_timeout: Option<Duration>,
     ) -> Self {
         Self {
@@ -76,8 +76,9 @@ impl<'a> Controller<'a> {
 
     /// Who stands at the gate.
     pub fn standing(&self) -> impl Iterator<Item = Actor> + '_ {
-        let stands =
-            |(actor, player): (&Actor, &Player)| matches!(player.status, Status::Stands { .. }).then_some(*actor);
+        let stands = |(actor, player): (&Actor, &ActorState)| {
+            matches!(player.status, ActorPhase::Stands { .. }).then_some(*actor)
+        };
         self.players.iter().filter_map(stands)
     }
 
@@ -85,26 +86,26 @@ impl<'a> Controller<'a> {
     #[must_use]
     pub fn next_step(&self, actor: Actor) -> Option<(&str, &str)> {
         match &self.players.get(&actor)?.status {
-            Status::Stands { name, sql, .. } => Some((name, sql)),
+            ActorPhase::Stands { name, sql, .. } => Some((name, sql)),
             _ => None,
         }
     }
 
     /// Where everybody is who has come, now that all stand still.
     #[must_use]
-    pub fn whereabouts(&self) -> BTreeMap<Actor, Whereabouts> {
+    pub fn whereabouts(&self) -> BTreeMap<Actor, ActorStatus> {
         let waits = |actor, on: &str| {
-            Whereabouts::Waits(Wait { holders: self.holders(actor).unwrap_or_default(), on: on.to_owned() })
+            ActorStatus::Waits(StepWait { holders: self.holders(actor).unwrap_or_default(), on: on.to_owned() })
         };
-        let whereabouts = |(&actor, player): (&Actor, &Player)| {
+        let whereabouts = |(&actor, player): (&Actor, &ActorState)| {
             let whereabouts = match &player.status {
-                Status::Stands { name, sql, values } => {
-                    Whereabouts::Stands { name: name.clone(), sql: sql.clone(), values: values.clone() }
+                ActorPhase::Stands { name, sql, values } => {
+                    ActorStatus::Stands { name: name.clone(), sql: sql.clone(), values: values.clone() }
                 }
-                Status::Running => waits(actor, player.blocked.as_ref().map_or("", |(_, wait)| wait.on.as_str())),
-                Status::WantsMutex(_) => waits(actor, "mutex"),
-                Status::Queued => waits(actor, "batch"),
-                Status::Ended => Whereabouts::Ended(self.heard.get(&actor).cloned()),
+                ActorPhase::Running => waits(actor, player.blocked.as_ref().map_or("", |(_, wait)| wait.on.as_str())),
+                ActorPhase::WantsMutex(_) => waits(actor, "mutex"),
+                ActorPhase::Queued => waits(actor, "batch"),
+                ActorPhase::Ended => ActorStatus::Ended(self.heard.get(&actor).cloned()),
             };
             (actor, whereabouts)
         };
@@ -121,7 +122,7 @@ impl<'a> Controller<'a> {
 
     /// The steps so far.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[TranscriptStep] {
         &self.entries
     }
 
@@ -134,7 +135,7 @@ impl<'a> Controller<'a> {
     /// Waits until everybody who takes part from the beginning stands at the first step.
     ///
     /// # Errors
-    /// As [`Controller::step`].
+    /// As [`InterleavingRunner::step`].
     pub async fn gather(&mut self, clients: u8) -> Result<Result<(), Unsettled>, ExploreError> {
         let begun = Instant::now();
         while (0..clients).any(|client| !self.players.contains_key(&Actor::Client(client))) {
@@ -151,14 +152,15 @@ impl<'a> Controller<'a> {
     /// [`ExploreError::Database`]; inside, [`Unsettled`].
     pub async fn step(&mut self, actor: Actor) -> Result<Result<(), Unsettled>, ExploreError> {
         let Some(player) = self.players.get_mut(&actor) else { return Ok(Ok(())) };
-        let Status::Stands { name, sql, values } = std::mem::replace(&mut player.status, Status::Running) else {
+        let ActorPhase::Stands { name, sql, values } = std::mem::replace(&mut player.status, ActorPhase::Running)
+        else {
             return Ok(Ok(()));
         };
         player.entry = Some(self.entries.len());
         player.blocked = None;
         self.reading_holds = false;
         self.steps.push(actor);
-        self.entries.push(Entry {
+        self.entries.push(TranscriptStep {
             actor,
             name,
             sql,
@@ -175,8 +177,8 @@ impl<'a> Controller<'a> {
 
     /// Ends the play. Whoever still stands at the gate finds it open.
     #[must_use]
-    pub fn end(self) -> Seen {
-        Seen { schedule: Schedule(self.steps), entries: self.entries, heard: self.heard }
+    pub fn end(self) -> Observations {
+        Observations { schedule: Schedule(self.steps), entries: self.entries, heard: self.heard }
     }
 
     async fn settle(&mut self) -> Result<Result<(), Unsettled>, ExploreError> {
@@ -197,7 +199,7 @@ impl<'a> Controller<'a> {
                 return Ok(Err(self.unsettled(&moving)));
             }
             // In a wait for something inside the process, PostgreSQL has no part.
-            let ask = moving.iter().any(|actor| matches!(self.players[actor].status, Status::Running));
+            let ask = moving.iter().any(|actor| matches!(self.players[actor].status, ActorPhase::Running));
             let overdue = ask && self.only_known_waits(&moving) || !self.hear().await;
             if ask && overdue {
                 self.ask().await?;
@@ -233,7 +235,7 @@ impl<'a> Controller<'a> {
         }
         self.reading_holds = true;
         for (actor, player) in &mut self.players {
-            let now = reading.waits.get(actor).filter(|_| matches!(player.status, Status::Running));
+            let now = reading.waits.get(actor).filter(|_| matches!(player.status, ActorPhase::Running));
             // For whom it waits may change while it waits; then it is another wait.
             player.blocked = match (player.blocked.take(), now) {
                 (Some((since, wait)), Some(now)) if wait == *now => Some((since, wait)),
@@ -248,22 +250,22 @@ impl<'a> Controller<'a> {
     fn holders(&self, actor: Actor) -> Option<Vec<Actor>> {
         let player = self.players.get(&actor)?;
         match &player.status {
-            Status::Running => {
+            ActorPhase::Running => {
                 let (since, wait) = player.blocked.as_ref()?;
                 (self.reading_holds && since.elapsed() >= self.look_over_after).then(|| wait.holders.clone())
             }
-            Status::WantsMutex(row) => self.mutexes.get(&(player.server, *row)).map(|holder| vec![*holder]),
-            Status::Queued => {
+            ActorPhase::WantsMutex(row) => self.mutexes.get(&(player.server, *row)).map(|holder| vec![*holder]),
+            ActorPhase::Queued => {
                 let writer = Actor::Writer(player.server);
                 self.players.contains_key(&writer).then(|| vec![writer])
             }
-            Status::Stands { .. } | Status::Ended => None,
+            ActorPhase::Stands { .. } | ActorPhase::Ended => None,
         }
     }
 
     /// Everybody who is not still.
     fn moving(&self) -> BTreeSet<Actor> {
-        let busy = |player: &Player| !matches!(player.status, Status::Stands { .. } | Status::Ended);
+        let busy = |player: &ActorState| !matches!(player.status, ActorPhase::Stands { .. } | ActorPhase::Ended);
         let mut moving: BTreeSet<Actor> =
             self.players.iter().filter(|(_, player)| busy(player)).map(|(actor, _)| *actor).collect();
         let holders: BTreeMap<Actor, Vec<Actor>> =
@@ -291,21 +293,21 @@ impl<'a> Controller<'a> {
     fn can_hold(&self, waiter: Actor, holder: Actor) -> bool {
         let Some(player) = self.players.get(&holder) else { return false };
         let cut = player.entry.is_some_and(|entry| self.entries[entry].outcome == StepOutcome::Cut);
-        let in_database = self.players.get(&waiter).is_some_and(|waiter| matches!(waiter.status, Status::Running));
-        !matches!(player.status, Status::Ended) || in_database && !cut
+        let in_database = self.players.get(&waiter).is_some_and(|waiter| matches!(waiter.status, ActorPhase::Running));
+        !matches!(player.status, ActorPhase::Ended) || in_database && !cut
     }
 
     /// Writes down for whom those who are still wait.
     fn note_waits(&mut self) {
-        let waits: Vec<(usize, Wait)> = (self.players.iter())
+        let waits: Vec<(usize, StepWait)> = (self.players.iter())
             .filter_map(|(actor, player)| {
                 let on = match &player.status {
-                    Status::Running => player.blocked.as_ref()?.1.on.clone(),
-                    Status::WantsMutex(_) => "mutex".to_owned(),
-                    Status::Queued => "batch".to_owned(),
-                    Status::Stands { .. } | Status::Ended => return None,
+                    ActorPhase::Running => player.blocked.as_ref()?.1.on.clone(),
+                    ActorPhase::WantsMutex(_) => "mutex".to_owned(),
+                    ActorPhase::Queued => "batch".to_owned(),
+                    ActorPhase::Stands { .. } | ActorPhase::Ended => return None,
                 };
-                Some((player.entry?, Wait { holders: self.holders(*actor)?, on }))
+                Some((player.entry?, StepWait { holders: self.holders(*actor)?, on }))
             })
             .collect();
         for (entry, wait) in waits {
@@ -329,14 +331,14 @@ impl<'a> Controller<'a> {
         Unsettled::Stuck(moving.iter().map(told).collect::<Vec<_>>().join(", "))
     }
 
-    fn note(&mut self, actor: Actor, event: Event) {
+    fn note(&mut self, actor: Actor, event: GateEvent) {
         self.reading_holds = false;
-        if let Event::Arrives { go, server, session } = event {
-            self.players.insert(actor, Player::new(go, server, session));
+        if let GateEvent::Arrives { go, server, session } = event {
+            self.players.insert(actor, ActorState::new(go, server, session));
             return;
         }
         let step = self.steps.len().checked_sub(1);
-        if let Event::Returned(outcome) = &event {
+        if let GateEvent::Returned(outcome) = &event {
             let late = self.is_late(actor, outcome).then_some(Unsettled::Late(actor));
             let overtaken = || self.has_overtaken(actor, outcome).then_some(Unsettled::Overtaken(actor));
             self.chance = late.or_else(overtaken).or(self.chance.take());
@@ -344,46 +346,46 @@ impl<'a> Controller<'a> {
         let Some(player) = self.players.get_mut(&actor) else { return };
         let entry = player.entry.map(|entry| &mut self.entries[entry]);
         match event {
-            Event::Stands { name, sql, values } => player.status = Status::Stands { name, sql, values },
-            Event::Returned(outcome) => {
+            GateEvent::Stands { name, sql, values } => player.status = ActorPhase::Stands { name, sql, values },
+            GateEvent::Returned(outcome) => {
                 if let Some(entry) = entry {
                     (entry.outcome, entry.returned_with) = (outcome, step);
                 }
             }
-            Event::Wants(row) => player.status = Status::WantsMutex(row),
-            Event::Has(row) => {
-                player.status = Status::Running;
+            GateEvent::Wants(row) => player.status = ActorPhase::WantsMutex(row),
+            GateEvent::Has(row) => {
+                player.status = ActorPhase::Running;
                 self.mutexes.insert((player.server, row), actor);
                 if let Some(entry) = entry {
                     (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
                 }
             }
-            Event::Released => self.mutexes.retain(|_, holder| *holder != actor),
-            Event::Queued => player.status = Status::Queued,
-            Event::Answered(sessions) => self.answered(&sessions, step),
-            Event::Heard(heard) => {
-                player.status = Status::Ended;
+            GateEvent::Released => self.mutexes.retain(|_, holder| *holder != actor),
+            GateEvent::Queued => player.status = ActorPhase::Queued,
+            GateEvent::Answered(sessions) => self.answered(&sessions, step),
+            GateEvent::Heard(heard) => {
+                player.status = ActorPhase::Ended;
                 if let Some(entry) = entry {
                     entry.ended = Some(heard.clone());
                 }
                 self.heard.insert(actor, heard);
             }
             // A client's operation has still to say how it ended, below.
-            Event::Gone if matches!(actor, Actor::Writer(_)) => {
-                player.status = Status::Ended;
+            GateEvent::Gone if matches!(actor, Actor::Writer(_)) => {
+                player.status = ActorPhase::Ended;
                 // Its last look into the queue found nothing.
                 if let Some(entry) = entry.filter(|entry| entry.outcome == StepOutcome::Lost) {
                     (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
                 }
             }
-            Event::Gone if self.heard.contains_key(&actor) => player.status = Status::Ended,
-            Event::HungUp(heard) => {
+            GateEvent::Gone if self.heard.contains_key(&actor) => player.status = ActorPhase::Ended,
+            GateEvent::HungUp(heard) => {
                 if let Some(entry) = entry {
                     entry.ended = Some(heard.clone());
                 }
                 self.heard.insert(actor, heard);
             }
-            Event::Gone | Event::Arrives { .. } => {}
+            GateEvent::Gone | GateEvent::Arrives { .. } => {}
         }
     }
 
@@ -404,7 +406,7 @@ impl<'a> Controller<'a> {
 
     fn answered(&mut self, sessions: &[Uuid], step: Option<usize>) {
         for player in self.players.values_mut().filter(|player| sessions.contains(&player.session)) {
-            player.status = Status::Running;
+            player.status = ActorPhase::Running;
             if let Some(entry) = player.entry {
                 (self.entries[entry].outcome, self.entries[entry].returned_with) = (StepOutcome::Done, step);
             }

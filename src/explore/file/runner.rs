@@ -9,12 +9,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
 
 use super::template::{Literal, MissingVariable, Variables};
-use super::{OnError, SessionScript, Statement};
-use crate::explore::shown::returns_rows;
+use super::{OnError, ScriptStatement, SessionScript};
+use crate::explore::named_ids::returns_rows;
 
 /// Where a session waits before each of its statements, and tells what came back.
 #[async_trait]
-pub trait Turnstile: Send {
+pub trait StatementBarrier: Send {
     /// Waits until this statement may be sent.
     async fn step(&mut self, name: &str, sql: &str);
 
@@ -27,7 +27,7 @@ pub trait Turnstile: Send {
 
 /// The end of a session.
 #[derive(Debug)]
-pub struct Ended {
+pub struct SessionEnd {
     /// How it ended, such as `done` or `gave up: 40001 could not serialize access due to concurrent update`.
     pub heard: String,
     /// Its connection, if that was not cut.
@@ -36,7 +36,7 @@ pub struct Ended {
 
 /// Why a session could not be played to its end: the fault of the file or of the surroundings, not a finding.
 #[derive(Debug, thiserror::Error)]
-pub enum Unplayable {
+pub enum ScriptError {
     /// A statement has a place for something that was not read.
     #[error("{statement}: {missing}")]
     Missing {
@@ -58,28 +58,28 @@ pub enum Unplayable {
 /// Plays a session to its end.
 ///
 /// # Errors
-/// [`Unplayable`]. An error that PostgreSQL answers with is not one: the session deals with it.
+/// [`ScriptError`]. An error that PostgreSQL answers with is not one: the session deals with it.
 pub async fn play(
     script: &SessionScript,
     connection: PgConnection,
-    turnstile: &mut dyn Turnstile,
-) -> Result<Ended, Unplayable> {
+    turnstile: &mut dyn StatementBarrier,
+) -> Result<SessionEnd, ScriptError> {
     let mut player =
-        Player { script, connection, turnstile, variables: Variables::new(), in_transaction: false, error: None };
+        ScriptRunner { script, connection, turnstile, variables: Variables::new(), in_transaction: false, error: None };
     let heard = player.play().await?;
     let Some(heard) = heard else {
         // Neither a Terminate message nor an answer: the server sees what it sees when a client dies.
         let _ = player.connection.close_hard().await;
         let heard = format!("cut after statement {}", script.cut_after.unwrap_or_default());
-        return Ok(Ended { heard, connection: None });
+        return Ok(SessionEnd { heard, connection: None });
     };
-    Ok(Ended { heard, connection: Some(player.connection) })
+    Ok(SessionEnd { heard, connection: Some(player.connection) })
 }
 
-struct Player<'a> {
+struct ScriptRunner<'a> {
     script: &'a SessionScript,
     connection: PgConnection,
-    turnstile: &'a mut dyn Turnstile,
+    turnstile: &'a mut dyn StatementBarrier,
     /// What this attempt has read.
     variables: Variables,
     in_transaction: bool,
@@ -88,27 +88,27 @@ struct Player<'a> {
 }
 
 /// How an attempt ended.
-enum Attempt {
+enum AttemptEnd {
     Done,
     Cut,
     Failed(sqlx::Error),
 }
 
-impl Player<'_> {
+impl ScriptRunner<'_> {
     /// How the session ended; `None` if it was cut.
-    async fn play(&mut self) -> Result<Option<String>, Unplayable> {
+    async fn play(&mut self) -> Result<Option<String>, ScriptError> {
         let mut attempts_left = match self.script.on_error {
             OnError::Retry { attempts } => attempts,
             OnError::Stop | OnError::Continue => 1,
         };
         loop {
             let error = match self.attempt().await? {
-                Attempt::Cut => return Ok(None),
-                Attempt::Done => {
+                AttemptEnd::Cut => return Ok(None),
+                AttemptEnd::Done => {
                     let error = self.error.take();
                     return Ok(Some(error.map_or("done".to_owned(), |error| format!("done, in spite of {error}"))));
                 }
-                Attempt::Failed(error) => error,
+                AttemptEnd::Failed(error) => error,
             };
             self.roll_back().await?;
             attempts_left -= 1;
@@ -118,29 +118,29 @@ impl Player<'_> {
         }
     }
 
-    async fn attempt(&mut self) -> Result<Attempt, Unplayable> {
+    async fn attempt(&mut self) -> Result<AttemptEnd, ScriptError> {
         self.variables.clear();
         for (index, statement) in self.script.statements.iter().enumerate() {
             let filled = statement.sql.fill(&self.variables);
-            let sql = filled.map_err(|missing| Unplayable::Missing { statement: statement.name.clone(), missing })?;
+            let sql = filled.map_err(|missing| ScriptError::Missing { statement: statement.name.clone(), missing })?;
             let last_before_cut = self.script.cut_after == Some(index + 1);
             match self.send(&statement.name, &sql, last_before_cut).await? {
-                Ok(_) if last_before_cut => return Ok(Attempt::Cut),
+                Ok(_) if last_before_cut => return Ok(AttemptEnd::Cut),
                 Ok(rows) => {
                     let kept = self.keep(&sql, &rows, &self.script.statements[index + 1..]).await;
-                    kept.map_err(|error| Unplayable::Unanswered { statement: statement.name.clone(), error })?;
+                    kept.map_err(|error| ScriptError::Unanswered { statement: statement.name.clone(), error })?;
                 }
                 Err(error) if self.script.on_error == OnError::Continue => {
                     self.error.get_or_insert_with(|| said(&error));
                 }
-                Err(error) => return Ok(Attempt::Failed(error)),
+                Err(error) => return Ok(AttemptEnd::Failed(error)),
             }
         }
-        Ok(Attempt::Done)
+        Ok(AttemptEnd::Done)
     }
 
     /// Sends a statement when it is let go. The inner error is PostgreSQL's answer.
-    async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<Result<Vec<PgRow>, sqlx::Error>, Unplayable> {
+    async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
         self.turnstile.step(name, sql).await;
         let answer = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         self.in_transaction = in_transaction_after(sql, self.in_transaction);
@@ -150,13 +150,13 @@ impl Player<'_> {
         }
         match answer {
             Err(error) if !matches!(error, sqlx::Error::Database(_)) || is_mistyped(&error) => {
-                Err(Unplayable::Unanswered { statement: name.to_owned(), error })
+                Err(ScriptError::Unanswered { statement: name.to_owned(), error })
             }
             answer => Ok(answer),
         }
     }
 
-    async fn roll_back(&mut self) -> Result<(), Unplayable> {
+    async fn roll_back(&mut self) -> Result<(), ScriptError> {
         if self.in_transaction {
             // What it answers changes nothing: the connection is lost with it, or the transaction is over.
             let _ = self.send("rollback", "rollback", false).await?;
@@ -165,7 +165,7 @@ impl Player<'_> {
     }
 
     /// Keeps what a statement returned for those that come after it: the columns of its only row, nulls if it has none.
-    async fn keep(&mut self, sql: &str, rows: &[PgRow], later: &[Statement]) -> Result<(), sqlx::Error> {
+    async fn keep(&mut self, sql: &str, rows: &[PgRow], later: &[ScriptStatement]) -> Result<(), sqlx::Error> {
         if later.iter().all(|statement| statement.sql.places().next().is_none()) {
             return Ok(());
         }

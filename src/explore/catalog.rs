@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::execution::TestCase;
 use super::findings::{Servers, Subject};
-use super::mutation::Amend;
-use super::play::Piece;
-use super::scenario::Scenario;
-use crate::lab::history::ClaimFound;
+use super::mutation::Mutation;
+use super::scenario::ExploreScenario;
+use crate::lab::history::ClaimedSafety;
 use crate::strategy::{Approach, Claim};
 
 /// The approaches that read, decide in the application, and write: what their isolation level does for them is the question.
@@ -23,16 +23,16 @@ pub const READ_DECIDE_WRITE: [Approach; 7] = [
 /// The pieces for an approach in a scenario; none if it does not offer it. Where an approach keeps something in its process, the clients are
 /// put on one server and on one each.
 #[must_use]
-pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece> {
-    let card = approach.card();
-    let claim = card.claims.of(scenario.workload());
+pub fn pieces(approach: Approach, scenario: ExploreScenario, clients: u8) -> Vec<TestCase> {
+    let info = approach.info();
+    let claim = info.claims.of(scenario.workload());
     if claim == Claim::Unsupported {
         return Vec::new();
     }
-    let in_process = card.batches || claim == Claim::SafeOnOneServer;
+    let in_process = info.batches || claim == Claim::SafeOnOneServer;
     let servers: &[Servers] = if in_process { &[Servers::One, Servers::Each] } else { &[Servers::One] };
     let safe = |servers: &Servers| claim == Claim::Safe || *servers == Servers::One && claim == Claim::SafeOnOneServer;
-    let piece = |servers: &Servers| Piece {
+    let piece = |servers: &Servers| TestCase {
         strategy: approach.strategy(),
         scenario,
         clients,
@@ -48,10 +48,10 @@ pub fn pieces(approach: Approach, scenario: Scenario, clients: u8) -> Vec<Piece>
 
 /// What a report says of a piece.
 #[must_use]
-pub fn subject(approach: Approach, piece: &Piece) -> Subject {
-    let card = approach.card();
-    let claim = card.claims.of(piece.scenario.workload());
-    let in_process = card.batches || claim == Claim::SafeOnOneServer;
+pub fn subject(approach: Approach, piece: &TestCase) -> Subject {
+    let info = approach.info();
+    let claim = info.claims.of(piece.scenario.workload());
+    let in_process = info.batches || claim == Claim::SafeOnOneServer;
     let unchanged = piece.isolation.is_none() && piece.amend.is_none();
     Subject {
         scenario: piece.scenario.to_string(),
@@ -60,18 +60,18 @@ pub fn subject(approach: Approach, piece: &Piece) -> Subject {
         clients: u32::from(piece.clients),
         servers: in_process.then_some(piece.servers),
         isolation: piece.isolation.map(|isolation| isolation.sql().to_owned()),
-        without: piece.amend.as_ref().map(|amend: &Arc<Amend>| amend.told().to_owned()),
+        without: piece.amend.as_ref().map(|amend: &Arc<Mutation>| amend.told().to_owned()),
         crash: piece.crash.map(|crash| crash.kind),
         // Nothing is promised of what is no longer the approach, or in the midst of a crash that it does not claim to survive.
-        claim: if unchanged && (piece.crash.is_none() || card.crash_atomic) {
+        claim: if unchanged && (piece.crash.is_none() || info.crash_atomic) {
             claim.into()
         } else {
-            ClaimFound::Unsupported
+            ClaimedSafety::Unsupported
         },
     }
 }
 
-impl From<Claim> for ClaimFound {
+impl From<Claim> for ClaimedSafety {
     fn from(claim: Claim) -> Self {
         match claim {
             Claim::Safe => Self::Safe,

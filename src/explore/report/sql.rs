@@ -3,12 +3,12 @@
 //! Numbers, truth values and null stand where their parameter was, since SQL spells them as they are. Any other value would
 //! need quotes that nobody sent, so its parameter stays and the value is told beside it.
 
-use super::story::short;
-use crate::explore::transcript::Entry;
+use super::timeline_events::short;
+use crate::explore::transcript::TranscriptStep;
 
 /// A stretch of SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct SqlFragment {
     /// The text.
     pub text: String,
     /// It is the value of a parameter.
@@ -17,17 +17,17 @@ pub struct Piece {
 
 /// A statement to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentStatement {
     /// The SQL from left to right.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<SqlFragment>,
     /// The values that are not in their places: `$3 = …`.
     pub beside: Vec<String>,
 }
 
-impl Sent {
+impl SentStatement {
     /// What a step sent.
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &TranscriptStep) -> Self {
         Self::new(&entry.sql, &entry.values)
     }
 
@@ -60,7 +60,7 @@ impl Sent {
         match self.pieces.last_mut() {
             Some(last) if last.is_value == is_value => last.text.push_str(text),
             _ if text.is_empty() => {}
-            _ => self.pieces.push(Piece { text: text.to_owned(), is_value }),
+            _ => self.pieces.push(SqlFragment { text: text.to_owned(), is_value }),
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
             ("-- takes the turn of users/1", &[], "-- takes the turn of users/1", &[]),
         ];
         for (sql, values, shown, beside) in cases {
-            let sent = Sent::of(&sends('A', "any", sql, values));
+            let sent = SentStatement::of(&sends('A', "any", sql, values));
             assert_eq!((sent.sql().as_str(), sent.beside), (shown, beside.iter().map(ToString::to_string).collect()));
         }
     }

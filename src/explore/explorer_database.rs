@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ExploreError;
-use super::controller::Controller;
 use super::gate;
-use super::monitor::{Monitor, Names};
+use super::interleaving_runner::InterleavingRunner;
+use super::monitor::{ActorNames, WaitMonitor};
+use super::observations::Unsettled;
 use super::schedule::Actor;
-use super::seen::Unsettled;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::pool::Pool;
 use crate::database::seed::Seed;
@@ -83,7 +83,7 @@ pub const LIMITS: Limits = {
 
 /// Connections, rows, and the eye on them.
 #[derive(Debug)]
-pub struct World {
+pub struct ExplorerDatabase {
     database: Database,
     /// As it was given.
     given: PgConnectOptions,
@@ -91,15 +91,15 @@ pub struct World {
     lock: PgConnection,
     /// For setting back and looking.
     admin: PgConnection,
-    monitor: Monitor,
-    names: Names,
+    monitor: WaitMonitor,
+    names: ActorNames,
     session_options: PgConnectOptions,
     pools: HashMap<(Actor, Option<Isolation>), Pool>,
     deadlock_timeout: Option<Duration>,
     version: String,
 }
 
-impl World {
+impl ExplorerDatabase {
     /// Makes the explorer's schema on this database, or takes it over, and connects.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl World {
         }
         let (database, _) = Database::prepare_in(SCHEMA, options.clone(), &LIMITS, Seed::Counter, true).await?;
         let database = database.without_metrics();
-        let names = Names::new();
+        let names = ActorNames::new();
         let plain = database.connect_options().clone().options([("synchronous_commit", "off"), ("jit", "off")]);
         let mut admin = plain.connect().await?;
         let lowered = admin.execute("set deadlock_timeout = '1ms'").await;
@@ -126,7 +126,7 @@ impl World {
             None => plain.clone(),
         };
         let version = sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut admin).await?;
-        let monitor = Monitor::connect(&plain, names.clone()).await?;
+        let monitor = WaitMonitor::connect(&plain, names.clone()).await?;
         Ok(Self {
             database,
             given: options.clone(),
@@ -230,10 +230,10 @@ impl World {
     /// [`ExploreError::Database`]; inside, [`Unsettled`].
     pub async fn gather(
         &mut self,
-        heard: mpsc::UnboundedReceiver<(Actor, gate::Event)>,
+        heard: mpsc::UnboundedReceiver<(Actor, gate::GateEvent)>,
         clients: u8,
-    ) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
-        let mut controller = Controller::new(&mut self.monitor, heard, self.deadlock_timeout);
+    ) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError> {
+        let mut controller = InterleavingRunner::new(&mut self.monitor, heard, self.deadlock_timeout);
         let gathered = controller.gather(clients).await?;
         Ok((controller, gathered))
     }

@@ -1,4 +1,4 @@
-//! A variant of a file on the stage: its sessions played by [`super::player`], each behind a gate on a connection of its own, in a
+//! A variant of a file on the stage: its sessions played by [`super::runner`], each behind a gate on a connection of its own, in a
 //! schema that is set back before each interleaving.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,22 +10,22 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::expect::{Expected, StatementOf};
-use super::player::{self, Ended, Turnstile, Unplayable, said};
-use super::{NOT_SERIALIZABLE, Script, Variant};
+use super::expect::{ExpectedVerdict, StatementRef};
+use super::runner::{self, ScriptError, SessionEnd, StatementBarrier, said};
+use super::{NOT_SERIALIZABLE, Script, ScriptVariant};
 use crate::database::schema::{claim_schema, making};
 use crate::explore::ExploreError;
-use crate::explore::controller::Controller;
-use crate::explore::exploration::{GoOn, Tally};
+use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
+use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::findings::{Exploration, Subject};
-use crate::explore::gate::{Event, Gate};
+use crate::explore::gate::{Gate, GateEvent};
+use crate::explore::interleaving_runner::InterleavingRunner;
+use crate::explore::named_ids;
+use crate::explore::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
-use crate::explore::search::{Judged, Plan, Play};
-use crate::explore::seen::{Seen, Unsettled};
-use crate::explore::shown;
-use crate::explore::transcript::{Part, Transcript};
-use crate::explore::world::World;
-use crate::lab::history::ClaimFound;
+use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
+use crate::explore::transcript::{Participant, Transcript};
+use crate::lab::history::ClaimedSafety;
 
 /// The schema of a file's own tables, first in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";
@@ -38,7 +38,7 @@ const WAITS_FOR_EVER: &str = "waits for ever";
 
 /// What a report says of a variant of a file.
 #[must_use]
-pub fn subject(script: &Script, variant: &Variant, path: &str) -> Subject {
+pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject {
     Subject {
         scenario: script.title.clone(),
         approach: variant.to_string(),
@@ -49,8 +49,8 @@ pub fn subject(script: &Script, variant: &Variant, path: &str) -> Subject {
         without: None,
         crash: None,
         claim: match variant.expect.verdict {
-            Expected::Holds => ClaimFound::Safe,
-            Expected::Broken => ClaimFound::Broken,
+            ExpectedVerdict::Holds => ClaimedSafety::Safe,
+            ExpectedVerdict::Broken => ClaimedSafety::Broken,
         },
     }
 }
@@ -60,16 +60,16 @@ pub fn subject(script: &Script, variant: &Variant, path: &str) -> Subject {
 /// # Errors
 /// [`ExploreError`]; [`ExploreError::Script`] when its statements cannot be played.
 pub async fn explore(
-    world: &mut World,
+    world: &mut ExplorerDatabase,
     script: &Script,
-    variant: &Variant,
+    variant: &ScriptVariant,
     subject: Subject,
-    plan: Plan,
-    go_on: GoOn<'_>,
+    plan: SearchPlan,
+    go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
     let (partial, reduced) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
-    let mut stage = Stage::open(world, script, variant).await?;
-    let mut tally = Tally::new();
+    let mut stage = ScriptExecution::open(world, script, variant).await?;
+    let mut tally = ExplorationCounter::new();
     let explored = match stage.find_serial_ends().await {
         Ok(()) => tally.explore(&mut stage, plan, go_on).await,
         Err(error) => Err(error),
@@ -87,26 +87,30 @@ pub async fn explore(
 }
 
 /// A variant on the stage.
-pub struct Stage<'w> {
-    world: &'w mut World,
+pub struct ScriptExecution<'w> {
+    world: &'w mut ExplorerDatabase,
     script: &'w Script,
-    variant: &'w Variant,
+    variant: &'w ScriptVariant,
     /// For setting back and looking.
     admin: PgConnection,
     /// Connections that sessions have left, kept from play to play.
     idle: BTreeMap<Actor, PgConnection>,
-    sessions: JoinSet<(Actor, Result<Ended, Unplayable>)>,
+    sessions: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     /// The ends that serial orders have, where they matter.
     serial: Option<BTreeSet<Vec<String>>>,
-    waited: BTreeSet<StatementOf>,
+    waited: BTreeSet<StatementRef>,
 }
 
-impl<'w> Stage<'w> {
+impl<'w> ScriptExecution<'w> {
     /// Sets up.
     ///
     /// # Errors
     /// [`ExploreError`].
-    pub async fn open(world: &'w mut World, script: &'w Script, variant: &'w Variant) -> Result<Self, ExploreError> {
+    pub async fn open(
+        world: &'w mut ExplorerDatabase,
+        script: &'w Script,
+        variant: &'w ScriptVariant,
+    ) -> Result<Self, ExploreError> {
         let options = world.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
         let mut admin = options.options([("lock_timeout", SET_BACK_MAX)]).connect().await?;
         claim_schema(&mut admin, SCHEMA).await?;
@@ -241,13 +245,13 @@ impl<'w> Stage<'w> {
         let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
         let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
         let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", said(&error))))?;
-        Ok(rows.iter().map(|row| shown::columns(row).join(", ")).collect())
+        Ok(rows.iter().map(|row| named_ids::columns(row).join(", ")).collect())
     }
 }
 
 #[async_trait]
-impl Play for Stage<'_> {
-    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+impl Execution for ScriptExecution<'_> {
+    async fn begin(&mut self) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError> {
         self.clear(false).await?;
         let mut connections = Vec::new();
         for client in 0..self.clients() {
@@ -260,12 +264,12 @@ impl Play for Stage<'_> {
             let (script, events) = (script.clone(), events.clone());
             let mut gate = Gate::new(actor, client, Uuid::new_v4(), events.clone());
             self.sessions.spawn(async move {
-                let ended = player::play(&script, connection, &mut gate).await;
+                let ended = runner::play(&script, connection, &mut gate).await;
                 let heard = match &ended {
                     Ok(ended) => ended.heard.clone(),
                     Err(error) => error.to_string(),
                 };
-                let _ = events.send((actor, Event::Heard(heard)));
+                let _ = events.send((actor, GateEvent::Heard(heard)));
                 (actor, ended)
             });
         }
@@ -273,7 +277,7 @@ impl Play for Stage<'_> {
         self.world.gather(heard, clients).await
     }
 
-    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
+    async fn judge(&mut self, seen: Observations) -> Result<JudgedInterleaving, ExploreError> {
         let waits_for_ever = seen.heard.len() < self.variant.sessions.len();
         self.clear(waits_for_ever).await?;
         let waited = seen.entries.iter().filter(|entry| entry.wait.is_some());
@@ -283,17 +287,17 @@ impl Play for Stage<'_> {
         if waits_for_ever {
             anomalies.insert(0, WAITS_FOR_EVER.to_owned());
         }
-        let parts: Vec<Part> = (0..)
+        let parts: Vec<Participant> = (0..)
             .zip(&self.variant.sessions)
             .map(|(client, script)| {
                 let actor = Actor::Client(client);
                 let heard = seen.heard.get(&actor).map_or(WAITS_FOR_EVER, String::as_str).to_owned();
-                Part { actor, title: script.name.clone(), heard: Some(heard) }
+                Participant { actor, title: script.name.clone(), heard: Some(heard) }
             })
             .collect();
         let mut transcript =
             Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
-        shown::without_ids(&mut transcript);
+        named_ids::without_ids(&mut transcript);
         let outcome = transcript.outcome();
         let mut explanation = match anomalies.first() {
             Some(_) if waits_for_ever => {
@@ -308,7 +312,7 @@ impl Play for Stage<'_> {
                 "no order of the sessions, one after the other, ends like this".clone_into(&mut explanation);
             }
         }
-        Ok(Judged { transcript, outcome, anomalies, explanation, spared: false, crash_after: None })
+        Ok(JudgedInterleaving { transcript, outcome, anomalies, explanation, spared: false, crash_after: None })
     }
 
     fn clients(&self) -> u8 {
@@ -325,7 +329,7 @@ impl Play for Stage<'_> {
 }
 
 #[async_trait]
-impl Turnstile for Gate {
+impl StatementBarrier for Gate {
     async fn step(&mut self, name: &str, sql: &str) {
         Self::step(self, name, sql, &[]).await;
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing is kept of a viewer: every position is played from its beginning, which takes milliseconds. So one world does for all; it is
 //! opened when the first one wants it, and closed when nobody has wanted it for a while. It lives on a thread of its own with a runtime of
-//! its own, as the explorer's workers do ([`crate::explore::company`]): clients and controller hand over at every step.
+//! its own, as the explorer's workers do ([`crate::explore::worker_pool`]): clients and controller hand over at every step.
 //!
 //! A hunt for a violation runs many interleavings. It takes turns with those who want a position, an interleaving at a time, so nobody
 //! waits long for it.
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::dashboard::laboratory::{Laboratory, LaboratoryError, Purpose};
+use crate::dashboard::experiment_databases::{DatabasePurpose, ExperimentDatabaseError, ExperimentDatabases};
 use crate::explore::ExploreError;
+use crate::explore::execution::{ApproachExecution, TestCase};
 use crate::explore::exploration::readability;
-use crate::explore::play::{ApproachPlay, Piece};
-use crate::explore::position::{self, NoPosition, Position, Rest};
+use crate::explore::explorer_database::ExplorerDatabase;
+use crate::explore::position::{self, AfterSchedule, Position, PositionError};
 use crate::explore::schedule::Schedule;
-use crate::explore::search::{Found, Judged, Plan, Search};
-use crate::explore::world::World;
+use crate::explore::search::{JudgedInterleaving, Search, SearchPlan, SearchStep};
 
 /// Requests that may be on their way at once. Each takes some 20 ms, so the last of them is answered within a second.
 const QUEUE: usize = 32;
@@ -45,11 +45,11 @@ const UNDECIDED_MAX: u64 = 3;
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Says why nothing can be played now, if so.
-pub type Obstacle = Arc<dyn Fn() -> Option<StageError> + Send + Sync>;
+pub type PlayerBlocked = Arc<dyn Fn() -> Option<PlayerError> + Send + Sync>;
 
 /// Why nothing was played.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
+pub enum PlayerError {
     /// Too many want it.
     #[error("{0} wait for the player already; try again in a moment")]
     Full(usize),
@@ -58,10 +58,10 @@ pub enum StageError {
     Obstacle(String),
     /// There is no such position, or it could not be reached.
     #[error(transparent)]
-    Position(#[from] NoPosition),
+    Position(#[from] PositionError),
     /// There is no database.
     #[error(transparent)]
-    Laboratory(#[from] LaboratoryError),
+    Laboratory(#[from] ExperimentDatabaseError),
     /// The world cannot be opened, or has failed.
     #[error(transparent)]
     Explore(#[from] ExploreError),
@@ -72,9 +72,9 @@ pub enum StageError {
 
 /// What a hunt has found.
 #[derive(Debug)]
-pub struct Hunted {
+pub struct HuntResult {
     /// The shortest interleaving that no serial order explains.
-    pub violation: Option<Judged>,
+    pub violation: Option<JudgedInterleaving>,
     /// Interleavings that were run.
     pub interleavings: u64,
     /// These are all there are.
@@ -87,91 +87,95 @@ pub struct Hunted {
 
 /// Where interleavings are played, one after the other.
 #[derive(Debug)]
-pub struct Stage {
-    laboratory: Arc<Laboratory>,
+pub struct PlayerService {
+    laboratory: Arc<ExperimentDatabases>,
     places: Semaphore,
     hunts: Semaphore,
-    player: Mutex<Player>,
+    player: Mutex<PlayerWorker>,
 }
 
 #[derive(Debug)]
-enum Player {
+enum PlayerWorker {
     /// Nobody has played yet.
     Absent,
     Works {
-        wishes: mpsc::Sender<Wish>,
+        wishes: mpsc::Sender<PlayerCommand>,
         /// Resolves when the thread has ended.
         ended: oneshot::Receiver<()>,
     },
     Closed,
 }
 
-struct Wish {
-    what: What,
+struct PlayerCommand {
+    what: PlayerTask,
     options: PgConnectOptions,
-    obstacle: Obstacle,
+    obstacle: PlayerBlocked,
 }
 
-enum What {
-    Position { piece: Piece, schedule: Schedule, rest: Rest, answer: Answer<Position> },
-    Hunt { piece: Piece, answer: Answer<Hunted> },
+enum PlayerTask {
+    Position { piece: TestCase, schedule: Schedule, rest: AfterSchedule, answer: PlayerReply<Position> },
+    Hunt { piece: TestCase, answer: PlayerReply<HuntResult> },
     Leave { answer: oneshot::Sender<()> },
 }
 
-type Answer<T> = oneshot::Sender<Result<T, StageError>>;
+type PlayerReply<T> = oneshot::Sender<Result<T, PlayerError>>;
 
-impl Stage {
+impl PlayerService {
     /// A stage that is opened when somebody plays.
     #[must_use]
-    pub fn new(laboratory: Arc<Laboratory>) -> Self {
+    pub fn new(laboratory: Arc<ExperimentDatabases>) -> Self {
         let (places, hunts) = (Semaphore::new(QUEUE), Semaphore::new(HUNTS));
-        Self { laboratory, places, hunts, player: Mutex::new(Player::Absent) }
+        Self { laboratory, places, hunts, player: Mutex::new(PlayerWorker::Absent) }
     }
 
     /// Plays a schedule, and what the rest asks for.
     ///
     /// # Errors
-    /// [`StageError`].
+    /// [`PlayerError`].
     pub async fn position(
         &self,
-        piece: Piece,
+        piece: TestCase,
         schedule: Schedule,
-        rest: Rest,
-        obstacle: Obstacle,
-    ) -> Result<Position, StageError> {
-        let _place = self.places.try_acquire().map_err(|_| StageError::Full(QUEUE))?;
-        self.ask(obstacle, |answer| What::Position { piece, schedule, rest, answer }).await
+        rest: AfterSchedule,
+        obstacle: PlayerBlocked,
+    ) -> Result<Position, PlayerError> {
+        let _place = self.places.try_acquire().map_err(|_| PlayerError::Full(QUEUE))?;
+        self.ask(obstacle, |answer| PlayerTask::Position { piece, schedule, rest, answer }).await
     }
 
     /// Looks for the shortest interleaving that breaks a piece.
     ///
     /// # Errors
-    /// [`StageError`].
-    pub async fn hunt(&self, piece: Piece, obstacle: Obstacle) -> Result<Hunted, StageError> {
-        let _place = self.hunts.try_acquire().map_err(|_| StageError::Full(HUNTS))?;
-        self.ask(obstacle, |answer| What::Hunt { piece, answer }).await
+    /// [`PlayerError`].
+    pub async fn hunt(&self, piece: TestCase, obstacle: PlayerBlocked) -> Result<HuntResult, PlayerError> {
+        let _place = self.hunts.try_acquire().map_err(|_| PlayerError::Full(HUNTS))?;
+        self.ask(obstacle, |answer| PlayerTask::Hunt { piece, answer }).await
     }
 
-    async fn ask<T>(&self, obstacle: Obstacle, what: impl FnOnce(Answer<T>) -> What) -> Result<T, StageError> {
+    async fn ask<T>(
+        &self,
+        obstacle: PlayerBlocked,
+        what: impl FnOnce(PlayerReply<T>) -> PlayerTask,
+    ) -> Result<T, PlayerError> {
         if let Some(obstacle) = obstacle() {
             return Err(obstacle);
         }
         // Here, and not on the player's thread: what starts a PostgreSQL lives as long as the server.
-        let options = self.laboratory.database(Purpose::Player).await?;
+        let options = self.laboratory.database(DatabasePurpose::Player).await?;
         let (answer, answered) = oneshot::channel();
         self.wishes()?
-            .try_send(Wish { what: what(answer), options, obstacle })
-            .map_err(|_full_or_closed| StageError::Full(QUEUE))?;
-        answered.await.unwrap_or(Err(StageError::Closing))
+            .try_send(PlayerCommand { what: what(answer), options, obstacle })
+            .map_err(|_full_or_closed| PlayerError::Full(QUEUE))?;
+        answered.await.unwrap_or(Err(PlayerError::Closing))
     }
 
     /// Where wishes go.
-    fn wishes(&self) -> Result<mpsc::Sender<Wish>, StageError> {
+    fn wishes(&self) -> Result<mpsc::Sender<PlayerCommand>, PlayerError> {
         let mut player = self.player.lock().unwrap_or_else(PoisonError::into_inner);
         match &*player {
-            Player::Works { wishes, .. } if !wishes.is_closed() => Ok(wishes.clone()),
-            Player::Closed => Err(StageError::Closing),
-            Player::Absent | Player::Works { .. } => {
+            PlayerWorker::Works { wishes, .. } if !wishes.is_closed() => Ok(wishes.clone()),
+            PlayerWorker::Closed => Err(PlayerError::Closing),
+            PlayerWorker::Absent | PlayerWorker::Works { .. } => {
                 // With a place for each of those who may be on their way, and one for whoever wants the stage to be left.
                 let (wishes, wished) = mpsc::channel(QUEUE + HUNTS + 1);
                 let (end, ended) = oneshot::channel();
@@ -183,7 +187,7 @@ impl Stage {
                     let _ = end.send(());
                 };
                 std::thread::Builder::new().name("player".to_owned()).spawn(work).map_err(ExploreError::Worker)?;
-                *player = Player::Works { wishes: wishes.clone(), ended };
+                *player = PlayerWorker::Works { wishes: wishes.clone(), ended };
                 Ok(wishes)
             }
         }
@@ -192,12 +196,12 @@ impl Stage {
     /// Leaves the database to somebody else, until the next one plays. Hunts end.
     pub async fn leave(&self) {
         let wishes = match &*self.player.lock().unwrap_or_else(PoisonError::into_inner) {
-            Player::Works { wishes, .. } => wishes.clone(),
-            Player::Absent | Player::Closed => return,
+            PlayerWorker::Works { wishes, .. } => wishes.clone(),
+            PlayerWorker::Absent | PlayerWorker::Closed => return,
         };
         let (answer, answered) = oneshot::channel();
         let options = PgConnectOptions::new_without_pgpass();
-        let wish = Wish { what: What::Leave { answer }, options, obstacle: Arc::new(|| None) };
+        let wish = PlayerCommand { what: PlayerTask::Leave { answer }, options, obstacle: Arc::new(|| None) };
         if wishes.send(wish).await.is_ok() {
             // An error: it has ended, and so left.
             let _ = answered.await;
@@ -207,8 +211,8 @@ impl Stage {
     /// Ends it: nobody plays any more.
     pub async fn close(&self) {
         let player =
-            std::mem::replace(&mut *self.player.lock().unwrap_or_else(PoisonError::into_inner), Player::Closed);
-        if let Player::Works { wishes, ended } = player {
+            std::mem::replace(&mut *self.player.lock().unwrap_or_else(PoisonError::into_inner), PlayerWorker::Closed);
+        if let PlayerWorker::Works { wishes, ended } = player {
             drop(wishes);
             if tokio::time::timeout(CLOSE_MAX, ended).await.is_err() {
                 tracing::warn!("the player did not end within {} s", CLOSE_MAX.as_secs());
@@ -218,8 +222,8 @@ impl Stage {
 }
 
 /// Grants wishes until nobody can have any more.
-async fn work(mut wishes: mpsc::Receiver<Wish>) {
-    let mut open: Option<World> = None;
+async fn work(mut wishes: mpsc::Receiver<PlayerCommand>) {
+    let mut open: Option<ExplorerDatabase> = None;
     let mut hunts: VecDeque<Hunt> = VecDeque::new();
     loop {
         let wish = if hunts.is_empty() {
@@ -242,18 +246,18 @@ async fn work(mut wishes: mpsc::Receiver<Wish>) {
                 }
             }
         };
-        let Some(Wish { what, options, obstacle }) = wish else { break };
+        let Some(PlayerCommand { what, options, obstacle }) = wish else { break };
         match what {
             // Nobody waits for it any more.
-            What::Position { answer, .. } if answer.is_closed() => {}
-            What::Position { piece, schedule, rest, answer } => {
+            PlayerTask::Position { answer, .. } if answer.is_closed() => {}
+            PlayerTask::Position { piece, schedule, rest, answer } => {
                 let position = play(&mut open, &options, &piece, &schedule, rest, &obstacle).await;
                 let _ = answer.send(position);
             }
-            What::Hunt { piece, answer } => hunts.push_back(Hunt::new(piece, options, obstacle, answer)),
-            What::Leave { answer } => {
+            PlayerTask::Hunt { piece, answer } => hunts.push_back(Hunt::new(piece, options, obstacle, answer)),
+            PlayerTask::Leave { answer } => {
                 for hunt in hunts.drain(..) {
-                    hunt.fail(StageError::Obstacle("an experiment has taken the database".to_owned()));
+                    hunt.fail(PlayerError::Obstacle("an experiment has taken the database".to_owned()));
                 }
                 close(open.take()).await;
                 let _ = answer.send(());
@@ -264,33 +268,36 @@ async fn work(mut wishes: mpsc::Receiver<Wish>) {
 }
 
 async fn play(
-    open: &mut Option<World>,
+    open: &mut Option<ExplorerDatabase>,
     options: &PgConnectOptions,
-    piece: &Piece,
+    piece: &TestCase,
     schedule: &Schedule,
-    rest: Rest,
-    obstacle: &Obstacle,
-) -> Result<Position, StageError> {
+    rest: AfterSchedule,
+    obstacle: &PlayerBlocked,
+) -> Result<Position, PlayerError> {
     if let Some(obstacle) = obstacle() {
         return Err(obstacle);
     }
     let mut world = opened(open, options).await?;
-    let reached = position::reach(&mut ApproachPlay::new(&mut world, piece.clone()), schedule, rest).await;
+    let reached = position::reach(&mut ApproachExecution::new(&mut world, piece.clone()), schedule, rest).await;
     // A world that has failed is not used again.
-    if !matches!(reached, Err(NoPosition::Failed(_))) {
+    if !matches!(reached, Err(PositionError::Failed(_))) {
         *open = Some(world);
     }
     Ok(reached?)
 }
 
-async fn opened(open: &mut Option<World>, options: &PgConnectOptions) -> Result<World, StageError> {
+async fn opened(
+    open: &mut Option<ExplorerDatabase>,
+    options: &PgConnectOptions,
+) -> Result<ExplorerDatabase, PlayerError> {
     match open.take() {
         Some(world) => Ok(world),
-        None => Ok(World::open(options).await?),
+        None => Ok(ExplorerDatabase::open(options).await?),
     }
 }
 
-async fn close(world: Option<World>) {
+async fn close(world: Option<ExplorerDatabase>) {
     if let Some(world) = world
         && let Err(error) = world.close().await
     {
@@ -300,29 +307,34 @@ async fn close(world: Option<World>) {
 
 /// A hunt that is under way.
 struct Hunt {
-    piece: Piece,
+    piece: TestCase,
     options: PgConnectOptions,
-    obstacle: Obstacle,
-    answer: Answer<Hunted>,
+    obstacle: PlayerBlocked,
+    answer: PlayerReply<HuntResult>,
     begun: Instant,
     search: Search,
-    violation: Option<Judged>,
+    violation: Option<JudgedInterleaving>,
     undecided: u64,
 }
 
 impl Hunt {
-    fn new(piece: Piece, options: PgConnectOptions, obstacle: Obstacle, answer: Answer<Hunted>) -> Self {
-        let search = Search::new(Plan { limit: Some(HUNT_INTERLEAVINGS), ..Plan::default() });
+    fn new(
+        piece: TestCase,
+        options: PgConnectOptions,
+        obstacle: PlayerBlocked,
+        answer: PlayerReply<HuntResult>,
+    ) -> Self {
+        let search = Search::new(SearchPlan { limit: Some(HUNT_INTERLEAVINGS), ..SearchPlan::default() });
         Self { piece, options, obstacle, answer, begun: Instant::now(), search, violation: None, undecided: 0 }
     }
 
-    fn fail(self, error: StageError) {
+    fn fail(self, error: PlayerError) {
         // Nobody may wait for it any more.
         let _ = self.answer.send(Err(error));
     }
 
     /// One interleaving more; `None` when that was the last one.
-    async fn go_on(mut self, open: &mut Option<World>) -> Option<Self> {
+    async fn go_on(mut self, open: &mut Option<ExplorerDatabase>) -> Option<Self> {
         if self.answer.is_closed() {
             return None;
         }
@@ -339,17 +351,17 @@ impl Hunt {
     }
 
     /// Runs one interleaving; `false` if there is none.
-    async fn step(&mut self, open: &mut Option<World>) -> Result<bool, StageError> {
+    async fn step(&mut self, open: &mut Option<ExplorerDatabase>) -> Result<bool, PlayerError> {
         let mut world = opened(open, &self.options).await?;
-        let mut play = ApproachPlay::new(&mut world, self.piece.clone());
+        let mut play = ApproachExecution::new(&mut world, self.piece.clone());
         let found = self.search.next(&mut play).await?;
         play.leave().await?;
         *open = Some(world);
         match found {
             None => return Ok(false),
-            Some(Found::Undecided(..)) => self.undecided += 1,
-            Some(Found::Interleaving(judged)) => {
-                let shorter = |known: &Judged| readability(&judged) < readability(known);
+            Some(SearchStep::Undecided(..)) => self.undecided += 1,
+            Some(SearchStep::Interleaving(judged)) => {
+                let shorter = |known: &JudgedInterleaving| readability(&judged) < readability(known);
                 if !judged.anomalies.is_empty() && self.violation.as_ref().is_none_or(shorter) {
                     self.violation = Some(*judged);
                 }
@@ -360,7 +372,7 @@ impl Hunt {
 
     fn end(self) {
         let progress = self.search.progress();
-        let hunted = Hunted {
+        let hunted = HuntResult {
             violation: self.violation,
             interleavings: progress.interleavings,
             complete: self.search.finished() && self.undecided == 0,

@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::hold::Hold;
-use super::order::Order;
-use super::process::{Process, STOP_MAX};
-use super::snapshot::{Ending, Found, Phase, Snapshot, State, Version};
+use super::exclusive_lease::ExclusiveLease;
+use super::process::{ExperimentProcess, STOP_MAX};
+use super::request::ExperimentRequest;
+use super::snapshot::{
+    ExperimentEnding, ExperimentFindings, ExperimentPhase, ExperimentState, Snapshot, SnapshotVersion,
+};
 use crate::dashboard::Dashboard;
-use crate::dashboard::laboratory::{Laboratory, Purpose};
+use crate::dashboard::experiment_databases::{DatabasePurpose, ExperimentDatabases};
 use crate::http::answer::Rejection;
 
 /// How long the end of an experiment is waited for when the server closes: a little longer than its process has.
@@ -25,37 +27,37 @@ const CLOSE_MAX: Duration = Duration::from_secs(STOP_MAX.as_secs() + 5);
 
 /// Where the one experiment stands.
 #[derive(Debug)]
-pub struct Bench {
-    laboratory: Arc<Laboratory>,
+pub struct ExperimentSlot {
+    laboratory: Arc<ExperimentDatabases>,
     runs: PathBuf,
     epoch: u32,
-    place: Mutex<Place>,
+    place: Mutex<SlotState>,
     published: watch::Sender<Arc<Snapshot>>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct SlotState {
     /// Nothing begins any more.
     closed: bool,
     /// How many there were.
     experiments: u64,
-    taken: Option<Taken>,
+    taken: Option<RunningExperiment>,
 }
 
 /// What is under way.
 #[derive(Debug)]
-struct Taken {
+struct RunningExperiment {
     name: String,
     stop: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
 
-impl Bench {
+impl ExperimentSlot {
     /// An empty one; experiments leave what they found in the folder `runs`.
     #[must_use]
-    pub fn new(laboratory: Arc<Laboratory>, runs: PathBuf) -> Self {
+    pub fn new(laboratory: Arc<ExperimentDatabases>, runs: PathBuf) -> Self {
         let epoch = fastrand::u32(..);
-        let first = Snapshot::new(Version { epoch, experiment: 0, state: 0 }, None);
+        let first = Snapshot::new(SnapshotVersion { epoch, experiment: 0, state: 0 }, None);
         Self { laboratory, runs, epoch, place: Mutex::default(), published: watch::Sender::new(Arc::new(first)) }
     }
 
@@ -70,7 +72,7 @@ impl Bench {
     pub fn approach(&self) -> Option<String> {
         let snapshot = self.snapshot();
         let state = snapshot.experiment.as_ref().filter(|state| !state.is_over())?;
-        let Found::Run(race) = &state.found else { return None };
+        let ExperimentFindings::Run(race) = &state.found else { return None };
         race.course.as_ref().map(|course| course.title.approach.clone())
     }
 
@@ -90,7 +92,7 @@ impl Bench {
     ///
     /// # Errors
     /// 409, naming what is under way; 503 when the server closes.
-    pub fn start(&self, dashboard: &Arc<Dashboard>, order: Order) -> Result<(), Rejection> {
+    pub fn start(&self, dashboard: &Arc<Dashboard>, order: ExperimentRequest) -> Result<(), Rejection> {
         let mut place = self.place();
         if place.closed || dashboard.closing.is_cancelled() {
             return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "the server is closing"));
@@ -104,15 +106,18 @@ impl Bench {
         }
         place.experiments += 1;
         let (name, stop) = (order.name(), dashboard.closing.child_token());
-        let conductor = Conductor {
+        let conductor = ExperimentDriver {
             dashboard: Arc::clone(dashboard),
             stop: stop.clone(),
-            version: Version { epoch: self.epoch, experiment: place.experiments, state: 0 },
-            state: State::new(Arc::new(order), humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
+            version: SnapshotVersion { epoch: self.epoch, experiment: place.experiments, state: 0 },
+            state: ExperimentState::new(
+                Arc::new(order),
+                humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            ),
         };
         // Its task cannot free the place before it is taken: the lock is held.
         let task = Some(tokio::spawn(conductor.conduct()));
-        place.taken = Some(Taken { name, stop, task });
+        place.taken = Some(RunningExperiment { name, stop, task });
         Ok(())
     }
 
@@ -143,32 +148,32 @@ impl Bench {
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
+    fn place(&self) -> MutexGuard<'_, SlotState> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Follows one experiment from its beginning to its end. However it ends, the place is free again.
-struct Conductor {
+struct ExperimentDriver {
     dashboard: Arc<Dashboard>,
     stop: CancellationToken,
-    version: Version,
-    state: State,
+    version: SnapshotVersion,
+    state: ExperimentState,
 }
 
-impl Conductor {
+impl ExperimentDriver {
     async fn conduct(mut self) {
         self.publish();
         let ending = self.experiment().await;
-        self.state.phase = Phase::Ended(ending);
+        self.state.phase = ExperimentPhase::Ended(ending);
         // What is left is done by dropping.
     }
 
-    async fn experiment(&mut self) -> Ending {
+    async fn experiment(&mut self) -> ExperimentEnding {
         let stop = self.stop.clone();
         let opened = tokio::select! {
             opened = self.open() => opened,
-            () = stop.cancelled() => return Ending::Stopped,
+            () = stop.cancelled() => return ExperimentEnding::Stopped,
         };
         match opened {
             Ok((database, hold)) => {
@@ -176,29 +181,31 @@ impl Conductor {
                 hold.release().await;
                 ending
             }
-            Err(reason) => Ending::Failed(reason),
+            Err(reason) => ExperimentEnding::Failed(reason),
         }
     }
 
     /// The database of experiments, which is this one's alone as long as it is held.
-    async fn open(&self) -> Result<(PgConnectOptions, Hold), String> {
+    async fn open(&self) -> Result<(PgConnectOptions, ExclusiveLease), String> {
         let laboratory = &self.dashboard.bench.laboratory;
         if laboratory.is_shared() {
             self.dashboard.stage.leave().await;
         }
-        let database = laboratory.database(Purpose::Experiment).await.map_err(|error| error.to_string())?;
+        let database = laboratory.database(DatabasePurpose::Experiment).await.map_err(|error| error.to_string())?;
         let served = self.dashboard.app.engine.database().connect_options();
-        let hold = Hold::take(&database, laboratory.is_shared().then_some(served)).await;
+        let hold = ExclusiveLease::take(&database, laboratory.is_shared().then_some(served)).await;
         Ok((database, hold.map_err(|error| error.to_string())?))
     }
 
-    async fn on(&mut self, database: &PgConnectOptions) -> Ending {
-        let started = Process::start(&self.state.order, &self.dashboard.bench.runs, database);
+    async fn on(&mut self, database: &PgConnectOptions) -> ExperimentEnding {
+        let started = ExperimentProcess::start(&self.state.order, &self.dashboard.bench.runs, database);
         let mut process = match started {
             Ok(process) => process,
-            Err(error) => return Ending::Failed(format!("cannot start a process for the experiment: {error}")),
+            Err(error) => {
+                return ExperimentEnding::Failed(format!("cannot start a process for the experiment: {error}"));
+            }
         };
-        self.state.phase = Phase::Starting;
+        self.state.phase = ExperimentPhase::Starting;
         self.publish();
         let in_time = self.follow(&mut process).await;
         let (status, said) = process.end(!in_time).await;
@@ -206,7 +213,7 @@ impl Conductor {
     }
 
     /// Hears all that it tells, and tells it to stop when that is wanted. Whether it came to an end in time.
-    async fn follow(&mut self, process: &mut Process) -> bool {
+    async fn follow(&mut self, process: &mut ExperimentProcess) -> bool {
         let (stop, deadline) = (self.stop.clone(), tokio::time::sleep(Duration::MAX));
         tokio::pin!(deadline);
         let (mut line, mut stopping) = (Vec::new(), false);
@@ -216,7 +223,7 @@ impl Conductor {
                     Some(event) => {
                         self.state.hear(event);
                         if stopping {
-                            self.state.phase = Phase::Stopping;
+                            self.state.phase = ExperimentPhase::Stopping;
                         }
                     }
                     None => return true,
@@ -224,7 +231,7 @@ impl Conductor {
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
                     process.interrupt();
-                    self.state.phase = Phase::Stopping;
+                    self.state.phase = ExperimentPhase::Stopping;
                     deadline.as_mut().reset(tokio::time::Instant::now() + STOP_MAX);
                 }
                 () = &mut deadline, if stopping => return false,
@@ -234,17 +241,17 @@ impl Conductor {
     }
 
     /// What its exit code means.
-    fn ending(&self, code: Option<i32>, said: &str) -> Ending {
+    fn ending(&self, code: Option<i32>, said: &str) -> ExperimentEnding {
         // What it says itself begins with its name.
         let last = || said.rsplit("concurrency-lab: ").next().unwrap_or_default().to_owned();
         match code {
             // What a safe approach did wrong counts, stopped or not.
-            Some(1) => Ending::Otherwise(last()),
-            _ if self.stop.is_cancelled() => Ending::Stopped,
-            Some(0) => Ending::AsClaimed,
-            Some(_) if self.state.saved.is_some() => Ending::Otherwise(last()),
-            Some(code) => Ending::Failed(format!("its process ended with exit code {code}: {said}")),
-            None => Ending::Failed(format!("its process was killed: {said}")),
+            Some(1) => ExperimentEnding::Otherwise(last()),
+            _ if self.stop.is_cancelled() => ExperimentEnding::Stopped,
+            Some(0) => ExperimentEnding::AsClaimed,
+            Some(_) if self.state.saved.is_some() => ExperimentEnding::Otherwise(last()),
+            Some(code) => ExperimentEnding::Failed(format!("its process ended with exit code {code}: {said}")),
+            None => ExperimentEnding::Failed(format!("its process was killed: {said}")),
         }
     }
 
@@ -255,10 +262,11 @@ impl Conductor {
     }
 }
 
-impl Drop for Conductor {
+impl Drop for ExperimentDriver {
     fn drop(&mut self) {
         if !self.state.is_over() {
-            self.state.phase = Phase::Ended(Ending::Failed("the server failed to follow it".to_owned()));
+            self.state.phase =
+                ExperimentPhase::Ended(ExperimentEnding::Failed("the server failed to follow it".to_owned()));
         }
         let dashboard = Arc::clone(&self.dashboard);
         // Both at once: nobody who sees that it is over is told that it is under way.

@@ -22,7 +22,7 @@ const KEY: i64 = 0x6c61_6220_6265_6e63;
 
 /// Why an experiment may not work there.
 #[derive(Debug, thiserror::Error)]
-pub enum HoldError {
+pub enum ExclusiveLeaseError {
     /// It would replace what is served.
     #[error(
         "--experiment-database-url names the database that is served; an experiment would replace its rows, so it needs one of its own"
@@ -41,17 +41,20 @@ pub enum HoldError {
 
 /// The hold. It ends with its connection.
 #[derive(Debug)]
-pub struct Hold {
+pub struct ExclusiveLease {
     connection: PgConnection,
 }
 
-impl Hold {
+impl ExclusiveLease {
     /// Takes it. `served` is the database that is served, where it might be the same one: however the two are addressed, they are compared by
     /// what the servers say they are.
     ///
     /// # Errors
-    /// [`HoldError`].
-    pub async fn take(database: &PgConnectOptions, served: Option<&PgConnectOptions>) -> Result<Self, HoldError> {
+    /// [`ExclusiveLeaseError`].
+    pub async fn take(
+        database: &PgConnectOptions,
+        served: Option<&PgConnectOptions>,
+    ) -> Result<Self, ExclusiveLeaseError> {
         let mut connection = connect(database).await?;
         if let Some(served) = served {
             let mut other = connect(served).await?;
@@ -59,18 +62,18 @@ impl Hold {
             // Nothing hangs on how it ends.
             let _ = other.close().await;
             if same {
-                return Err(HoldError::Served);
+                return Err(ExclusiveLeaseError::Served);
             }
         }
         let lock = sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(KEY).fetch_one(&mut connection);
         if !within(ANSWER_MAX, lock).await? {
-            return Err(HoldError::Taken);
+            return Err(ExclusiveLeaseError::Taken);
         }
         let mut hold = Self { connection };
         let begun = tokio::time::Instant::now();
         while hold.others().await? > 0 {
             if begun.elapsed() > LEFT_MAX {
-                return Err(HoldError::Left);
+                return Err(ExclusiveLeaseError::Left);
             }
             tokio::time::sleep(LEFT_STEP).await;
         }

@@ -12,9 +12,9 @@ const BODY_MAX: usize = 16 * 1024;
 
 /// A JSON body of this type.
 #[derive(Debug)]
-pub struct Asked<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Rejection;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Rejection> {

@@ -5,12 +5,12 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::transcript::Wait;
+use super::transcript::StepWait;
 use crate::domain::Row;
 
 /// A client, or a writer of batches.
 #[derive(Debug)]
-pub struct Player {
+pub struct ActorState {
     /// Lets it go, a step for each.
     pub go: mpsc::Sender<()>,
     /// On which server.
@@ -18,16 +18,16 @@ pub struct Player {
     /// Its session.
     pub session: Uuid,
     /// Where it is.
-    pub status: Status,
+    pub status: ActorPhase,
     /// Its last entry.
     pub entry: Option<usize>,
     /// Since when PostgreSQL says that it waits, and for whom.
-    pub blocked: Option<(Instant, Wait)>,
+    pub blocked: Option<(Instant, StepWait)>,
 }
 
 /// Where a player is.
 #[derive(Debug)]
-pub enum Status {
+pub enum ActorPhase {
     /// On its way to its next step, unless PostgreSQL says that it waits.
     Running,
     /// At the gate, before this step.
@@ -47,10 +47,10 @@ pub enum Status {
     Ended,
 }
 
-impl Player {
+impl ActorState {
     /// One who has just come.
     #[must_use]
     pub fn new(go: mpsc::Sender<()>, server: u8, session: Uuid) -> Self {
-        Self { go, server, session, status: Status::Running, entry: None, blocked: None }
+        Self { go, server, session, status: ActorPhase::Running, entry: None, blocked: None }
     }
 }

@@ -8,9 +8,9 @@ use super::answer::Rejection;
 /// The only parameter of a path, decoded. What cannot be decoded is answered like any other error, which axum's own
 /// extractor would not do.
 #[derive(Debug)]
-pub struct Segment(pub String);
+pub struct PathSegment(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{Column, Row as _, TypeInfo, ValueRef};
 use uuid::Uuid;
 
-use super::transcript::{Entry, StepOutcome, Transcript};
+use super::transcript::{StepOutcome, Transcript, TranscriptStep};
 
 /// The columns of a row, as `name = value`.
 #[must_use]
@@ -63,16 +63,16 @@ pub fn in_word(next: char) -> bool {
 
 /// Gives the ids that PostgreSQL makes up names that are the same in every replay: `#1`, `#2` … as they appear.
 pub fn without_ids(transcript: &mut Transcript) {
-    Ids::default().rename_in(&mut transcript.entries);
+    NamedIds::default().rename_in(&mut transcript.entries);
 }
 
 /// The ids that have a name.
 #[derive(Debug, Default)]
-pub struct Ids(Vec<String>);
+pub struct NamedIds(Vec<String>);
 
-impl Ids {
+impl NamedIds {
     /// Names those in what was sent and came back.
-    pub fn rename_in(&mut self, entries: &mut [Entry]) {
+    pub fn rename_in(&mut self, entries: &mut [TranscriptStep]) {
         for entry in entries {
             let rows: &mut [Vec<String>] = match &mut entry.outcome {
                 StepOutcome::Rows(rows) => rows,

@@ -54,17 +54,17 @@ pub const STATEMENTS: &[Statement] = &[CLAIM, RECALL, STORE];
 
 /// A key, and the change that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
+pub struct IdempotencyKey {
     /// The client's name for the change.
     pub key: Uuid,
     /// The change in JSON: the same key must come with the same one.
     pub request: String,
-    claim: Claim,
+    claim: KeyClaim,
 }
 
 /// How far a claim has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
+enum KeyClaim {
     /// Still to be made.
     Due,
     /// The transaction that is open has it.
@@ -73,26 +73,26 @@ enum Claim {
     GivenUp,
 }
 
-impl Once {
+impl IdempotencyKey {
     /// This change, once under this key.
     ///
     /// # Errors
     /// [`Error::Bug`]: a change that is no JSON.
     pub fn new(key: Uuid, change: &Change) -> Result<Self, Error> {
-        Ok(Self { key, request: json(change)?, claim: Claim::Due })
+        Ok(Self { key, request: json(change)?, claim: KeyClaim::Due })
     }
 }
 
 /// What is stored with a key.
 #[derive(Debug, Clone, FromRow)]
-pub struct Stored {
+pub struct StoredAnswer {
     /// The change that it was used for.
     pub request: String,
     /// What that was answered.
     pub answer: String,
 }
 
-impl Stored {
+impl StoredAnswer {
     /// What to tell those who come with this request again: never `Ok`, as there is nothing left to do.
     #[must_use]
     pub fn told(self, request: &str) -> Error {
@@ -110,7 +110,7 @@ pub fn json(value: &impl Serialize) -> Result<String, Error> {
 
 impl Session {
     /// Makes the session's change at most once under this key, whichever session it is tried in.
-    pub fn once(&mut self, once: Once) {
+    pub fn once(&mut self, once: IdempotencyKey) {
         self.once = Some(once);
     }
 
@@ -125,7 +125,7 @@ impl Session {
 
     async fn store_and_commit(&mut self, answer: String) -> Result<(), Error> {
         let Some(once) = &self.once else { return Ok(()) };
-        if once.claim != Claim::Held {
+        if once.claim != KeyClaim::Held {
             return Err(Error::Bug("a change was made without the key that names it".into()));
         }
         let key = once.key;
@@ -137,20 +137,20 @@ impl Session {
 
     /// Whether the transaction that is open has claimed the key.
     pub(super) fn holds_key(&self) -> bool {
-        self.once.as_ref().is_some_and(|once| once.claim == Claim::Held)
+        self.once.as_ref().is_some_and(|once| once.claim == KeyClaim::Held)
     }
 
     /// The claim went with its transaction.
     pub(super) fn give_key_back(&mut self) {
         if let Some(once) = &mut self.once {
-            once.claim = Claim::Due;
+            once.claim = KeyClaim::Due;
         }
     }
 
     /// Claims the key in the transaction that is open, if there is one to claim.
     pub(super) async fn claim_key(&mut self) -> Result<(), Error> {
         match self.once.clone() {
-            Some(Once { key, request, claim: Claim::Due }) => Box::pin(self.claim(key, request)).await,
+            Some(IdempotencyKey { key, request, claim: KeyClaim::Due }) => Box::pin(self.claim(key, request)).await,
             _ => Ok(()),
         }
     }
@@ -158,12 +158,12 @@ impl Session {
     async fn claim(&mut self, key: Uuid, request: String) -> Result<(), Error> {
         if self.send_plainly(&CLAIM, (key, request.clone())).await?.is_some() {
             if let Some(once) = &mut self.once {
-                once.claim = Claim::Held;
+                once.claim = KeyClaim::Held;
             }
             return Ok(());
         }
         let row = self.send_plainly(&RECALL, (key,)).await?;
-        let stored = row.as_ref().map(Stored::from_row).transpose();
+        let stored = row.as_ref().map(StoredAnswer::from_row).transpose();
         match stored.map_err(|error| Error::Bug(error.to_string().into()))? {
             Some(stored) => Err(stored.told(&request)),
             // It expired between the two statements.
@@ -181,10 +181,10 @@ impl Session {
         if self.transaction == Transaction::Aborted {
             self.rollback().await?;
             if let Some(once) = &mut self.once {
-                once.claim = Claim::GivenUp;
+                once.claim = KeyClaim::GivenUp;
             }
         }
-        let due = self.once.as_ref().is_some_and(|once| once.claim == Claim::Due);
+        let due = self.once.as_ref().is_some_and(|once| once.claim == KeyClaim::Due);
         if due && !self.in_transaction() { self.begin(Isolation::ReadCommitted).await } else { Ok(()) }
     }
 }

@@ -5,25 +5,25 @@
 //! judge. Operations and rows are numbers (`u32`) from here on: a million operations must fit.
 
 use crate::domain::Row;
-use crate::lab::history::{History, Operation, Outcome, Reason, Request, RowState};
+use crate::lab::history::{History, Outcome, Reason, RecordedOperation, Request, RowState};
 
 /// No operation, no row.
 pub const NONE: u32 = u32::MAX;
 
 /// The history with its index.
 #[derive(Debug)]
-pub struct Docket<'a> {
+pub struct HistoryIndex<'a> {
     /// The history.
     pub history: &'a History,
     /// The rows that were there before, ascending.
-    pub rows: Vec<RowOf<'a>>,
+    pub rows: Vec<RowBounds<'a>>,
     /// For each operation its rows, in the order of its effects; [`NONE`] for those that take no part.
     pub rows_of: Vec<[u32; 2]>,
 }
 
 /// A row before and after.
 #[derive(Debug)]
-pub struct RowOf<'a> {
+pub struct RowBounds<'a> {
     /// Which.
     pub row: Row,
     /// Before the first operation.
@@ -34,7 +34,7 @@ pub struct RowOf<'a> {
 
 /// Rows that are tied together, and the operations on them.
 #[derive(Debug, Default)]
-pub struct Case {
+pub struct Partition {
     /// Ascending.
     pub rows: Vec<u32>,
     /// In the order in which they were called. All but those that were certainly not done.
@@ -46,21 +46,21 @@ pub fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(NONE)
 }
 
-impl<'a> Docket<'a> {
+impl<'a> HistoryIndex<'a> {
     /// Indexes a history.
     pub fn new(history: &'a History) -> Self {
         let after = history.after.as_ref();
-        let rows: Vec<RowOf<'_>> = history
+        let rows: Vec<RowBounds<'_>> = history
             .before
             .iter()
-            .map(|(row, before)| RowOf { row: *row, before, after: after.and_then(|after| after.get(row)) })
+            .map(|(row, before)| RowBounds { row: *row, before, after: after.and_then(|after| after.get(row)) })
             .collect();
         let mut docket = Self { history, rows, rows_of: Vec::new() };
         docket.rows_of = history.operations.iter().map(|operation| docket.rows_touched(operation)).collect();
         docket
     }
 
-    fn rows_touched(&self, operation: &Operation) -> [u32; 2] {
+    fn rows_touched(&self, operation: &RecordedOperation) -> [u32; 2] {
         let takes_part = match operation.outcome {
             Outcome::Done(_) | Outcome::Unknown | Outcome::Unexpected => true,
             Outcome::Refused(reason) => fits(&operation.request, reason),
@@ -85,7 +85,7 @@ impl<'a> Docket<'a> {
     }
 
     /// An operation.
-    pub fn operation(&self, at: u32) -> &'a Operation {
+    pub fn operation(&self, at: u32) -> &'a RecordedOperation {
         &self.history.operations[at as usize]
     }
 
@@ -96,7 +96,7 @@ impl<'a> Docket<'a> {
     }
 
     /// A row.
-    pub fn row(&self, at: u32) -> &RowOf<'a> {
+    pub fn row(&self, at: u32) -> &RowBounds<'a> {
         &self.rows[at as usize]
     }
 
@@ -113,20 +113,20 @@ impl<'a> Docket<'a> {
     }
 
     /// The cases.
-    pub fn cases(&self) -> Vec<Case> {
-        let mut tied = Tied::new(self.rows.len());
+    pub fn cases(&self) -> Vec<Partition> {
+        let mut tied = TiedRows::new(self.rows.len());
         for rows in &self.rows_of {
             if rows[1] != NONE {
                 tied.tie(rows[0], rows[1]);
             }
         }
-        let mut cases: Vec<Case> = Vec::new();
+        let mut cases: Vec<Partition> = Vec::new();
         let mut case_of = vec![NONE; self.rows.len()];
         for row in 0..number(self.rows.len()) {
             let root = tied.root(row) as usize;
             if case_of[root] == NONE {
                 case_of[root] = number(cases.len());
-                cases.push(Case::default());
+                cases.push(Partition::default());
             }
             case_of[row as usize] = case_of[root];
             cases[case_of[root] as usize].rows.push(row);
@@ -158,11 +158,11 @@ pub fn fits(request: &Request, reason: Reason) -> bool {
 }
 
 /// Which rows are tied together: a disjoint-set forest whose roots are the least of their trees.
-struct Tied {
+struct TiedRows {
     parents: Vec<u32>,
 }
 
-impl Tied {
+impl TiedRows {
     fn new(rows: usize) -> Self {
         Self { parents: (0..number(rows)).collect() }
     }

@@ -1,7 +1,7 @@
 //! The course of a round under load: its slices, in a bounded number.
 
-use crate::lab::feed::{Pool, Slice, Tally};
-use crate::lab::history::Title;
+use crate::lab::feed::{LiveSlice, OutcomeCounts, PoolGauges};
+use crate::lab::history::RoundTitle;
 use crate::lab::results::Waits;
 
 /// Slices at most, about one for each second pixel of a chart. When there are more, neighbours become one: a long round is drawn
@@ -11,21 +11,21 @@ const SLICES_MAX: usize = 160;
 
 /// A round under load.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Course {
+pub struct LiveRound {
     /// Which.
-    pub title: Title,
+    pub title: RoundTitle,
     /// Its requests, if their number decides.
     pub requests: Option<u64>,
     /// Its duration in ms, if that decides.
     pub duration_ms: Option<u64>,
     /// What happened, slice by slice.
-    pub slices: Vec<Slice>,
+    pub slices: Vec<LiveSlice>,
     /// All of it.
-    pub tally: Tally,
+    pub tally: OutcomeCounts,
     /// Where requests waited.
     pub waits: Option<Waits>,
     /// How the server's connections stood when last asked.
-    pub pool: Option<Pool>,
+    pub pool: Option<PoolGauges>,
     /// The load is over, and the referee reads.
     pub judging: bool,
     /// How many slices as they came each of them is made of.
@@ -34,16 +34,16 @@ pub struct Course {
     in_last: u64,
 }
 
-impl Course {
+impl LiveRound {
     /// Of a round that begins.
     #[must_use]
-    pub fn new(title: Title, requests: Option<u64>, duration_ms: Option<u64>) -> Self {
+    pub fn new(title: RoundTitle, requests: Option<u64>, duration_ms: Option<u64>) -> Self {
         Self {
             title,
             requests,
             duration_ms,
             slices: Vec::new(),
-            tally: Tally::default(),
+            tally: OutcomeCounts::default(),
             waits: None,
             pool: None,
             judging: false,
@@ -53,7 +53,7 @@ impl Course {
     }
 
     /// Adds what happened next.
-    pub fn push(&mut self, slice: Slice) {
+    pub fn push(&mut self, slice: LiveSlice) {
         self.tally.add(&slice.tally);
         self.waits = slice.waits.or(self.waits);
         match self.slices.last_mut() {
@@ -73,7 +73,7 @@ impl Course {
 
     /// All but the last one, which has just begun, are as many as can be paired.
     fn merge_neighbours(&mut self) {
-        let mut merged: Vec<Slice> = Vec::with_capacity(SLICES_MAX);
+        let mut merged: Vec<LiveSlice> = Vec::with_capacity(SLICES_MAX);
         for (index, slice) in std::mem::take(&mut self.slices).into_iter().enumerate() {
             match merged.last_mut() {
                 Some(last) if index % 2 == 1 => last.append(&slice),
@@ -105,23 +105,23 @@ impl Course {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::history::ClaimFound;
+    use crate::lab::history::ClaimedSafety;
 
-    pub fn course(requests: Option<u64>, duration_ms: Option<u64>) -> Course {
-        let title = Title {
+    pub fn course(requests: Option<u64>, duration_ms: Option<u64>) -> LiveRound {
+        let title = RoundTitle {
             scenario: "withdrawal".to_owned(),
             approach: "naive".to_owned(),
-            claim: ClaimFound::Broken,
+            claim: ClaimedSafety::Broken,
             servers: 1,
             round: 1,
             point: None,
         };
-        Course::new(title, requests, duration_ms)
+        LiveRound::new(title, requests, duration_ms)
     }
 
-    fn slice(number: u64) -> Slice {
-        let tally = Tally { done: 10, retried: 1, ..Tally::default() };
-        Slice { from_ms: number * 250, to_ms: (number + 1) * 250, tally, latencies: vec![(20, 10)], waits: None }
+    fn slice(number: u64) -> LiveSlice {
+        let tally = OutcomeCounts { done: 10, retried: 1, ..OutcomeCounts::default() };
+        LiveSlice { from_ms: number * 250, to_ms: (number + 1) * 250, tally, latencies: vec![(20, 10)], waits: None }
     }
 
     #[test]

@@ -14,19 +14,19 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Runs `future` inside whoever polls this, and in a task of its own once this is dropped. `tracker` counts it
 /// until it has ended, wherever that is.
-pub struct Unabandoned<F: Future<Output: Send> + Send + 'static> {
+pub struct DetachOnDrop<F: Future<Output: Send> + Send + 'static> {
     /// None while being polled, so that one that panicked is not polled again, and after the end.
     unfinished: Option<(Pin<Box<F>>, TaskTrackerToken)>,
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Unabandoned<F> {
-    /// See [`Unabandoned`].
+impl<F: Future<Output: Send> + Send + 'static> DetachOnDrop<F> {
+    /// See [`DetachOnDrop`].
     pub fn new(tracker: &TaskTracker, future: F) -> Self {
         Self { unfinished: Some((Box::pin(future), tracker.token())) }
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Future for Unabandoned<F> {
+impl<F: Future<Output: Send> + Send + 'static> Future for DetachOnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -42,7 +42,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Unabandoned<F> {
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Drop for Unabandoned<F> {
+impl<F: Future<Output: Send> + Send + 'static> Drop for DetachOnDrop<F> {
     fn drop(&mut self) {
         // Without a runtime there is nobody left to run it: the process ends, and the database rolls back.
         if let Some((future, token)) = self.unfinished.take()
@@ -75,7 +75,7 @@ mod tests {
                 done.store(true, Ordering::SeqCst);
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(1), Unabandoned::new(&tracker, operation)).await;
+        let waited = tokio::time::timeout(Duration::from_secs(1), DetachOnDrop::new(&tracker, operation)).await;
         assert!(waited.is_err() && !done.load(Ordering::SeqCst));
         assert_eq!(tracker.len(), 1, "it still counts");
         tracker.close();
@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_waited_for_gives_its_result_and_leaves_nothing() {
         let tracker = TaskTracker::new();
-        assert_eq!(Unabandoned::new(&tracker, async { 7 }).await, 7);
+        assert_eq!(DetachOnDrop::new(&tracker, async { 7 }).await, 7);
         assert!(tracker.is_empty());
     }
 }

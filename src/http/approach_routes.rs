@@ -9,15 +9,15 @@ use uuid::Uuid;
 
 use super::answer::Rejection;
 use super::guard::SessionId;
-use super::metrics::Tally;
-use super::{App, Routes, at, balances, bookings, counters, headers, reset, transfers};
+use super::metrics::RequestCounter;
+use super::{AppState, RouteList, at, balances, bookings, counters, headers, reset, transfers};
 use crate::engine::operation::Operation;
-use crate::engine::{Experiment, Outcome};
+use crate::engine::{Instrumentation, OperationOutcome};
 use crate::strategy::Approach;
 use crate::strategy::Workload::{Balance, Booking, Counter, Transfer};
 
 /// The routes of every approach.
-pub const ROUTES: &Routes<Desk> = &[
+pub const ROUTES: &RouteList<ApproachRoutes> = &[
     ("/balance", |tally| {
         patch(tally.count(Balance, balances::change)).get(tally.count(Balance, balances::read_by_query))
     }),
@@ -35,9 +35,9 @@ pub const ROUTES: &Routes<Desk> = &[
 
 /// The state of one approach's routes.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct ApproachRoutes {
     /// What all routes share.
-    pub app: Arc<App>,
+    pub app: Arc<AppState>,
     /// Whose routes they are.
     pub approach: Approach,
 }
@@ -45,37 +45,37 @@ pub struct Desk {
 /// What a request asks for, without the request: its headers keep the connection's read buffer from being used again,
 /// which is 8 KB for each request that waits.
 #[derive(Debug)]
-pub struct Asked<O> {
+pub struct ParsedRequest<O> {
     id: Uuid,
     /// What to do.
     pub operation: O,
-    experiment: Experiment,
+    experiment: Instrumentation,
     key: Option<Uuid>,
 }
 
-impl Desk {
+impl ApproachRoutes {
     /// All routes of the approach.
     pub fn routes(&self, prefix: &str) -> Router {
         let metrics = self.app.engine.database().metrics().clone();
-        at(ROUTES, prefix, &Tally { metrics, approach: Some(self.approach) }).with_state(self.clone())
+        at(ROUTES, prefix, &RequestCounter { metrics, approach: Some(self.approach) }).with_state(self.clone())
     }
 
     /// What a request with these headers asks for.
     ///
     /// # Errors
     /// The 422 to answer to a bad experiment header, or a bad key of a change; the 501 to a key that cannot be stored.
-    pub fn asked<O: Operation>(&self, parts: &Parts, operation: O) -> Result<Asked<O>, Rejection> {
+    pub fn asked<O: Operation>(&self, parts: &Parts, operation: O) -> Result<ParsedRequest<O>, Rejection> {
         let experiment = headers::experiment(&parts.headers, self.app.lab_headers)?;
         let key = match operation.change() {
             Some(_) => headers::idempotency_key(&parts.headers, self.approach)?,
             None => None,
         };
-        Ok(Asked { id: SessionId::of(&parts.extensions).0, operation, experiment, key })
+        Ok(ParsedRequest { id: SessionId::of(&parts.extensions).0, operation, experiment, key })
     }
 
     /// Does it.
-    pub async fn carry_out<O: Operation>(&self, asked: Asked<O>) -> Outcome<O::Done> {
-        let Asked { id, operation, experiment, key } = asked;
+    pub async fn execute<O: Operation>(&self, asked: ParsedRequest<O>) -> OperationOutcome<O::Done> {
+        let ParsedRequest { id, operation, experiment, key } = asked;
         self.app.engine.run(id, self.approach, operation, experiment, key).await
     }
 }

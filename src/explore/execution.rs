@@ -9,35 +9,35 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ExploreError;
-use super::controller::Controller;
+use super::classify;
 use super::crash::{self, Crash};
+use super::explorer_database::{END_MAX, ExplorerDatabase, LIMITS};
 use super::findings::{CrashKind, Servers};
-use super::gate::{Event, Events, Gate};
-use super::mutation::Amend;
-use super::naming;
-use super::oracle::{self, Answer, Call};
-use super::scenario::Scenario;
+use super::gate::{Gate, GateEvent, GateEvents};
+use super::interleaving_runner::InterleavingRunner;
+use super::mutation::Mutation;
+use super::observations::{Observations, Unsettled};
+use super::oracle::{self, ClientAnswer, ClientCall};
+use super::scenario::ExploreScenario;
 use super::schedule::Actor;
-use super::search::{Judged, Play};
-use super::seen::{Seen, Unsettled};
+use super::search::{Execution, JudgedInterleaving};
 use super::transcript::StepOutcome;
-use super::world::{END_MAX, LIMITS, World};
-use crate::database::{Conditions, Database};
-use crate::domain::state::{Change, Done, State};
-use crate::engine::{Engine, Outcome};
+use crate::database::{Database, SessionConditions};
+use crate::domain::state::{Change, ChangeResult, State};
+use crate::engine::{Engine, OperationOutcome};
 use crate::error::Error;
-use crate::session::batch::Observed;
+use crate::session::batch::WriterObserver;
 use crate::session::probe::Probe;
 use crate::session::statement::Isolation;
 use crate::strategy::Strategy;
 
 /// What is played.
 #[derive(Clone)]
-pub struct Piece {
+pub struct TestCase {
     /// The approach's code.
     pub strategy: &'static dyn Strategy,
     /// The rows, and what the clients want.
-    pub scenario: Scenario,
+    pub scenario: ExploreScenario,
     /// How many clients.
     pub clients: u8,
     /// Where they are.
@@ -45,39 +45,39 @@ pub struct Piece {
     /// A level for every transaction, if it is not left to the approach.
     pub isolation: Option<Isolation>,
     /// What is changed in the SQL.
-    pub amend: Option<Arc<Amend>>,
+    pub amend: Option<Arc<Mutation>>,
     /// The COMMIT of a statement outside a transaction is a step of its own, so that others may come while it holds its locks.
     pub commits_apart: bool,
     /// What happens to the first client.
     pub crash: Option<Crash>,
 }
 
-impl Piece {
-    fn conditions(&self) -> Conditions {
-        Conditions { isolation: self.isolation, commits_apart: self.commits_apart }
+impl TestCase {
+    fn conditions(&self) -> SessionConditions {
+        SessionConditions { isolation: self.isolation, commits_apart: self.commits_apart }
     }
 }
 
 /// A piece on a world.
-pub struct ApproachPlay<'w> {
-    world: &'w mut World,
-    piece: Piece,
+pub struct ApproachExecution<'w> {
+    world: &'w mut ExplorerDatabase,
+    piece: TestCase,
     rows: State,
-    clients: JoinSet<(u8, Answer)>,
+    clients: JoinSet<(u8, ClientAnswer)>,
     /// The key under which the first client asks, if it may have to ask again.
     key: Option<Uuid>,
 }
 
-impl<'w> ApproachPlay<'w> {
+impl<'w> ApproachExecution<'w> {
     /// Brings a piece into a world.
     #[must_use]
-    pub fn new(world: &'w mut World, piece: Piece) -> Self {
+    pub fn new(world: &'w mut ExplorerDatabase, piece: TestCase) -> Self {
         let rows = piece.scenario.rows(piece.clients);
         Self { world, piece, rows, clients: JoinSet::new(), key: None }
     }
 
     /// The servers on which the clients are, with a connection for each.
-    fn servers(&mut self, events: &Events) -> Result<Vec<Database>, ExploreError> {
+    fn servers(&mut self, events: &GateEvents) -> Result<Vec<Database>, ExploreError> {
         let count = match self.piece.servers {
             Servers::One => 1,
             Servers::Each => self.piece.clients,
@@ -92,13 +92,13 @@ impl<'w> ApproachPlay<'w> {
                     let gate = Gate::new(writer, server, Uuid::nil(), events.clone()).cut_after(cut);
                     probes(amend.as_deref(), gate)
                 };
-                let observed = Observed { pool, probes: Box::new(probes) };
+                let observed = WriterObserver { pool, probes: Box::new(probes) };
                 Ok(self.world.database().another_server(&LIMITS, self.piece.conditions(), Some(observed)))
             })
             .collect()
     }
 
-    fn spawn(&mut self, client: u8, database: Database, events: &Events) {
+    fn spawn(&mut self, client: u8, database: Database, events: &GateEvents) {
         let actor = Actor::Client(client);
         let server = match self.piece.servers {
             Servers::One => 0,
@@ -118,13 +118,13 @@ impl<'w> ApproachPlay<'w> {
             tokio::select! {
                 biased;
                 answer = asked => {
-                    let _ = events.send((actor, Event::Heard(naming::heard(&change, &answer))));
+                    let _ = events.send((actor, GateEvent::Heard(classify::heard(&change, &answer))));
                     (client, answer)
                 }
                 // What was asked for goes on without it.
                 () = hang_up.notified() => {
                     let answer = hung_up();
-                    let _ = events.send((actor, Event::HungUp(naming::heard(&change, &answer))));
+                    let _ = events.send((actor, GateEvent::HungUp(classify::heard(&change, &answer))));
                     engine.ended().await;
                     (client, answer)
                 }
@@ -134,7 +134,7 @@ impl<'w> ApproachPlay<'w> {
 
     /// After how many statements an actor's connection is cut; 0 for never. Where clients share batches, the writer has the connection.
     fn cut_after(&self, actor: Actor) -> u32 {
-        let victim = if self.piece.strategy.card().batches { Actor::Writer(0) } else { Actor::Client(0) };
+        let victim = if self.piece.strategy.info().batches { Actor::Writer(0) } else { Actor::Client(0) };
         match self.piece.crash {
             Some(Crash { kind: CrashKind::Cut, after: Some(after) }) if actor == victim => after,
             _ => 0,
@@ -142,7 +142,11 @@ impl<'w> ApproachPlay<'w> {
     }
 
     /// What must be true after a crash: no lock is left, and whoever asks again under the same key learns what became of it.
-    async fn aftermath(&mut self, calls: &mut [Call], judged: &mut Judged) -> Result<(), ExploreError> {
+    async fn aftermath(
+        &mut self,
+        calls: &mut [ClientCall],
+        judged: &mut JudgedInterleaving,
+    ) -> Result<(), ExploreError> {
         if self.world.holds_locks().await? {
             judged.object(crash::LOCK_LEFT, "everybody has ended, and a session still holds a lock");
             return Ok(());
@@ -153,17 +157,17 @@ impl<'w> ApproachPlay<'w> {
         let (engine, call) = (Engine::new(database, LIMITS), &mut calls[0]);
         let asked = ask(&engine, Uuid::new_v4(), self.piece.strategy, call.change, Vec::new(), Some(key));
         let answer = tokio::time::timeout(END_MAX, asked).await;
-        let answer = answer.unwrap_or_else(|_elapsed| Answer::Unknown("nothing was heard for long".to_owned()));
-        let (change, heard) = (call.change, naming::heard(&call.change, &answer));
+        let answer = answer.unwrap_or_else(|_elapsed| ClientAnswer::Unknown("nothing was heard for long".to_owned()));
+        let (change, heard) = (call.change, classify::heard(&call.change, &answer));
         judged.transcript.after.push(format!("A asks again under its key: {heard}"));
         // By now it has certainly been made once, or is refused: the doubt is over, and what was refused then may be done now.
-        let settled = matches!(answer, Answer::Done(_) | Answer::Refused(_));
+        let settled = matches!(answer, ClientAnswer::Done(_) | ClientAnswer::Refused(_));
         (call.answer, call.ended) = (answer, usize::MAX);
         let after = self.world.rows().await?;
         if !settled || !oracle::explains(&self.rows, calls, &after) {
             judged.object(
                 crash::NOT_ONCE,
-                &format!("asked again under its key, `{}` was {heard}", naming::asked(&change)),
+                &format!("asked again under its key, `{}` was {heard}", classify::asked(&change)),
             );
         }
         Ok(())
@@ -173,13 +177,13 @@ impl<'w> ApproachPlay<'w> {
     ///
     /// # Errors
     /// [`ExploreError`].
-    pub async fn calls(&mut self, seen: &Seen) -> Result<(Vec<Call>, State), ExploreError> {
+    pub async fn calls(&mut self, seen: &Observations) -> Result<(Vec<ClientCall>, State), ExploreError> {
         let mut answers = self.clear().await?;
-        let lost = || Answer::Unknown("its task ended without an answer".to_owned());
+        let lost = || ClientAnswer::Unknown("its task ended without an answer".to_owned());
         let call = |client| {
             let (began, ended) = seen.lifetime(Actor::Client(client));
             let answer = answers.remove(&client).unwrap_or_else(lost);
-            Call { change: self.piece.scenario.wish(client), answer, began, ended }
+            ClientCall { change: self.piece.scenario.wish(client), answer, began, ended }
         };
         let calls = (0..self.piece.clients).map(call).collect();
         Ok((calls, self.world.rows().await?))
@@ -191,14 +195,14 @@ impl<'w> ApproachPlay<'w> {
     /// [`ExploreError`].
     pub async fn judge_calls(
         &mut self,
-        mut calls: Vec<Call>,
+        mut calls: Vec<ClientCall>,
         after: &State,
-        seen: Seen,
-    ) -> Result<Judged, ExploreError> {
-        let mut judged = naming::judged(&self.rows, &calls, after, seen);
+        seen: Observations,
+    ) -> Result<JudgedInterleaving, ExploreError> {
+        let mut judged = classify::judged(&self.rows, &calls, after, seen);
         let Some(crash) = self.piece.crash else {
-            if calls.iter().all(|call| matches!(call.answer, Answer::GaveUp(_))) {
-                judged.object(naming::NOBODY_SERVED, "everybody gave up, and nobody was in their way but each other");
+            if calls.iter().all(|call| matches!(call.answer, ClientAnswer::GaveUp(_))) {
+                judged.object(classify::NOBODY_SERVED, "everybody gave up, and nobody was in their way but each other");
             }
             return Ok(judged);
         };
@@ -227,14 +231,14 @@ impl<'w> ApproachPlay<'w> {
     }
 
     /// Waits until those of the play before have ended, however it was left.
-    async fn clear(&mut self) -> Result<BTreeMap<u8, Answer>, ExploreError> {
+    async fn clear(&mut self) -> Result<BTreeMap<u8, ClientAnswer>, ExploreError> {
         let (answers, _evicted) = self.world.clear(&mut self.clients, false).await?;
         Ok(answers.into_iter().collect())
     }
 }
 
 /// A session's probes: the gate shows what is really sent.
-fn probes(amend: Option<&Amend>, gate: Gate) -> Vec<Box<dyn Probe>> {
+fn probes(amend: Option<&Mutation>, gate: Gate) -> Vec<Box<dyn Probe>> {
     let mut probes: Vec<Box<dyn Probe>> = vec![Box::new(gate)];
     if let Some(amend) = amend {
         probes.push(Box::new(amend.probe()));
@@ -250,36 +254,38 @@ pub async fn ask(
     change: Change,
     probes: Vec<Box<dyn Probe>>,
     key: Option<Uuid>,
-) -> Answer {
+) -> ClientAnswer {
     match change {
-        Change::Balance(change) => told(engine.run_probed(session, strategy, change, probes, key).await, Done::Balance),
+        Change::Balance(change) => {
+            told(engine.run_probed(session, strategy, change, probes, key).await, ChangeResult::Balance)
+        }
         Change::Transfer(transfer) => {
-            told(engine.run_probed(session, strategy, transfer, probes, key).await, Done::Transfer)
+            told(engine.run_probed(session, strategy, transfer, probes, key).await, ChangeResult::Transfer)
         }
         Change::Booking(booking) => {
-            told(engine.run_probed(session, strategy, booking, probes, key).await, Done::Booking)
+            told(engine.run_probed(session, strategy, booking, probes, key).await, ChangeResult::Booking)
         }
         Change::Cancellation(cancellation) => {
-            told(engine.run_probed(session, strategy, cancellation, probes, key).await, Done::Cancellation)
+            told(engine.run_probed(session, strategy, cancellation, probes, key).await, ChangeResult::Cancellation)
         }
         Change::Increment(increment) => {
-            told(engine.run_probed(session, strategy, increment, probes, key).await, Done::Increment)
+            told(engine.run_probed(session, strategy, increment, probes, key).await, ChangeResult::Increment)
         }
     }
 }
 
 /// What a client knows that did not wait for the answer.
-fn hung_up() -> Answer {
-    Answer::Unknown("hung up".to_owned())
+fn hung_up() -> ClientAnswer {
+    ClientAnswer::Unknown("hung up".to_owned())
 }
 
-fn told<T>(outcome: Outcome<T>, done: impl FnOnce(T) -> Done) -> Answer {
+fn told<T>(outcome: OperationOutcome<T>, done: impl FnOnce(T) -> ChangeResult) -> ClientAnswer {
     match outcome.result {
-        Ok(value) => Answer::Done(done(value)),
-        Err(Error::Refused(refusal)) => Answer::Refused(refusal),
-        Err(Error::NotDone(why) | Error::Conflict(why)) => Answer::GaveUp(why.into_owned()),
-        Err(Error::OutcomeUnknown(why)) => Answer::Unknown(why.into_owned()),
-        Err(other) => Answer::Unexpected(match other {
+        Ok(value) => ClientAnswer::Done(done(value)),
+        Err(Error::Refused(refusal)) => ClientAnswer::Refused(refusal),
+        Err(Error::NotDone(why) | Error::Conflict(why)) => ClientAnswer::GaveUp(why.into_owned()),
+        Err(Error::OutcomeUnknown(why)) => ClientAnswer::Unknown(why.into_owned()),
+        Err(other) => ClientAnswer::Unexpected(match other {
             Error::Bug(what) => what.into_owned(),
             other => other.to_string(),
         }),
@@ -287,11 +293,11 @@ fn told<T>(outcome: Outcome<T>, done: impl FnOnce(T) -> Done) -> Answer {
 }
 
 #[async_trait]
-impl Play for ApproachPlay<'_> {
-    async fn begin(&mut self) -> Result<(Controller<'_>, Result<(), Unsettled>), ExploreError> {
+impl Execution for ApproachExecution<'_> {
+    async fn begin(&mut self) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError> {
         self.clear().await?;
         self.world.set(&self.rows).await?;
-        let keyed = self.piece.crash.is_some() && self.piece.strategy.card().crash_atomic;
+        let keyed = self.piece.crash.is_some() && self.piece.strategy.info().crash_atomic;
         self.key = keyed.then(Uuid::new_v4);
         let (events, heard) = mpsc::unbounded_channel();
         let servers = self.servers(&events)?;
@@ -303,7 +309,7 @@ impl Play for ApproachPlay<'_> {
         self.world.gather(heard, self.piece.clients).await
     }
 
-    async fn judge(&mut self, seen: Seen) -> Result<Judged, ExploreError> {
+    async fn judge(&mut self, seen: Observations) -> Result<JudgedInterleaving, ExploreError> {
         let (calls, after) = self.calls(&seen).await?;
         self.judge_calls(calls, &after, seen).await
     }
