@@ -3,7 +3,6 @@
 //!
 //! # Layout, in reading order
 //!
-//! - [`domain`]: the rows and the pure rules
 //! - [`strategy`]: the approaches, one file each: start with [`strategy::naive`]
 //! - [`session`]: the seam through which every statement passes, and its probes
 //! - [`engine`]: an operation's way from a request to its end: tasks, retries, outcomes
@@ -13,24 +12,19 @@
 //! - [`lab`]: load, referee, report
 //! - [`explore`]: every interleaving
 //! - [`dashboard`]: pages that show all of it, and start it
-//! - [`chart`]: drawings for pages
-//! - [`postgres`]: the private database
 //! - [`cli`]: the commands
 //! - [`error`]: the ends of an operation that did not succeed
 //! - [`config`]: every limit, with its reason
 
-pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod dashboard;
 pub mod database;
-pub mod domain;
 pub mod engine;
 pub mod error;
 pub mod explore;
 pub mod http;
 pub mod lab;
 pub mod metrics;
-pub mod postgres;
 pub mod session;
 pub mod strategy;

@@ -14,9 +14,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use concurrency_lab::database::SCHEMA;
-use concurrency_lab::postgres::Endpoint;
 use concurrency_lab::session::statement::{COMMIT, Isolation};
 use concurrency_lab::strategy::Approach;
+use private_postgres::Endpoint;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -12,8 +12,9 @@ use concurrency_lab::config::SPARE_DATABASE_CONNECTIONS;
 use concurrency_lab::database::SCHEMA;
 use concurrency_lab::lab::history::ClaimedSafety;
 use concurrency_lab::lab::target::{OwnServer, Target};
-use concurrency_lab::postgres::{self, Cluster, Endpoint};
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::Approach;
+use domain::Workload;
+use private_postgres::{self, Cluster, Endpoint};
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 
@@ -47,7 +48,7 @@ impl Stage {
         let wrk = Wrk::find().await?;
         let pgbench_program = find_pgbench()?;
         let cluster = Cluster::start_temporary(None, max_connections()).await.map_err(Failure::environment)?;
-        let endpoint = postgres::running_endpoint(cluster.data_dir()).map_err(Failure::environment)?;
+        let endpoint = private_postgres::running_endpoint(cluster.data_dir()).map_err(Failure::environment)?;
         let mut servers = HashMap::new();
         for setup in Setup::ALL {
             servers.insert(setup, OwnServer::start(server(setup, &endpoint)?).await.map_err(Failure::environment)?);
@@ -134,7 +135,7 @@ pub async fn run(command: &mut Command, time: Duration) -> Result<String, Failur
 }
 
 fn find_pgbench() -> Result<PathBuf, Failure> {
-    postgres::find_program("pgbench", None)
+    private_postgres::find_program("pgbench", None)
         .map_err(|error| Failure::Environment(format!("{error}\nscripts/setup.sh test installs it")))
 }
 

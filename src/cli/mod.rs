@@ -18,7 +18,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::database::DatabaseError;
-use crate::postgres::PostgresError;
+use private_postgres::PostgresError;
 
 /// Race every way of guarding a read-decide-write on a real PostgreSQL.
 #[derive(Debug, Parser)]

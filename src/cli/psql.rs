@@ -9,7 +9,6 @@ use clap::Args;
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs};
 use crate::database::SCHEMA;
-use crate::postgres;
 
 /// Options of `psql`.
 #[derive(Debug, Args)]
@@ -30,13 +29,13 @@ pub struct PsqlArgs {
 /// # Errors
 /// No psql, no database that runs.
 pub fn psql(arguments: &PsqlArgs) -> Result<(), CliError> {
-    let mut command = Command::new(postgres::find_program("psql", arguments.database.postgres_bin.as_deref())?);
+    let mut command = Command::new(private_postgres::find_program("psql", arguments.database.postgres_bin.as_deref())?);
     command.env("PGOPTIONS", format!("-c search_path={SCHEMA}"));
     if let Some(url) = arguments.database.url() {
         with_url(&mut command, url)?;
     } else {
-        let data_dir = arguments.data_dir.data_dir.clone().unwrap_or_else(postgres::default_data_dir);
-        let endpoint = postgres::running_endpoint(&data_dir)?;
+        let data_dir = arguments.data_dir.data_dir.clone().unwrap_or_else(private_postgres::default_data_dir);
+        let endpoint = private_postgres::running_endpoint(&data_dir)?;
         command
             .env("PGHOST", endpoint.socket_dir)
             .env("PGPORT", endpoint.port.to_string())

@@ -24,8 +24,8 @@ use crate::database::seed::Seed;
 use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
 use crate::http::{AppState, HttpService, listener};
-use crate::postgres::{self, Cluster, ClusterStatus};
 use crate::strategy::Approach;
+use private_postgres::{self, Cluster, ClusterStatus};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -224,8 +224,8 @@ async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<ServeDatabase, C
         let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), max_connections).await?;
         return Ok(ServeDatabase::Private(cluster));
     }
-    let options = postgres::ClusterOptions {
-        data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(postgres::default_data_dir),
+    let options = private_postgres::ClusterOptions {
+        data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(private_postgres::default_data_dir),
         bin_dir: arguments.database.postgres_bin.clone(),
         max_connections,
     };

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse as _, Response};
 use sha2::{Digest as _, Sha256};
 
 use super::page::POLICY;
-use crate::chart;
 use crate::explore;
 use crate::http::answer::Rejection;
 use crate::http::path_segment::PathSegment;
@@ -23,7 +22,7 @@ const FILES: &[AssetFile] = &[
         "lab.css",
         STYLE,
         &[
-            chart::STYLE,
+            charts::STYLE,
             reports::html::STYLE,
             explore::report::html::STYLE,
             include_str!("assets/lab.css"),

@@ -140,7 +140,7 @@ mod tests {
                 "see [`super::read_committed`].",
                 "<p>see <a href=\"/lab/approaches/read-committed\"><code>read-committed</code></a>.</p>\n",
             ),
-            ("see [`crate::domain::state`].", "<p>see <code>domain::state</code>.</p>\n"),
+            ("see [`domain::state`].", "<p>see <code>domain::state</code>.</p>\n"),
             ("an array[1] and [brackets]", "<p>an array[1] and [brackets]</p>\n"),
         ];
         for (text, expected) in table {

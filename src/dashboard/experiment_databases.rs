@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Semaphore;
 
-use crate::postgres::{Cluster, ClusterStatus, PostgresError};
+use private_postgres::{Cluster, ClusterStatus, PostgresError};
 
 /// `max_connections` of a temporary one: a run with its pool, the player's sessions, and those who look on.
 const CONNECTIONS: u32 = 200;

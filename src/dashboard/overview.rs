@@ -13,7 +13,8 @@ use super::archive::evidence::Evidence;
 use super::page::{NavigationItem, Page};
 use super::{approach, evidence, experiment, runs};
 use crate::lab::reports::html::wide;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 /// `GET /`.
 pub async fn page(State(dashboard): State<Arc<Dashboard>>) -> Response {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::waiting::WaitingGuard;
-use crate::domain::Row;
+use domain::Row;
 
 /// Shards of the map of rows, so that requests for different rows do not contend for one mutex.
 const SHARDS: usize = 64;

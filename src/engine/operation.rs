@@ -4,14 +4,16 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::state::Change;
-use crate::domain::{
+use crate::error::Error;
+use crate::session::Session;
+use crate::strategy::{BookingRow, Strategy};
+use domain::Refusal;
+use domain::Workload;
+use domain::state::Change;
+use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer,
     Transferred,
 };
-use crate::error::{Error, Refusal};
-use crate::session::Session;
-use crate::strategy::{BookingRow, Strategy, Workload};
 
 /// The repeatable attempt of one operation.
 #[async_trait]

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::transcript::StepWait;
-use crate::domain::Row;
+use domain::Row;
 
 /// A client, or a writer of batches.
 #[derive(Debug)]

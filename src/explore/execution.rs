@@ -23,13 +23,13 @@ use super::schedule::Actor;
 use super::search::{Execution, JudgedInterleaving};
 use super::transcript::StepOutcome;
 use crate::database::{Database, SessionConditions};
-use crate::domain::state::{Change, ChangeResult, State};
 use crate::engine::{Engine, OperationOutcome};
 use crate::error::Error;
 use crate::session::batch::WriterObserver;
 use crate::session::probe::Probe;
 use crate::session::statement::Isolation;
 use crate::strategy::Strategy;
+use domain::state::{Change, ChangeResult, State};
 
 /// What is played.
 #[derive(Clone)]

@@ -24,9 +24,9 @@ use crate::config::{Limits, RetryPolicy};
 use crate::database::pool::Pool;
 use crate::database::seed::Seed;
 use crate::database::{Database, DatabaseError};
-use crate::domain::state::State;
-use crate::domain::{Account, Booking, Counter, Event};
 use crate::session::statement::Isolation;
+use domain::state::State;
+use domain::{Account, Booking, Counter, Event};
 
 /// The schema that holds everything of the explorer's.
 pub const SCHEMA: &str = "concurrency_lab_explore";

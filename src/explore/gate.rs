@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::named_ids;
 use super::schedule::Actor;
 use super::transcript::StepOutcome;
-use crate::domain::Row;
 use crate::session::probe::{Completed, Delay, Probe, ProcessEvent, Step};
 use crate::session::statement::Statement;
+use domain::Row;
 
 /// What the controller hears.
 #[derive(Debug)]

@@ -24,8 +24,8 @@ use super::observations::{Observations, Unsettled};
 use super::position::ActorStatus;
 use super::schedule::{Actor, Schedule};
 use super::transcript::{StepOutcome, StepWait, TranscriptStep};
-use crate::domain::Row;
-use crate::domain::state::State;
+use domain::Row;
+use domain::state::State;
 
 /// Longest wait for everybody to stand still. A step takes a millisecond; a deadlock that only the default `deadlock_timeout`
 /// finds, a second.

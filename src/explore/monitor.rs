@@ -18,7 +18,7 @@ use super::explorer_database;
 use super::schedule::Actor;
 use super::transcript::StepWait;
 use crate::database::within;
-use crate::domain::state::State;
+use domain::state::State;
 
 /// A name for the connection of each actor, by which the server's views know it.
 #[derive(Debug, Clone)]

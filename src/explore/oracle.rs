@@ -1,13 +1,13 @@
 //! The oracle: does some serial order explain what was seen?
 //!
-//! The pure sequential rule ([`crate::domain::state`]) is applied in every order of the operations that agrees with real time (who had
+//! The pure sequential rule ([`domain::state`]) is applied in every order of the operations that agrees with real time (who had
 //! ended before another began comes before it). One must give every answer that was heard and leave the rows that were
 //! found. Who gave up must have changed nothing; where the outcome is unknown, both are allowed.
 
 use uuid::Uuid;
 
-use crate::domain::state::{Change, ChangeResult, State};
-use crate::error::Refusal;
+use domain::Refusal;
+use domain::state::{Change, ChangeResult, State};
 
 /// One operation, as its client knows it. Times are numbers of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +121,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{Account, BalanceChange};
+    use domain::{Account, BalanceChange};
 
     fn state(balance: i64, version: i64) -> State {
         State::of([(1, Account { balance, version })].into(), BTreeMap::new(), BTreeMap::new())

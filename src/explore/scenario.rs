@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
-use crate::domain::state::{Change, State};
-use crate::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
-use crate::strategy::Workload;
+use domain::Workload;
+use domain::state::{Change, State};
+use domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
 
 /// What the clients do at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]

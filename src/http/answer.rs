@@ -14,8 +14,9 @@ use tower_http::catch_panic::ResponseForPanic;
 
 use super::guard::SessionId;
 use crate::engine::OperationOutcome;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::session::probe::TraceSpan;
+use domain::Refusal;
 
 /// Attempts that the operation took, also when it was refused or given up.
 pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");

@@ -14,7 +14,7 @@ use super::{AppState, RouteList, at, balances, bookings, counters, headers, rese
 use crate::engine::operation::Operation;
 use crate::engine::{Instrumentation, OperationOutcome};
 use crate::strategy::Approach;
-use crate::strategy::Workload::{Balance, Booking, Counter, Transfer};
+use domain::Workload::{Balance, Booking, Counter, Transfer};
 
 /// The routes of every approach.
 pub const ROUTES: &RouteList<ApproachRoutes> = &[

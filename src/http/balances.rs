@@ -13,8 +13,8 @@ use super::approach_routes::{ApproachRoutes, ParsedRequest};
 use super::body::{self, AmountRule, BalanceBody};
 use super::path_segment::PathSegment;
 use super::{AppState, answer, headers};
-use crate::domain::{Account, BalanceChange};
 use crate::engine::operation::BalanceRead;
+use domain::{Account, BalanceChange};
 
 #[derive(Serialize)]
 struct NewBalance {

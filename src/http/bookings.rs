@@ -11,9 +11,9 @@ use super::approach_routes::{ApproachRoutes, ParsedRequest};
 use super::body::{self, Field, NumberBody};
 use super::path_segment::PathSegment;
 use super::{answer, headers};
-use crate::domain::{Booked, Booking, Cancellation, Cancelled};
 use crate::engine::operation::EventRead;
 use crate::strategy::BookingRow;
+use domain::{Booked, Booking, Cancellation, Cancelled};
 
 /// The body of a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

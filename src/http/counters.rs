@@ -9,8 +9,8 @@ use super::answer::Rejection;
 use super::approach_routes::{ApproachRoutes, ParsedRequest};
 use super::path_segment::PathSegment;
 use super::{answer, body, headers};
-use crate::domain::{Counter, Increment};
 use crate::engine::operation::CounterRead;
+use domain::{Counter, Increment};
 
 #[derive(Serialize)]
 struct CounterValue {

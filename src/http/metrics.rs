@@ -15,7 +15,8 @@ use axum::response::{IntoResponse as _, Response};
 use super::answer::Rejection;
 use super::{AppState, answer};
 use crate::metrics::{Metrics, RequestEnding, exposition};
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 /// `GET /metrics`: what happened, for Prometheus.
 pub async fn metrics(State(app): State<Arc<AppState>>) -> Response {

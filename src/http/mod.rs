@@ -51,7 +51,8 @@ use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
 
 use crate::database::seed::Seed;
 use crate::engine::Engine;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 use approach_routes::ApproachRoutes;
 use metrics::RequestCounter;

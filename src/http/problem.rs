@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::answer::{self, ErrorBody};
 use super::guard::SessionId;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
+use domain::Refusal;
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";

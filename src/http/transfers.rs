@@ -10,7 +10,7 @@ use super::approach_routes::{ApproachRoutes, ParsedRequest};
 use super::balances::UserBalance;
 use super::body::{self, Field, NumberBody};
 use super::{answer, headers};
-use crate::domain::{Transfer, Transferred};
+use domain::{Transfer, Transferred};
 
 /// The body of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

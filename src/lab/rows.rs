@@ -9,7 +9,7 @@ use super::experiment::RunError;
 use super::history::{HistoryState, RowState};
 use super::plan::{Contestant, RunConditions};
 use super::target::{Target, TargetError};
-use crate::domain::Row;
+use domain::Row;
 
 /// Rows that are read at the same time.
 const READING: usize = 16;

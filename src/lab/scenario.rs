@@ -7,8 +7,8 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 use super::history::Request;
 use crate::database::seed::Seed;
-use crate::domain::Row;
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 /// A workload with its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]

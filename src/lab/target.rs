@@ -22,9 +22,9 @@ use super::client::{Client, ClientError, HttpAnswer};
 use super::history::{ClaimedSafety, Request, RowState};
 use super::results::ServerEnvironment;
 use super::routes::{Misread, RowRead};
-use crate::domain::Row;
 use crate::http::environment;
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 /// How long each address of a host with several may take to connect.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

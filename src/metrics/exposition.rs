@@ -17,7 +17,8 @@ use strum::IntoEnumIterator as _;
 use super::histogram::Histogram;
 use super::{ApproachSeries, MetricOwner, MetricSeries, Metrics, RequestEnding, subjects};
 use crate::engine::Engine;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 /// What the format demands as `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
 
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 use histogram::{BucketScale, Histogram};
 

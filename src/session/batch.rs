@@ -26,8 +26,8 @@ use super::statement::{JOIN_BATCH, TAKE_BATCH};
 use crate::config::Limits;
 use crate::database::Database;
 use crate::database::pool::Pool;
-use crate::domain::state::{Change, ChangeResult};
 use crate::error::Error;
+use domain::state::{Change, ChangeResult};
 
 /// One request's part of a batch.
 #[derive(Debug, Clone)]

@@ -32,8 +32,8 @@ use uuid::Uuid;
 
 use super::statement::{Isolation, Statement};
 use super::{Session, Transaction};
-use crate::domain::state::Change;
 use crate::error::Error;
+use domain::state::Change;
 
 /// Claims a key for a request.
 const CLAIM: Statement = Statement::writes(

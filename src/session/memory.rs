@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::Account;
+use domain::Account;
 
 /// Users that are remembered: as many as are in use at once in all but the widest loads, in less than a megabyte.
 const USERS_MAX: usize = 10_000;

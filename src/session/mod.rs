@@ -26,8 +26,8 @@ use uuid::Uuid;
 use crate::database::admission::RowPermits;
 use crate::database::pool::Lease;
 use crate::database::{Database, admission};
-use crate::domain::Row;
 use crate::error::Error;
+use domain::Row;
 
 use idempotency_key::IdempotencyKey;
 use probe::{Probe, ProcessEvent, StatementLog, Step};

@@ -16,7 +16,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::statement::{Effect, Statement};
-use crate::domain::Row;
+use domain::Row;
 
 /// What a session is about to do.
 #[derive(Debug, Clone, Copy)]

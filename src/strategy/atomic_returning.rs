@@ -34,12 +34,13 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
-};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::Statement;
+use domain::Refusal;
+use domain::{
+    Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
+};
 
 const CHANGE: Statement = Statement::writes(
     "change",

@@ -9,7 +9,7 @@
 //!
 //! **Guarantee.** As if the requests of a batch had run alone, in the order in which they arrived at this server. Every row that
 //! any of them is about is locked before anybody's question is decided, and stays locked until the commit; the decisions
-//! are those of [`crate::domain::state`], each on what the ones before it left. A refusal is an answer and no error: it changes
+//! are those of [`domain::state`], each on what the ones before it left. A refusal is an answer and no error: it changes
 //! nothing and touches nobody else. Nobody is answered before the commit is on disk. Other servers are kept out
 //! by the same row locks, taken in one order (events, users, counters, each by id). So are other approaches, as long as they lock or
 //! compare the same rows; a booking beside one that leaves the decision to a unique index is not among them.
@@ -51,16 +51,16 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, Claim, Claims, Strategy, UserRow};
-use crate::domain::state::{Change, ChangeResult, RowSet, State};
-use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
-};
 use crate::error::Error;
 use crate::session::Session;
 use crate::session::batch::{Batch, BatchAnswer, BatchEntry};
 use crate::session::idempotency_key::{StoredAnswer, json};
 use crate::session::memory::BalanceMemory;
 use crate::session::statement::{Isolation, Statement};
+use domain::state::{Change, ChangeResult, RowSet, State};
+use domain::{
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+};
 
 const LOCK_EVENTS: Statement = Statement::reads(
     "lock-events",

@@ -19,13 +19,14 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
-use crate::domain::{
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::statement::Statement;
+use domain::Refusal;
+use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer,
     Transferred, changed_balance, incremented, seats_taken, transferred_balances,
 };
-use crate::error::{Error, Refusal};
-use crate::session::Session;
-use crate::session::statement::Statement;
 use uuid::Uuid;
 
 const READ: Statement = Statement::reads("read", "select balance, version from users where id = $1");

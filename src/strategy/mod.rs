@@ -2,7 +2,7 @@
 //!
 //! A strategy is one file of this folder. Its module documentation is the textbook chapter, its consts are the SQL,
 //! and each method shows one attempt of the whole protocol. What is not the exhibit is written once elsewhere: the
-//! rules ([`crate::domain`]), the retry loop ([`crate::engine`]), what an SQLSTATE means
+//! rules ([`domain`]), the retry loop ([`crate::engine`]), what an SQLSTATE means
 //! ([`crate::session::sqlstate`]).
 //!
 //! To add an approach: write its file, declare it below, and add a line to the list at the end of this file.
@@ -23,15 +23,16 @@ pub mod unique_constraint;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumCount, EnumIter, EnumString, IntoStaticStr, VariantNames};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
-use crate::domain::{
-    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
-};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::Statement;
+use domain::{
+    Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
+};
+use domain::{Refusal, Workload};
 
 /// What an approach promises for a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,20 +46,6 @@ pub enum Claim {
     Broken,
     /// Not offered: 501, with the reason in ApproachInfo.
     Unsupported,
-}
-
-/// What is contended for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumCount, EnumIter, IntoStaticStr)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Workload {
-    /// One user's balance.
-    Balance,
-    /// Two users' balances at once.
-    Transfer,
-    /// Seats of an event.
-    Booking,
-    /// A counter.
-    Counter,
 }
 
 /// An approach's promises, by workload.

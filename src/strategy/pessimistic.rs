@@ -35,13 +35,14 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::domain::{
+use crate::error::Error;
+use crate::session::Session;
+use crate::session::statement::{Isolation, Statement};
+use domain::Refusal;
+use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
     incremented, seats_taken, transferred_balances,
 };
-use crate::error::{Error, Refusal};
-use crate::session::Session;
-use crate::session::statement::{Isolation, Statement};
 use uuid::Uuid;
 
 const LOCK: Statement = Statement::reads("lock", "select balance, version from users where id = $1 for update");

@@ -19,10 +19,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::Statement;
+use domain::Refusal;
+use domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
 
 const CHANGE: Statement = Statement::writes("change", "select * from lab_change_balance($1, $2)");
 

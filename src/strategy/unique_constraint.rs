@@ -24,10 +24,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use domain::Refusal;
+use domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
 
 const READ_EVENT: Statement =
     Statement::reads("read-event", "select capacity, booked, version from events where id = $1");

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use sqlx::FromRow;

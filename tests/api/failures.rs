@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use concurrency_lab::config::Limits;
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::Approach;
+use domain::Workload;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
 

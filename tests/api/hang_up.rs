@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::Approach;
+use domain::Workload;
 use reqwest::Method;
 use strum::IntoEnumIterator;
 use uuid::Uuid;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::Approach;
+use domain::Workload;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use strum::IntoEnumIterator;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use concurrency_lab::config::{Limits, RetryPolicy};
-use concurrency_lab::strategy::{Approach, Workload};
+use concurrency_lab::strategy::Approach;
+use domain::Workload;
 use reqwest::Method;
 use sqlx::{Connection, Executor};
 use strum::IntoEnumIterator;

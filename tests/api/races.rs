@@ -12,7 +12,8 @@ use concurrency_lab::lab::results::{Round, RunVerdict};
 use concurrency_lab::lab::routes::ServiceRoutes;
 use concurrency_lab::lab::scenario::{Scenario, ScenarioWork};
 use concurrency_lab::lab::target::Target;
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 
 use crate::common::{Lab, Setup, claiming, crowded, directory};
 

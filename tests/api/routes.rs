@@ -1,7 +1,8 @@
 //! Every documented route does what is documented.
 
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 use reqwest::Method;
 use serde_json::json;
 use strum::IntoEnumIterator;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::postgres::running_endpoint;
 use concurrency_lab::strategy::Approach;
+use private_postgres::running_endpoint;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};

@@ -1,7 +1,8 @@
 //! Every approach on every workload it offers: exact bodies, headers, and the order of refusals.
 
 use concurrency_lab::database::seed::Seed;
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Executor;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use concurrency_lab::postgres::{Cluster, ClusterOptions, ClusterStatus, running_endpoint};
 use nix::sys::signal::{Signal, kill};
+use private_postgres::{Cluster, ClusterOptions, ClusterStatus, running_endpoint};
 
 use crate::fixture::*;
 

@@ -3,8 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use concurrency_lab::postgres::{Cluster, ClusterOptions, PostgresError, running_endpoint};
 use nix::unistd::Uid;
+use private_postgres::{Cluster, ClusterOptions, PostgresError, running_endpoint};
 
 use crate::fixture::*;
 

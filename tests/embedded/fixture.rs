@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use concurrency_lab::postgres::{Cluster, ClusterOptions, find_program};
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, Uid};
+use private_postgres::{Cluster, ClusterOptions, find_program};
 use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;

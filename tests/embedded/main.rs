@@ -12,11 +12,9 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Duration;
 
-use concurrency_lab::postgres::{
-    Cluster, ClusterOptions, ClusterStatus, PostgresError, find_program, running_endpoint,
-};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Uid;
+use private_postgres::{Cluster, ClusterOptions, ClusterStatus, PostgresError, find_program, running_endpoint};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::fixture::*;

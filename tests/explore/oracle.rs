@@ -1,9 +1,9 @@
 //! The oracle against the definition of what it looks for: all orders, tried one by one.
 
-use concurrency_lab::domain::state::{Change, ChangeResult, State};
-use concurrency_lab::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
-use concurrency_lab::error::Refusal;
 use concurrency_lab::explore::oracle::{ClientAnswer, ClientCall, explains};
+use domain::Refusal;
+use domain::state::{Change, ChangeResult, State};
+use domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfer};
 use proptest::prelude::*;
 use uuid::Uuid;
 

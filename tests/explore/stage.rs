@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use concurrency_lab::domain::state::State;
 use concurrency_lab::explore::catalog::{pieces, subject};
 use concurrency_lab::explore::execution::{ApproachExecution, TestCase};
 use concurrency_lab::explore::exploration::explore;
@@ -21,8 +20,9 @@ use concurrency_lab::explore::search::{Execution, JudgedInterleaving, Search, Se
 use concurrency_lab::explore::{ExploreError, classify, oracle};
 use concurrency_lab::lab::judgement::Anomaly;
 use concurrency_lab::lab::referee;
-use concurrency_lab::postgres::Cluster;
 use concurrency_lab::strategy::Approach;
+use domain::state::State;
+use private_postgres::Cluster;
 
 use crate::common;
 

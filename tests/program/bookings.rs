@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use concurrency_lab::strategy::{Claim, Workload};
+use concurrency_lab::strategy::Claim;
+use domain::Workload;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

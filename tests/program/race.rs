@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, patch, post};
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 
 use crate::common::{claiming, directory};
 use crate::runs::{command, file};

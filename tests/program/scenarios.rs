@@ -1,7 +1,8 @@
 //! The five scenarios over every approach: no safe one ever breaks; with a think time, every broken one breaks in the way
 //! that it is known for.
 
-use concurrency_lab::strategy::{Approach, Claim, Workload};
+use concurrency_lab::strategy::{Approach, Claim};
+use domain::Workload;
 use serde_json::{Value, json};
 use strum::IntoEnumIterator;
 

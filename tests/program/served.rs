@@ -94,7 +94,7 @@ pub fn postmaster(data_dir: &Path) -> Option<Pid> {
 
 /// The URL of the private PostgreSQL that serves from this data directory: of another database there, or of its own.
 pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
-    let endpoint = concurrency_lab::postgres::running_endpoint(data_dir).expect("an endpoint");
+    let endpoint = private_postgres::running_endpoint(data_dir).expect("an endpoint");
     let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
     let database = database.unwrap_or(&endpoint.database);
     format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password)

@@ -34,7 +34,7 @@ use crate::explore::search::{JudgedInterleaving, replay};
 use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
 use crate::explore::{ExploreError, findings};
 use crate::http::environment::COMMIT;
-use crate::postgres::Cluster;
+use private_postgres::Cluster;
 use progress::ExploreProgress;
 
 /// Of at most so many explorations the witnesses are told whole; of more, the table and the page do.

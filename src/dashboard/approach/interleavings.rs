@@ -9,12 +9,13 @@ use super::super::archive::ArchiveListing;
 use super::super::archive::entry::{ArchiveEntry, ExplorationSummary};
 use super::super::archive::evidence::Evidence;
 use super::super::evidence::{anomaly, experiment, player};
-use crate::chart::scale::grouped;
 use crate::explore::findings::ExplorationVerdict;
 use crate::explore::report::html::{class, symbol};
 use crate::lab::reports::figures::NONE;
 use crate::lab::reports::html::wide;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use charts::scale::grouped;
+use domain::Workload;
 
 /// The section.
 pub fn section(shelf: &ArchiveListing, approach: Approach) -> Markup {

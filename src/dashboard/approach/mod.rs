@@ -22,7 +22,8 @@ use crate::http::path_segment::PathSegment;
 use crate::lab::reports::html::{charts, wide};
 use crate::lab::results::Run;
 use crate::session::statement::{Effect, Statement};
-use crate::strategy::{Approach, ApproachInfo, Workload};
+use crate::strategy::{Approach, ApproachInfo};
+use domain::Workload;
 
 /// The routes.
 pub fn routes() -> Router<Arc<Dashboard>> {

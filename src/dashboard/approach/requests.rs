@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use crate::config::THINK_TIME_MAX;
 use crate::database::seed::Seed;
 use crate::http::body::{COUNTER_ID, EVENT_ID, USER_ID};
-use crate::strategy::{Approach, Claim, Workload};
+use crate::strategy::{Approach, Claim};
+use domain::Workload;
 
 /// A request that shows a workload.
 struct SampleRequest {

@@ -17,7 +17,8 @@ use super::entry::{ApproachCost, ArchiveEntry, ArchivedResult, ExplorationSummar
 use crate::explore::scenario::ExploreScenario as Explorable;
 use crate::lab::results::RunVerdict;
 use crate::lab::scenario::Scenario;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 /// What was found.
 #[derive(Debug, Default, Clone, PartialEq)]

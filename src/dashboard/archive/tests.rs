@@ -11,7 +11,8 @@ use super::*;
 use crate::explore::findings::CrashKind;
 use crate::explore::report::sample as explored;
 use crate::lab::reports::sample as raced;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 fn put(folder: &TempDir, id: &str, file: &str, text: &str) {
     let place = folder.path().join(id);

@@ -7,7 +7,8 @@ use super::*;
 use crate::explore::findings::ExploreReport;
 use crate::explore::report::sample;
 use crate::lab::reports::sample as raced;
-use crate::strategy::{Approach, Workload};
+use crate::strategy::Approach;
+use domain::Workload;
 
 fn said(approach: Approach, entries: &[Arc<ArchiveEntry>]) -> Vec<(EvidenceTone, String, String)> {
     let evidence = Evidence::of(entries, approach, Workload::Balance);

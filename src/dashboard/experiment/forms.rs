@@ -7,12 +7,12 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 use super::PATH;
 use super::parts::PHASE;
 use super::request::{CLIENTS, CONCURRENCY, DURATION_S, INTERLEAVINGS_MAX, REPEAT, REQUESTS, THINK_TIME_MS};
-use crate::chart::scale::grouped;
 use crate::dashboard::Dashboard;
 use crate::dashboard::permission::{ExperimentPermission, NOBODY};
 use crate::explore;
 use crate::lab::scenario::Scenario;
 use crate::strategy::Approach;
+use charts::scale::grouped;
 
 /// One form to run a scenario, one to explore interleavings.
 #[must_use]

@@ -4,14 +4,14 @@ use maud::{Markup, html};
 
 use super::live_round::LiveRound;
 use super::snapshot::LiveRun;
-use crate::chart::heatmap::{Heatmap, HeatmapCell, HeatmapColumn};
-use crate::chart::lines::{LineChart, LineSeries, XAxis};
-use crate::chart::scale::{Spacing, grouped};
-use crate::chart::{Caption, WIDTH};
 use crate::lab::feed::{LiveSlice, bounds_us};
 use crate::lab::reports::figures::{NONE, float, ms, whole};
 use crate::lab::reports::html::charts::{figure, waits_of};
 use crate::lab::reports::html::verdicts::table;
+use charts::heatmap::{Heatmap, HeatmapCell, HeatmapColumn};
+use charts::lines::{LineChart, LineSeries, XAxis};
+use charts::scale::{Spacing, grouped};
+use charts::{Caption, WIDTH};
 
 /// Of this many ms at the end, the present rate and latency are told.
 const PRESENT_MS: u64 = 1_000;

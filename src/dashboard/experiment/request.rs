@@ -11,7 +11,8 @@ use crate::config::THINK_TIME_MAX;
 use crate::explore;
 use crate::http::answer::Rejection;
 use crate::lab::scenario::Scenario;
-use crate::strategy::{Approach, Claim, Workload};
+use crate::strategy::{Approach, Claim};
+use domain::Workload;
 
 /// Requests of a round.
 pub const REQUESTS: RangeInclusive<u64> = 1..=1_000_000;

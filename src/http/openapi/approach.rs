@@ -10,11 +10,11 @@ use super::errors::{self, ErrorCause};
 use super::operation::{ApiLink, ApiOperation, answered, empty, json_body};
 use super::parts::{EXAMPLE_ID, numbers};
 use crate::database::seed::Seed;
-use crate::error::Refusal;
 use crate::http::body::{self, AmountRule, BalanceBody, Field, NumberBody};
 use crate::http::bookings::BookingBody;
 use crate::http::reset;
 use crate::http::transfers::TransferBody;
+use domain::Refusal;
 
 /// Headers of a request that changes one row.
 const CHANGE_OF_A_ROW: [&str; 5] = ["If-Match", "Idempotency-Key", "Lab-Trace", "Lab-Think-Time", "Lab-Fault"];

@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 use super::operation::with_those_of_every_answer;
 use super::parts::{EXAMPLE_ID, reference};
 use crate::config::Limits;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::http::answer::{self, Rejection};
 use crate::http::body::{self, Field, NumberBody};
 use crate::http::problem::{PROBLEM_JSON, Problem};
 use crate::http::{guard, headers, no_such_approach};
 use crate::strategy::Approach;
+use domain::Refusal;
 
 /// Something that may go wrong.
 #[derive(Debug, Clone)]

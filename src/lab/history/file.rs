@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lines::{HistoryLine, OperationLine, RoundEnd, RoundStart, RowLine, row_lines};
 use super::{History, HistoryState, ObservedRow, RoundTitle, RowState};
-use crate::domain::Row;
+use domain::Row;
 
 /// The version of the format, in each start line. A reader refuses others.
 pub const FORMAT: u32 = 1;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request, RoundTitle, RowState};
-use crate::domain::Row;
+use domain::Row;
 
 /// A line.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -11,13 +11,12 @@ pub mod lines;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Row;
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 /// What one operation asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -254,37 +253,6 @@ impl From<&Request> for Workload {
             Request::Transfer { .. } => Self::Transfer,
             Request::Booking { .. } => Self::Booking,
             Request::Increment { .. } => Self::Counter,
-        }
-    }
-}
-
-/// As `Lab-Versions` names rows.
-impl fmt::Display for Row {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(id) => write!(formatter, "users/{id}"),
-            Self::Event(id) => write!(formatter, "events/{id}"),
-            Self::Counter(id) => write!(formatter, "counters/{id}"),
-        }
-    }
-}
-
-/// Not the name of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected users/, events/ or counters/ and an id")]
-pub struct NoRow;
-
-impl FromStr for Row {
-    type Err = NoRow;
-
-    fn from_str(text: &str) -> Result<Self, NoRow> {
-        let (table, id) = text.split_once('/').ok_or(NoRow)?;
-        let id = id.parse().map_err(|_| NoRow)?;
-        match table {
-            "users" => Ok(Self::User(id)),
-            "events" => Ok(Self::Event(id)),
-            "counters" => Ok(Self::Counter(id)),
-            _ => Err(NoRow),
         }
     }
 }

@@ -136,7 +136,7 @@ impl Bookings {
             let Some(after) = known.after else { continue };
             let (event, left) = (known.row, i128::from(after.seen.value));
             let rows = |bookings: &Vec<i64>| i128::try_from(bookings.len()).unwrap_or(i128::MAX);
-            if !matches!(event, crate::domain::Row::Event(_)) {
+            if !matches!(event, domain::Row::Event(_)) {
                 continue;
             }
             let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);

@@ -11,9 +11,9 @@
 
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE, Partition};
-use crate::domain::Row;
 use crate::lab::history::Outcome;
 use crate::lab::judgement::Anomaly;
+use domain::Row;
 
 /// What numbers the writes of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

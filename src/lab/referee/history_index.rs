@@ -4,8 +4,8 @@
 //! each of them (Herlihy & Wing's locality). A transfer ties its two rows into one *case*, and a case is what the other modules
 //! judge. Operations and rows are numbers (`u32`) from here on: a million operations must fit.
 
-use crate::domain::Row;
 use crate::lab::history::{History, Outcome, Reason, RecordedOperation, Request, RowState};
+use domain::Row;
 
 /// No operation, no row.
 pub const NONE: u32 = u32::MAX;

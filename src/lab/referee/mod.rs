@@ -2,7 +2,7 @@
 //!
 //! Correct means *linearizable* (Herlihy & Wing, "Linearizability: a correctness condition for concurrent objects",
 //! 1990): there is an order of the operations, each at one moment between its call and its return, in which the
-//! sequential rule ([`crate::domain`]) gives every answer that was heard and leaves the final state. The referee is exact: it
+//! sequential rule ([`domain`]) gives every answer that was heard and leaves the final state. The referee is exact: it
 //! finds something if and only if there is no such order, or says what it has left undecided.
 //!
 //! To find an order is hard in general. But every change raises its row's version, also under a broken approach, so

@@ -5,9 +5,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::bridges::Bridges;
 use super::chain::is_refused;
 use super::history_index::{HistoryIndex, NONE, Partition, number};
-use crate::domain::{changed_balance, incremented, transferred_balances};
-use crate::error::Refusal;
 use crate::lab::history::{ObservedRow, Outcome, Reason, Request};
+use domain::Refusal;
+use domain::{changed_balance, incremented, transferred_balances};
 
 /// The rows of a case while its operations are taken one by one.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 
 use super::finding_counter::{FindingCounter, reason_name};
 use super::history_index::{HistoryIndex, fits, is_valid};
-use crate::domain::Row;
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::{Anomaly, Counts};
+use domain::Row;
 
 /// Counts how the operations ended, and names the answers that must never be.
 pub fn count_answers(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) -> Counts {

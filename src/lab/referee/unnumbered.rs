@@ -14,9 +14,9 @@ use super::bookings::Bookings;
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, Partition};
 use super::search::{OrderDemands, OrderFound, search};
-use crate::domain::Row;
 use crate::lab::history::{Outcome, Request};
 use crate::lab::judgement::Anomaly;
+use domain::Row;
 
 /// Refusals at most that are left out one by one to see which are wrong.
 const REFUSALS_TRIED_MAX: usize = 16;

@@ -14,7 +14,7 @@ pub use reading::{Misread, NumberLocation};
 pub use template::RequestTemplate;
 
 use super::history::{ClaimedSafety, Reason, Request};
-use crate::strategy::Workload;
+use domain::Workload;
 
 /// A service in the words of its routes.
 #[derive(Debug, Clone, Deserialize)]

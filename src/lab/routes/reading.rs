@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Exactly, RefusalAnswer, Route, RowRead};
-use crate::domain::Row;
 use crate::lab::client::HttpAnswer;
 use crate::lab::history::{ObservedRow, Outcome, Request, RowState};
+use domain::Row;
 
 /// Where a number is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
 /// `header:etag`. Of the header `lab-versions`, it is the number behind the row's name.

@@ -5,12 +5,12 @@ use maud::{Markup, html};
 use super::super::matrix::VerdictMatrix;
 use super::super::view;
 use super::verdict;
-use crate::chart::scale::grouped;
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::explore::schedule::Schedule;
 use crate::lab::reports::figures::{NONE, hundredths};
 use crate::lab::reports::html::wide;
 use crate::lab::reports::view::claim;
+use charts::scale::grouped;
 
 /// A table for each scenario.
 #[must_use]

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
 use super::simulate::{SimulationPlan, correct};
-use crate::domain::Row;
 use crate::lab::history::{History, ObservedRow, Outcome, Reason, RecordedOperation, Request};
 use crate::lab::judgement::Anomaly;
 use crate::lab::referee::judge;
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 /// A long correct history whose answers all came, and the places of those that were done.
 fn history(seed: u64, workload: Workload) -> (Rng, History, Vec<usize>) {

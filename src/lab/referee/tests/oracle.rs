@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::domain::state::{Change, ChangeResult, State};
-use crate::domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Row, Transfer};
-use crate::error::Refusal;
 use crate::lab::history::{History, ObservedRow, Outcome, Reason, Request};
+use domain::Refusal;
+use domain::state::{Change, ChangeResult, State};
+use domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Row, Transfer};
 
 /// The sequential rule's state for a history's rows.
 pub fn state(history: &History) -> State {

@@ -4,12 +4,12 @@ use fastrand::Rng;
 use uuid::Uuid;
 
 use super::oracle;
-use crate::domain::Row;
 use crate::lab::history::{
     ClaimedSafety, History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
     RowState,
 };
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy)]

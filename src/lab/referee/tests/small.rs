@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 use super::oracle::is_linearizable;
 use super::simulate::{SimulationPlan, correct, spoil};
 use crate::lab::referee::judge;
-use crate::strategy::Workload;
+use domain::Workload;
 
 /// Compares on many histories of one kind; how many were right and how many wrong.
 fn compare(seed: u64, workload: Workload, versions: bool, rounds: u32) -> Result<[u32; 2], TestCaseError> {

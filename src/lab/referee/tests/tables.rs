@@ -1,10 +1,10 @@
 //! Histories that a person can check, good ones and bad ones, each with its name.
 
 use super::simulate::{row_state, title};
-use crate::domain::Row;
 use crate::lab::history::{History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request};
 use crate::lab::judgement::{Anomaly, Judgement};
 use crate::lab::referee::judge;
+use domain::Row;
 
 use Outcome::{NotDone, Refused, Unexpected, Unknown};
 use Reason::{AlreadyBooked, InsufficientFunds, OutOfRange, SoldOut};

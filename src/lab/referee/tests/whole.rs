@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
 use super::simulate::{SimulationPlan, correct, row_state, serve};
-use crate::domain::Row;
 use crate::lab::history::{HistoryState, Outcome, Request};
 use crate::lab::judgement::Anomaly;
 use crate::lab::referee::judge;
-use crate::strategy::Workload;
+use domain::Row;
+use domain::Workload;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2500))]

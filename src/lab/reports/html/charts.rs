@@ -7,12 +7,12 @@ use maud::{Markup, html};
 use super::super::figures::{LATENCIES, float, median, ms, whole};
 use super::super::view::{is_ranked, ordered};
 use super::{chart_label, listed, unranked_key};
-use crate::chart::Caption;
-use crate::chart::bars::{Bar, BarChart, BarValue};
-use crate::chart::distribution::{self, DistributionChart};
-use crate::chart::scale::grouped;
-use crate::chart::stacked::{self, StackedChart, StackedValues};
 use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Waits};
+use charts::Caption;
+use charts::bars::{Bar, BarChart, BarValue};
+use charts::distribution::{self, DistributionChart};
+use charts::scale::grouped;
+use charts::stacked::{self, StackedChart, StackedValues};
 
 pub(super) fn section(run: &Run) -> Markup {
     let results = ordered(run);

@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use super::super::figures::{float, whole};
 use super::super::view::{is_ranked, ordered};
 use super::chart_label;
-use crate::chart::Caption;
-use crate::chart::lines::{LineChart, LineSeries, XAxis};
-use crate::chart::scale::{Spacing, grouped};
 use crate::lab::results::{ApproachResult, Round, Run};
+use charts::Caption;
+use charts::lines::{LineChart, LineSeries, XAxis};
+use charts::scale::{Spacing, grouped};
 
 /// A drawing is as wide as two of them are on a telephone.
 const WIDTH: f64 = 190.0;

@@ -14,7 +14,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::conditions::{self, Condition};
 use super::notes;
 use super::view;
-use crate::chart;
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
 
 /// The style sheet, beside that of the charts.
@@ -62,7 +61,7 @@ pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
-                style { (PreEscaped(chart::STYLE)) (PreEscaped(STYLE)) (PreEscaped(style)) }
+                style { (PreEscaped(::charts::STYLE)) (PreEscaped(STYLE)) (PreEscaped(style)) }
             }
             body { (body) }
         }

@@ -6,10 +6,10 @@ use super::super::figures::{NONE, float, median, ms, whole};
 use super::super::view::is_ranked;
 use super::charts::figure;
 use super::{symbol, wide};
-use crate::chart::Caption;
-use crate::chart::lines::{LineChart, LineSeries, XAxis};
-use crate::chart::scale::{Spacing, grouped};
 use crate::lab::results::{ApproachResult, Run, Sweep};
+use charts::Caption;
+use charts::lines::{LineChart, LineSeries, XAxis};
+use charts::scale::{Spacing, grouped};
 
 /// Wider than other charts: the names of the lines stand inside.
 const WIDTH: f64 = 480.0;

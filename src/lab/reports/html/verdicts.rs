@@ -6,8 +6,8 @@ use super::super::figures::{LATENCIES, NONE, attempts, float, hundredths, median
 use super::super::notes;
 use super::super::view::{self, claim, is_ranked, ordered};
 use super::{class, symbol, wide};
-use crate::chart::scale::grouped;
 use crate::lab::results::{ApproachResult, Run, Sweep};
+use charts::scale::grouped;
 
 /// Columns of speed: what is not ranked has a text in their place.
 const SPEED_COLUMNS: usize = 2 + LATENCIES.len();

@@ -12,7 +12,7 @@ use super::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
     changed_balance, incremented, seats_taken, transferred_balances,
 };
-use crate::error::Refusal;
+use crate::Refusal;
 
 /// Anything that changes rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

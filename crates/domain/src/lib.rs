@@ -3,15 +3,22 @@
 //! No clock, no I/O, no randomness: the strategies decide with these functions, and the referee judges with
 //! the same ones. [`state`] applies a whole sequence of changes with them.
 
+mod refusal;
 pub mod state;
+mod workload;
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::Refusal;
+pub use refusal::Refusal;
+pub use workload::Workload;
 
 /// A user's balance at one version of the row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Account {
     /// What the user owns, in whole units; never below 0.
     pub balance: i64,
@@ -20,7 +27,8 @@ pub struct Account {
 }
 
 /// An event at one version of its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Event {
     /// Seats in all.
     pub capacity: i64,
@@ -31,7 +39,8 @@ pub struct Event {
 }
 
 /// A counter at one version of its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Counter {
     /// Its value.
     pub value: i64,
@@ -81,6 +90,7 @@ impl Transfer {
 
 /// Both accounts after a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Transferred {
     /// The payer's.
     pub from: Account,
@@ -98,7 +108,8 @@ pub struct Booking {
 }
 
 /// A seat that was booked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Booked {
     /// The booking.
     pub booking_id: Uuid,
@@ -109,7 +120,8 @@ pub struct Booked {
 }
 
 /// A booking that was cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Cancelled {
     /// The event whose seat is free again.
     pub event_id: i64,
@@ -142,6 +154,37 @@ pub enum Row {
     User(i64),
     /// A row of `counters`.
     Counter(i64),
+}
+
+/// As `Lab-Versions` names rows.
+impl fmt::Display for Row {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(formatter, "users/{id}"),
+            Self::Event(id) => write!(formatter, "events/{id}"),
+            Self::Counter(id) => write!(formatter, "counters/{id}"),
+        }
+    }
+}
+
+/// A text is not the name of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected users/, events/ or counters/ and an id")]
+pub struct RowNameError;
+
+impl FromStr for Row {
+    type Err = RowNameError;
+
+    fn from_str(text: &str) -> Result<Self, RowNameError> {
+        let (table, id) = text.split_once('/').ok_or(RowNameError)?;
+        let id = id.parse().map_err(|_| RowNameError)?;
+        match table {
+            "users" => Ok(Self::User(id)),
+            "events" => Ok(Self::Event(id)),
+            "counters" => Ok(Self::Counter(id)),
+            _ => Err(RowNameError),
+        }
+    }
 }
 
 /// Both balances after a transfer.
