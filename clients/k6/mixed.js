@@ -21,7 +21,8 @@ if (!base) {
 const START = 1000;
 const USERS = [1, 2, 3];
 
-// One scenario each. No order of them leads to a refusal: all withdrawals of a user together are less than its first balance.
+// One scenario each. No order of them leads to a refusal: all withdrawals of a user together are less than its first
+// balance.
 const CHANGES = {
   user1_deposits: { user: 1, path: '/deposit', amount: 10, times: 100 },
   user1_withdrawals: { user: 1, path: '/withdraw', amount: 5, times: 100 },
