@@ -1,12 +1,12 @@
-// 600 deposits and withdrawals of three users, in any order: what must be left is plain arithmetic.
+// Sends 600 deposits and withdrawals of three users, in any order. The expected balances are plain arithmetic.
 //
 //     k6 run -e BASE_URL=http://127.0.0.1:3000/approach/pessimistic clients/k6/mixed.js
 //
 // BASE_URL is the approach, or any service with the routes /deposit, /withdraw, /balance/{userId} and /reset.
-// THINK_TIME_MS (0 to 1000, by default 0) asks the lab to wait before each write: that widens the race of an approach
-// that has one.
+// THINK_TIME_MS (0 to 1000, by default 0) asks the lab to pause before each write, which widens the race of a broken
+// approach.
 //
-// k6 ends with an exit code other than 0 when a change was not made, or made and then overwritten by another.
+// k6 ends with an exit code other than 0 if a change was not made, or was made and then overwritten by another one.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -21,7 +21,8 @@ if (!base) {
 const START = 1000;
 const USERS = [1, 2, 3];
 
-// A scenario each. No order of them refuses any: all withdrawals of a user together are less than it starts with.
+// One scenario each. No order of them leads to a refusal: all withdrawals of a user together are less than its first
+// balance.
 const CHANGES = {
   user1_deposits: { user: 1, path: '/deposit', amount: 10, times: 100 },
   user1_withdrawals: { user: 1, path: '/withdraw', amount: 5, times: 100 },
@@ -33,8 +34,8 @@ const CHANGES = {
 const signed = ({ path, amount }) => (path === '/deposit' ? amount : -amount);
 const total = (of) => Object.values(CHANGES).reduce((sum, change) => sum + of(change), 0);
 
-// The money that was acknowledged and is not in the balance. Each change that is answered with 200 adds its amount; at
-// the end, what the balance has gained is taken off. So a change that was refused, and said so, is not lost.
+// Money that was acknowledged and is missing in the balance. Each change that is answered with 200 adds its amount; at
+// the end, the gain of the balance is subtracted. So a change that was refused does not count as lost.
 const lostUpdates = new Counter('lost_updates_money');
 
 export const options = {
@@ -46,9 +47,9 @@ export const options = {
   ),
   thresholds: {
     checks: ['rate==1'],
-    // That nothing was left out, for want of time.
+    // Every change was sent: none was left out because the time was over.
     iterations: [`count==${total(({ times }) => times)}`],
-    // By user: a loss of one must not make up for a gain of another.
+    // By user: a loss of one user must not cancel a gain of another.
     ...Object.fromEntries(USERS.map((user) => [`lost_updates_money{user:${user}}`, ['count==0']])),
   },
 };

@@ -1,13 +1,13 @@
-"""600 deposits and withdrawals of three users, in any order: what must be left is plain arithmetic.
+"""Sends 600 deposits and withdrawals of three users, in any order. The expected balances are plain arithmetic.
 
     locust -f clients/locust/locustfile.py --headless --host http://127.0.0.1:3000/approach/pessimistic
 
 --host is the approach, or any service with the routes /deposit, /withdraw, /balance/{userId} and /reset.
---think-time-ms (0 to 1000, by default 0) asks the lab to wait before each write: that widens the race of an approach
-that has one. Without --headless, the same with Locust's own page, as often as one likes.
+--think-time-ms (0 to 1000, by default 0) asks the lab to pause before each write, which widens the race of a broken
+approach. Without --headless, Locust's own page starts the same test, as often as needed.
 
-It ends by itself, with an exit code other than 0 when a change was not made, or made and then overwritten by another.
-One process: --processes, --master and --worker would each have a part of the truth only.
+It ends by itself, with an exit code other than 0 if a change was not made, or was made and then overwritten by another
+one. It must be one process: with --processes, --master or --worker each process would know a part of the changes only.
 """
 
 import logging
@@ -21,8 +21,8 @@ from locust.exception import StopTest
 START = 1000
 TIMEOUT_S = 30
 
-# User, route, amount, how often. No order of them refuses any: all withdrawals of a user together are less than it
-# starts with.
+# User, route, amount, how often. No order of them leads to a refusal: all withdrawals of a user together are less than
+# its first balance.
 CHANGES = (
     (1, "/deposit", 10, 100),
     (1, "/withdraw", 5, 100),
@@ -34,11 +34,11 @@ CHANGES = (
 
 
 class Run:
-    """What is still to be asked for, and what the answers so far add up to."""
+    """The changes that are still to be sent, and the balances that the answers so far add up to."""
 
     def __init__(self):
         self.to_do = [(user, route, amount) for user, route, amount, times in CHANGES for _ in range(times)]
-        # The same order in every run: whatever differs between two runs is the server's doing.
+        # The same order in every run: any difference between two runs comes from the server.
         random.Random(1).shuffle(self.to_do)
         self.unanswered = len(self.to_do)
         self.made = self.unknown = 0
@@ -51,7 +51,7 @@ run = None
 @events.init_command_line_parser.add_listener
 def options(parser):
     parser.add_argument("--think-time-ms", type=int, env_var="THINK_TIME_MS", default=0, help="Sent as Lab-Think-Time")
-    # Locust's own are one user and no end.
+    # Locust's defaults are one user and no end.
     parser.set_defaults(num_users=50, spawn_rate=50, run_time="2m")
 
 
@@ -88,13 +88,13 @@ class Client(HttpUser):
     @task
     def change(self):
         if not run.to_do:
-            # Until the run ends: of a user that ended by itself, Locust complains when it stops the others.
+            # Wait until the run ends: if a user ends by itself, Locust reports an error when it stops the others.
             gevent.sleep(TIMEOUT_S)
             return
         user, route, amount = run.to_do.pop()
         think_time = self.environment.parsed_options.think_time_ms
         headers = {"Lab-Think-Time": str(think_time)} if think_time else {}
-        # Locust counts every other answer than a 2xx as a failure, and fails for it at the end.
+        # Locust counts every answer except 2xx as a failure, and then ends with an exit code other than 0.
         answer = self.client.post(route, json={"userId": user, "amount": amount}, headers=headers, timeout=TIMEOUT_S)
         if answer.status_code == 200:
             run.made += 1
@@ -104,7 +104,7 @@ class Client(HttpUser):
         run.unanswered -= 1
         if run.unanswered == 0:
             runner = self.environment.runner
-            # Not from here: it waits for this user to end.
+            # In another greenlet: quit and stop wait for this user to end.
             gevent.spawn(runner.quit if self.environment.parsed_options.headless else runner.stop)
 
 
