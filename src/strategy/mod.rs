@@ -44,7 +44,7 @@ pub enum Claim {
     SafeOnOneServer,
     /// Known to be wrong; the lab must be able to show it.
     Broken,
-    /// Not offered: 501, with the reason in ApproachInfo.
+    /// Not offered: 501, with the reason in [`ApproachInfo`].
     Unsupported,
 }
 
