@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use concurrency_lab::config::SPARE_DATABASE_CONNECTIONS;
 use concurrency_lab::database::SCHEMA;
-use concurrency_lab::lab::history::ClaimedSafety;
 use concurrency_lab::lab::target::{OwnServer, Target};
 use concurrency_lab::strategy::Approach;
 use domain::Workload;
 use private_postgres::{self, Cluster, Endpoint};
+use referee::history::ClaimedSafety;
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 

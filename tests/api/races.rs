@@ -5,8 +5,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use concurrency_lab::lab::experiment::{Experiment, RunObserver};
-use concurrency_lab::lab::history::{ClaimedSafety, RoundTitle};
-use concurrency_lab::lab::judgement::Anomaly;
 use concurrency_lab::lab::plan::{Contestant, RunConditions};
 use concurrency_lab::lab::results::{Round, RunVerdict};
 use concurrency_lab::lab::routes::ServiceRoutes;
@@ -14,6 +12,8 @@ use concurrency_lab::lab::scenario::{Scenario, ScenarioWork};
 use concurrency_lab::lab::target::Target;
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Workload;
+use referee::history::{ClaimedSafety, RoundTitle};
+use referee::judgement::Anomaly;
 
 use crate::common::{Lab, Setup, claiming, crowded, directory};
 

@@ -146,9 +146,9 @@ mod tests {
     use super::super::snapshot::SnapshotVersion;
     use super::*;
     use crate::lab::feed::{FeedEvent, LiveSlice, OutcomeCounts, PoolGauges};
-    use crate::lab::history::{ClaimedSafety, RoundTitle};
     use crate::lab::reports::sample;
     use crate::lab::results::Waits;
+    use referee::history::{ClaimedSafety, RoundTitle};
 
     fn state(asked: serde_json::Value) -> ExperimentState {
         let serde_json::Value::Object(fields) = asked else { panic!("an object") };

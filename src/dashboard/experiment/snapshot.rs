@@ -10,8 +10,8 @@ use super::parts::PageParts;
 use super::request::{ExperimentKind, ExperimentRequest};
 use crate::explore::findings::{Exploration, Subject};
 use crate::lab::feed::FeedEvent;
-use crate::lab::history::{ClaimedSafety, RoundTitle};
 use crate::lab::results::{ApproachResult, Round};
+use referee::history::{ClaimedSafety, RoundTitle};
 
 /// Rounds and explorations that are kept: more than any order leads to.
 const FINISHED_MAX: usize = 1_000;
