@@ -133,7 +133,7 @@ async fn a_reset_takes_no_key_and_no_version() {
     for (name, value) in [(KEY, "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f"), ("if-match", "\"1\"")] {
         let answer = Answer::of(lab.request(Method::POST, "/reset?seed=mixed").header(name, value)).await;
         assert_eq!(answer.status, 501, "{name}");
-        assert!(answer.body.contains("not on a reset"), "{}", answer.body);
+        assert!(answer.body.contains("not supported on a reset"), "{}", answer.body);
     }
     lab.get("/balance/2").await.expect(404, r#"{"error":"User not found"}"#);
 }
@@ -268,7 +268,7 @@ async fn keys_are_refused_where_they_cannot_be_stored_with_the_change() {
             assert!(offering(workload).any(|offering| offering == approach));
             let answer = with_key(&lab, approach, path, body, Uuid::new_v4()).await;
             assert_eq!(answer.status, 501, "{approach} {workload}");
-            assert!(answer.body.contains("has no transaction in which to store the key"), "{}", answer.body);
+            assert!(answer.body.contains("has no transaction to store the key with the change"), "{}", answer.body);
         }
         assert_eq!(raised(&lab).await, 0, "{workload}");
     }
@@ -288,7 +288,7 @@ async fn a_key_is_one_uuid() {
         (vec!["7"], "Idempotency-Key: expected a UUID, found \\\"7\\\""),
         (vec![""], "Idempotency-Key: expected a UUID"),
         (vec!["\"", "x"], "Idempotency-Key: expected a UUID"),
-        (vec![&uuid, &uuid], "Idempotency-Key: expected one, found several"),
+        (vec![&uuid, &uuid], "Idempotency-Key: expected one key, found several"),
     ] {
         let answer = Answer::of(ask(&bad)).await;
         assert_eq!(answer.status, 422, "{bad:?}");

@@ -10,7 +10,7 @@ use crate::common::{Answer, Lab, Setup};
 const BAD_BODIES: &[(&str, u16, &str)] = &[
     ("", 400, "body: empty"),
     ("{\"userId\":1,", 400, "body: not valid JSON"),
-    ("[]", 422, "body: expected a JSON object with userId, amount"),
+    ("[]", 422, "body: expected a JSON object with the fields userId, amount"),
     (r#"{"amount":-2}"#, 422, "userId: missing"),
     (r#"{"userId":0,"amount":-2}"#, 422, "userId: expected a whole number from 1"),
     (r#"{"userId":"1","amount":-2}"#, 422, r#"found "1""#),
@@ -18,7 +18,7 @@ const BAD_BODIES: &[(&str, u16, &str)] = &[
     (r#"{"userId":1,"amount":"-2"}"#, 422, "amount: expected a whole number"),
     (r#"{"userId":1,"amount":-2.5}"#, 422, "found -2.5"),
     (r#"{"userId":1,"amount":9223372036854775808}"#, 422, "found 9223372036854775808"),
-    (r#"{"userId":1,"amount":-2,"note":"x"}"#, 422, "note: unknown field; allowed are userId, amount"),
+    (r#"{"userId":1,"amount":-2,"note":"x"}"#, 422, "note: unknown field; the allowed fields are userId, amount"),
     (r#"{"userId":1,"amount":-2,"amount":-3}"#, 422, "duplicate field"),
 ];
 
@@ -120,10 +120,10 @@ async fn bad_resets_are_refused_and_keep_the_data() {
         ("/reset?seed=nonsense", "", 422, "seed: expected one of"),
         ("/reset?speed=fast", "", 422, "unknown field `speed`"),
         ("/reset?seed=mixed", r#"{"seed":"bench"}"#, 422, "give one"),
-        ("/reset", r#"{"seed":1}"#, 422, "body: expected nothing or"),
+        ("/reset", r#"{"seed":1}"#, 422, "body: expected no body or"),
         ("/reset", r#"{"sead":"mixed"}"#, 422, "unknown field `sead`"),
         ("/reset", r#"["mixed"]"#, 422, "expected a JSON object"),
-        ("/reset", "{", 400, "body: expected nothing or"),
+        ("/reset", "{", 400, "body: expected no body or"),
     ] {
         let answer = lab.post(path, body).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {body}: {}", answer.body);

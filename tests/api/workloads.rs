@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::common::{Answer, Lab, Setup, offering, reset};
 
-const SAME_TO: &str = r#"{"error":"to: expected another user than from, found 1"}"#;
+const SAME_TO: &str = r#"{"error":"to: expected a user other than from, found 1"}"#;
 
 async fn execute(lab: &Lab, sql: &'static str) {
     lab.connection().await.execute(sql).await.expect(sql);
