@@ -22,9 +22,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
@@ -77,7 +76,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("advisory_lock.rs"),
     aliases: &[],
     idea: "pg_advisory_xact_lock on a number that names the row, in its own statement; then read, decide, write.",
@@ -106,10 +105,10 @@ pub struct AdvisoryLock;
 #[async_trait]
 impl Strategy for AdvisoryLock {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (USERS, object_id(change.user))).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -119,7 +118,7 @@ impl Strategy for AdvisoryLock {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         // In the order of the keys, not of the ids: two ids may share a key, and locking it twice does no harm.
         let mut keys = [object_id(transfer.from), object_id(transfer.to)];
@@ -139,7 +138,7 @@ impl Strategy for AdvisoryLock {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (EVENTS, object_id(event))).await?;
@@ -152,7 +151,7 @@ impl Strategy for AdvisoryLock {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (COUNTERS, object_id(id))).await?;
@@ -164,7 +163,7 @@ impl Strategy for AdvisoryLock {
     }
 
     /// Who cancels must ask for the same lock as those who book, or their absolute writes would undo the cancellation.
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
         let booking = cancellation.booking;
         session.begin(Isolation::ReadCommitted).await?;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;

@@ -33,9 +33,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -75,7 +74,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("naive.rs"),
     aliases: &[],
     idea: "Read, decide in the application, write the new value: no transaction, no lock.",
@@ -93,10 +92,10 @@ pub struct Naive;
 #[async_trait]
 impl Strategy for Naive {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
         // Whatever was committed since the read is overwritten here.
@@ -104,7 +103,7 @@ impl Strategy for Naive {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         // Looked at first, only so that unknown users are refused as everywhere.
         let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -121,7 +120,7 @@ impl Strategy for Naive {
         Ok(Transferred { from, to })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
@@ -132,7 +131,7 @@ impl Strategy for Naive {
         Ok(booked.ok_or(Refusal::EventNotFound)?)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
         let value = incremented(seen.value)?;

@@ -23,9 +23,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -67,7 +66,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
      where id = $1 and version = $3 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("optimistic_version.rs"),
     aliases: &[],
     idea: "Read with the version, write only where the version is still the same, start again where it is not.",
@@ -85,10 +84,10 @@ pub struct OptimisticVersion;
 #[async_trait]
 impl Strategy for OptimisticVersion {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         if change.if_version.is_some_and(|wanted| wanted != seen.version) {
             return Err(Refusal::VersionMismatch.into());
@@ -98,7 +97,7 @@ impl Strategy for OptimisticVersion {
         written.ok_or_else(|| lost_race(change.if_version))
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
         let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
@@ -114,7 +113,7 @@ impl Strategy for OptimisticVersion {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         // After the event: whoever books in between raises the version that is compared below.
@@ -128,7 +127,7 @@ impl Strategy for OptimisticVersion {
         Ok(Booked { booking_id, seats_left, version })
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
         if increment.if_version.is_some_and(|wanted| wanted != seen.version) {
@@ -141,9 +140,9 @@ impl Strategy for OptimisticVersion {
 }
 
 /// No row had the version that was seen. Who asked for exactly that version is told; everybody else tries again.
-fn lost_race(if_version: Option<i64>) -> Error {
+fn lost_race(if_version: Option<i64>) -> AttemptError {
     if if_version.is_some() {
         return Refusal::VersionMismatch.into();
     }
-    Error::Conflict("Too much contention: the version changed each time".into())
+    AttemptError::Conflict("Too much contention: the version changed each time".into())
 }

@@ -35,9 +35,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -81,7 +80,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("pessimistic.rs"),
     aliases: &["transaction-pessimistic-locking", "robust"],
     idea: "SELECT … FOR UPDATE locks the row as it is read; what was read stays true until COMMIT.",
@@ -109,10 +108,10 @@ pub struct Pessimistic;
 #[async_trait]
 impl Strategy for Pessimistic {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Account = session.fetch_optional(&LOCK, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(locked.balance, change.amount)?;
@@ -121,7 +120,7 @@ impl Strategy for Pessimistic {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         session.begin(Isolation::ReadCommitted).await?;
         let rows: Vec<UserRow> = session.fetch_all(&LOCK_BOTH, (from, to)).await?;
@@ -133,7 +132,7 @@ impl Strategy for Pessimistic {
         Ok(Transferred { from, to })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -146,7 +145,7 @@ impl Strategy for Pessimistic {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Counter = session.fetch_optional(&LOCK_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;

@@ -31,9 +31,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -73,7 +72,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("read_committed.rs"),
     aliases: &[],
     idea: "The same read, decide, write between BEGIN and COMMIT: a transaction alone is no lock.",
@@ -91,10 +90,10 @@ pub struct ReadCommitted;
 #[async_trait]
 impl Strategy for ReadCommitted {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
@@ -104,7 +103,7 @@ impl Strategy for ReadCommitted {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -118,7 +117,7 @@ impl Strategy for ReadCommitted {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -130,7 +129,7 @@ impl Strategy for ReadCommitted {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;

@@ -22,9 +22,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -64,7 +63,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("repeatable_read.rs"),
     aliases: &[],
     idea: "Read, decide, write at REPEATABLE READ; the second writer of a row gets 40001 and starts again.",
@@ -82,10 +81,10 @@ pub struct RepeatableRead;
 #[async_trait]
 impl Strategy for RepeatableRead {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::RepeatableRead).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
@@ -95,7 +94,7 @@ impl Strategy for RepeatableRead {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.begin(Isolation::RepeatableRead).await?;
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -110,7 +109,7 @@ impl Strategy for RepeatableRead {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::RepeatableRead).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -122,7 +121,7 @@ impl Strategy for RepeatableRead {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::RepeatableRead).await?;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;

@@ -19,9 +19,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
 
@@ -33,7 +32,7 @@ const BOOK: Statement = Statement::writes("book", "select * from lab_book($1, $2
 
 const INCREMENT: Statement = Statement::writes("increment", "select * from lab_increment($1)");
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("stored_function.rs"),
     aliases: &[],
     idea: "One round trip to a PL/pgSQL function that locks, decides and writes.",
@@ -51,17 +50,17 @@ pub struct StoredFunction;
 #[async_trait]
 impl Strategy for StoredFunction {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let (outcome, balance, version): (String, i64, i64) =
             session.fetch_one(&CHANGE, (change.user, change.amount)).await?;
         done(&outcome)?;
         Ok(Account { balance, version })
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         let (outcome, payer, payer_version, payee, payee_version): (String, i64, i64, i64, i64) =
             session.fetch_one(&TRANSFER, (from, to, amount)).await?;
@@ -72,15 +71,15 @@ impl Strategy for StoredFunction {
         })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let (outcome, made, seats_left, version): (String, Option<Uuid>, i64, i64) =
             session.fetch_one(&BOOK, (booking.event, booking.user)).await?;
         done(&outcome)?;
-        let booking_id = made.ok_or_else(|| Error::Bug("lab_book: done, but no booking".into()))?;
+        let booking_id = made.ok_or_else(|| AttemptError::Bug("lab_book: done, but no booking".into()))?;
         Ok(Booked { booking_id, seats_left, version })
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let (outcome, value, version): (String, i64, i64) = session.fetch_one(&INCREMENT, (increment.counter,)).await?;
         done(&outcome)?;
         Ok(Counter { value, version })
@@ -88,7 +87,7 @@ impl Strategy for StoredFunction {
 }
 
 /// What a function's `outcome` says.
-fn done(outcome: &str) -> Result<(), Error> {
+fn done(outcome: &str) -> Result<(), AttemptError> {
     Err(match outcome {
         "done" => return Ok(()),
         "user not found" => Refusal::UserNotFound,
@@ -97,7 +96,7 @@ fn done(outcome: &str) -> Result<(), Error> {
         "insufficient funds" => Refusal::InsufficientFunds,
         "already booked" => Refusal::AlreadyBooked,
         "sold out" => Refusal::SoldOut,
-        other => return Err(Error::Bug(format!("a stored function answered {other:?}").into())),
+        other => return Err(AttemptError::Bug(format!("a stored function answered {other:?}").into())),
     }
     .into())
 }

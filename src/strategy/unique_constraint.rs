@@ -24,9 +24,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
 
@@ -56,7 +55,7 @@ const COUNT: Statement = Statement::writes(
      returning $2::uuid as booking_id, capacity - booked as seats_left, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("unique_constraint.rs"),
     aliases: &[],
     idea: "INSERT claims the lowest free seat; a unique index decides who was first, the others try the next.",
@@ -79,18 +78,18 @@ pub struct UniqueConstraint;
 #[async_trait]
 impl Strategy for UniqueConstraint {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
-    async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 
-    async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -103,7 +102,7 @@ impl Strategy for UniqueConstraint {
             if let Some((id,)) = session.fetch_optional::<(Uuid,)>(&CLAIM, (event, user, seen.capacity)).await? {
                 let booked = match session.fetch_one(&COUNT, (event, id)).await {
                     // events_not_oversold: others, who fill no `seat`, have the rest.
-                    Err(Error::Constraint(_)) => return Err(Refusal::SoldOut.into()),
+                    Err(AttemptError::Constraint(_)) => return Err(Refusal::SoldOut.into()),
                     counted => counted?,
                 };
                 session.commit().await?;
@@ -116,10 +115,10 @@ impl Strategy for UniqueConstraint {
                 return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
             }
         }
-        Err(Error::Conflict("Too much contention: each seat was taken by somebody else".into()))
+        Err(AttemptError::Conflict("Too much contention: each seat was taken by somebody else".into()))
     }
 
-    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 }

@@ -64,7 +64,7 @@ async fn a_full_queue_turns_away_and_a_long_wait_gives_up() {
     }
     eventually("two sessions wait for the row in PostgreSQL", async || waiting_for_locks(&lab).await == 2).await;
     let waiting = spawn_change(&lab, Approach::Pessimistic);
-    eventually("one request waits in the server", async || lab.engine.database().admission().waiting() == 1).await;
+    eventually("one request waits in the server", async || lab.engine.server().admission().waiting() == 1).await;
     let turned_away = lab.patch(Approach::Naive, WITHDRAW).await;
     turned_away.expect(503, r#"{"error":"Too many requests waiting"}"#);
     waiting.await.expect("an answer").expect(503, r#"{"error":"Waited too long for the row"}"#);
@@ -97,7 +97,8 @@ async fn no_more_requests_than_allowed_wait_for_a_connection() {
     let working = [spawn_change(&lab, Approach::Pessimistic), spawn_change(&lab, Approach::Pessimistic)];
     eventually("both connections wait for the row", async || waiting_for_locks(&lab).await == 2).await;
     let reading = tokio::spawn(Answer::of(lab.request(reqwest::Method::GET, "/balance/1")));
-    eventually("a read waits for a connection", async || lab.engine.database().pool().status().waiting == 1).await;
+    eventually("a read waits for a connection", async || lab.engine.server().database().pool().status().waiting == 1)
+        .await;
     lab.get("/balance/1").await.expect(503, r#"{"error":"Too many requests waiting"}"#);
     holder.close().await.expect("a clean end");
     assert_eq!(reading.await.expect("an answer").status, 200);
@@ -198,7 +199,7 @@ async fn after_all_connections_died_at_most_one_request_notices() {
     for answer in working {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
-    assert!(lab.engine.database().pool().status().open >= 4);
+    assert!(lab.engine.server().database().pool().status().open >= 4);
     let mut connection = lab.connection().await;
     let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                      where datname = current_database() and pid <> pg_backend_pid()";

@@ -219,7 +219,7 @@ async fn what_an_approach_does_not_offer_is_501_with_its_reason() {
         }
     }
     assert_eq!(pairs, 4, "check-constraint's counter, and three of unique-constraint");
-    assert_eq!(lab.engine.database().pool().status().open, 0, "no connection was taken");
+    assert_eq!(lab.engine.server().database().pool().status().open, 0, "no connection was taken");
 }
 
 #[tokio::test]
