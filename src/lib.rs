@@ -6,14 +6,14 @@
 //! - [`strategy`]: the approaches, one file each: start with [`strategy::naive`]
 //! - [`session`]: the seam through which every statement passes, and its probes
 //! - [`engine`]: an operation's way from a request to its end: tasks, retries, outcomes
-//! - [`database`]: schema, seeds, pool, and who may work on which row
+//! - [`server`]: the memory of one server: the queues of rows, the keyed mutexes, the metrics
 //! - [`metrics`]: what happened, counted
+//! - [`database`]: schema, seeds, pool
 //! - [`http`]: routes, bodies, headers, limits
 //! - [`lab`]: load, referee, report
 //! - [`explore`]: every interleaving
 //! - [`dashboard`]: pages that show all of it, and start it
 //! - [`cli`]: the commands
-//! - [`error`]: the ends of an operation that did not succeed
 //! - [`config`]: every limit, with its reason
 
 pub mod cli;
@@ -21,10 +21,10 @@ pub mod config;
 pub mod dashboard;
 pub mod database;
 pub mod engine;
-pub mod error;
 pub mod explore;
 pub mod http;
 pub mod lab;
 pub mod metrics;
+pub mod server;
 pub mod session;
 pub mod strategy;

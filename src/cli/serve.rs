@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
+use strum::VariantNames as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +25,8 @@ use crate::database::seed::Seed;
 use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
 use crate::http::{AppState, HttpService, listener};
+use crate::metrics::Metrics;
+use crate::server::Server;
 use crate::strategy::Approach;
 use private_postgres::{self, Cluster, ClusterStatus};
 
@@ -171,8 +174,8 @@ async fn serve_from(
         () = interrupts.clone().reach(1) => return Ok(()),
     };
     warn_about_seed(seeded, arguments.seed);
-    let database = if arguments.metrics { database } else { database.without_metrics() };
-    let engine = Engine::new(database, *limits);
+    let metrics = if arguments.metrics { Metrics::on(Approach::VARIANTS) } else { Metrics::off() };
+    let engine = Engine::new(Server::new(database, limits, metrics), *limits);
     let app = Arc::new(AppState {
         engine: engine.clone(),
         seed: arguments.seed,
@@ -207,7 +210,7 @@ async fn serve_from(
 async fn forget_keys(engine: Engine) {
     loop {
         tokio::time::sleep(engine.limits().idempotency_sweep).await;
-        match engine.database().forget_old_keys(engine.limits()).await {
+        match engine.server().database().forget_old_keys(engine.limits()).await {
             Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys"),
             Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys, will try again"),
         }

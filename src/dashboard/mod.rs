@@ -87,7 +87,7 @@ impl Dashboard {
         Arc::new(Self {
             bench: ExperimentSlot::new(Arc::clone(&laboratory), settings.runs.clone()),
             stage: PlayerService::new(Arc::clone(&laboratory)),
-            watch: LockWatch::new(app.engine.database().connect_options().clone()),
+            watch: LockWatch::new(app.engine.server().database().connect_options().clone()),
             archive: Archive::new(settings.runs),
             permission: settings.permission,
             app,

@@ -25,9 +25,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
@@ -112,7 +111,7 @@ impl Strategy for AdvisoryLock {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (USERS, object_id(change.user))).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -122,7 +121,7 @@ impl Strategy for AdvisoryLock {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         // In the order of the keys, not of the ids. Two ids may share a key; locking it twice does no harm.
         let mut keys = [object_id(transfer.from), object_id(transfer.to)];
@@ -142,7 +141,7 @@ impl Strategy for AdvisoryLock {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (EVENTS, object_id(event))).await?;
@@ -155,7 +154,7 @@ impl Strategy for AdvisoryLock {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (COUNTERS, object_id(id))).await?;
@@ -168,7 +167,7 @@ impl Strategy for AdvisoryLock {
 
     /// A cancellation takes the same lock as a booking. Without it, the absolute write of a booking would undo the
     /// cancellation.
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
         let booking = cancellation.booking;
         session.begin(Isolation::ReadCommitted).await?;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;

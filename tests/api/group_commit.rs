@@ -58,7 +58,7 @@ async fn together(lab: &Lab, requests: &[(Method, &str, Value)]) -> Vec<Answer> 
 async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl AsyncFnOnce()) -> Vec<Answer> {
     let holder = hold(lab, "begin; select from users where id = 90 for update").await;
     let first = spawn(lab.json(Method::PATCH, &format!("{BASE}/balance"), r#"{"userId":90,"amount":0}"#));
-    let batches = lab.engine.database().batches();
+    let batches = lab.engine.batches();
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
     let mut asked = Vec::new();
     for request in requests {
@@ -66,7 +66,7 @@ async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl 
         asked.push(spawn(request));
         eventually("the request waits for the next batch", async || batches.waiting() == before + 1).await;
     }
-    assert_eq!(lab.engine.database().pool().status().open, 1, "no waiting request has a connection");
+    assert_eq!(lab.engine.server().database().pool().status().open, 1, "no waiting request has a connection");
     meanwhile().await;
     holder.close().await.expect("a clean end");
     assert_eq!(first.await.expect("an answer").status, 200);
@@ -178,7 +178,7 @@ async fn a_request_gets_503_when_the_batch_queue_is_full() {
     let lab = Lab::with(Setup { limits: Limits { queue: 2, ..Limits::default() }, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
-    let batches = lab.engine.database().batches();
+    let batches = lab.engine.batches();
     let mut asked = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
     for waiting in 1..=2 {
@@ -286,7 +286,7 @@ async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
     let mut asked = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
     asked.extend((0..480).map(|_| ask()));
-    eventually("all other requests wait", async || lab.engine.database().batches().waiting() == 480).await;
+    eventually("all other requests wait", async || lab.engine.batches().waiting() == 480).await;
     holder.close().await.expect("a clean end");
     let mut balances = HashSet::new();
     for answer in asked {
@@ -298,7 +298,7 @@ async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
 
 /// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the two.
 async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile: &'static str) -> Vec<Answer> {
-    let batches = lab.engine.database().batches();
+    let batches = lab.engine.batches();
     let ask = |(method, path, body): &(Method, &str, Value)| {
         spawn(lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string()))
     };

@@ -74,9 +74,8 @@ async fn nothing_is_left(lab: &Lab, approach: Approach) {
     eventually(
         &format!("{approach}: no open transaction, no held lock, no connection in use, nothing waits"),
         async || {
-            let pool = lab.engine.database().pool().status();
-            let at_rest =
-                pool.idle == pool.open && pool.waiting == 0 && lab.engine.database().admission().waiting() == 0;
+            let pool = lab.engine.server().database().pool().status();
+            let at_rest = pool.idle == pool.open && pool.waiting == 0 && lab.engine.server().admission().waiting() == 0;
             let left: i64 = sqlx::query_scalar(leftovers).fetch_one(&mut connection).await.expect("a count");
             at_rest && left == 0
         },

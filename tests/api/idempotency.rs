@@ -314,7 +314,8 @@ async fn old_keys_are_deleted_and_the_newest_are_kept() {
     for key in &keys {
         assert!(!ask(*key).await);
     }
-    let forget = async |limits: &Limits| lab.engine.database().forget_old_keys(limits).await.expect("forgotten");
+    let forget =
+        async |limits: &Limits| lab.engine.server().database().forget_old_keys(limits).await.expect("forgotten");
     assert_eq!(forget(&Limits::default()).await, 0);
     assert_eq!(
         forget(&Limits { idempotency_keys: 4, ..Limits::default() }).await,

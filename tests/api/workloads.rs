@@ -220,7 +220,7 @@ async fn a_workload_that_an_approach_does_not_offer_gets_501_with_the_reason() {
         }
     }
     assert_eq!(pairs, 4, "counter of check-constraint, and three workloads of unique-constraint");
-    assert_eq!(lab.engine.database().pool().status().open, 0, "no connection was taken");
+    assert_eq!(lab.engine.server().database().pool().status().open, 0, "no connection was taken");
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ impl ExperimentDriver {
             self.dashboard.stage.leave().await;
         }
         let database = laboratory.database(DatabasePurpose::Experiment).await.map_err(|error| error.to_string())?;
-        let served = self.dashboard.app.engine.database().connect_options();
+        let served = self.dashboard.app.engine.server().database().connect_options();
         let hold = ExclusiveLease::take(&database, laboratory.is_shared().then_some(served)).await;
         Ok((database, hold.map_err(|error| error.to_string())?))
     }

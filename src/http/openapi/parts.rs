@@ -9,6 +9,7 @@ use crate::database::seed::Seed;
 use crate::http::body::Field;
 use crate::http::docs;
 use crate::strategy::Approach;
+use domain::Refusal;
 
 /// An id for examples.
 pub const EXAMPLE_ID: Uuid = uuid!("7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f");
@@ -119,6 +120,11 @@ fn headers() -> Value {
         "ETag": {
             "description": "The version of the addressed row.",
             "required": true, "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" }, "example": "\"2\"",
+        },
+        "Lab-Refusal": {
+            "description": "Which refusal this is. Programs recognise a refusal by this header, not by the sentence in the body.",
+            "schema": { "type": "string", "enum": Refusal::iter().map(<&str>::from).collect::<Vec<_>>() },
+            "example": "sold-out",
         },
         "Idempotency-Replayed": {
             "description": "This `Idempotency-Key` was used before: the change was not made again, and this is the original answer.",

@@ -1,13 +1,13 @@
-//! Who may work on a row: at most `row_sessions` sessions at once, the others wait here, first come, first served.
+//! Admission: at most `row_sessions` sessions may work on a row at once. The others wait here, first come, first served.
 //!
-//! A hot row is worked on by one transaction at a time whatever the pool's size, for its lock is held until the
-//! COMMIT is on disk. Sessions that wait for it *inside* PostgreSQL cost a connection each and make every hand-over
-//! of the lock dearer; waiting here costs a queue entry. A few sessions are let through all the same: the next one
-//! has its statement sent and waiting when the lock comes free, and a race remains possible (with one session per
-//! row, `naive` would look right).
+//! A hot row is worked on by one transaction at a time, whatever the pool's size, because its lock is held until the
+//! COMMIT is on disk. A session that waits for the lock *inside* PostgreSQL costs a connection and makes every hand-over of
+//! the lock more expensive; a session that waits here costs a queue entry. A few sessions per row are admitted all the same:
+//! the next one has its statement sent and waiting when the lock comes free, and a race remains possible (with one session
+//! per row, `naive` would look correct).
 //!
-//! Rows are entered in order and before the connection is taken, so nobody waits in a circle. This is one server's
-//! own queue: it is a matter of cost, and no approach may rely on it to be correct.
+//! A session enters its rows in order and before it takes a connection, so there is no circular wait. This is one server's
+//! own queue: it only lowers the cost, and no approach may rely on it to be correct.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::waiting::WaitingGuard;
+use crate::database::waiting::WaitingGuard;
 use domain::Row;
 
 /// Shards of the map of rows, so that requests for different rows do not contend for one mutex.
@@ -26,7 +26,7 @@ const SHARDS: usize = 64;
 
 type RowShard = Mutex<HashMap<Row, Arc<Semaphore>>>;
 
-/// The places at all rows that somebody works on or waits for.
+/// The permits of all rows that a session works on or waits for.
 #[derive(Debug)]
 pub struct Admission {
     shards: Vec<RowShard>,
@@ -37,16 +37,16 @@ pub struct Admission {
     wait: Duration,
 }
 
-/// Why nobody was let in.
+/// Why a session was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdmissionRefused {
     /// As many requests as may wait are waiting.
     QueueFull,
-    /// The wait ended before a place came free.
+    /// The wait ended before a permit came free.
     WaitedTooLong,
 }
 
-/// Places at rows, given back when dropped.
+/// Permits to work on rows, given back when dropped.
 #[derive(Debug)]
 pub struct RowPermits {
     #[expect(dead_code, reason = "held for their Drop")]
@@ -54,17 +54,17 @@ pub struct RowPermits {
 }
 
 impl Admission {
-    /// Places for `per_row` sessions a row; `queue` requests may wait, each for `wait`.
+    /// Admits `per_row` sessions to each row; `queue` requests may wait, each at most `wait` long.
     #[must_use]
     pub fn new(per_row: usize, queue: usize, wait: Duration) -> Arc<Self> {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
         Arc::new(Self { shards, hasher: RandomState::new(), per_row, waiting: AtomicUsize::new(0), queue, wait })
     }
 
-    /// Takes a place at each of the rows, in the order of the rows.
+    /// Takes a permit for each of the rows, in the order of the rows.
     ///
     /// # Errors
-    /// [`AdmissionRefused`]; places taken so far are given back.
+    /// [`AdmissionRefused`]; the permits taken so far are given back.
     pub async fn enter(self: &Arc<Self>, rows: &[Row]) -> Result<RowPermits, AdmissionRefused> {
         let mut ordered = rows.to_vec();
         ordered.sort_unstable();
@@ -76,7 +76,7 @@ impl Admission {
         Ok(RowPermits { held })
     }
 
-    /// Requests that wait for a row now.
+    /// The number of requests that wait for a row now.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -85,9 +85,9 @@ impl Admission {
     async fn enter_one(self: &Arc<Self>, row: Row) -> Result<RowPermit, AdmissionRefused> {
         let semaphore =
             Arc::clone(self.shard(row).entry(row).or_insert_with(|| Arc::new(Semaphore::new(self.per_row))));
-        let mut place = RowPermit { admission: Arc::clone(self), row, semaphore: Some(semaphore), admitted: false };
-        place.admitted = place.try_enter() || place.wait().await?;
-        Ok(place)
+        let mut permit = RowPermit { admission: Arc::clone(self), row, semaphore: Some(semaphore), admitted: false };
+        permit.admitted = permit.try_enter() || permit.wait().await?;
+        Ok(permit)
     }
 
     fn shard(&self, row: Row) -> MutexGuard<'_, HashMap<Row, Arc<Semaphore>>> {
@@ -96,12 +96,12 @@ impl Admission {
     }
 }
 
-/// One place at one row: waited for, then held. The row is forgotten when its last place goes.
+/// The permit for one row: first waited for, then held. The row leaves the map with its last permit.
 #[derive(Debug)]
 struct RowPermit {
     admission: Arc<Admission>,
     row: Row,
-    /// None only while being dropped.
+    /// `None` only while the permit is dropped.
     semaphore: Option<Arc<Semaphore>>,
     admitted: bool,
 }
@@ -131,7 +131,7 @@ impl RowPermit {
 
 impl Drop for RowPermit {
     fn drop(&mut self) {
-        // References come and go under the shard's mutex only, so the count is exact and no row is left behind.
+        // References are taken and dropped only under the shard's mutex, so the count is exact and no row stays in the map.
         let mut shard = self.admission.shard(self.row);
         if let Some(semaphore) = self.semaphore.take()
             && self.admitted
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn as_many_as_allowed_enter_and_the_next_waits_its_turn() {
+    async fn the_limit_per_row_is_kept_and_the_next_session_waits() {
         let admission = Admission::new(2, 10, LONG);
         let first = admission.enter(&[ROW]).await.unwrap();
         let _second = admission.enter(&[ROW, ROW]).await.unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_queue_and_a_long_wait_are_told_apart() {
+    async fn a_full_queue_and_a_wait_too_long_are_different_refusals() {
         let admission = Admission::new(1, 1, LONG);
         let _held = admission.enter(&[ROW]).await.unwrap();
         let waiter = {
@@ -190,12 +190,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_row_is_remembered_after_its_last_place_went() {
+    async fn a_row_leaves_the_map_with_its_last_permit() {
         let admission = Admission::new(1, 10, LONG);
         let held = admission.enter(&[Row::User(2), ROW]).await.unwrap();
         assert_eq!(rows(&admission), 2);
         let abandoned = tokio::time::timeout(Duration::from_secs(1), admission.enter(&[ROW])).await;
-        assert!(abandoned.is_err(), "the wait was dropped half-way");
+        assert!(abandoned.is_err(), "the wait was dropped before it ended");
         assert_eq!(admission.waiting(), 0);
         drop(held);
         assert_eq!(rows(&admission), 0);
