@@ -34,7 +34,7 @@ use domain::{
 };
 use domain::{Refusal, Workload};
 
-/// What an approach promises for a workload.
+/// What an approach claims for a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
@@ -42,13 +42,13 @@ pub enum Claim {
     Safe,
     /// Correct as long as there is only one server.
     SafeOnOneServer,
-    /// Known to be wrong; the lab must be able to show it.
+    /// Known to be wrong; the explorer must find the anomaly.
     Broken,
     /// Not offered: 501, with the reason in ApproachInfo.
     Unsupported,
 }
 
-/// An approach's promises, by workload.
+/// An approach's claims, by workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// Changes of one user's balance.
@@ -62,13 +62,13 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The same promise for every workload.
+    /// The same claim for every workload.
     #[must_use]
     pub const fn all(claim: Claim) -> Self {
         Self { balance: claim, transfer: claim, booking: claim, counter: claim }
     }
 
-    /// The promise for a workload.
+    /// The claim for a workload.
     #[must_use]
     pub const fn of(&self, workload: Workload) -> Claim {
         match workload {
@@ -89,7 +89,7 @@ pub struct ApproachInfo {
     pub aliases: &'static [&'static str],
     /// The idea in one sentence.
     pub idea: &'static str,
-    /// The promises.
+    /// The claims.
     pub claims: Claims,
     /// Why it does not offer what its claims call unsupported; empty if it offers everything.
     pub unsupported_because: &'static str,
@@ -100,6 +100,9 @@ pub struct ApproachInfo {
     pub crash_atomic: bool,
     /// Whether requests share transactions ([`crate::session::batch`]) and so do not queue for their rows one by one.
     pub batches: bool,
+    /// Whether it reads, decides in the application and writes, with nothing but the database to keep others out: then the
+    /// isolation level may decide whether it is safe, and `explore --isolation` runs it by default.
+    pub read_decide_write: bool,
     /// Every statement it sends, beside `begin`, `commit` and `rollback`, in protocol order.
     pub statements: &'static [Statement],
 }
@@ -186,7 +189,7 @@ pub const CANCEL: Statement = Statement::writes(
 pub struct BookingRow {
     /// The booking.
     pub booking_id: Uuid,
-    /// Whose it is.
+    /// The user.
     pub user_id: i64,
     /// When it was made, in UTC (RFC 3339).
     pub booking_time: String,
@@ -211,7 +214,7 @@ impl EventRow {
 /// A user's row, when several are read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct UserRow {
-    /// Whose.
+    /// The user.
     pub id: i64,
     /// The balance.
     pub balance: i64,
@@ -231,7 +234,7 @@ pub fn payer_and_payee(rows: &[UserRow], transfer: &Transfer) -> Result<Transfer
     Ok(Transferred { from: find(transfer.from)?, to: find(transfer.to)? })
 }
 
-/// What a booking needs to know beside the event's own row.
+/// What a booking must read beside the event's own row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct BookingCheck {
     /// The user exists.
@@ -264,7 +267,7 @@ impl Approach {
         self.into()
     }
 
-    /// Where its figures are among those of [`Metrics::on`](crate::metrics::Metrics::on), which gets [`Approach::VARIANTS`](strum::VariantNames).
+    /// The index of its figures among those of [`crate::metrics::Metrics::on`], which gets the names of all approaches.
     #[must_use]
     pub const fn metric_index(self) -> ApproachIndex {
         ApproachIndex(self as usize)
@@ -314,4 +317,18 @@ approaches! {
     unique_constraint::UniqueConstraint,
     in_process_mutex::InProcessMutex,
     group_commit::GroupCommit,
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::{IntoEnumIterator as _, VariantNames as _};
+
+    use super::*;
+
+    #[test]
+    fn the_metric_index_is_the_position_in_the_list_of_names() {
+        for approach in Approach::iter() {
+            assert_eq!(Approach::VARIANTS[approach.metric_index().0], approach.name());
+        }
+    }
 }
