@@ -1,4 +1,4 @@
-//! The database: connecting, a schema of our own on a PostgreSQL that may belong to somebody else, its pool, and its seeds.
+//! The database: connecting, a schema of our own on a PostgreSQL that may hold other data, its pool, and its seeds.
 //!
 //! It knows no sessions and no approaches, and it does not say what an error means for an operation:
 //! [`crate::session::sqlstate`] does. What one server remembers beside it is in [`crate::server`].

@@ -8,6 +8,7 @@
 //! are pinged before their next use. So after a restart of the database, requests do not fail one by one on dead
 //! connections.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ pub struct PoolStatus {
 }
 
 /// Why no connection was to be had. In every case nothing was sent to the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum LeaseError {
     /// As many requests as may wait are waiting.
     QueueFull,
@@ -63,6 +65,19 @@ pub enum LeaseError {
     Stopping,
     /// A new connection could not be opened.
     Unavailable(String),
+}
+
+impl LeaseError {
+    /// The reason in words.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::QueueFull => "Too many requests waiting".into(),
+            Self::WaitedTooLong => "Waited too long for a connection".into(),
+            Self::Stopping => "Server is stopping".into(),
+            Self::Unavailable(error) => format!("Database unavailable: {error}").into(),
+        }
+    }
 }
 
 impl Pool {

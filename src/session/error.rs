@@ -51,12 +51,7 @@ pub enum AttemptError {
 
 impl From<LeaseError> for AttemptError {
     fn from(error: LeaseError) -> Self {
-        Self::NotDone(match error {
-            LeaseError::QueueFull => "Too many requests waiting".into(),
-            LeaseError::WaitedTooLong => "Waited too long for a connection".into(),
-            LeaseError::Stopping => "Server is stopping".into(),
-            LeaseError::Unavailable(reason) => format!("Database unavailable: {reason}").into(),
-        })
+        Self::NotDone(error.reason())
     }
 }
 

@@ -88,6 +88,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: true,
     statements: &[
         LOCK,
         READ,

@@ -97,6 +97,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[CHANGE, EXISTS, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED, INCREMENT],
 };
 

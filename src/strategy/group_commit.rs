@@ -155,6 +155,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: true,
+    read_decide_write: false,
     statements: &[
         LOCK_EVENTS,
         LOCK_USERS,

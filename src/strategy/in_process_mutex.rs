@@ -74,6 +74,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: false,
     batches: false,
+    read_decide_write: false,
     statements: &[
         READ,
         WRITE,

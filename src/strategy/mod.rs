@@ -34,7 +34,7 @@ use domain::{
 };
 use domain::{Refusal, Workload};
 
-/// What an approach promises for a workload.
+/// What an approach claims for a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
@@ -100,6 +100,9 @@ pub struct ApproachInfo {
     pub crash_atomic: bool,
     /// Whether requests share transactions ([`crate::session::batch`]), and so do not queue for their rows one by one.
     pub batches: bool,
+    /// Whether it reads, decides in the application and writes, with nothing but the database to keep others out: then the
+    /// isolation level may decide whether it is safe, and `explore --isolation` runs it by default.
+    pub read_decide_write: bool,
     /// Every statement that it sends, except `begin`, `commit` and `rollback`, in the order of the protocol.
     pub statements: &'static [Statement],
 }
@@ -265,6 +268,12 @@ impl Approach {
         self.into()
     }
 
+    /// The index of its figures among those of [`crate::metrics::Metrics::on`], which gets the names of all approaches.
+    #[must_use]
+    pub const fn metric_index(self) -> ApproachIndex {
+        ApproachIndex(self as usize)
+    }
+
     /// Describes the approach.
     #[must_use]
     pub fn info(self) -> &'static ApproachInfo {
@@ -309,4 +318,18 @@ approaches! {
     unique_constraint::UniqueConstraint,
     in_process_mutex::InProcessMutex,
     group_commit::GroupCommit,
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::{IntoEnumIterator as _, VariantNames as _};
+
+    use super::*;
+
+    #[test]
+    fn the_metric_index_is_the_position_in_the_list_of_names() {
+        for approach in Approach::iter() {
+            assert_eq!(Approach::VARIANTS[approach.metric_index().0], approach.name());
+        }
+    }
 }

@@ -42,6 +42,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[CHANGE, TRANSFER, BOOK, INCREMENT],
 };
 

@@ -73,6 +73,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[READ_EVENT, READ_GUEST, CLAIM, SEATS_FREE, COUNT],
 };
 

@@ -12,7 +12,7 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 use super::choice::{CLIENTS, ChoiceQuery, PlayerChoice};
 use crate::dashboard::Dashboard;
 use crate::dashboard::page::{NavigationItem, Page};
-use crate::explore::catalog::{READ_DECIDE_WRITE, pieces};
+use crate::explore::catalog::pieces;
 use crate::explore::classify::asked;
 use crate::explore::findings::Servers;
 use crate::explore::scenario::ExploreScenario;
@@ -77,7 +77,7 @@ fn form(chosen: &ChoiceQuery, choice: Option<&PlayerChoice>) -> Markup {
         Some(approach) => approach.name(),
         None => &chosen.approach,
     };
-    let level = choice.is_none_or(|choice| READ_DECIDE_WRITE.contains(&choice.approach)) || chosen.isolation.is_some();
+    let level = choice.is_none_or(|choice| choice.approach.info().read_decide_write) || chosen.isolation.is_some();
     let servers =
         choice.is_none_or(|choice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() > 1);
     html! {
