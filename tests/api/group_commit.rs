@@ -1,5 +1,5 @@
-//! group-commit: requests that arrive during a transaction share the next one, and each gets the answer that it would have
-//! got alone.
+//! group-commit: requests that arrive during a transaction share the next one, and each gets the answer that it would
+//! have got alone.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -212,8 +212,8 @@ async fn a_request_that_waits_too_long_for_a_batch_gets_503_and_changes_nothing(
     assert_eq!(lab.account(1).await.balance, 9_998);
 }
 
-/// A trigger that runs within COMMIT ends the connection there, so the outcome is unknown for the whole batch. A refused
-/// request has certainly changed nothing.
+/// A trigger that runs within COMMIT ends the connection there, so the outcome is unknown for the whole batch. A
+/// refused request has certainly changed nothing.
 #[tokio::test]
 async fn a_lost_answer_of_commit_gives_504_to_every_request_of_the_batch_that_changed_something() {
     let lab = lab().await;
@@ -242,7 +242,8 @@ async fn a_batch_that_loses_a_deadlock_is_retried() {
     // The batch locks user 1 and waits for user 2.
     let moved = spawn(lab.json(Method::POST, &format!("{BASE}/transfer"), r#"{"from":2,"to":1,"amount":5}"#));
     eventually("the batch waits", async || waits_for_a_lock(&lab).await).await;
-    // Now the two wait for each other. The session with the shorter deadlock_timeout detects the deadlock first and is aborted.
+    // Now the two wait for each other. The session with the shorter deadlock_timeout detects the deadlock first and is
+    // aborted.
     holder
         .execute("set deadlock_timeout = '1min'; select from users where id = 1 for update")
         .await
@@ -296,7 +297,8 @@ async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
     assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one request alone, then 480 in batches of 50");
 }
 
-/// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the two.
+/// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the
+/// two.
 async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile: &'static str) -> Vec<Answer> {
     let batches = lab.engine.database().batches();
     let ask = |(method, path, body): &(Method, &str, Value)| {
@@ -310,8 +312,8 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
         hold(lab, "begin; select from users where id = 1 for update").await,
         hold(lab, "begin; select from users where id = 90 for update").await,
     ];
-    // The second batch forms behind the first and concerns both users. The third batch forms behind the second and keeps the
-    // writer running, because a writer that ends loses what it knows.
+    // The second batch forms behind the first and concerns both users. The third batch forms behind the second and
+    // keeps the writer running, because a writer that ends loses what it knows.
     let mut before = vec![spawn(lab.change(Approach::GroupCommit, r#"{"userId":80,"amount":0}"#))];
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
     before.push(ask(&change(1, 0)));
@@ -414,8 +416,8 @@ async fn a_lost_answer_of_the_single_statement_gives_504_too() {
     lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.expect(200, r#"{"balance":4999}"#);
 }
 
-/// One key occurs several times in one batch. The first success is the answer to every repeat, a different request with the
-/// key is refused, and a request that was refused may succeed when a later entry repeats it.
+/// One key occurs several times in one batch. The first success is the answer to every repeat, a different request with
+/// the key is refused, and a request that was refused may succeed when a later entry repeats it.
 #[tokio::test]
 async fn a_key_counts_for_the_later_requests_of_the_same_batch() {
     let lab = lab().await;
@@ -440,8 +442,8 @@ async fn a_key_counts_for_the_later_requests_of_the_same_batch() {
     assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (500, 4));
 }
 
-/// Another session uses a key of the batch for another change, on a row that the batch does not lock, after the batch has read
-/// the keys.
+/// Another session uses a key of the batch for another change, on a row that the batch does not lock, after the batch
+/// has read the keys.
 #[tokio::test]
 async fn a_key_that_another_session_stores_meanwhile_is_detected() {
     let lab = lab().await;
