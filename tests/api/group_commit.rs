@@ -60,10 +60,10 @@ async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl 
     let first = spawn(lab.json(Method::PATCH, &format!("{BASE}/balance"), r#"{"userId":90,"amount":0}"#));
     let batches = lab.engine.database().batches();
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for request in requests {
         let before = batches.waiting();
-        asked.push(spawn(request));
+        pending.push(spawn(request));
         eventually("the request waits for the next batch", async || batches.waiting() == before + 1).await;
     }
     assert_eq!(lab.engine.database().pool().status().open, 1, "no waiting request has a connection");
@@ -71,7 +71,7 @@ async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl 
     holder.close().await.expect("a clean end");
     assert_eq!(first.await.expect("an answer").status, 200);
     let mut answers = Vec::new();
-    for answer in asked {
+    for answer in pending {
         answers.push(answer.await.expect("an answer"));
     }
     answers
@@ -179,17 +179,17 @@ async fn a_request_gets_503_when_the_batch_queue_is_full() {
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
     let batches = lab.engine.database().batches();
-    let mut asked = vec![ask()];
+    let mut pending = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
     for waiting in 1..=2 {
-        asked.push(ask());
+        pending.push(ask());
         eventually("it waits", async || batches.waiting() == waiting).await;
     }
     let rejected = ask().await.expect("an answer");
     rejected.expect(503, r#"{"error":"Too many requests waiting"}"#);
     assert_eq!(rejected.header("retry-after"), Some("1"));
     holder.close().await.expect("a clean end");
-    for answer in asked {
+    for answer in pending {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
     assert_eq!(lab.account(1).await.balance, 9_994);
@@ -284,13 +284,13 @@ async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
     lab.connection().await.execute(count_writes).await.expect("a trigger");
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
-    let mut asked = vec![ask()];
+    let mut pending = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
-    asked.extend((0..480).map(|_| ask()));
+    pending.extend((0..480).map(|_| ask()));
     eventually("all other requests wait", async || lab.engine.database().batches().waiting() == 480).await;
     holder.close().await.expect("a clean end");
     let mut balances = HashSet::new();
-    for answer in asked {
+    for answer in pending {
         balances.insert(answer.await.expect("an answer").json()["balance"].as_i64().expect("a balance"));
     }
     assert_eq!(balances, (1..=481).map(|made| 10_000 - 2 * made).collect());
@@ -326,9 +326,9 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
     queued(1).await;
     second.close().await.expect("a clean end");
     queued(0).await;
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for (number, request) in requests.iter().enumerate() {
-        asked.push(ask(request));
+        pending.push(ask(request));
         queued(number + 1).await;
     }
     lab.connection().await.execute(meanwhile).await.expect(meanwhile);
@@ -337,7 +337,7 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
     for answer in before {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
-    for answer in asked {
+    for answer in pending {
         answers.push(answer.await.expect("an answer"));
     }
     answers
@@ -454,10 +454,10 @@ async fn a_key_that_another_session_stores_meanwhile_is_detected() {
     let mut elsewhere = lab.connection().await;
     elsewhere.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(keep))).await.expect("a key");
     let ask = lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#);
-    let asked = spawn(ask.header("idempotency-key", key.to_string()));
+    let pending = spawn(ask.header("idempotency-key", key.to_string()));
     eventually("the batch waits for the key", async || waits_for_a_lock(&lab).await).await;
     elsewhere.execute("commit").await.expect("a commit");
-    let answer = asked.await.expect("an answer");
+    let answer = pending.await.expect("an answer");
     assert_eq!((answer.status.as_u16(), answer.header("lab-attempts")), (422, Some("2")), "{}", answer.body);
     assert_eq!(lab.account(1).await.version, 1, "the batch was rolled back");
 }
