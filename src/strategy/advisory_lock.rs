@@ -34,7 +34,8 @@ use domain::{
 };
 use uuid::Uuid;
 
-/// The `classid` of locks on users: the letters "clau", so that another application in the database is unlikely to use it.
+/// The `classid` of locks on users: the letters "clau", so that another application in the database is unlikely to use
+/// it.
 const USERS: i32 = i32::from_be_bytes(*b"clau");
 
 /// The `classid` of locks on events.
@@ -180,7 +181,8 @@ impl Strategy for AdvisoryLock {
     }
 }
 
-/// The lower 32 bits of an id. Ids that are 2^32 apart share a lock: their requests wait for each other, and nothing else happens.
+/// The lower 32 bits of an id. Ids that are 2^32 apart share a lock: their requests wait for each other, and nothing
+/// else happens.
 #[allow(clippy::cast_possible_truncation, reason = "a collision only makes requests wait")]
 fn object_id(id: i64) -> i32 {
     id as i32

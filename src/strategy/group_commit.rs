@@ -1,9 +1,9 @@
 //! # group-commit: one durable commit for all requests that wait for one
 //!
 //! **Idea.** On a hot row the change is cheap and the COMMIT is slow: each request waits for the disk while it holds
-//! the row, and the next request may not even read it. So a request that arrives while a transaction is in flight does
-//! not begin its own. The requests that arrived meanwhile share the next transaction. It reads and locks the rows that
-//! all of them need, the application decides them one after the other, and the transaction writes each changed row
+//! the row, and until then the next request cannot lock it. So a request that arrives while a transaction is in flight
+//! does not begin its own. The requests that arrived meanwhile share the next transaction. It reads and locks the rows
+//! that all of them need, the application decides them one after the other, and the transaction writes each changed row
 //! once. Databases do the same below the row lock (PostgreSQL's manual, "Asynchronous Commit" and `commit_delay`;
 //! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984). Here it is done above the row
 //! lock, so one commit makes hundreds of changes of one row.

@@ -110,7 +110,8 @@ impl Strategy for Naive {
         // Both rows are read first, only to refuse unknown users as every approach does.
         let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
         let payee: Account = session.fetch_optional(&READ, (to,)).await?.ok_or(Refusal::UserNotFound)?;
-        // If the credit does not fit a bigint, the answer is the refusal that comes first in the fixed order. Nothing has been changed yet.
+        // If the credit does not fit a bigint, the answer is the refusal that comes first in the fixed order. Nothing
+        // has been changed yet.
         let credited = changed_balance(payee.balance, amount).map_err(|out_of_range| {
             transferred_balances(payer.balance, payee.balance, amount).err().unwrap_or(out_of_range)
         })?;

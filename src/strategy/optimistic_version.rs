@@ -9,7 +9,7 @@
 //! version of the row. Its version number has changed, so no row matches. The version must be an explicit column that
 //! *every* writer raises (`tests/explore/facts/08-version-column.toml`).
 //!
-//! Substitutes for that column fail:
+//! Substitutes for that column have flaws:
 //!
 //! - `xmin` is 32 bits wide and wraps around.
 //! - `ctid` is a place in the file. Another version may have the same place once VACUUM has cleared it;

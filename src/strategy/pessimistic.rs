@@ -138,7 +138,8 @@ impl Strategy for Pessimistic {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        // In a statement of its own, after the lock: its snapshot then contains every booking that was committed before the lock.
+        // In a statement of its own, after the lock: its snapshot then contains every booking that was committed before
+        // the lock.
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&locked, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;

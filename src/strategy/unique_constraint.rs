@@ -115,7 +115,8 @@ impl Strategy for UniqueConstraint {
             }
             let (free,): (bool,) = session.fetch_one(&SEATS_FREE, (event, seen.capacity)).await?;
             if !free {
-                // Another request of this user may have got one of the last seats. The refusal then is "already booked".
+                // Another request of this user may have got one of the last seats. The refusal then is "already
+                // booked".
                 let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
                 return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
             }

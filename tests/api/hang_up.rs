@@ -16,7 +16,8 @@ use crate::common::{Lab, Setup, eventually, offering};
 const REQUESTS: usize = 2_000;
 const CLIENTS: usize = 32;
 
-/// Sends one request and closes the connection: before the request is complete, at once, or while the server executes it.
+/// Sends one request and closes the connection: before the request is complete, at once, or while the server executes
+/// it.
 async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
     let body = r#"{"userId":1,"amount":-2}"#;
     let request = format!(

@@ -1,5 +1,5 @@
-//! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and a
-//! server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
+//! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and
+//! a server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 

@@ -92,12 +92,14 @@ fn parameters() -> Value {
         },
         "Lab-Think-Time": {
             "name": "Lab-Think-Time", "in": "header",
-            "description": "The pause before each statement that writes, in milliseconds. Ignored under the same condition as Lab-Trace.",
+            "description": "The pause before each statement that writes, in milliseconds. Ignored under the same condition as \
+                Lab-Trace.",
             "schema": { "type": "integer", "minimum": 0, "maximum": THINK_TIME_MAX.as_millis() },
         },
         "Lab-Fault": {
             "name": "Lab-Fault", "in": "header",
-            "description": "Cut the connection to the database after this many statements. Ignored under the same condition as Lab-Trace.",
+            "description": "Cut the connection to the database after this many statements. Ignored under the same condition as \
+                Lab-Trace.",
             "schema": { "type": "integer", "minimum": 1, "maximum": FAULT_MAX },
         },
     })
@@ -127,7 +129,8 @@ fn headers() -> Value {
             "example": "sold-out",
         },
         "Idempotency-Replayed": {
-            "description": "This `Idempotency-Key` was used before: the change was not made again, and this is the original answer.",
+            "description": "This `Idempotency-Key` was used before. The change was not made again; this is the original \
+                answer.",
             "schema": { "type": "string", "enum": ["true"] },
         },
         "Retry-After": {
