@@ -1,19 +1,20 @@
-//! concurrency-lab: every way of guarding a read-decide-write against concurrency, each with its own SQL on a real
-//! PostgreSQL; a lab that races them, and a referee that says which ones are correct.
+//! concurrency-lab: a server with every locking strategy for a read-decide-write, each with its own SQL on a real PostgreSQL;
+//! a lab that sends them concurrent requests, a referee that decides which are correct, and an explorer that runs every
+//! interleaving.
 //!
 //! # Layout, in reading order
 //!
-//! - [`strategy`]: the approaches, one file each: start with [`strategy::naive`]
+//! - [`strategy`]: the approaches, one file each; start with [`strategy::naive`]
 //! - [`session`]: the seam through which every statement passes, and its probes
-//! - [`engine`]: an operation's way from a request to its end: tasks, retries, outcomes
-//! - [`database`]: schema, seeds, pool, and who may work on which row
-//! - [`metrics`]: what happened, counted
+//! - [`engine`]: an operation from the request to its outcome: tasks, retries
+//! - [`database`]: schema, seeds, pool, and the queues for rows
+//! - [`metrics`]: counters and histograms for Prometheus
 //! - [`http`]: routes, bodies, headers, limits
-//! - [`lab`]: load, referee, report
-//! - [`explore`]: every interleaving
-//! - [`dashboard`]: pages that show all of it, and start it
+//! - [`lab`]: load, referee, reports
+//! - [`explore`]: the explorer, which runs every interleaving
+//! - [`dashboard`]: web pages that show results and start experiments
 //! - [`cli`]: the commands
-//! - [`error`]: the ends of an operation that did not succeed
+//! - [`error`]: the ways in which an operation can fail
 //! - [`config`]: every limit, with its reason
 
 pub mod cli;
