@@ -187,13 +187,23 @@ fn is_inline(module: &[String], length: usize) -> bool {
     length > 0 && module[length - 1] == "tests"
 }
 
+/// An open brace, by what it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Brace {
+    Module(String),
+    /// The arms of a `macro_rules!`.
+    Macro,
+    /// The text that an arm of a macro expands to.
+    Expansion,
+    Other,
+}
+
 /// Walks over the tokens of a file.
 struct Parser {
     tokens: Vec<Token>,
     at: usize,
     file_module: ModulePath,
-    /// For each open brace: the module that it belongs to, or none.
-    braces: Vec<Option<String>>,
+    braces: Vec<Brace>,
     references: Vec<Reference>,
     modules: Vec<ModulePath>,
     types: Vec<TypeDefinition>,
@@ -218,16 +228,20 @@ impl Parser {
     }
 
     fn module(&self) -> ModulePath {
-        self.file_module.iter().chain(self.braces.iter().flatten()).cloned().collect()
+        let inline = self.braces.iter().filter_map(|brace| match brace {
+            Brace::Module(name) => Some(name),
+            Brace::Macro | Brace::Expansion | Brace::Other => None,
+        });
+        self.file_module.iter().chain(inline).cloned().collect()
     }
 
     fn run(&mut self) {
         while self.at < self.tokens.len() {
             match self.text(0) {
-                "{" => self.braces.push(None),
+                "{" => self.open(),
                 "}" => drop(self.braces.pop()),
                 "mod" if self.text(2) == "{" => {
-                    self.braces.push(self.name(1));
+                    self.braces.push(Brace::Module(self.text(1).to_owned()));
                     self.modules.push(self.module());
                     self.at += 2;
                 }
@@ -237,7 +251,7 @@ impl Parser {
                     self.use_tree(&[]);
                     continue;
                 }
-                "struct" | "enum" | "trait" | "type" if self.braces.iter().all(Option::is_some) => self.definition(),
+                "struct" | "enum" | "trait" | "type" if !self.braces.contains(&Brace::Other) => self.definition(),
                 _ => {
                     self.path();
                     continue;
@@ -245,6 +259,17 @@ impl Parser {
             }
             self.at += 1;
         }
+    }
+
+    fn open(&mut self) {
+        let before = |count: usize| self.at.checked_sub(count).map_or("", |at| self.tokens[at].text.as_str());
+        self.braces.push(if before(3) == "macro_rules" {
+            Brace::Macro
+        } else if before(1) == ">" && self.braces.last() == Some(&Brace::Macro) {
+            Brace::Expansion
+        } else {
+            Brace::Other
+        });
     }
 
     fn definition(&mut self) {

@@ -64,6 +64,25 @@ fn no_module_imports_from_a_higher_floor() {
 }
 
 #[test]
+fn an_upward_import_in_any_module_of_the_source_is_found() {
+    let mut files = files_below("src", &["rs"]);
+    let before = floors::violations(&files, FLOORS);
+    let (folder, modules) = FLOORS[0];
+    let (top, lower) = modules.split_last().unwrap();
+    for module in lower {
+        files.push(SourceFile::new(&format!("{folder}/{module}/added.rs"), &format!("use crate::{top}::main;")));
+    }
+    let found = floors::violations(&files, FLOORS);
+    for module in lower {
+        let added = format!(
+            "{folder}/{module}/added.rs:1: `crate::{top}::main` imports {top} (floor 14 of src) into {module} "
+        );
+        assert!(found.iter().any(|line| line.starts_with(&added)), "{module}: {found:?}");
+        assert!(!before.iter().any(|line| line.starts_with(&added)));
+    }
+}
+
+#[test]
 fn no_crate_depends_on_the_root_package() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
     let manifests: Vec<Manifest> = fs::read_dir(folder)
@@ -77,11 +96,25 @@ fn no_crate_depends_on_the_root_package() {
     assert_none(&floors::crate_violations(&manifests, CRATES));
 }
 
-#[test]
-fn no_two_types_have_the_same_name() {
+fn sources_of_all_packages() -> Vec<SourceFile> {
     let mut files = files_below("src", &["rs"]);
     files.extend(files_below("crates", &["rs"]).into_iter().filter(|file| file.path.contains("/src/")));
-    assert_none(&names::duplicates(&files, SHARED_NAMES));
+    files
+}
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    assert_none(&names::duplicates(&sources_of_all_packages(), SHARED_NAMES));
+}
+
+#[test]
+fn a_second_type_with_a_name_of_the_source_is_found() {
+    let mut files = sources_of_all_packages();
+    files.push(SourceFile::new("src/added.rs", "pub struct Approach;\nmod inner { pub enum Cluster {} }"));
+    let found = names::duplicates(&files, SHARED_NAMES).join("\n");
+    for place in ["src/added.rs:1", "src/added.rs:2"] {
+        assert!(found.contains(place), "{place} is missing in: {found}");
+    }
 }
 
 #[test]

@@ -39,6 +39,10 @@ mod tests {
         for (first, second) in [
             ("\nstruct Found;", "pub enum Found { One }"),
             ("\npub(crate) trait Found {}", "type Found<T> = Vec<T>;"),
+            (
+                "\nmacro_rules! m { ($a:ident) => { pub enum Found { $a } fn f() { struct Other; } }; }",
+                "struct Other; type Found = u8;",
+            ),
             ("\nmod inner { pub struct Found<'a>(&'a str); }", "#[derive(Debug)] struct Found { text: String }"),
         ] {
             assert_eq!(found(first, second, &[]), [expected], "{first}");
