@@ -1,11 +1,12 @@
-//! The private PostgreSQL keeps its promises: durable, never two on one directory, nothing left behind.
+//! The guarantees of the private PostgreSQL: durable, never two on one directory, nothing left behind.
 //!
-//! Each test has a directory of its own, so they run in parallel. As root, the database runs as another user; that is
-//! tested too. No test sleeps and hopes: each waits for what it wants to see, with a limit.
+//! Each test has a directory of its own, so the tests run in parallel. As root, PostgreSQL runs as another user; that is
+//! tested too. No test sleeps for a fixed time: each one waits for a condition, with a limit.
 
 mod crashes;
 mod directories;
 mod fixture;
+mod versions;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +21,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 use crate::fixture::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn starts_durable_and_private_and_stops_without_a_trace() {
+async fn it_starts_durable_and_private_and_a_stop_leaves_no_process() {
     let dir = temp_dir();
     let cluster = start(&dir).await;
     assert_eq!(ask(&cluster, "select (1 + 1)::text").await, "2");
@@ -50,7 +51,7 @@ async fn starts_durable_and_private_and_stops_without_a_trace() {
     cluster.stop().await.unwrap();
     assert!(!is_alive(postmaster));
     assert!(status.changed().await.is_err(), "the status ends with the cluster");
-    assert!(!data_dir.join("cluster/postmaster.pid").exists(), "a fast stop is an orderly one");
+    assert!(!data_dir.join("cluster/postmaster.pid").exists(), "a fast shutdown removes the pid file");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +64,7 @@ async fn a_wrong_password_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_survive_stop_and_start() {
+async fn data_survive_a_stop_and_a_start() {
     let dir = temp_dir();
     let cluster = start(&dir).await;
     leave_row(&cluster).await;
@@ -92,7 +93,7 @@ async fn a_cancelled_start_leaves_no_process_and_no_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postmaster_that_keeps_dying_is_given_up() {
+async fn a_postmaster_that_keeps_ending_stays_down() {
     let dir = temp_dir();
     let cluster = start(&dir).await;
     let mut status = cluster.status();
@@ -117,17 +118,17 @@ async fn a_postmaster_that_keeps_dying_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_postgres_refuses_quotes_its_reason() {
+async fn the_error_of_a_failed_start_quotes_the_log() {
     let dir = temp_dir();
     let error = Cluster::start(&ClusterOptions { max_connections: 0, ..options(&dir) }).await.unwrap_err();
     assert!(matches!(error, PostgresError::EndedAtStart { .. }), "{error}");
     assert!(error.to_string().contains("max_connections"), "{error}");
-    // Nothing is damaged by that.
+    // The failed start has damaged nothing.
     start(&dir).await.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_temporary_cluster_leaves_nothing() {
+async fn a_temporary_cluster_leaves_no_files() {
     let cluster = Cluster::start_temporary(None, MAX_CONNECTIONS).await.unwrap();
     let (data_dir, postmaster) = (cluster.data_dir().to_owned(), cluster.postmaster_pid().unwrap());
     assert_eq!(ask(&cluster, "show fsync").await, "on");
@@ -161,7 +162,7 @@ async fn psql_reaches_the_database_of_a_running_server() {
 
     cluster.stop().await.unwrap();
     assert!(running_endpoint(&data_dir).is_err());
-    // What a killed PostgreSQL leaves says `ready` but is none.
+    // The file of a killed PostgreSQL still says `ready`.
     let stale = format!("{}\n/d\n1\n5432\n/tmp\n\n0 0\nready   \n", std::process::id());
     fs::write(cluster_dir(&dir).join("postmaster.pid"), stale).unwrap();
     let error = running_endpoint(&data_dir).unwrap_err();
@@ -169,7 +170,7 @@ async fn psql_reaches_the_database_of_a_running_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_in_the_cluster_cannot_make_it_forget() {
+async fn settings_in_the_cluster_cannot_turn_durability_off() {
     let dir = temp_dir();
     let cluster = start(&dir).await;
     let mut connection = connect(&cluster).await;

@@ -1,4 +1,4 @@
-//! Which directories are served, which are refused, and how the refusal reads.
+//! Which data directories are accepted, which are refused, and the messages of the refusals.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ async fn a_second_server_on_the_same_directory_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_servers_that_start_at_once_exactly_one_gets_the_directory() {
+async fn of_clusters_that_start_at_the_same_time_exactly_one_gets_the_directory() {
     let dir = temp_dir();
     let starts: Vec<_> = (0..8)
         .map(|_| {
@@ -29,20 +29,20 @@ async fn of_servers_that_start_at_once_exactly_one_gets_the_directory() {
             tokio::spawn(async move { Cluster::start(&options).await })
         })
         .collect();
-    let mut winners = vec![];
+    let mut started = vec![];
     for start in starts {
         match start.await.unwrap() {
-            Ok(cluster) => winners.push(cluster),
+            Ok(cluster) => started.push(cluster),
             Err(PostgresError::InUse { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(winners.len(), 1);
-    assert_eq!(ask(&winners[0], "select 'won'").await, "won");
+    assert_eq!(started.len(), 1);
+    assert_eq!(ask(&started[0], "select 'started'").await, "started");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_elses_directory_is_refused_and_left_untouched() {
+async fn a_directory_with_other_files_is_refused_and_left_untouched() {
     let dir = temp_dir();
     let data_dir = dir.path().join("data");
     fs::create_dir(&data_dir).unwrap();
@@ -59,7 +59,7 @@ async fn somebody_elses_directory_is_refused_and_left_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_major_version_is_named_on_both_sides() {
+async fn the_error_for_another_major_version_names_both_versions() {
     let dir = temp_dir();
     start(&dir).await.stop().await.unwrap();
     fs::write(cluster_dir(&dir).join("PG_VERSION"), "12\n").unwrap();
@@ -70,7 +70,7 @@ async fn another_major_version_is_named_on_both_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_directory_without_programs_is_an_error_with_the_place_and_the_remedy() {
+async fn a_named_directory_without_programs_is_an_error_that_names_it_and_the_remedy() {
     let dir = temp_dir();
     let options = ClusterOptions { bin_dir: Some(dir.path().to_owned()), ..options(&dir) };
     let error = Cluster::start(&options).await.unwrap_err();
@@ -78,11 +78,11 @@ async fn a_named_directory_without_programs_is_an_error_with_the_place_and_the_r
     for part in [dir.path().to_str().unwrap(), "`postgres` and `initdb`", "install"] {
         assert!(message.contains(part), "{part} is missing in: {message}");
     }
-    assert!(!options.data_dir.exists(), "nothing was made");
+    assert!(!options.data_dir.exists(), "no data directory was made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_password_is_named() {
+async fn the_error_for_a_lost_password_names_its_file() {
     let dir = temp_dir();
     start(&dir).await.stop().await.unwrap();
     let password = dir.path().join("data/password");
@@ -92,9 +92,9 @@ async fn a_lost_password_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_postgres_cannot_reach_is_named() {
+async fn the_error_for_a_closed_directory_names_it() {
     if !Uid::effective().is_root() {
-        // An ordinary user's PostgreSQL reaches whatever the user does.
+        // PostgreSQL runs as the user of the test, and reaches the same directories.
         return;
     }
     let dir = temp_dir();
@@ -115,5 +115,5 @@ async fn a_data_directory_with_a_long_path_works() {
     assert!(short.starts_with("/tmp") && mode(&short) == 0o700, "{}", short.display());
     assert_eq!(ask(&cluster, "select 'short'").await, "short");
     cluster.stop().await.unwrap();
-    assert!(!short.exists(), "it goes with the server");
+    assert!(!short.exists(), "it is removed with the cluster");
 }

@@ -1,4 +1,4 @@
-//! What the tests share: directories of their own, a row that must not be lost, processes that do not stay behind.
+//! Shared by the tests: temporary directories, a row that must not be lost, processes that are killed at the end.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -15,17 +15,17 @@ use sqlx::postgres::PgConnection;
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
-/// Longer than any bound inside the module, so that its own errors are what a test sees.
+/// Longer than the limits of most waits in the crate, so that a test sees the error of the crate.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
 pub const POLL_EVERY: Duration = Duration::from_millis(10);
 
-/// Tests open a handful of connections each.
+/// Each test opens a few connections.
 pub const MAX_CONNECTIONS: u32 = 20;
 
 /// A directory that PostgreSQL's user may enter, removed at the end.
 pub fn temp_dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("embedded-").tempdir().unwrap();
+    let dir = tempfile::Builder::new().prefix("private-postgres-").tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o711)).unwrap();
     dir
 }
@@ -49,7 +49,7 @@ pub async fn ask(cluster: &Cluster, sql: &'static str) -> String {
     answer
 }
 
-/// Leaves an acknowledged row; [`expect_row`] wants to see it again.
+/// Commits a row; [`expect_row`] checks that it is still there.
 pub async fn leave_row(cluster: &Cluster) {
     let mut connection = connect(cluster).await;
     sqlx::raw_sql("create table if not exists kept (word text); insert into kept values ('acknowledged')")
@@ -65,7 +65,7 @@ pub async fn expect_row(cluster: &Cluster) {
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "not within the limit: {what}");
         thread::sleep(POLL_EVERY);
     }
 }
@@ -75,7 +75,7 @@ pub fn pid(number: u32) -> Pid {
 }
 
 pub fn is_alive(number: u32) -> bool {
-    // A zombie still has its number, but no working directory.
+    // A zombie still has its pid, but no working directory.
     let is_zombie = cfg!(target_os = "linux") && fs::read_link(format!("/proc/{number}/cwd")).is_err();
     kill(pid(number), None).is_ok() && !is_zombie
 }
@@ -88,7 +88,7 @@ pub fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().mode() & 0o777
 }
 
-/// A child process that a failing test does not leave behind.
+/// A child process that is killed when the test ends, also when it fails.
 pub struct Guard(pub Child);
 
 impl Drop for Guard {
@@ -107,7 +107,7 @@ pub fn as_owner<'a>(cluster: &Path, command: &'a mut Command) -> &'a mut Command
     command.current_dir("/")
 }
 
-/// A postmaster as a killed server leaves it: started by nobody that we know, and not told to end with anybody.
+/// A postmaster as a killed owner leaves it: no supervisor watches it, and it does not end with another process.
 pub fn orphan_postmaster(dir: &TempDir) -> Guard {
     let cluster = cluster_dir(dir);
     let socket_dir = dir.path().join("data/socket");
