@@ -17,9 +17,9 @@ use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
-use crate::dashboard::experiment_databases::ExperimentDatabases;
-use crate::dashboard::permission::ExperimentPermission;
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::model::permission::ExperimentPermission;
+use crate::dashboard::service::experiment_databases::ExperimentDatabases;
+use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
 use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
@@ -102,9 +102,9 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// What the operator decides about the dashboard. An empty variable, as compose files have them, is none.
-    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::DashboardSettings, CliError> {
+    fn dashboard(&self, address: SocketAddr) -> Result<DashboardSettings, CliError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let laboratory = match given(&self.experiment_database_url) {
+        let databases = match given(&self.experiment_database_url) {
             None => ExperimentDatabases::temporary(self.database.postgres_bin.clone()),
             Some(url) => ExperimentDatabases::given(
                 Database::parse_url(&url)
@@ -112,7 +112,7 @@ impl ServeArgs {
             ),
         };
         let permission = ExperimentPermission::new(given(&self.admin_token), address.ip().is_loopback());
-        Ok(dashboard::DashboardSettings { runs: self.runs.clone(), permission, laboratory })
+        Ok(DashboardSettings { runs: self.runs.clone(), permission, databases })
     }
 }
 
@@ -181,7 +181,7 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     let closing = CancellationToken::new();
-    let dashboard = Dashboard::new(Arc::clone(&app), arguments.dashboard(address)?, closing.clone());
+    let dashboard = Dashboard::new(&app, arguments.dashboard(address)?, closing.clone());
     announce(source, address)?;
     let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 

@@ -1,4 +1,4 @@
-//! The dashboard's pages of what was found, over a run folder that real commands have made.
+//! The dashboard's pages of results, with a run folder that was made by the commands.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ const APPROACHES: [&str; 13] = [
 const PAGE_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// A server with this run folder, and a client that follows nothing.
+/// A server with this run folder, and a client that follows no redirects.
 fn serve(data_dir: &Path, runs: &Path) -> (Served, Client) {
     let server = Served::start(data_dir, &["--runs", runs.to_str().expect("a path")]);
     let client = Client::builder().redirect(Policy::none()).build().expect("a client");
@@ -39,8 +39,8 @@ fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |value| value.to_str().expect("text"))
 }
 
-/// What a browser under the policy of the pages would refuse: styles, scripts and handlers within the page.
-fn refused_by_a_browser(page: &str) -> Vec<&str> {
+/// The tags that the content security policy forbids: inline styles, scripts and handlers.
+fn forbidden_tags(page: &str) -> Vec<&str> {
     let tags = page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap_or_default());
     let handler = |word: &str| word.starts_with("on") && word.contains('=') && !word.starts_with("one=");
     let inline = |tag: &&str| {
@@ -53,17 +53,17 @@ fn refused_by_a_browser(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_a_browser_would_refuse_is_noticed() {
+fn inline_styles_scripts_and_handlers_are_recognised() {
     for bad in
         ["<p style=\"color: red\">", "<script>1</script>", "<style>", "<a onclick=\"x\">", "<script src=\"//x/y.js\">"]
     {
-        assert_eq!(refused_by_a_browser(bad).len(), 1, "{bad}");
+        assert_eq!(forbidden_tags(bad).len(), 1, "{bad}");
     }
     let good = "<script type=\"module\" src=\"/lab/assets/a.js\"></script><p class=\"on\"> style=1 onclick=2</p>";
-    assert_eq!(refused_by_a_browser(good), Vec::<&str>::new());
+    assert_eq!(forbidden_tags(good), Vec::<&str>::new());
 }
 
-/// Asks for a page and expects it whole.
+/// Requests a page, and checks status, headers and that it is complete.
 async fn page(server: &Served, client: &Client, path: &str, status: StatusCode) -> String {
     let answer = client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
     assert_eq!(answer.status(), status, "{path}");
@@ -71,12 +71,12 @@ async fn page(server: &Served, client: &Client, path: &str, status: StatusCode) 
     assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8", "{path}");
     assert_eq!(header(&answer, "x-content-type-options"), "nosniff", "{path}");
     let page = answer.text().await.expect("text");
-    assert_eq!(refused_by_a_browser(&page), Vec::<&str>::new(), "{path}");
+    assert_eq!(forbidden_tags(&page), Vec::<&str>::new(), "{path}");
     assert!(page.ends_with("</html>") && page.contains("<h1>") && !page.contains("NaN"), "{path}: {page}");
     page
 }
 
-/// The ids of what is in the folder, in the order in which it was made.
+/// The names of the experiments in the folder, in the order in which they were made.
 fn ids(runs: &Path) -> Vec<String> {
     let folders = std::fs::read_dir(runs).expect("the runs");
     let name = |folder: std::io::Result<std::fs::DirEntry>| folder.expect("a folder").file_name().into_string();
@@ -86,7 +86,7 @@ fn ids(runs: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_was_found_is_shown_beside_the_claims() {
+async fn results_are_shown_beside_the_claims() {
     let (data, runs) = (directory(), directory());
     let arguments = ["--approach=naive,pessimistic", "--requests=150", "--think-time=1ms"];
     for _ in 0..2 {
@@ -101,7 +101,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
     std::fs::write(runs.path().join("9-explored/explore.json"), report).expect("a file");
     std::fs::create_dir(runs.path().join("9-foreign")).expect("a folder");
     std::fs::write(runs.path().join("9-foreign/run.json"), "<b>not a run</b>").expect("a file");
-    std::fs::write(runs.path().join("9-explored/secret.txt"), "nobody's business").expect("a file");
+    std::fs::write(runs.path().join("9-explored/secret.txt"), "not a result").expect("a file");
     let ids = ids(runs.path());
     let [first, second, counter] = [&ids[0], &ids[1], &ids[2]];
     let (server, client) = serve(data.path(), runs.path());
@@ -109,8 +109,8 @@ async fn what_was_found_is_shown_beside_the_claims() {
 
     let overview = ok("/").await;
     for shown in [
-        "claim </span><strong>broken",
-        "lost update, witness ",
+        "claim: </span><strong>broken",
+        "lost update in schedule ",
         "/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=",
         "broken in 2 runs",
         "proved: ",
@@ -148,7 +148,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
     assert!(compared.contains("not compared") && compared.contains("B/A of the medians"), "{compared}");
     let differ = ok(&compare(first, counter)).await;
     assert!(differ.contains("under different conditions") && differ.contains("<td>counter</td>"), "{differ}");
-    for (path, status, told) in [
+    for (path, status, message) in [
         (compare(first, first), 422, "are the same run"),
         (compare(first, "9-explored"), 422, "is an exploration"),
         (compare(first, "9-foreign"), 422, "not a run"),
@@ -166,12 +166,12 @@ async fn what_was_found_is_shown_beside_the_claims() {
         ("/lab/runs/..%2F9-explored/explore.json".to_owned(), 404, "There is no explore.json"),
     ] {
         let page = page(&server, &client, &path, StatusCode::from_u16(status).expect("a status")).await;
-        assert!(page.contains(told), "{path}, {told}: {page}");
+        assert!(page.contains(message), "{path}, {message}: {page}");
     }
     downloads(&server, &client, runs.path(), first).await;
 }
 
-/// Every file is what lies there, and says to a browser how to take it.
+/// Every file is served unchanged, with the headers that tell a browser how to handle it.
 async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
     let report_policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
     let attachment = format!("attachment; filename=\"{run}-history.jsonl\"");
@@ -195,13 +195,13 @@ async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
 }
 
 #[tokio::test]
-async fn without_anything_found_the_pages_say_what_to_do() {
+async fn without_results_the_pages_say_what_to_do() {
     let (data, runs) = (directory(), directory());
     let (server, client) = serve(data.path(), &runs.path().join("never"));
     let overview = page(&server, &client, "/", StatusCode::OK).await;
-    assert!(overview.contains("nothing-yet") && overview.contains("nothing found yet"), "{overview}");
+    assert!(overview.contains("nothing-yet") && overview.contains("no evidence yet"), "{overview}");
     let history = page(&server, &client, "/lab/runs", StatusCode::OK).await;
     assert!(history.contains("No experiment has ended yet"), "{history}");
     let approach = page(&server, &client, "/lab/approaches/naive", StatusCode::OK).await;
-    assert!(approach.contains("Not explored yet") && approach.contains("No run with it yet"), "{approach}");
+    assert!(approach.contains("Not explored yet") && approach.contains("No run with this approach yet"), "{approach}");
 }
