@@ -130,21 +130,29 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
     // Environment variables for runs of the command line do not change experiments of a page.
     command.arg("--runs").arg(&runs).env("LAB_REQUESTS", "7").env("LAB_THRESHOLD", "rate>1000000");
     let mut server = Served::spawn(command);
+    let mut viewer = a_run_is_watched_to_its_end(&server, &runs).await;
+    an_exploration_is_watched_by_the_same_viewer(&server, &runs, &mut viewer).await;
+    let request = json!({"kind": "run", "scenario": "counter", "approaches": ["pessimistic"], "durationS": 600, "concurrency": 8});
+    a_run_is_stopped_and_its_results_are_kept(&server, &runs, &mut viewer, &request).await;
+    no_process_outlives_a_killed_server(&mut server, &mut viewer, &request).await;
+}
 
-    assert!(text(&server, "/lab/experiment").await.contains("Press <strong>Run</strong>"), "it says what to press");
-    let mut early = Viewer::connect(&server, None).await;
+/// Returns a viewer that has received the last state.
+async fn a_run_is_watched_to_its_end(server: &Served, runs: &Path) -> Viewer {
+    assert!(text(server, "/lab/experiment").await.contains("Press <strong>Run</strong>"), "it says what to press");
+    let mut early = Viewer::connect(server, None).await;
     assert!(early.next_state().await && early.phase() == "none");
     let request = json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"], "requests": 400,
                        "concurrency": 16, "thinkTimeMs": 8});
-    assert_eq!(start(&server, &request).await, (201, json!({"url": "/lab/experiment"})));
-    let (status, error) = start(&server, &json!({"kind": "explore", "scenario": "all"})).await;
+    assert_eq!(start(server, &request).await, (201, json!({"url": "/lab/experiment"})));
+    let (status, error) = start(server, &json!({"kind": "explore", "scenario": "all"})).await;
     assert_eq!(status, 409);
     let error = error["error"].as_str().expect("a message");
     assert!(error.contains("the run withdrawal, 2 approaches is under way"), "{error}");
 
     // A viewer gets one update a second; the second round alone takes three seconds.
     early.until("a round is under way", |viewer| viewer.part("phase").contains("of 2: ")).await;
-    let mut late = Viewer::connect(&server, None).await;
+    let mut late = Viewer::connect(server, None).await;
     let gone_at = early.last_id.clone().expect("an id");
     drop(early);
     late.until("it ends", |viewer| viewer.phase() == "ended").await;
@@ -153,27 +161,31 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
     }
     assert!(late.part("now").contains("live-latency-title"), "the last state stays: {}", late.part("now"));
 
-    let mut returned = Viewer::connect(&server, Some(&gone_at)).await;
+    let mut returned = Viewer::connect(server, Some(&gone_at)).await;
     assert!(returned.next_state().await);
     assert_eq!(returned.parts, late.parts, "a viewer that reconnects has missed nothing");
     let seen = late.last_id.clone().expect("an id");
-    let mut viewer = Viewer::connect(&server, Some(&seen)).await;
+    let mut viewer = Viewer::connect(server, Some(&seen)).await;
     let silence = tokio::time::timeout(Duration::from_millis(1_500), viewer.next_state()).await;
     assert!(silence.is_err(), "a state that was received is not sent again");
-    let mut other = Viewer::connect(&server, Some(&format!("ffffffff{}", &seen[8..]))).await;
+    let mut other = Viewer::connect(server, Some(&format!("ffffffff{}", &seen[8..]))).await;
     assert!(other.next_state().await, "an id of another server process does not count as received");
-    assert!(text(&server, "/lab/experiment").await.contains(late.part("results")), "a reload shows the same");
+    assert!(text(server, "/lab/experiment").await.contains(late.part("results")), "a reload shows the same");
 
-    let run: Run = serde_json::from_slice(&std::fs::read(saved(&runs, &late).join("run.json")).expect("it is kept"))
+    let run: Run = serde_json::from_slice(&std::fs::read(saved(runs, &late).join("run.json")).expect("it is kept"))
         .expect("a run");
     assert_eq!((run.settings.requests, run.settings.concurrency, run.settings.think_time_ms), (Some(400), 16, Some(8)));
-    assert_eq!(post(&server, "/lab/experiment/stop", &json!({}), &[]).await.0, 409, "no experiment is under way");
-
-    // The same viewer sees the next experiment.
-    let request = json!({"kind": "explore", "scenario": "last-money", "approaches": ["naive", "atomic-returning"]});
-    assert_eq!(start(&server, &request).await.0, 201);
+    assert_eq!(post(server, "/lab/experiment/stop", &json!({}), &[]).await.0, 409, "no experiment is under way");
     viewer
-        .until("the exploration ends", |viewer| viewer.phase() == "ended" && viewer.part("title").contains("last-money"))
+}
+
+async fn an_exploration_is_watched_by_the_same_viewer(server: &Served, runs: &Path, viewer: &mut Viewer) {
+    let request = json!({"kind": "explore", "scenario": "last-money", "approaches": ["naive", "atomic-returning"]});
+    assert_eq!(start(server, &request).await.0, 201);
+    viewer
+        .until("the exploration ends", |viewer| {
+            viewer.phase() == "ended" && viewer.part("title").contains("last-money")
+        })
         .await;
     assert!(viewer.part("phase").contains("as claimed"), "{}", viewer.part("phase"));
     assert!(
@@ -181,21 +193,27 @@ async fn an_experiment_is_started_watched_stopped_and_never_outlives_its_server(
             .part("results")
             .contains("/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=")
     );
-    let report = std::fs::read_to_string(saved(&runs, &viewer).join("explore.json")).expect("it is kept");
+    let report = std::fs::read_to_string(saved(runs, viewer).join("explore.json")).expect("it is kept");
     let report: Value = serde_json::from_str(&report).expect("JSON");
-    assert!(report["explorations"][0]["witness"]["transcript"]["entries"][0].is_object(), "the report is complete: {report}");
+    assert!(
+        report["explorations"][0]["witness"]["transcript"]["entries"][0].is_object(),
+        "the report is complete: {report}"
+    );
+}
 
-    let request = json!({"kind": "run", "scenario": "counter", "approaches": ["pessimistic"], "durationS": 600, "concurrency": 8});
-    assert_eq!(start(&server, &request).await.0, 201);
+async fn a_run_is_stopped_and_its_results_are_kept(server: &Served, runs: &Path, viewer: &mut Viewer, request: &Value) {
+    assert_eq!(start(server, request).await.0, 201);
     viewer.until("answers come", |viewer| viewer.part("now").contains("live-rate-title")).await;
-    assert_eq!(post(&server, "/lab/experiment/stop", &json!({}), &[]).await.0, 202);
+    assert_eq!(post(server, "/lab/experiment/stop", &json!({}), &[]).await.0, 202);
     viewer.until("it is stopped", |viewer| viewer.phase() == "ended").await;
     assert!(viewer.part("phase").contains("Stopped"), "{}", viewer.part("phase"));
-    let run: Run = serde_json::from_slice(&std::fs::read(saved(&runs, &viewer).join("run.json")).expect("it is kept"))
+    let run: Run = serde_json::from_slice(&std::fs::read(saved(runs, viewer).join("run.json")).expect("it is kept"))
         .expect("a run");
     assert!(run.interrupted && run.results[0].rounds[0].judgement.counts.done > 0);
+}
 
-    assert_eq!(start(&server, &request).await.0, 201);
+async fn no_process_outlives_a_killed_server(server: &mut Served, viewer: &mut Viewer, request: &Value) {
+    assert_eq!(start(server, request).await.0, 201);
     viewer
         .until("answers come", |viewer| viewer.phase() == "running" && viewer.part("now").contains("live-rate-title"))
         .await;
@@ -354,10 +372,7 @@ fn the_command_line_accepts_the_arguments_of_every_request() {
             json!({"kind": "run", "scenario": "counter", "approaches": ["self"], "thinkTimeMs": 0, "durationS": null}),
             "counter, atomic-returning",
         ),
-        (
-            json!({"kind": "run", "scenario": "mixed", "approaches": ["robust", "pessimistic"]}),
-            "mixed, pessimistic",
-        ),
+        (json!({"kind": "run", "scenario": "mixed", "approaches": ["robust", "pessimistic"]}), "mixed, pessimistic"),
         (json!({"kind": "explore", "scenario": "all"}), "all scenarios, all approaches"),
         (
             json!({"kind": "explore", "scenario": "last-money", "approaches": ["naive"], "clients": 3, "reduce": true}),

@@ -2,28 +2,14 @@
 
 use std::path::Path;
 
+use concurrency_lab::strategy::Approach;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use strum::IntoEnumIterator as _;
 
 use crate::common::{directory, program};
 use crate::runs::run;
 use crate::served::{Served, run_to_end};
-
-const APPROACHES: [&str; 13] = [
-    "naive",
-    "read-committed",
-    "atomic-returning",
-    "check-constraint",
-    "pessimistic",
-    "optimistic-version",
-    "advisory-lock",
-    "repeatable-read",
-    "serializable",
-    "stored-function",
-    "unique-constraint",
-    "in-process-mutex",
-    "group-commit",
-];
 
 const PAGE_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -85,25 +71,30 @@ fn ids(runs: &Path) -> Vec<String> {
     ids
 }
 
-#[tokio::test]
-async fn results_are_shown_beside_the_claims() {
-    let (data, runs) = (directory(), directory());
+/// Fills the run folder by the commands: three runs and an exploration, beside a folder that is not the lab's. Returns the ids of the runs.
+fn make_results(runs: &Path) -> [String; 3] {
     let arguments = ["--approach=naive,pessimistic", "--requests=150", "--think-time=1ms"];
     for _ in 0..2 {
-        assert_eq!(run(runs.path(), &arguments).code, Some(0));
+        assert_eq!(run(runs, &arguments).code, Some(0));
     }
-    assert_eq!(run(runs.path(), &["counter", "--approach=pessimistic", "--requests=100"]).code, Some(0));
+    assert_eq!(run(runs, &["counter", "--approach=pessimistic", "--requests=100"]).code, Some(0));
     let mut explore = program();
     explore.args(["explore", "last-money", "--approach=naive,pessimistic", "--format=json"]);
     let (code, report, errors) = run_to_end(explore);
     assert_eq!(code, Some(0), "{errors}");
-    std::fs::create_dir(runs.path().join("9-explored")).expect("a folder");
-    std::fs::write(runs.path().join("9-explored/explore.json"), report).expect("a file");
-    std::fs::create_dir(runs.path().join("9-foreign")).expect("a folder");
-    std::fs::write(runs.path().join("9-foreign/run.json"), "<b>not a run</b>").expect("a file");
-    std::fs::write(runs.path().join("9-explored/secret.txt"), "not a result").expect("a file");
-    let ids = ids(runs.path());
-    let [first, second, counter] = [&ids[0], &ids[1], &ids[2]];
+    std::fs::create_dir(runs.join("9-explored")).expect("a folder");
+    std::fs::write(runs.join("9-explored/explore.json"), report).expect("a file");
+    std::fs::create_dir(runs.join("9-foreign")).expect("a folder");
+    std::fs::write(runs.join("9-foreign/run.json"), "<b>not a run</b>").expect("a file");
+    std::fs::write(runs.join("9-explored/secret.txt"), "not a result").expect("a file");
+    let mut ids = ids(runs).into_iter();
+    std::array::from_fn(|_| ids.next().expect("a run"))
+}
+
+#[tokio::test]
+async fn results_are_shown_beside_the_claims() {
+    let (data, runs) = (directory(), directory());
+    let [first, second, counter] = make_results(runs.path());
     let (server, client) = serve(data.path(), runs.path());
     let ok = async |path: &str| page(&server, &client, path, StatusCode::OK).await;
 
@@ -122,37 +113,50 @@ async fn results_are_shown_beside_the_claims() {
     }
     assert!(!overview.contains("nothing-yet") && !overview.contains("CLAIM FAILED"), "{overview}");
 
-    for approach in APPROACHES {
-        let chapter = ok(&format!("/lab/approaches/{approach}")).await;
-        let curl = format!("curl -i -X POST &#39;{}/approach/{approach}/", server.url).replace("&#39;", "'");
-        for shown in [&format!("<h2>{approach}: "), "<strong>Idea.</strong>", &*curl, "id=\"try-form\""] {
-            assert!(chapter.contains(shown), "{approach}, {shown}: {chapter}");
-        }
-    }
-    let answer = client.get(format!("{}/lab/approaches/robust", server.url)).send().await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (308, "/lab/approaches/pessimistic"));
-
     let history = ok("/lab/runs").await;
-    for id in [first, second, counter, "9-explored"] {
+    for id in [&first, &second, &counter, "9-explored"] {
         assert!(history.contains(&format!("href=\"/lab/runs/{id}\"")), "{id}: {history}");
         ok(&format!("/lab/runs/{id}")).await;
     }
     assert!(history.contains("9-foreign") && history.contains("run.json: not a run"), "{history}");
     let explored = ok("/lab/runs/9-explored").await;
     assert!(explored.contains("--replay") && explored.contains("play it"), "{explored}");
-    let raced = ok(&format!("/lab/runs/{first}")).await;
-    assert!(raced.contains("<svg") && raced.contains("✗ BROKEN") && raced.contains("lost update"), "{raced}");
+    let run = ok(&format!("/lab/runs/{first}")).await;
+    assert!(run.contains("<svg") && run.contains("✗ BROKEN") && run.contains("lost update"), "{run}");
 
-    let compare = |one: &str, other: &str| format!("/lab/runs/compare?one={one}&other={other}");
-    let compared = ok(&compare(first, second)).await;
+    let compared = ok(&compare(&first, &second)).await;
     assert!(compared.contains("not compared") && compared.contains("B/A of the medians"), "{compared}");
-    let differ = ok(&compare(first, counter)).await;
+    let differ = ok(&compare(&first, &counter)).await;
     assert!(differ.contains("under different conditions") && differ.contains("<td>counter</td>"), "{differ}");
+    approaches(&server, &client).await;
+    refusals(&server, &client, &first).await;
+    downloads(&server, &client, runs.path(), &first).await;
+}
+
+fn compare(one: &str, other: &str) -> String {
+    format!("/lab/runs/compare?one={one}&other={other}")
+}
+
+/// Every approach has a page with its chapter, its curl commands and its form; an alias leads to it.
+async fn approaches(server: &Served, client: &Client) {
+    for approach in Approach::iter() {
+        let chapter = page(server, client, &format!("/lab/approaches/{approach}"), StatusCode::OK).await;
+        let curl = format!("curl -i -X POST '{}/approach/{approach}/", server.url);
+        for shown in [&format!("<h2>{approach}: "), "<strong>Idea.</strong>", &*curl, "id=\"try-form\""] {
+            assert!(chapter.contains(shown), "{approach}, {shown}: {chapter}");
+        }
+    }
+    let answer = client.get(format!("{}/lab/approaches/robust", server.url)).send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (308, "/lab/approaches/pessimistic"));
+}
+
+/// Addresses without a page, and pairs that cannot be compared, are refused with the reason.
+async fn refusals(server: &Served, client: &Client, run: &str) {
     for (path, status, message) in [
-        (compare(first, first), 422, "are the same run"),
-        (compare(first, "9-explored"), 422, "is an exploration"),
-        (compare(first, "9-foreign"), 422, "not a run"),
-        (compare(first, "..%2Fdata"), 404, "There is no run"),
+        (compare(run, run), 422, "are the same run"),
+        (compare(run, "9-explored"), 422, "is an exploration"),
+        (compare(run, "9-foreign"), 422, "not a run"),
+        (compare(run, "..%2Fdata"), 404, "There is no run"),
         ("/lab/runs/compare".to_owned(), 422, "one for A, one for B"),
         ("/lab/runs/compare?one=1&two=2".to_owned(), 422, "one=ID&amp;other=ID"),
         ("/lab/runs/9-foreign".to_owned(), 422, "not a run"),
@@ -165,10 +169,9 @@ async fn results_are_shown_beside_the_claims() {
         ("/lab/runs/9-explored/run.json".to_owned(), 404, "There is no run.json"),
         ("/lab/runs/..%2F9-explored/explore.json".to_owned(), 404, "There is no explore.json"),
     ] {
-        let page = page(&server, &client, &path, StatusCode::from_u16(status).expect("a status")).await;
+        let page = page(server, client, &path, StatusCode::from_u16(status).expect("a status")).await;
         assert!(page.contains(message), "{path}, {message}: {page}");
     }
-    downloads(&server, &client, runs.path(), first).await;
 }
 
 /// Every file is served unchanged, with the headers that tell a browser how to handle it.

@@ -104,7 +104,10 @@ async fn a_schedule_continues_as_requested(server: &Served) {
     let body =
         json!({"approach": "group-commit", "scenario": "last-money", "clients": 2, "schedule": "AB", "toEnd": true});
     let (_, batch) = answer(post(server, "positions", &body)).await;
-    assert!(batch["schedule"].as_str().expect("a schedule").starts_with("ABw"), "the batch writer is one of the actors: {batch}");
+    assert!(
+        batch["schedule"].as_str().expect("a schedule").starts_with("ABw"),
+        "the batch writer is one of the actors: {batch}"
+    );
 }
 
 async fn a_choice_that_cannot_be_played_is_refused_by_its_field(server: &Served) {
@@ -217,7 +220,10 @@ async fn a_lock_wait_is_shown_with_sessions_lock_and_statement(server: &Served, 
     ] {
         assert!(tree.contains(part), "{part}: {tree}");
     }
-    assert!(tree.find("test holder") < tree.find("test waiter"), "the waiting session is below the one for which it waits");
+    assert!(
+        tree.find("test holder") < tree.find("test waiter"),
+        "the waiting session is below the one for which it waits"
+    );
     holder.execute("rollback").await.expect("the end");
     waiting.await.expect("no panic").expect("the lock at last");
 }

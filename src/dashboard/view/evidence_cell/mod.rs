@@ -115,7 +115,7 @@ fn exploration_lines(all: &[&(&str, &ExplorationSummary)], suffix: &str) -> Vec<
     if let Some((id, one)) = of(Proof::Broken).min_by_key(|(_, one)| length(one)) {
         let (text, link) = broken(one);
         let others = of(Proof::Broken).count() - 1;
-        let more = if others > 0 { format!(" (+{others} more)") } else { String::new() };
+        let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
         let link = Some(link.unwrap_or_else(|| experiment(id)));
         lines.push(EvidenceLine { tone: EvidenceTone::Bad, text: format!("{text}{suffix}{more}"), link });
     }
