@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::history::{Outcome, RoundTitle};
 use super::results::{Round, Waits};
 use crate::explore::findings::{Exploration, Subject};
+use referee::history::{Outcome, RoundTitle};
 
 /// How long a slice is: what changes more often than this nobody can read, and each one costs its reader a look.
 pub const SLICE: Duration = Duration::from_millis(250);

@@ -83,7 +83,7 @@ mod tests {
     use axum::body::Bytes;
 
     use super::*;
-    use crate::lab::history::{Outcome, RecordedOperation, Request};
+    use referee::history::{Outcome, RecordedOperation, Request};
 
     fn heard(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };

@@ -107,7 +107,7 @@ async fn results_are_shown_beside_the_claims() {
         "proved: ",
         "held in 2 runs",
         "req/s",
-        "a counter has no rule that a constraint could refuse",
+        "a counter has no rule for a constraint to enforce",
     ] {
         assert!(overview.contains(shown), "{shown}: {overview}");
     }

@@ -1,8 +1,8 @@
 //! A round under load, as a bounded number of slices of time.
 
 use crate::lab::feed::{LiveSlice, OutcomeCounts, PoolGauges};
-use crate::lab::history::RoundTitle;
 use crate::lab::results::Waits;
+use referee::history::RoundTitle;
 
 /// Slices at most, an even number: about one for every second pixel of a chart. When there are more, neighbours are merged. So a long round is
 /// drawn with wider columns, and needs no more memory or time than a short one.
@@ -104,7 +104,7 @@ impl LiveRound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     pub fn round(requests: Option<u64>, duration_ms: Option<u64>) -> LiveRound {
         let title = RoundTitle {

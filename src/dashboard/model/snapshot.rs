@@ -11,8 +11,8 @@ use super::experiment_request::{ExperimentKind, ExperimentRequest};
 use super::live_round::LiveRound;
 use crate::explore::findings::{Exploration, Subject};
 use crate::lab::feed::FeedEvent;
-use crate::lab::history::{ClaimedSafety, RoundTitle};
 use crate::lab::results::{ApproachResult, Round};
+use referee::history::{ClaimedSafety, RoundTitle};
 
 /// Rounds and explorations that are kept: more than any request leads to.
 const FINISHED_MAX: usize = 1_000;

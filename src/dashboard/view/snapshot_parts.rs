@@ -166,9 +166,9 @@ mod tests {
     use super::*;
     use crate::dashboard::model::experiment_request::ExperimentRequest;
     use crate::lab::feed::{FeedEvent, LiveSlice, OutcomeCounts, PoolGauges};
-    use crate::lab::history::{ClaimedSafety, RoundTitle};
     use crate::lab::reports::sample;
     use crate::lab::results::Waits;
+    use referee::history::{ClaimedSafety, RoundTitle};
 
     fn state(body: serde_json::Value) -> ExperimentState {
         let serde_json::Value::Object(fields) = body else { panic!("an object") };

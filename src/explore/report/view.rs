@@ -2,8 +2,8 @@
 
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, Servers, Subject, ViolationWitness};
 use crate::explore::schedule::Schedule;
-use crate::lab::history::ClaimedSafety;
 use crate::lab::reports::figures::{float, whole};
+use referee::history::ClaimedSafety;
 
 /// From this estimate on, digits say less than an exponent.
 const EXPONENT_MIN: f64 = 1e7;

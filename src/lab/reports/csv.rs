@@ -4,8 +4,8 @@
 use csv::Writer;
 use strum::IntoEnumIterator as _;
 
-use crate::lab::judgement::Anomaly;
 use crate::lab::results::{ApproachResult, Round, Run};
+use referee::judgement::Anomaly;
 
 /// The columns before those of the anomalies, which are `found_` and their name.
 const COLUMNS: [&str; 33] = [

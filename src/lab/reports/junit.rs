@@ -88,7 +88,7 @@ mod tests {
     use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     #[test]
     fn junit_looks_like_this() {

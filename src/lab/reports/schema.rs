@@ -3,8 +3,8 @@
 
 use schemars::schema_for;
 
-use crate::lab::history::lines::HistoryLine;
 use crate::lab::results::Run;
+use referee::history::lines::HistoryLine;
 
 /// The schemas: where they are in the repository, and their text.
 #[must_use]
@@ -18,9 +18,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::lab::history::file::{HistoryReader, write};
     use crate::lab::reports::expected::expect_file;
     use crate::lab::reports::sample;
+    use referee::history::file::{HistoryReader, write};
 
     fn is_valid(schema: usize, value: &Value) -> Result<(), String> {
         let schema = serde_json::from_str(&schemas()[schema].1).unwrap();

@@ -116,7 +116,7 @@ mod tests {
     use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     #[test]
     fn a_table_looks_like_this() {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lab::history::ClaimedSafety;
-use crate::lab::judgement::{Anomaly, Witness};
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
+use referee::history::ClaimedSafety;
+use referee::judgement::{Anomaly, Witness};
 
 /// Whether a result may be ranked by its speed: nothing was found to be wrong, and nobody claims that it is. An approach that is
 /// known to be broken and held this time is no choice for anybody, however fast.

@@ -7,7 +7,7 @@ use crate::explore::findings::{
     ViolationWitness,
 };
 use crate::explore::transcript::Transcript;
-use crate::lab::history::ClaimedSafety;
+use referee::history::ClaimedSafety;
 
 const LOST: &str = "A wrote version 3 of users/1 with 2, but version 2 was 2 already and -8 makes -6: A had decided on a \
                     balance that B had replaced.";

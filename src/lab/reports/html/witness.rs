@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::super::figures::{float, ms_of_ns};
 use super::super::view::{self, FoundAnomaly, counted, in_rounds, name};
-use crate::lab::judgement::{Witness, WitnessOperation};
 use crate::lab::results::{ApproachResult, Run};
+use referee::judgement::{Witness, WitnessOperation};
 
 /// Least height of the stretch between two events, and what is shared out by how long the stretches are, in rem.
 const STRETCH_MIN_REM: f64 = 2.6;
