@@ -18,9 +18,9 @@ use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
-use crate::dashboard::experiment_databases::ExperimentDatabases;
-use crate::dashboard::permission::ExperimentPermission;
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::model::permission::ExperimentPermission;
+use crate::dashboard::service::experiment_databases::ExperimentDatabases;
+use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
 use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
@@ -106,9 +106,9 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// The settings of the dashboard. An empty variable, as in compose files, counts as none.
-    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::DashboardSettings, CliError> {
+    fn dashboard(&self, address: SocketAddr) -> Result<DashboardSettings, CliError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let laboratory = match given(&self.experiment_database_url) {
+        let databases = match given(&self.experiment_database_url) {
             None => ExperimentDatabases::temporary(self.database.postgres_bin.clone()),
             Some(url) => ExperimentDatabases::given(Database::parse_url(&url).map_err(|_| {
                 CliError::Usage(
@@ -118,7 +118,7 @@ impl ServeArgs {
             })?),
         };
         let permission = ExperimentPermission::new(given(&self.admin_token), address.ip().is_loopback());
-        Ok(dashboard::DashboardSettings { runs: self.runs.clone(), permission, laboratory })
+        Ok(DashboardSettings { runs: self.runs.clone(), permission, databases })
     }
 }
 
@@ -190,7 +190,7 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     let closing = CancellationToken::new();
-    let dashboard = Dashboard::new(Arc::clone(&app), arguments.dashboard(address)?, closing.clone());
+    let dashboard = Dashboard::new(&app, arguments.dashboard(address)?, closing.clone());
     announce(source, address)?;
     let _key_sweep = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
