@@ -1,4 +1,4 @@
-//! `concurrency-lab check`: judge a history again, ours or one that somebody else wrote.
+//! `concurrency-lab check`: judges a history again, from a run or from another tool.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -19,12 +19,12 @@ use referee::judgement::{Counts, Judgement};
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The history: history.jsonl of a run, or a file in its format (docs/HISTORY.md); - is standard input.
+    /// The history: history.jsonl of a run, or another file in its format (docs/HISTORY.md); - is standard input.
     #[arg(value_name = "HISTORY.jsonl")]
     history: PathBuf,
 }
 
-/// Judges each round of a file, and says what it found.
+/// Judges each round of a file, and prints the findings.
 ///
 /// # Errors
 /// [`CliError::ClaimFailed`] when a round breaks a claim.
@@ -42,8 +42,8 @@ pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
         rounds += 1;
         let judgement = if finished { judge(&history) } else { unjudged(judge(&history).counts) };
         let verdict = RunVerdict::of(&judgement, history.title.claim, history.title.servers);
-        // A line at a time: what comes from the file is shown, not obeyed.
-        for line in told(&history.title, verdict, &judgement).lines() {
+        // Line by line, without control characters: text from the file must not reach the terminal as commands.
+        for line in text(&history.title, verdict, &judgement).lines() {
             print(&printable(line))?;
         }
         match verdict {
@@ -53,7 +53,7 @@ pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
         }
     }
     if rounds == 0 {
-        return Err(failed(&"there is no round in it"));
+        return Err(failed(&"the file has no round"));
     }
     if !broken.is_empty() {
         return Err(CliError::ClaimFailed(format!("claimed safe, but broken: {}", broken.join(", "))));
@@ -64,15 +64,14 @@ pub fn check(arguments: &CheckArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A round that was cut short: operations are written as their answers come, not in the order of their effects, so what is not
-/// there yet looks as if it had been lost.
+/// The verdict on a round that was cut short. Operations are written in the order of their answers, not of their effects, so an
+/// operation that is not written yet would look lost.
 fn unjudged(counts: Counts) -> Judgement {
-    let undecided =
-        "the round has no end line: the run was cut short, and what it did not write is not lost".to_owned();
+    let undecided = "the round has no end line: it was cut short, so it was not judged".to_owned();
     Judgement { counts, findings: Vec::new(), undecided: vec![undecided] }
 }
 
-fn told(title: &RoundTitle, verdict: RunVerdict, judgement: &Judgement) -> String {
+fn text(title: &RoundTitle, verdict: RunVerdict, judgement: &Judgement) -> String {
     let RoundTitle { approach, scenario, round, point, .. } = title;
     let point = point.as_ref().map(|point| format!(", {point}")).unwrap_or_default();
     let counts = &judgement.counts;

@@ -1,7 +1,7 @@
 //! One HTTP client: a keep-alive connection that sends one request at a time and retries nothing.
 //!
-//! The connection is driven by whoever waits for its answer, not by a task of its own: a request then wakes one task
-//! instead of two, which is most of what a request costs here.
+//! The task that waits for the answer also drives the connection; there is no task for the connection. A request then wakes
+//! one task instead of two, which is most of what a request costs here.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,10 +19,10 @@ use tokio::net::TcpStream;
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an answer may take. Longer than a server's own request timeout: its 504 says more than our giving up.
+/// How long an answer may take. Longer than a server's own request timeout, because its 504 is more precise than no answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(4);
 
-/// The longest body that is read, in bytes: that of an event with a thousand bookings has about 150 KB.
+/// The longest body that the client reads, in bytes. An event with a thousand bookings has about 150 KB.
 const BODY_MAX: usize = 4 << 20;
 
 /// A complete answer.
@@ -36,24 +36,24 @@ pub struct HttpAnswer {
     pub body: Bytes,
 }
 
-/// What a connection ends with.
+/// The error that ends a connection.
 type ConnectionFault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there was no answer.
+/// The reason why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The connection did not open: the request was not sent.
     #[error("cannot connect to {0}: {1}")]
     Connect(SocketAddr, #[source] std::io::Error),
-    /// The connection broke, or what came is no answer: the request may have been carried out.
+    /// The connection broke, or the answer is not HTTP: the request may have been executed.
     #[error("the connection broke: {0}")]
     Broken(#[source] ConnectionFault),
-    /// No answer in time: the request may have been carried out.
+    /// No answer in time: the request may have been executed.
     #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
 }
 
-/// A client with one connection, opened when it is needed and again after it broke.
+/// A client with one connection. It opens the connection when it needs one, and again after it broke.
 #[derive(Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -69,7 +69,7 @@ struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// Itself, unless the other side has closed it meanwhile, as servers do with connections that rest.
+    /// The connection, unless the server has closed it meanwhile, as servers do with idle connections.
     fn if_alive(mut self) -> Option<Self> {
         let mut context = Context::from_waker(Waker::noop());
         let alive = !self.sender.is_closed() && self.connection.as_mut().poll(&mut context).is_pending();
@@ -78,7 +78,7 @@ impl OpenConnection {
 }
 
 impl Client {
-    /// A client of this server; `host` is what it is called by.
+    /// A client of this server; `host` is the value of the Host header.
     #[must_use]
     pub fn new(address: SocketAddr, host: HeaderValue) -> Self {
         Self { address, host, think_time_ms: None, open: None }
@@ -123,8 +123,8 @@ impl Client {
         body: Bytes,
         trace: bool,
     ) -> Result<HttpAnswer, ClientError> {
-        // Taken out, and put back only after a whole answer: a broken connection is not used again, nor is one on which an
-        // answer that nobody waited for would still arrive.
+        // Taken out, and put back only after a whole answer. So a broken connection is not used again, and neither is one on
+        // which the answer to an abandoned request may still arrive.
         let mut open = match self.open.take().and_then(OpenConnection::if_alive) {
             Some(open) => open,
             None => self.dial().await?,
@@ -144,7 +144,7 @@ impl Client {
             tokio::select! {
                 biased;
                 answer = &mut exchange => Ok((answer?, true)),
-                // It may end with its last answer, which is there then.
+                // The connection may end with its last answer, which has arrived then.
                 ended = connection => match ended {
                     Ok(()) => Ok((exchange.await?, false)),
                     Err(error) => Err(error.into()),
@@ -152,8 +152,8 @@ impl Client {
             }
         };
         let answered = tokio::time::timeout(ANSWER_TIMEOUT, driven).await.map_err(|_elapsed| ClientError::Silent)?;
-        let (answer, lives) = answered.map_err(ClientError::Broken)?;
-        if lives {
+        let (answer, reusable) = answered.map_err(ClientError::Broken)?;
+        if reusable {
             self.open = Some(open);
         }
         Ok(answer)

@@ -1,8 +1,8 @@
 //! A run: rounds of load on each approach in turn, each with its history and its judgement.
 //!
-//! A round is: reset, warm up, reset, read the rows, load, read the rows, judge. What is judged is read back from the
-//! history's file: the referee sees what anybody will see who checks that file. The order of the approaches rotates
-//! from round to round, so that none of them always meets the machine in the same state.
+//! A round is: reset, warm up, reset, read the rows, load, read the rows, judge. The referee judges what is read back from the
+//! file of the history, so `check` on that file gives the same verdict. The order of the approaches rotates from round to
+//! round, so that no approach always finds the machine in the same state.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,18 +30,18 @@ use referee::history::{HistoryState, RoundTitle};
 use referee::judge;
 use referee::judgement::Judgement;
 
-/// Batches of answers that may wait for the recorder: with 256 answers each some 10 MB.
+/// Batches of answers that may wait for the recorder. With 256 answers each they take about 10 MB.
 const BATCHES_WAITING: usize = 128;
 
 /// Rows that a report shows.
 const ROWS_SHOWN: usize = 10;
 
-/// Who wants to know how it goes.
+/// Follows the progress of a run.
 pub trait RunObserver: Send + Sync {
-    /// A round begins; the number of answers is counted here.
+    /// A round begins; `answered` counts its answers.
     fn begins(&self, title: &RoundTitle, conditions: &RunConditions, answered: &Arc<AtomicU64>);
 
-    /// Takes a slice of the load as soon as it is over, on the recorder's thread; `None` if nobody looks on, which costs nothing.
+    /// A function that receives each slice of the load when it is over, on the recorder's thread. With `None` no slices are made.
     fn live(&self) -> Option<OnSlice> {
         None
     }
@@ -53,36 +53,34 @@ pub trait RunObserver: Send + Sync {
     fn ends(&self, title: &RoundTitle, round: &Round);
 }
 
-/// Why a run cannot go on.
+/// The reason why a run cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The target.
+    /// The target failed.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The load.
+    /// The load failed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A file of the run.
+    /// A file of the run cannot be written.
     #[error("cannot write {}: {error}", path.display())]
     Write {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         error: io::Error,
     },
     /// The history that was just written cannot be read.
     #[error("cannot read the history: {0}")]
     History(#[from] HistoryError),
-    /// A target that shows other rows than the first one: no replica of it.
-    #[error(
-        "the target {0} shows other rows than the first one: several targets are raced as replicas on one database"
-    )]
+    /// A target shows other rows than the first one, so it is not a replica of it.
+    #[error("the target {0} shows other rows than the first one; several targets must be replicas on one database")]
     NoReplica(SocketAddr),
-    /// The rows went on changing after the load.
+    /// The rows kept changing after the load.
     #[error("the rows still changed {} s after the load", rows::SETTLE_MAX.as_secs())]
     NeverSettled,
-    /// A thread died.
-    #[error("a thread died: {0}")]
+    /// A thread of the run panicked.
+    #[error("a thread of the run ended: {0}")]
     Died(#[from] tokio::task::JoinError),
 }
 
@@ -106,7 +104,7 @@ impl RunFile {
     }
 }
 
-/// A run's files, and when to end.
+/// The files of a run, its observer, and the token that ends it early.
 pub struct Experiment {
     history: Option<RunFile>,
     log: RunFile,
@@ -115,7 +113,7 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Makes the files in a run's folder. `stop` ends the run early, with what there is.
+    /// Makes the files in a run's folder. `stop` ends the run early, with the results so far.
     ///
     /// # Errors
     /// [`RunError::Write`].
@@ -124,7 +122,7 @@ impl Experiment {
         Ok(Self { history, log: RunFile::create(folder.join("responses.log"))?, stop, observer })
     }
 
-    /// Races the contestants on these targets, and adds their rounds to `results`: also of a race that ends with an error.
+    /// Races the contestants on these targets, and adds their rounds to `results`, also if the race ends with an error.
     /// `point` is the point of a sweep (parameter and value).
     ///
     /// # Errors
@@ -142,7 +140,7 @@ impl Experiment {
             .map(|contestant| ApproachResult::new(&contestant.name, contestant.claim, point.map(|(_, value)| value)))
             .collect();
         let ended = self.take_turns(conditions, targets, contestants, point, &mut found).await;
-        // An approach whose turn never came says nothing.
+        // An approach without a round is left out.
         results.extend(found.into_iter().filter(|result| !result.rounds.is_empty()));
         ended
     }
@@ -182,7 +180,7 @@ impl Experiment {
         Ok(())
     }
 
-    /// One round, and why its target cannot be asked any more, if that is so. `None` if the run was ended before it began.
+    /// One round, and the error if its target does not answer any more. `None` if the run was ended before the round began.
     async fn round(
         &mut self,
         conditions: &RunConditions,
@@ -211,7 +209,7 @@ impl Experiment {
             return Ok(None);
         }
         let (generator, mut recorded, began_at) = self.load(title, plan, &before, answered).await?;
-        // What nobody heard the end of may still be under way. And the load may have ended because its target did.
+        // An operation without an answer may still be running. And the load may have ended because its target did.
         let after = match recorded.open {
             0 => rows::read(conditions, &targets[0], contestant).await,
             _ => rows::settled(conditions, &targets[0], contestant).await,
@@ -227,7 +225,7 @@ impl Experiment {
         let logged = logged.and_then(|()| self.log.file.flush());
         self.log.written(logged)?;
         let distinct_answers = recorded.answers.distinct();
-        // The referee needs the memory.
+        // Frees memory for the referee.
         recorded.answers = AnswerCounts::default();
         self.observer.judging();
         let judgement = self.judge(began_at, recorded.operations, after.as_ref()).await?;
@@ -252,7 +250,7 @@ impl Experiment {
         Ok(())
     }
 
-    /// The load, its history written. Also tells where in the file the round begins.
+    /// Sends the load and writes its history. Also returns the position in the file at which the round begins.
     async fn load(
         &mut self,
         title: &RoundTitle,
@@ -267,15 +265,15 @@ impl Experiment {
             file::write_start(&mut out.file, title, before)
         });
         out.written(started)?;
-        let (heard, hears) = sync_channel(BATCHES_WAITING);
+        let (answers, received) = sync_channel(BATCHES_WAITING);
         let live = self.observer.live();
         let recorder = tokio::task::spawn_blocking(move || {
-            let recorded = RecordedRound::new().record_all(&hears, &mut out.file, live);
+            let recorded = RecordedRound::new().record_all(&received, &mut out.file, live);
             (out, recorded)
         });
-        // Not its clone: a recorder that fails ends this round, and the run by its error.
+        // A child token: a recorder that fails ends this round; its error then ends the run.
         let stop = self.stop.child_token();
-        let load = tokio::task::spawn_blocking(move || load::run(plan, answered, &stop, Some(heard)));
+        let load = tokio::task::spawn_blocking(move || load::run(plan, answered, &stop, Some(answers)));
         let generator = load.await?;
         let (out, recorded) = recorder.await?;
         let recorded = recorded.map_err(|error| RunError::Write { path: out.path.clone(), error });
@@ -283,7 +281,7 @@ impl Experiment {
         Ok((generator?, recorded?, began_at))
     }
 
-    /// Ends the round in the file, and judges what is written there.
+    /// Writes the end of the round, and judges the round as it is in the file.
     async fn judge(
         &mut self,
         began_at: u64,

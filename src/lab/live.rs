@@ -1,4 +1,4 @@
-//! Slices of a load while it runs, for whoever looks on. Where nobody does, nothing of this is done.
+//! Slices of a load while it runs, for `--events`. Without an observer nothing here runs.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use super::load::micros;
 use super::recorder::HeardOperation;
 use super::waits::TraceTotals;
 
-/// Takes a slice as soon as it is over.
+/// Receives each slice when it is over.
 pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
 
-/// Collects slices for whoever looks on. A slice has what was heard while it lasted: answers are handed over some 100 ms late.
+/// Collects answers into slices. A slice has the answers that arrived here while it lasted; they arrive about 100 ms late.
 pub(super) struct SliceCollector {
     tell: OnSlice,
-    /// When the load began, as far as its first answers tell.
+    /// When the load began, estimated from the first answer.
     began: Option<Instant>,
     slice: LiveSlice,
     latencies: [u64; BUCKETS],
@@ -37,7 +37,7 @@ impl SliceCollector {
         }
     }
 
-    /// How long the slice still lasts. Before the first answer there is none.
+    /// The time until the slice ends. Before the first answer it does not run yet.
     fn left(&self) -> Duration {
         let Some(began) = self.began else { return SLICE };
         (Duration::from_millis(self.slice.from_ms) + SLICE).saturating_sub(began.elapsed())
@@ -54,7 +54,7 @@ impl SliceCollector {
     }
 }
 
-/// The next batch; `None` when the senders are gone. Slices end meanwhile, if anybody wants them: also those of a server that is silent.
+/// The next batch; `None` when the senders are gone. Slices that end meanwhile are sent, also if the server is silent.
 pub(super) fn next(
     heard: &Receiver<Vec<HeardOperation>>,
     live: &mut Option<SliceCollector>,
@@ -100,21 +100,21 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_holds_what_was_heard_and_one_ends_although_nothing_is_heard() {
+    fn a_slice_holds_the_answers_and_one_ends_although_no_answer_comes() {
         let told: Arc<Mutex<Vec<LiveSlice>>> = Arc::default();
         let on_slice = Arc::clone(&told);
         let mut live = Some(SliceCollector::new(Box::new(move |slice| on_slice.lock().unwrap().push(slice))));
-        let (say, hears) = sync_channel(1);
-        say.send(vec![heard(1, Outcome::NotDone), heard(2, Outcome::Unknown)]).unwrap();
-        let batch = next(&hears, &mut live, &TraceTotals::default()).unwrap();
+        let (answers, received) = sync_channel(1);
+        answers.send(vec![heard(1, Outcome::NotDone), heard(2, Outcome::Unknown)]).unwrap();
+        let batch = next(&received, &mut live, &TraceTotals::default()).unwrap();
         for heard in &batch {
             live.as_mut().unwrap().record(heard);
         }
         let silent = std::thread::spawn(move || {
             std::thread::sleep(SLICE * 3);
-            drop(say);
+            drop(answers);
         });
-        assert!(next(&hears, &mut live, &TraceTotals::default()).is_none());
+        assert!(next(&received, &mut live, &TraceTotals::default()).is_none());
         silent.join().unwrap();
         let told = told.lock().unwrap();
         assert!((2..=4).contains(&told.len()), "{told:?}");

@@ -1,19 +1,16 @@
-//! The lab: race the approaches over HTTP like any client, then judge them by what they answered.
+//! The lab: sends load to the approaches over HTTP, as any client would, and judges their answers.
 //!
-//! - [`scenario`]: what is sent, and to which data
-//! - [`routes`]: how that is said to a server, ours or a stranger's, and how its answers are understood
-//! - [`target`]: who is raced: a server elsewhere, or one of our own in another process
+//! - [`scenario`]: which requests are sent, and the data they start from
+//! - [`routes`]: the HTTP request for each of them, for our server or another service, and the meaning of the answers
+//! - [`target`]: the server under load: one that runs already, or one that `run` starts in another process
 //! - [`client`]: one keep-alive connection
-//! - [`plan`]: what a round is to be; [`load`]: many clients at once
-//! - [`recorder`], [`waits`]: what they heard, written and counted
-//! - [`feed`], [`live`]: what an experiment tells while it goes on
-//!
-//! The history of a round, and the verdict on it, are those of the crate [`referee`].
-//!
-//! - [`rows`]: the rows before and after
-//! - [`experiment`]: rounds of all this, one approach after the other
-//! - [`results`]: what a run found
-//! - [`reports`], [`responses_log`]: what people and programs read of it
+//! - [`plan`]: the conditions of a round; [`load`]: many clients at once
+//! - [`recorder`], [`waits`]: writes and counts the answers
+//! - [`feed`], [`live`]: the events of an experiment while it runs
+//! - [`rows`]: the rows before and after a round
+//! - [`experiment`]: the rounds, one approach after the other; the crate [`referee`] judges their histories
+//! - [`results`]: the results of a run
+//! - [`reports`], [`responses_log`]: the results for people and for programs
 
 pub mod client;
 pub mod experiment;

@@ -1,4 +1,4 @@
-//! What a round is to be: under which conditions, of whom, on which servers.
+//! The plan of a round: its conditions, its approach, its servers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,44 +8,44 @@ use super::scenario::ScenarioWork;
 use super::target::Target;
 use referee::history::ClaimedSafety;
 
-/// What every round is made under.
+/// The conditions of every round.
 #[derive(Debug, Clone)]
 pub struct RunConditions {
     /// The requests.
     pub work: Arc<ScenarioWork>,
-    /// How many a round; `None` if the duration decides.
+    /// The number of requests in a round; `None` if the duration decides.
     pub requests: Option<u64>,
-    /// For how long; `None` if the number decides.
+    /// The duration of a round; `None` if the number decides.
     pub duration: Option<Duration>,
-    /// Load before each round that is not in its history.
+    /// How long load is sent before each round, without being recorded.
     pub warmup: Duration,
     /// Rounds of each approach.
     pub repeat: u32,
-    /// Clients.
+    /// The number of clients.
     pub concurrency: u32,
-    /// Of the open loop: requests due a second.
+    /// In an open loop: requests due per second.
     pub rate_per_s: Option<f64>,
     /// The think time that each request asks for.
     pub think_time: Option<Duration>,
 }
 
-/// Who is raced.
+/// An approach, or a service with a routes file, that takes part in a run.
 #[derive(Debug, Clone)]
 pub struct Contestant {
     /// Its name.
     pub name: String,
-    /// What is claimed of it.
+    /// The claim about it.
     pub claim: ClaimedSafety,
-    /// What stands before its routes, behind the target's base.
+    /// The part of its paths between the base of the target and its routes.
     pub base: String,
     /// Its routes.
     pub routes: Arc<ServiceRoutes>,
-    /// Whether some requests may ask for the times of their statements.
+    /// Whether some requests ask for the times of their statements.
     pub trace: bool,
 }
 
 impl RunConditions {
-    /// The same for the load before a round.
+    /// The conditions of the warm-up.
     #[must_use]
     pub fn for_warmup(&self) -> Self {
         Self { requests: None, duration: Some(self.warmup), ..self.clone() }
@@ -55,10 +55,10 @@ impl RunConditions {
 /// One load.
 #[derive(Debug, Clone)]
 pub struct LoadPlan {
-    /// Who takes the requests; clients are spread over several.
+    /// The servers; the clients are spread over them.
     pub targets: Vec<Target>,
-    /// Whose routes are asked.
+    /// The approach under load.
     pub contestant: Contestant,
-    /// What is asked, how often, by how many.
+    /// The requests and the clients.
     pub conditions: RunConditions,
 }

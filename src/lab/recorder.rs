@@ -1,7 +1,7 @@
-//! The recorder: one thread that takes what the load's clients heard, writes the history, and counts.
+//! The recorder: one thread that receives the answers of all clients, writes the history, and counts.
 //!
-//! Everything here is bounded: lines go to the file as they come; of different answers only a hash and a count is kept
-//! until one comes twice.
+//! Its memory is bounded: lines go to the file as they come, and of each different answer only a hash and a count is kept
+//! until the answer comes a second time.
 
 use std::io::{self, Write};
 use std::sync::mpsc::Receiver;
@@ -19,27 +19,27 @@ use referee::history::file;
 use referee::history::lines::OperationLine;
 use referee::history::{Outcome, RecordedOperation};
 
-/// Longest latency that is recorded, in µs: longer than any answer is waited for.
+/// The longest latency that is recorded, in µs. It is longer than any client waits for an answer.
 const LATENCY_MAX_US: u64 = 3_600_000_000;
 
-/// Seconds that are shown one by one; what comes later is counted to the last.
+/// The most seconds that are shown one by one; later answers count for the last one.
 const SECONDS_MAX: usize = 3_600;
 
-/// Seconds whose latencies are still collected: answers are handed over late and out of order by less than that.
+/// Seconds whose latencies are still collected. Answers arrive here late and out of order by less than that.
 const SECONDS_RECENT: usize = 3;
 
-/// Longest body that goes into the history, in bytes.
+/// The longest body that goes into the history, in bytes.
 const BODY_MAX: usize = 4_096;
 
-/// Different answers that are told apart; ours come once a version of a row.
+/// The most different answers that are counted apart. An approach gives one for each version of a row.
 const DISTINCT_MAX: usize = 4_000_000;
 
-/// One operation as it was heard.
+/// One operation with its literal answer.
 #[derive(Debug)]
 pub struct HeardOperation {
-    /// What was asked and how it ended.
+    /// The request and its outcome.
     pub operation: RecordedOperation,
-    /// When it was due, in an open loop.
+    /// In an open loop: when it was due.
     pub intended_ns: Option<u64>,
     /// The status of the answer; `None` without one.
     pub status: Option<u16>,
@@ -47,12 +47,12 @@ pub struct HeardOperation {
     pub body: Bytes,
     /// Attempts that the target reported.
     pub attempts: Option<u32>,
-    /// The times of its statements, as `Server-Timing` gave them.
+    /// The times of its statements, from the header `Server-Timing`.
     pub trace: Option<String>,
 }
 
 impl HeardOperation {
-    /// What was heard literally: the answer, or why there was none.
+    /// An operation with its literal answer, or the reason why there is none.
     #[must_use]
     pub fn new(operation: RecordedOperation, intended_ns: Option<u64>, answer: Result<HttpAnswer, String>) -> Self {
         match answer {
@@ -61,7 +61,7 @@ impl HeardOperation {
                 let attempts = header("lab-attempts").and_then(|attempts| attempts.parse().ok());
                 let trace = header("server-timing").map(str::to_owned);
                 let status = Some(answer.status.as_u16());
-                // A copy: the answer's own would keep its connection's whole read buffer from being used again.
+                // A copy, because the answer's own body would keep the whole read buffer of its connection in use.
                 let body = Bytes::copy_from_slice(&answer.body);
                 Self { operation, intended_ns, status, body, attempts, trace }
             }
@@ -96,18 +96,18 @@ struct RepeatedAnswer {
     text: Option<Bytes>,
 }
 
-/// How often each answer came: of those that came once, only that they did.
+/// How often each answer came. The text is kept of those that came more than once.
 #[derive(Debug, Default)]
 pub struct AnswerCounts {
     /// By status (0 without an answer).
     pub by_status: std::collections::BTreeMap<u16, u64>,
     by_hash: FxHashMap<u64, RepeatedAnswer>,
-    /// Different answers beyond [`DISTINCT_MAX`]: not told apart.
+    /// Different answers beyond [`DISTINCT_MAX`], which are not counted apart.
     pub beyond: u64,
 }
 
 impl AnswerCounts {
-    /// Counts one.
+    /// Counts one answer.
     pub fn count(&mut self, status: Option<u16>, body: &Bytes) {
         use std::hash::BuildHasher as _;
         let status = status.unwrap_or(0);
@@ -152,12 +152,12 @@ impl AnswerCounts {
     }
 }
 
-/// What was counted of one round.
+/// The counts of one round.
 #[derive(Debug)]
 pub struct RecordedRound {
     /// Operations in all.
     pub operations: u64,
-    /// Those that were done or refused: only they make a rate and a latency, for it is no merit to give up quickly.
+    /// Operations that were done or refused. Only they count for rate and latency; giving up quickly is not fast.
     pub decided: u64,
     /// Operations that may have been done or not.
     pub open: u64,
@@ -165,7 +165,7 @@ pub struct RecordedRound {
     pub last_returned_ns: u64,
     /// Answers by status and text.
     pub answers: AnswerCounts,
-    /// The sum of the attempts that the target reported, and of how many operations.
+    /// The sum of the attempts that the target reported, and the number of operations with such a report.
     pub attempts: (u64, u64),
     /// Operations that took more than one attempt.
     pub retried: u64,
@@ -179,7 +179,7 @@ pub struct RecordedRound {
 }
 
 impl RecordedRound {
-    /// Nothing yet.
+    /// No counts yet.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -198,10 +198,10 @@ impl RecordedRound {
         }
     }
 
-    /// Takes all that is heard until the senders are gone, and writes it.
+    /// Receives all answers until the senders are gone, and writes them.
     ///
     /// # Errors
-    /// As writing does; the senders then find nobody to take more.
+    /// As writing does. Then the senders' next batch fails.
     pub fn record_all(
         mut self,
         heard: &Receiver<Vec<HeardOperation>>,
@@ -219,7 +219,7 @@ impl RecordedRound {
                 let HeardOperation { operation, intended_ns, status, attempts, .. } = &heard;
                 file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
             }
-            // A run that is killed leaves what was heard.
+            // So a run that is killed leaves the answers so far.
             out.flush()?;
         }
         if let Some(live) = &mut live {
@@ -281,7 +281,7 @@ impl RecordedRound {
         }
     }
 
-    /// What happened in each second.
+    /// The counts of each second.
     #[must_use]
     pub fn series(&self) -> Vec<Second> {
         self.series.clone()
@@ -327,6 +327,6 @@ impl Default for RecordedRound {
 
 /// A histogram of µs with so many significant digits.
 pub(super) fn histogram(digits: u8) -> Histogram<u64> {
-    // It fails for bounds that make no sense only.
+    // It fails only for bounds that make no sense.
     Histogram::new_with_bounds(1, LATENCY_MAX_US, digits).unwrap_or_else(|_| unreachable!("the bounds are in order"))
 }

@@ -1,10 +1,10 @@
-//! `responses.log`: what was answered, counted. A balance that came twice is a lost update, seen with the naked eye.
+//! `responses.log`: every answer with its count. A balance that came twice is a lost update that a person can see.
 
 use std::io::{self, Write};
 
 use super::recorder::AnswerCounts;
 
-/// Bodies listed for an approach; further ones are counted. Even `naive` has rarely more.
+/// The most bodies that are listed for an approach; further ones are only counted. Even `naive` rarely has more.
 const BODIES_MAX: usize = 10_000;
 
 /// Writes the section of one round: its counts by status, each body that came more than once (most first), and how many

@@ -1,5 +1,5 @@
-//! `run.json`: everything a run found, with the conditions that it was found under. [`FORMAT`] is its version; its JSON
-//! schema is docs/run.schema.json. What people read (table, page, CSV, …) is made of this and nothing else.
+//! `run.json`: the results of a run and their conditions. [`FORMAT`] is its version; its JSON schema is docs/run.schema.json. All
+//! reports (table, page, CSV, …) are made of this and nothing else.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,27 +26,27 @@ pub struct Run {
     pub started: String,
     /// From its beginning to its end, in s.
     pub elapsed_s: f64,
-    /// Whether it was ended early (Ctrl-C): what is here is what there was.
+    /// Whether it was ended early (Ctrl-C). Then it has the results so far.
     pub interrupted: bool,
-    /// Where it ran.
+    /// The machine and the program.
     pub environment: Environment,
-    /// What was asked for.
+    /// The options of the run.
     pub settings: RunSettings,
-    /// What was varied, if anything.
+    /// The sweep, if there was one.
     pub sweep: Option<Sweep>,
-    /// Approaches that do not offer the scenario: n/a.
+    /// Approaches that do not offer the scenario; shown as n/a.
     pub not_offered: Vec<String>,
     /// One entry for each approach, and for each approach and value of a sweep.
     pub results: Vec<ApproachResult>,
 }
 
-/// Where a run ran.
+/// The machine and the program of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// This program's version.
     pub version: String,
-    /// The commit that it was built from, if that is known.
+    /// The commit that the program was built from, if that is known.
     pub commit: Option<String>,
     /// The command line. Passwords in URLs are left out.
     pub command_line: Vec<String>,
@@ -56,41 +56,41 @@ pub struct Environment {
     pub processor: Option<String>,
     /// Cores that the load generator may use.
     pub cores: u32,
-    /// Who was raced: base URLs; empty for a server of our own.
+    /// The base URLs of the targets; empty if `run` started its own server.
     pub targets: Vec<String>,
-    /// What the server says of itself, if it is one of ours.
+    /// The environment of the server, if it is a concurrency-lab server.
     pub server: Option<ServerEnvironment>,
 }
 
-/// What was asked for.
+/// The options of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunSettings {
-    /// Requests a round; `None` if its duration decided.
+    /// Requests in a round; `None` if its duration decided.
     pub requests: Option<u64>,
     /// Duration of a round in ms; `None` if the number of requests decided.
     pub duration_ms: Option<u64>,
-    /// Load before each round that is not in its history, in ms.
+    /// How long load was sent before each round without being recorded, in ms.
     pub warmup_ms: u64,
     /// Rounds of each approach.
     pub repeat: u32,
     /// Clients, each with one connection.
     pub concurrency: u32,
-    /// Of the open loop: requests intended a second. `None` for the closed loop.
+    /// In an open loop: requests due per second. `None` in a closed loop.
     pub rate_per_s: Option<f64>,
-    /// Of the scenario withdrawal: what each request adds.
+    /// In the scenario withdrawal: the amount that each request adds.
     pub amount: Option<i64>,
-    /// Rows that the requests are spread over, where the scenario leaves that open.
+    /// The number of rows that the requests are spread over, if the scenario lets the user choose it.
     pub hot_rows: Option<u64>,
-    /// The exponent of Zipf's law by which they are spread; `None` for evenly.
+    /// The exponent of Zipf's law, by which the requests are spread over the rows; `None` if they are spread evenly.
     pub zipf: Option<f64>,
     /// Pause before each statement that writes, in ms.
     pub think_time_ms: Option<u64>,
-    /// Seed of what was chosen at random.
+    /// The seed of everything that was chosen at random.
     pub random_seed: u64,
 }
 
-/// What a sweep varied.
+/// The parameter of a sweep and its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
@@ -100,26 +100,26 @@ pub struct Sweep {
     pub values: Vec<String>,
 }
 
-/// Claim and evidence together. In order of what counts most among several rounds: what one of them has shown, stays shown.
+/// The verdict: claim and evidence together. Among several rounds the last one in this order counts: what one round has shown stays shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// Nothing was found that no serial execution explains.
+    /// Some serial order explains every answer.
     Correct,
-    /// Claimed broken, but this run did not show it.
+    /// The approach is claimed to be broken, but this run did not show it.
     HeldThisTime,
-    /// Nothing was answered that says anything about the approach.
+    /// No request was accepted or refused, so nothing is proved.
     NoEvidence,
-    /// Nothing found, but the data leave something open.
+    /// No anomaly was found, but the data leave something open.
     Undecided,
-    /// Claimed broken, and shown broken.
+    /// The approach is claimed to be broken, and this run shows it.
     BrokenAsClaimed,
-    /// Claimed safe, and shown broken: the claim failed.
+    /// The approach is claimed to be safe, and this run shows that it is broken: the claim failed.
     ClaimFailed,
 }
 
 impl RunVerdict {
-    /// What a judgement means for a claim; `servers` is how many were raced as one.
+    /// The verdict of a judgement and a claim; `servers` is the number of replicas that received the requests.
     #[must_use]
     pub fn of(judgement: &Judgement, claim: ClaimedSafety, servers: u32) -> Self {
         let claimed_safe = claim.is_safe(servers == 1);
@@ -135,7 +135,7 @@ impl RunVerdict {
         }
     }
 
-    /// Whether something was shown to be broken, as claimed or not. Such a result is never ranked by its speed.
+    /// Whether the approach was shown to be broken, as claimed or not. Such a result is never ranked by its speed.
     #[must_use]
     pub fn is_broken(self) -> bool {
         matches!(self, Self::BrokenAsClaimed | Self::ClaimFailed)
@@ -155,17 +155,17 @@ impl fmt::Display for RunVerdict {
     }
 }
 
-/// What an approach did, under one value of a sweep if there is one.
+/// The result of an approach, at one value of a sweep if there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproachResult {
     /// Its name.
     pub approach: String,
-    /// What is claimed of it.
+    /// The claim about it.
     pub claim: ClaimedSafety,
     /// The value of the sweep's parameter.
     pub value: Option<String>,
-    /// The worst verdict of its rounds; of a broken one, that it broke in any.
+    /// The worst verdict of its rounds: broken if any round shows that it is.
     pub verdict: RunVerdict,
     /// Its rounds, in order.
     pub rounds: Vec<Round>,
@@ -177,29 +177,29 @@ pub struct ApproachResult {
 pub struct Round {
     /// Its number, from 1.
     pub round: u32,
-    /// What it proves.
+    /// What the referee found.
     pub judgement: Judgement,
-    /// What that means for the claim.
+    /// What that means for the claim of the approach.
     pub verdict: RunVerdict,
     /// From the first request to the last answer, in s.
     pub elapsed_s: f64,
-    /// Requests done or refused a second. Giving up is not counted: it would be fast.
+    /// Requests done or refused per second. Requests that the server gave up are not counted, because giving up is fast.
     pub rate_per_s: f64,
     /// Latencies of the requests that were done or refused.
     pub latency: Latency,
-    /// Mean attempts that the target reported; `None` if it reports none.
+    /// The mean number of attempts of a request; `None` if the target does not report it.
     pub attempts: Option<f64>,
     /// Requests that took more than one attempt.
     pub retried: u64,
     /// Different answers (status and body).
     pub distinct_answers: u64,
-    /// What happened in each second.
+    /// The counts of each second.
     pub series: Vec<Second>,
-    /// Where the time went in the server, from the requests that were traced; `None` without traces.
+    /// Where the time went in the server, from the traced requests; `None` without traces.
     pub waits: Option<Waits>,
-    /// The rows in the end, for up to ten rows: balance, value, or seats left.
+    /// The values of up to ten rows at the end: balance, value, or number of seats left.
     pub final_values: BTreeMap<String, i64>,
-    /// How the load generator did.
+    /// Figures of the load generator itself.
     pub generator: Generator,
 }
 
@@ -207,21 +207,21 @@ pub struct Round {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// From when the request was intended (open loop), or from when it was sent (closed loop, which cannot see the
-    /// requests that a stalled server kept from being sent).
+    /// Whether latency counts from the time when the request was due (open loop). Otherwise it counts from the time when it
+    /// was sent (closed loop), which hides the requests that a stalled server kept from being sent.
     pub from_intended: bool,
     /// Median.
     pub p50_us: u64,
-    /// 90 of 100 are at most this.
+    /// 90 of 100 requests took at most this long.
     pub p90_us: u64,
-    /// 99 of 100.
+    /// 99 of 100 requests took at most this long.
     pub p99_us: u64,
-    /// 999 of 1000.
+    /// 999 of 1000 requests took at most this long.
     pub p999_us: u64,
     /// The longest.
     pub max_us: u64,
-    /// The distribution: how many were above the bucket before and at most `up_to_us`. Buckets grow by about a
-    /// tenth; empty ones are left out.
+    /// The distribution: for each bucket the number of latencies above the bucket before and at most `up_to_us`. Each bucket is
+    /// about a tenth wider than the one before; empty ones are left out.
     pub buckets: Vec<Bucket>,
 }
 
@@ -235,7 +235,7 @@ pub struct Bucket {
     pub count: u64,
 }
 
-/// A second of a round, by when answers came.
+/// One second of a round. Requests count for the second of their answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Second {
@@ -253,31 +253,31 @@ pub struct Second {
     pub p99_us: u64,
 }
 
-/// Where a request's time went, as means over the traced requests, in µs.
+/// Where the time of a request went: means over the traced requests, in µs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waits {
     /// Requests that were traced.
     pub traced: u64,
-    /// Waiting for the row's turn and a pooled connection.
+    /// Waiting in the queue of the row and for a pooled connection.
     pub pool_us: f64,
-    /// In statements beyond the fastest time of each: mostly waiting for locks of PostgreSQL.
+    /// The time of statements beyond the fastest one of each kind: mostly waiting for locks in PostgreSQL.
     pub locks_us: f64,
-    /// In statements, up to the fastest time of each: round trip and work.
+    /// The time of statements up to the fastest one of each kind: round trip and work.
     pub statements_us: f64,
-    /// In COMMIT: making it durable.
+    /// The time of COMMIT, which makes the change durable.
     pub commit_us: f64,
 }
 
-/// How the load generator did.
+/// Figures of the load generator itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generator {
     /// Its CPU time, as a share of all cores that it may use.
     pub cpu_share: f64,
-    /// 99th percentile of how late it was itself: to send what was due while a client was free, in µs.
+    /// 99th percentile of its own delay: how late it sent requests that were due while a client was free, in µs.
     pub late_p99_us: u64,
-    /// Why the figures are its own limit and not the server's, in plain words.
+    /// Why the load generator, and not the server, was the limit; `None` if it was not.
     pub limited: Option<String>,
 }
 
@@ -295,7 +295,7 @@ impl ApproachResult {
         self.verdict = self.rounds.iter().map(|round| round.verdict).max().unwrap_or(RunVerdict::NoEvidence);
     }
 
-    /// How often an anomaly was found, over all rounds.
+    /// How often an anomaly was found in all rounds together.
     #[must_use]
     pub fn count(&self, anomaly: Anomaly) -> u64 {
         self.rounds.iter().map(|round| round.judgement.count(anomaly)).sum()

@@ -11,10 +11,10 @@ use super::target::{Target, TargetError};
 use domain::Row;
 use referee::history::{HistoryState, RowState};
 
-/// Rows that are read at the same time.
+/// How many rows are read at the same time.
 const READING: usize = 16;
 
-/// How long what nobody heard the end of is waited for, and how often the rows are looked at meanwhile.
+/// How long to wait for operations without an answer, and how often to read the rows meanwhile.
 pub const SETTLE_MAX: Duration = Duration::from_mins(1);
 const SETTLE_STEP: Duration = Duration::from_millis(300);
 
@@ -46,7 +46,7 @@ pub async fn read(
     Ok(state)
 }
 
-/// The rows once nobody changes them any more: read again and again until two readings agree.
+/// The rows when no operation changes them any more: they are read again until two readings agree.
 ///
 /// # Errors
 /// As [`read`]; [`RunError::NeverSettled`].

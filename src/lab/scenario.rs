@@ -1,5 +1,5 @@
-//! What is sent, and to which data. A scenario is a pure function from a request's number to the request, so a run with
-//! the same random seed asks the same, however its clients are scheduled.
+//! Scenarios: which requests are sent, and the data they start from. A scenario is a pure function from a request's number to the
+//! request, so a run with the same random seed sends the same requests, whatever the timing of its clients.
 
 use std::ops::RangeInclusive;
 
@@ -14,11 +14,11 @@ use referee::history::Request;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Scenario {
-    /// Many withdrawals from one user, more than there is money for.
+    /// Many withdrawals from one user, for more money than the user has.
     Withdrawal,
     /// Deposits and withdrawals of three users, which must end at 1500, 1250 and 1000.
     Mixed,
-    /// Transfers between random accounts: no money comes or goes.
+    /// Transfers between random accounts: the total stays the same.
     Transfer,
     /// More requests than seats, each user twice.
     Booking,
@@ -26,7 +26,7 @@ pub enum Scenario {
     Counter,
 }
 
-/// User, amount, how often: the requests of the scenario mixed.
+/// The requests of the scenario mixed: user, amount, number of times.
 const MIXED: [(i64, i64, usize); 6] =
     [(1, 10, 100), (1, -5, 100), (2, 20, 50), (2, -15, 50), (3, 1, 200), (3, -2, 100)];
 
@@ -37,9 +37,9 @@ const ACCOUNTS: u64 = 100;
 const BENCH_USERS: u64 = 1_000;
 
 /// Users in the seed `booking`.
-const GUESTS: u64 = 1_000;
+const BOOKING_USERS: u64 = 1_000;
 
-/// The event with a hundred seats, and the one with a single seat, for which every tenth request is.
+/// The event with a hundred seats, and the one with a single seat, which every tenth request books.
 const BIG_EVENT: i64 = 2;
 const SMALL_EVENT: i64 = 1;
 
@@ -47,7 +47,7 @@ const SMALL_EVENT: i64 = 1;
 const TRANSFER_MAX: i64 = 500;
 
 impl Scenario {
-    /// What it contends for.
+    /// The workload of its requests.
     #[must_use]
     pub fn workload(self) -> Workload {
         match self {
@@ -58,7 +58,7 @@ impl Scenario {
         }
     }
 
-    /// Requests of a round, if nothing else is said.
+    /// The default number of requests in a round.
     #[must_use]
     pub fn default_requests(self) -> u64 {
         match self {
@@ -67,7 +67,7 @@ impl Scenario {
         }
     }
 
-    /// Over how many rows the requests may be spread; `None` if the scenario says that itself.
+    /// The number of rows that the requests may be spread over; `None` if the scenario fixes its rows.
     #[must_use]
     pub fn hot_rows(self) -> Option<RangeInclusive<u64>> {
         match self {
@@ -77,7 +77,7 @@ impl Scenario {
         }
     }
 
-    /// Rows, if nothing else is said.
+    /// The default number of rows.
     #[must_use]
     pub fn default_hot_rows(self) -> u64 {
         match self {
@@ -87,7 +87,7 @@ impl Scenario {
     }
 }
 
-/// A scenario with what was left open in it.
+/// A scenario with its options.
 #[derive(Debug, Clone)]
 pub struct ScenarioWork {
     scenario: Scenario,
@@ -96,24 +96,24 @@ pub struct ScenarioWork {
     /// Cumulative weights of the rows by Zipf's law; empty for evenly.
     zipf: Vec<f64>,
     /// The requests of the scenario mixed, shuffled.
-    deck: Vec<Request>,
+    mixed: Vec<Request>,
     random_seed: u64,
 }
 
 impl ScenarioWork {
-    /// A scenario. `amount` counts for `withdrawal` alone; `zipf` is the exponent, 0 for evenly.
+    /// A scenario. `amount` is used by `withdrawal` only; `zipf` is the exponent, 0 for evenly.
     #[must_use]
     pub fn new(scenario: Scenario, amount: i64, hot_rows: u64, zipf: Option<f64>, random_seed: u64) -> Self {
-        let mut deck: Vec<Request> = match scenario {
+        let mut mixed: Vec<Request> = match scenario {
             Scenario::Mixed => MIXED
                 .iter()
                 .flat_map(|&(user, amount, times)| std::iter::repeat_n(Request::Balance { user, amount }, times))
                 .collect(),
             _ => Vec::new(),
         };
-        fastrand::Rng::with_seed(random_seed).shuffle(&mut deck);
+        fastrand::Rng::with_seed(random_seed).shuffle(&mut mixed);
         let zipf = zipf.map_or_else(Vec::new, |exponent| cumulative_zipf(hot_rows, exponent));
-        Self { scenario, amount, hot_rows, zipf, deck, random_seed }
+        Self { scenario, amount, hot_rows, zipf, mixed, random_seed }
     }
 
     /// The scenario.
@@ -122,7 +122,7 @@ impl ScenarioWork {
         self.scenario
     }
 
-    /// The data it starts from. Many rows of withdrawals need many users.
+    /// The data it starts from. Withdrawals from many rows need the seed with many users.
     #[must_use]
     pub fn seed(&self) -> Seed {
         match self.scenario {
@@ -147,7 +147,7 @@ impl ScenarioWork {
         }
     }
 
-    /// One request of each kind that it sends, to see whether a service has routes for them.
+    /// One request of each kind, to find out whether a service has routes for them.
     #[must_use]
     pub fn examples(&self) -> Vec<Request> {
         match self.scenario {
@@ -163,8 +163,8 @@ impl ScenarioWork {
         match self.scenario {
             Scenario::Withdrawal => Request::Balance { user: self.row(&mut random), amount: self.amount },
             Scenario::Mixed => {
-                let at = usize::try_from(id % self.deck.len() as u64).unwrap_or(0);
-                self.deck[at]
+                let at = usize::try_from(id % self.mixed.len() as u64).unwrap_or(0);
+                self.mixed[at]
             }
             Scenario::Transfer => {
                 let from = self.row(&mut random);
@@ -174,10 +174,10 @@ impl ScenarioWork {
                 }
                 Request::Transfer { from, to, amount: random.i64(1..=TRANSFER_MAX) }
             }
-            // Requests of one user come in a row, so that they race.
+            // The two requests of one user follow each other, so that they race.
             Scenario::Booking => Request::Booking {
                 event: if id.is_multiple_of(10) { SMALL_EVENT } else { BIG_EVENT },
-                user: (id / 2 % GUESTS).cast_signed() + 1,
+                user: (id / 2 % BOOKING_USERS).cast_signed() + 1,
             },
             Scenario::Counter => Request::Increment { counter: 1 },
         }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn each_guest_asks_twice_in_a_row_and_both_events_are_asked_for() {
+    fn each_user_books_twice_in_a_row_and_both_events_are_booked() {
         let booking = work(Scenario::Booking);
         let requests: Vec<_> = (0..20).map(|id| booking.request(id)).collect();
         let of = |event| {

@@ -1,6 +1,6 @@
-//! Who is raced: a server somewhere, or one of our own, started for the occasion in another process.
+//! The target: a server that runs already, or one that `run` starts in another process.
 //!
-//! Another process, because load and server would otherwise share one runtime, one allocator and one limit of open
+//! It is another process, because load and server would otherwise share one runtime, one allocator and one limit of open
 //! files, and the latencies would be those of neither.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -26,16 +26,16 @@ use domain::Row;
 use domain::Workload;
 use referee::history::{ClaimedSafety, Request, RowState};
 
-/// How long each address of a host with several may take to connect.
+/// How long each address may take to connect, if a host has several.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a target may take to answer what is asked of it beside the load: a reset waits for the locks of others.
+/// How long a target may take to answer a request outside the load. A reset waits for the locks of other sessions.
 const ASK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long our own server may take to start: a new database, an old machine.
+/// How long a server of `run` may take to start. It may have to create a database on a slow machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How long our own server may take to stop.
+/// How long a server of `run` may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server to send requests to.
@@ -43,57 +43,57 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Target {
     /// Its address.
     pub address: SocketAddr,
-    /// What it is called by, for the Host header.
+    /// The value of the Host header.
     pub host: HeaderValue,
-    /// What stands before the routes; empty for the root.
+    /// The path before the routes; empty for the root.
     pub base: String,
 }
 
-/// Why a target cannot be used.
+/// The reason why a target cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// Not a URL that can be raced.
+    /// The URL cannot be used.
     #[error("--target: expected a URL like http://127.0.0.1:3000, found {url:?}: {reason}")]
     Url {
-        /// What was given.
+        /// The URL as given.
         url: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// It does not answer.
+    /// The target does not answer.
     #[error("the target does not answer: {0}")]
     Down(#[from] ClientError),
-    /// It takes too long.
+    /// The target takes too long.
     #[error("the target did not answer {path} within {} s", ASK_TIMEOUT.as_secs())]
     Slow {
-        /// What was asked.
+        /// The path of the request.
         path: String,
     },
-    /// It answers something else.
-    #[error("the target's {path} answered {found}")]
+    /// The target answers with an error.
+    #[error("the target answered {path} with {found}")]
     Unexpected {
-        /// What was asked.
+        /// The path of the request.
         path: String,
         /// Status and body.
         found: String,
     },
-    /// Its answer lacks what the routes say is in it.
-    #[error("the target's {path}: {misread}")]
+    /// The answer lacks a value that the routes describe.
+    #[error("the target answered {path} without a value that its routes describe: {misread}")]
     Misread {
-        /// What was asked.
+        /// The path of the request.
         path: String,
-        /// What is not there.
+        /// The missing value.
         misread: Misread,
     },
-    /// A path that is none.
-    #[error("{0:?} is not a path")]
+    /// The path is not valid.
+    #[error("{0:?} is not a valid path")]
     NoPath(String),
-    /// Our own server did not start.
-    #[error("cannot start a server: {0}")]
+    /// The server of `run` did not start or stop.
+    #[error("the server of this run failed: {0}")]
     Start(String),
 }
 
-/// What a target says about one of its approaches.
+/// An approach of a target, as `GET /approaches` lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TargetApproach {
     /// Its name.
@@ -104,7 +104,7 @@ pub struct TargetApproach {
     pub claims: TargetClaims,
 }
 
-/// What is claimed, by workload; a workload that is not named is not supported.
+/// The claims by workload. A workload that is not named is not supported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct TargetClaims {
@@ -118,7 +118,7 @@ pub struct TargetClaims {
     counter: ClaimedSafety,
 }
 
-/// A claim as a target states it, which may be newer than this program: one that we do not know is none.
+/// A claim as a target states it. A target may be newer than this program, so an unknown claim counts as no claim.
 fn claim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ClaimedSafety, D::Error> {
     let name = String::deserialize(deserializer)?;
     let known: Result<_, serde::de::value::Error> = ClaimedSafety::deserialize(name.as_str().into_deserializer());
@@ -148,26 +148,26 @@ impl Target {
             |reason: &dyn std::fmt::Display| TargetError::Url { url: text.to_owned(), reason: reason.to_string() };
         let url = url::Url::parse(text).map_err(|error| invalid(&error))?;
         if url.scheme() != "http" {
-            return Err(invalid(&"only http is raced"));
+            return Err(invalid(&"only http is supported"));
         }
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
             return Err(invalid(&"a base URL has no user, query or fragment"));
         }
-        let name = url.host_str().ok_or_else(|| invalid(&"it has no host"))?;
+        let name = url.host_str().ok_or_else(|| invalid(&"the URL has no host"))?;
         let port = url.port_or_known_default().unwrap_or(80);
         let addresses: Vec<SocketAddr> = (name.trim_start_matches('[').trim_end_matches(']'), port)
             .to_socket_addrs()
             .map_err(|error| invalid(&error))?
             .collect();
-        // localhost is often ::1 first, where nobody may listen.
+        // localhost is often ::1 first, where the server may not listen.
         let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, LOOK_TIMEOUT).is_ok();
         let alive = if addresses.len() > 1 { addresses.iter().find(answers) } else { None };
-        let address = *alive.or(addresses.first()).ok_or_else(|| invalid(&"its host has no address"))?;
+        let address = *alive.or(addresses.first()).ok_or_else(|| invalid(&"the host has no address"))?;
         let host = HeaderValue::from_str(&format!("{name}:{port}")).map_err(|error| invalid(&error))?;
         Ok(Self { address, host, base: url.path().trim_end_matches('/').to_owned() })
     }
 
-    /// A client of it.
+    /// A client of this target.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.address, self.host.clone())
@@ -193,7 +193,7 @@ impl Target {
     /// Reads one row.
     ///
     /// # Errors
-    /// As [`Target::ask`]; and what the answer lacks.
+    /// As [`Target::ask`], and [`TargetError::Misread`].
     pub async fn row(&self, base: &str, read: &RowRead, row: Row) -> Result<RowState, TargetError> {
         let request = match row {
             Row::User(user) => Request::Balance { user, amount: 0 },
@@ -211,7 +211,7 @@ impl Target {
             .map_err(|_| TargetError::unexpected(format!("{}{path}", self.base), &answer))
     }
 
-    /// The approaches it offers.
+    /// The approaches that the target offers.
     ///
     /// # Errors
     /// As [`Target::ask`].
@@ -223,7 +223,7 @@ impl Target {
         Ok(self.json::<TargetCatalogue>("/approaches").await?.approaches)
     }
 
-    /// What it says of itself, if it is a server of ours.
+    /// The environment of the target, if it is a concurrency-lab server.
     pub async fn environment(&self) -> Option<ServerEnvironment> {
         self.json(environment::PATH).await.ok()
     }
@@ -236,8 +236,8 @@ impl TargetError {
     }
 }
 
-/// This program, to be started once more. By the file that runs, where the system has a name for it: another one may have taken the place of
-/// the file that was started.
+/// The path of this program, to start it once more. On Linux it is the running file itself, because another file may have replaced the
+/// one that was started.
 ///
 /// # Errors
 /// As [`std::env::current_exe`].
@@ -246,7 +246,7 @@ pub fn own_program() -> std::io::Result<PathBuf> {
     if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
 }
 
-/// A server of our own in another process.
+/// A server that `run` starts in another process.
 #[derive(Debug)]
 pub struct OwnServer {
     child: Child,
@@ -255,51 +255,49 @@ pub struct OwnServer {
 }
 
 impl OwnServer {
-    /// Starts a server, and waits for the line in which it says where it listens.
+    /// Starts a server, and waits for the line in which it prints its URL.
     ///
     /// # Errors
-    /// [`TargetError::Start`]; what the server itself has to say goes to standard error.
+    /// [`TargetError::Start`]. The server prints its own errors to standard error.
     pub async fn start(mut command: Command) -> Result<Self, TargetError> {
         let failed = |error: &dyn std::fmt::Display| TargetError::Start(error.to_string());
         let mut child = command
-            // It ends with our end of the pipe, however we go.
+            // The server stops when this pipe closes, even if this process is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            // Ctrl-C is ours: we end the load first, then the server.
+            // Ctrl-C reaches only this process, which first ends the load and then the server.
             .process_group(0)
             .spawn()
             .map_err(|error| failed(&error))?;
-        let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no standard output"))?;
+        let stdout = child.stdout.take().ok_or_else(|| failed(&"its standard output is missing"))?;
         let mut lines = BufReader::new(stdout).lines();
         let line = match tokio::time::timeout(START_TIMEOUT, lines.next_line()).await {
             Ok(Ok(Some(line))) => line,
-            Ok(Ok(None)) => return Err(failed(&"it ended before it listened")),
+            Ok(Ok(None)) => return Err(failed(&"it ended before it was ready")),
             Ok(Err(error)) => return Err(failed(&error)),
-            Err(_elapsed) => return Err(failed(&format!("not ready within {} s", START_TIMEOUT.as_secs()))),
+            Err(_elapsed) => return Err(failed(&format!("it was not ready within {} s", START_TIMEOUT.as_secs()))),
         };
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
-        let url = url.ok_or_else(|| failed(&format!("it said {line:?}")))?;
+        let url = url.ok_or_else(|| failed(&format!("expected a line with its URL, found {line:?}")))?;
         Ok(Self { target: Target::parse(url)?, child })
     }
 
-    /// Stops it, and waits until it and its database are gone.
+    /// Stops the server, and waits until it and its database have stopped.
     ///
     /// # Errors
-    /// [`TargetError::Start`] if it cannot be stopped.
+    /// [`TargetError::Start`] if the server cannot be stopped.
     pub async fn stop(mut self) -> Result<(), TargetError> {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid {
-            // It may have ended by itself; then waiting for it says so.
+            // The server may have ended by itself; then the wait below returns its status.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         }
         match tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(TargetError::Start(format!("the server ended with {status}"))),
+            Ok(Ok(status)) => Err(TargetError::Start(format!("it ended with {status}"))),
             Ok(Err(error)) => Err(TargetError::Start(error.to_string())),
-            Err(_elapsed) => {
-                Err(TargetError::Start(format!("the server did not stop within {} s", STOP_TIMEOUT.as_secs())))
-            }
+            Err(_elapsed) => Err(TargetError::Start(format!("it did not stop within {} s", STOP_TIMEOUT.as_secs()))),
         }
     }
 }
@@ -309,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_urls_are_read_and_others_told_what_is_wrong() {
+    fn base_urls_are_parsed_and_others_are_refused() {
         let target = Target::parse("http://127.0.0.1:3000/").unwrap();
         assert_eq!((target.address.to_string(), target.base.as_str()), ("127.0.0.1:3000".to_owned(), ""));
         assert_eq!(Target::parse("http://[::1]:3000/lab/").unwrap().base, "/lab");
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_we_do_not_know_count_as_unsupported() {
+    fn unknown_claims_count_as_unsupported() {
         let read = |json: &str| serde_json::from_str::<TargetClaims>(json).unwrap().of(Workload::Balance);
         assert_eq!(read(r#"{"balance":"safe","transfer":"broken"}"#), ClaimedSafety::Safe);
         assert_eq!(read(r#"{"balance":"safe-on-one-server"}"#), ClaimedSafety::SafeOnOneServer);

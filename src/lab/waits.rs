@@ -1,8 +1,7 @@
-//! Where requests wait in the server, from the `Server-Timing` of those that were traced.
+//! Where requests wait in the server, from the `Server-Timing` of the traced requests.
 //!
-//! A trace tells how long each statement took from here to its answer, not why. What a statement took beyond the fastest
-//! of its name must have been waiting: for a lock, as a rule, and sometimes for a core. COMMIT is told apart, because it waits
-//! for the disk.
+//! A trace shows how long each statement took, but not why. The time beyond the fastest statement of the same name counts as
+//! waiting: usually for a lock, sometimes for a core. COMMIT is counted apart, because it waits for the disk.
 
 use rustc_hash::FxHashMap;
 
@@ -16,7 +15,7 @@ struct StatementTimes {
     least_us: f64,
 }
 
-/// What the traces add up to.
+/// The sums of all traces.
 #[derive(Debug, Clone, Default)]
 pub struct TraceTotals {
     traced: u64,
@@ -24,7 +23,7 @@ pub struct TraceTotals {
     by_name: FxHashMap<String, StatementTimes>,
 }
 
-/// Names of statements that are told apart; a strategy has about five.
+/// The most names of statements that are counted apart; a strategy has about five.
 const NAMES_MAX: usize = 64;
 
 impl TraceTotals {
@@ -48,7 +47,7 @@ impl TraceTotals {
         }
     }
 
-    /// Means a request; `None` if none was traced.
+    /// The means per request; `None` if no request was traced.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "means for people")]
     pub fn waits(&self) -> Option<Waits> {
@@ -72,7 +71,7 @@ impl TraceTotals {
 
 /// Names and durations. A description may hold anything but a double quote.
 fn metrics(server_timing: &str) -> impl Iterator<Item = (&str, f64)> {
-    // Outside of quotes, that is in every other piece, a comma ends a metric.
+    // Only outside quotes, which is in every other piece, does a comma end a metric.
     server_timing.split('"').step_by(2).flat_map(|outside| outside.split(',')).filter_map(|metric| {
         let mut parameters = metric.trim().split(';');
         let name = parameters.next()?;
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_timing_is_let_go() {
+    fn text_that_is_no_server_timing_is_ignored() {
         let mut traces = TraceTotals::default();
         for text in ["", "cache;desc=hit", "db;dur=x", "\"", ";;;,,,"] {
             traces.add(text);

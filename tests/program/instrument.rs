@@ -1,4 +1,4 @@
-//! `run` as an instrument: loops, limits, interruption, sweeps, thresholds, formats, comparison, and other people's services.
+//! `run` as a measuring tool: loops, limits, interruption, sweeps, thresholds, formats, comparison, and other services.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,8 +12,8 @@ use crate::common::{directory, eventually, program, repository};
 use crate::runs::{end_of, run, start};
 use crate::served::{Served, run_to_end};
 
-/// Latencies while the server stands still for two seconds: a closed loop sends next to nothing meanwhile and so sees next to
-/// nothing of it; an open loop counts for everybody who would have come.
+/// The server stops for two seconds. A closed loop sends almost nothing meanwhile, so its percentiles hardly show the stall; an
+/// open loop counts every request that was due.
 #[tokio::test]
 async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
     let directory = directory();
@@ -24,7 +24,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
         let mut arguments = vec!["--approach=group-commit", &target, "--duration=8s", "--amount=0"];
         arguments.extend(loop_options);
         let child = start(&out, &arguments);
-        // In the middle of it; the exact moment does not matter.
+        // In the middle of the load; the exact moment does not matter.
         tokio::time::sleep(Duration::from_secs(3)).await;
         server.signal(Signal::SIGSTOP);
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -34,19 +34,19 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
         let round = run.result("group-commit")["rounds"][0].clone();
         let max_us = round["latency"]["max_us"].as_u64().expect("a latency");
         assert!(max_us > 1_500_000, "the stall was met: {max_us} µs");
-        let told = run.output.clone() + &run.file("report.html");
-        (round["latency"]["p99_us"].as_u64().expect("a latency") / 1_000, told)
+        let shown = run.output.clone() + &run.file("report.html");
+        (round["latency"]["p99_us"].as_u64().expect("a latency") / 1_000, shown)
     };
     let (open_ms, _) = p99_ms("open", &["--rate=200", "--concurrency=64"]).await;
     assert!(open_ms >= 1_000, "open loop: p99 {open_ms} ms");
-    let (closed_ms, told) = p99_ms("closed", &["--concurrency=4"]).await;
+    let (closed_ms, shown) = p99_ms("closed", &["--concurrency=4"]).await;
     assert!(closed_ms < 500, "closed loop: p99 {closed_ms} ms");
-    assert!(told.contains("WARNING: There was a stall (group-commit)"), "it says what it cannot see: {told}");
+    assert!(shown.contains("WARNING: There was a stall (group-commit)"), "the report warns of the stall: {shown}");
 }
 
-/// A stall at the very end: what was due before the end counts, although it is sent after it.
+/// The server stops until after the end of the load. Requests that were due before the end count, although they are sent later.
 #[tokio::test]
-async fn an_open_loop_does_not_forget_what_was_due_when_its_time_was_up() {
+async fn an_open_loop_also_sends_the_requests_that_were_due_before_its_end() {
     let directory = directory();
     let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
     let target = format!("--target={}", server.url);
@@ -67,7 +67,7 @@ async fn an_open_loop_does_not_forget_what_was_due_when_its_time_was_up() {
     assert!(round["latency"]["p90_us"].as_u64().expect("a latency") > 1_000_000, "{}", round["latency"]);
 }
 
-/// Waits until a run is under way.
+/// Waits until the history of a run is not empty.
 async fn grows(out: &Path) {
     eventually("its history grows", async || {
         let folder = std::fs::read_dir(out).ok().and_then(|mut folders| folders.next()?.ok());
@@ -78,7 +78,7 @@ async fn grows(out: &Path) {
 }
 
 #[tokio::test]
-async fn a_target_that_dies_leaves_what_there_is_and_exits_3() {
+async fn a_run_whose_target_dies_keeps_its_results_and_exits_3() {
     let directory = directory();
     let mut server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
     let target = format!("--target={}", server.url);
@@ -87,18 +87,21 @@ async fn a_target_that_dies_leaves_what_there_is_and_exits_3() {
     let child = start(&out, &arguments);
     grows(&out).await;
     server.kill();
-    // The clients go on knocking for all of the 30 s; nobody has to wait for that.
+    // The clients would try to connect for all of the 30 s; the signal ends that.
     kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("a living process");
     let run = end_of(child, &out).await;
     assert_eq!(run.code, Some(3), "{}", run.errors);
     assert!(run.errors.contains("the target does not answer"), "{}", run.errors);
     let result = run.result("atomic-returning");
     assert_eq!(result["verdict"], "undecided", "{}", run.output);
-    assert!(result["rounds"][0]["judgement"]["counts"]["done"].as_u64() > Some(0), "what was done before is there");
+    assert!(
+        result["rounds"][0]["judgement"]["counts"]["done"].as_u64() > Some(0),
+        "the results before the crash are there"
+    );
 }
 
 #[tokio::test]
-async fn an_interrupted_run_ends_cleanly_with_what_there_is() {
+async fn an_interrupted_run_ends_cleanly_with_the_results_so_far() {
     let directory = directory();
     let out = directory.path().join("runs");
     let arguments = ["--approach=atomic-returning,pessimistic", "--duration=60s", "--amount=0", "--concurrency=8"];
@@ -110,12 +113,12 @@ async fn an_interrupted_run_ends_cleanly_with_what_there_is() {
     let json = run.json();
     assert_eq!(json["interrupted"], true);
     assert_eq!(json["results"].as_array().expect("results").len(), 1, "the second one never began");
-    assert_eq!(json["results"][0]["verdict"], "correct", "what there is is judged");
+    assert_eq!(json["results"][0]["verdict"], "correct", "the results so far are judged");
     assert!(run.file("report.html").contains("nterrupted"), "the page says so");
 }
 
 #[test]
-fn the_random_seed_decides_what_is_sent_and_hot_rows_and_zipf_where() {
+fn the_random_seed_decides_the_requests_and_hot_rows_and_zipf_their_rows() {
     let directory = directory();
     let requests = |name: &str, options: &[&str]| {
         let mut arguments = vec!["--approach=group-commit", "--requests=300", "--concurrency=4"];
@@ -209,9 +212,8 @@ fn runs_are_printed_in_each_format_and_compared_only_under_the_same_conditions()
     assert_eq!(code, Some(3), "{errors}");
 }
 
-/// What a run wrote is judged again as it is, and not believed when it was changed.
 #[test]
-fn check_says_the_same_as_the_run_and_finds_what_was_changed() {
+fn check_agrees_with_the_run_and_finds_changes_of_the_history() {
     let directory = directory();
     let run = run(&directory.path().join("runs"), &["--approach=pessimistic", "--requests=500", "--concurrency=8"]);
     let history = run.file("history.jsonl");
@@ -225,13 +227,13 @@ fn check_says_the_same_as_the_run_and_finds_what_was_changed() {
     let (code, output, errors) = check(&history);
     assert_eq!(code, Some(0), "{output}{errors}");
     assert!(output.starts_with("correct: pessimistic, withdrawal, round 1: 500 done"), "{output}");
-    // The balance of one version is another.
+    // The balance of one version is changed.
     let changed = history.replace(r#""value":9800,"#, r#""value":9802,"#);
     assert_ne!(changed, history);
     let (code, output, errors) = check(&changed);
     assert_eq!(code, Some(1), "{output}{errors}");
     assert!(output.contains("CLAIM FAILED") && output.contains("lost-update") && output.contains("9802"), "{output}");
-    // One operation is missing, and so is the count of them.
+    // One operation is removed, but the count in the end line is not changed.
     let line = history.lines().find(|line| line.contains(r#""value":9700,"#)).expect("a line");
     let shorter = history.replace(&format!("{line}\n"), "");
     let (code, _, errors) = check(&shorter);
@@ -239,18 +241,18 @@ fn check_says_the_same_as_the_run_and_finds_what_was_changed() {
     assert!(errors.contains("operations: expected 499, found 500"), "{errors}");
     let (code, output, _) = check(&shorter.replace(r#""operations":500"#, r#""operations":499"#));
     assert_eq!(code, Some(1), "{output}");
-    // It was cut short: the rest is still judged.
+    // The file is cut in the middle of the round.
     let (code, output, errors) = check(&history[..history.len() / 2]);
     assert_eq!(code, Some(0), "{output}{errors}");
     assert!(output.contains("cut short"), "{output}");
-    for (text, reason) in [("", "no round"), ("{}\n", "line 1"), ("nonsense\n", "line 1")] {
+    for (text, reason) in [("", "the file has no round"), ("{}\n", "line 1"), ("nonsense\n", "line 1")] {
         let (code, _, errors) = check(text);
         assert_eq!(code, Some(3), "{text:?}: {errors}");
         assert!(errors.contains(reason), "{text:?}: {errors}");
     }
 }
 
-/// Somebody's own service, in another language, without versions.
+/// A service in Python, whose answers have no versions.
 fn wallet(options: &[&str]) -> Served {
     let mut command = Command::new("python3");
     command.arg(repository().join("examples/foreign/server.py")).arg("0").args(options);
@@ -258,7 +260,7 @@ fn wallet(options: &[&str]) -> Served {
 }
 
 #[test]
-fn a_service_of_ones_own_is_raced_by_its_routes_file() {
+fn a_service_with_a_routes_file_can_be_run() {
     let directory = directory();
     let routes = repository().join("examples/foreign/routes.toml").display().to_string();
     for (options, verdict, code) in [(&[][..], "claim-failed", 1), (&["--fixed"], "correct", 0)] {

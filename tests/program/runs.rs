@@ -1,4 +1,4 @@
-//! What a run leaves, read as a program would: its folder, its run.json.
+//! Runs `concurrency-lab run` and reads the files of the run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::common::program;
 use crate::served::run_to_end;
 
-/// A run that has ended.
+/// The exit code, the output and the directory of a run that has ended.
 pub struct Run {
     pub code: Option<i32>,
     pub output: String,
@@ -23,7 +23,7 @@ pub fn command(out: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Makes a run.
+/// Makes a run and waits for its end.
 pub fn run(out: &Path, arguments: &[&str]) -> Run {
     let (code, output, errors) = run_to_end(command(out, arguments));
     Run { code, output, errors, out: out.to_owned() }
@@ -41,7 +41,7 @@ pub fn file(out: &Path, name: &str) -> String {
     std::fs::read_to_string(folder(out).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Starts a run, to be disturbed.
+/// Starts a run without waiting for it.
 pub fn start(out: &Path, arguments: &[&str]) -> Child {
     command(out, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a run")
 }
@@ -65,24 +65,24 @@ impl Run {
         file(&self.out, name)
     }
 
-    /// What it found.
+    /// Its run.json.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.file("run.json")).expect("JSON")
     }
 
-    /// What it found of each approach, by name.
+    /// The results in run.json, by the name of the approach.
     pub fn results(&self) -> Vec<(String, Value)> {
         let results = self.json()["results"].as_array().expect("results").clone();
         results.into_iter().map(|result| (result["approach"].as_str().expect("a name").to_owned(), result)).collect()
     }
 
-    /// What it found of one approach.
+    /// The result of one approach.
     pub fn result(&self, approach: &str) -> Value {
         let found = self.results().into_iter().find(|(name, _)| name == approach);
         found.unwrap_or_else(|| panic!("{approach} took part: {}{}", self.output, self.errors)).1
     }
 
-    /// Which anomalies were found of an approach, over all its rounds.
+    /// The anomalies of an approach in all its rounds.
     pub fn anomalies(&self, approach: &str) -> Vec<String> {
         let result = self.result(approach);
         let rounds = result["rounds"].as_array().expect("rounds");

@@ -1,5 +1,5 @@
-//! The five scenarios over every approach: no safe one ever breaks; with a think time, every broken one breaks in the way
-//! that it is known for.
+//! The five scenarios on every approach: safe approaches hold; with a think time, every broken approach shows its
+//! anomaly.
 
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Workload;
@@ -19,7 +19,7 @@ fn workload(scenario: &str) -> Workload {
     }
 }
 
-/// Three rounds of a scenario over all approaches. Whatever is claimed safe holds, and its history, read again, says the same.
+/// Makes three rounds of a scenario on all approaches. Every safe approach must hold, and `check` on the history must say the same.
 fn holds_three_times(scenario: &str, options: &[&str], final_values: &Value) {
     let directory = directory();
     let arguments = [&[scenario, "--repeat=3", "--concurrency=64"], options].concat();
@@ -27,7 +27,7 @@ fn holds_three_times(scenario: &str, options: &[&str], final_values: &Value) {
     assert_eq!(run.code, Some(0), "{}{}", run.output, run.errors);
     let workload = workload(scenario);
     let offered = Approach::iter().filter(|approach| approach.info().claims.of(workload) != Claim::Unsupported);
-    assert_eq!(run.results().len(), offered.count(), "all that offer it, and no others");
+    assert_eq!(run.results().len(), offered.count(), "exactly the approaches that offer it");
     let right: Vec<_> = claiming(workload, Claim::Safe).chain(claiming(workload, Claim::SafeOnOneServer)).collect();
     for approach in &right {
         let result = run.result(approach.name());
@@ -51,7 +51,7 @@ fn withdrawals_hold_three_times() {
 }
 
 #[test]
-fn mixed_ends_where_it_must_three_times() {
+fn mixed_ends_with_the_right_balances_three_times() {
     holds_three_times("mixed", &[], &json!({"users/1": 1500, "users/2": 1250, "users/3": 1000}));
 }
 
@@ -70,9 +70,9 @@ fn counters_hold_three_times() {
     holds_three_times("counter", &["--requests=300"], &json!({"counters/1": 301}));
 }
 
-/// With time to think between reading and writing, what is claimed broken breaks, as the contract says how.
+/// With a think time between read and write, every approach that is claimed to be broken shows its anomaly.
 #[test]
-fn the_broken_break_with_the_anomaly_that_they_are_known_for() {
+fn broken_approaches_show_their_anomalies() {
     let directory = directory();
     for (scenario, rows, anomalies) in [
         ("withdrawal", None, &["lost-update"][..]),
@@ -102,9 +102,8 @@ fn the_broken_break_with_the_anomaly_that_they_are_known_for() {
     }
 }
 
-/// What is safe on one server only is raced on two servers of one database.
 #[test]
-fn a_mutex_in_the_process_breaks_on_two_servers() {
+fn in_process_mutex_breaks_on_two_servers_of_one_database() {
     let directory = directory();
     let data_dir = directory.path().join("data");
     let one = Served::start(&data_dir, &[]);

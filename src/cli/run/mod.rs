@@ -48,10 +48,10 @@ impl From<RunError> for CliError {
     }
 }
 
-/// Races the approaches, judges them, and leaves a folder with all that was found.
+/// Runs the approaches, judges them, and writes the folder of the run.
 ///
 /// # Errors
-/// [`CliError::ClaimFailed`] when a safe approach broke, [`CliError::Threshold`] when one missed what it was to hold.
+/// [`CliError::ClaimFailed`] if a safe approach broke, [`CliError::Threshold`] if an approach missed a threshold.
 pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
     arguments.check(matches)?;
     let scenario = arguments.scenario;
@@ -69,7 +69,9 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     });
     let ended = race_points(&arguments, rows_given, &targets, routes.as_ref(), &stop, &mut raced).await;
     if raced.results.is_empty() {
-        return ended.and_then(|()| Err(CliError::Environment("interrupted before anything was found".to_owned())));
+        return ended.and_then(|()| {
+            Err(CliError::Environment("interrupted before the first round ended; there is no result".to_owned()))
+        });
     }
     let run = Run {
         format: FORMAT,
@@ -94,13 +96,13 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
         print(&text)?;
         eprintln!("report: {}", raced.folder.join("report.html").display());
     }
-    // What was found comes before why there is not more of it.
+    // A failed claim is reported before an error that ended the run.
     verdict(&run)?;
     ended?;
     meets(&arguments.threshold, &run)
 }
 
-/// What came of all races.
+/// The results of all points of a sweep, or of the one run.
 struct RaceResults {
     results: Vec<ApproachResult>,
     server: Option<ServerEnvironment>,
@@ -108,7 +110,7 @@ struct RaceResults {
     folder: PathBuf,
 }
 
-/// Races at each point of the sweep, or once.
+/// Makes the run at each point of the sweep, or once.
 async fn race_points(
     arguments: &RunArgs,
     rows_given: bool,
@@ -145,7 +147,7 @@ async fn race_points(
             break;
         }
     }
-    // What the race found matters more than how its server went.
+    // An error of the run is reported before one of its server.
     let stopped = match own {
         Some(server) => server.stop().await.map_err(CliError::from),
         None => Ok(()),
@@ -164,13 +166,14 @@ async fn race(
 ) -> Result<(), CliError> {
     let conditions = conditions(options);
     let contestants = if let Some(routes) = routes {
-        vec![stranger(options, &conditions, routes)?]
+        vec![foreign_contestant(options, &conditions, routes)?]
     } else {
         let offered = targets[0].approaches().await?;
         raced.server = targets[0].environment().await;
         if options.think_time.is_some() && raced.server.as_ref().is_some_and(|server| !server.lab_headers) {
             return Err(CliError::Usage(
-                "--think-time: the target ignores the header for it; serve --lab-headers makes it listen".to_owned(),
+                "--think-time: the target ignores the header for it; start the target with serve --lab-headers"
+                    .to_owned(),
             ));
         }
         raced.not_offered = not_offered(&options.approach, &offered, conditions.work.scenario());
@@ -179,7 +182,7 @@ async fn race(
     let experiment = if let Some(experiment) = experiment {
         experiment
     } else {
-        // Only now: a run that cannot even begin leaves no folder behind.
+        // Only now, so that a run that cannot begin leaves no folder.
         raced.folder = make_folder(&options.out)?;
         let observer: Arc<dyn RunObserver> = if options.events {
             Arc::new(RunEvents::new(&targets[0], &contestants, conditions.repeat, &raced.not_offered))
@@ -212,14 +215,14 @@ fn conditions(options: &RunArgs) -> RunConditions {
     }
 }
 
-/// The approaches that do not offer a scenario, where all are asked for.
+/// The approaches that do not offer a scenario, with `--approach all`.
 fn not_offered(wanted: &[String], offered: &[TargetApproach], scenario: Scenario) -> Vec<String> {
     let lacks = |entry: &&TargetApproach| entry.claims.of(scenario.workload()) == ClaimedSafety::Unsupported;
     let all = wanted.iter().any(|name| name == "all");
     offered.iter().filter(lacks).filter(|_| all).map(|entry| entry.name.clone()).collect()
 }
 
-/// The approaches asked for that offer this scenario, in the order of the target.
+/// The chosen approaches that offer this scenario, in the order of the target.
 fn contestants(
     wanted: &[String],
     offered: Vec<TargetApproach>,
@@ -236,7 +239,7 @@ fn contestants(
         match offered.iter().find(|entry| matches(entry, name)) {
             None => {
                 let there = names(&mut offered.iter());
-                return Err(CliError::Usage(format!("--approach: {name:?} is unknown; there are all, {there}")));
+                return Err(CliError::Usage(format!("--approach: unknown approach {name:?}; expected all, {there}")));
             }
             Some(entry) if !supports(entry) => {
                 let there = names(&mut offered.iter().filter(|entry| supports(entry)));
@@ -256,15 +259,15 @@ fn contestants(
             claim: entry.claims.of(workload),
             base: format!("/approach/{}", entry.name),
             routes: Arc::clone(&routes),
-            // A trace would take a request out of the batch that it shares.
+            // A traced request of such an approach would be a batch of its own.
             trace: Approach::find(&entry.name).is_some_and(|approach| !approach.info().batches),
             name: entry.name,
         });
     Ok(chosen.collect())
 }
 
-/// Somebody's own service.
-fn stranger(
+/// A service with a routes file.
+fn foreign_contestant(
     options: &RunArgs,
     conditions: &RunConditions,
     routes: &Arc<ServiceRoutes>,
@@ -275,11 +278,13 @@ fn stranger(
     }
     if routes.reset.is_none() && (options.repeat > 1 || options.warmup.is_some() || options.sweep.is_some()) {
         return Err(CliError::Usage(
-            "--routes: without a [reset] there is one round: no --repeat, --warmup or --sweep".to_owned(),
+            "--routes: the file has no [reset], so only one round is possible; leave out --repeat, --warmup and --sweep".to_owned(),
         ));
     }
     if options.think_time.is_some() {
-        return Err(CliError::Usage("--think-time: a service of one's own does not know the header for it".to_owned()));
+        return Err(CliError::Usage(
+            "--think-time: a service with a routes file does not know the header for it".to_owned(),
+        ));
     }
     Ok(Contestant {
         name: routes.name.clone(),
@@ -290,8 +295,8 @@ fn stranger(
     })
 }
 
-/// Our own server runs on the given database, or on one that is gone afterwards. The URL goes by the environment:
-/// everybody on the machine may read a command line.
+/// The server of this run uses the given database, or a temporary one. It gets the URL by the environment, because every
+/// user of the machine can read a command line.
 fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
     let program = own_program().map_err(|error| CliError::Environment(error.to_string()))?;
     let mut server = Command::new(program);
@@ -306,7 +311,7 @@ fn server_command(arguments: &RunArgs) -> Result<Command, CliError> {
     Ok(server)
 }
 
-/// Writes what was found, for programs and for people.
+/// Writes run.json and report.html.
 fn save(folder: &Path, run: &Run) -> Result<(), CliError> {
     let json = reports::render(RunFormat::Json, run).map_err(|error| CliError::Environment(error.to_string()))?;
     for (name, text) in [("run.json", json), ("report.html", reports::html::page(run))] {

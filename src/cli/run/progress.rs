@@ -1,5 +1,5 @@
-//! How a run tells how it goes: a bar on a terminal, a line a round elsewhere. On standard error, so that standard output
-//! is the report alone.
+//! The progress of a run: a bar on a terminal, otherwise a line for each round. It goes to standard error, so that standard output
+//! has only the report.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use referee::history::RoundTitle;
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows how a run goes.
+/// Shows the progress of a run.
 #[derive(Debug)]
 pub struct RunProgress {
     terminal: bool,
@@ -38,7 +38,7 @@ impl RunProgress {
     }
 }
 
-/// What a round is called.
+/// The name of a round.
 fn name(title: &RoundTitle) -> String {
     let point = title.point.as_ref().map(|point| format!(" {point}")).unwrap_or_default();
     format!("{}{point} #{}", title.approach, title.round)
@@ -49,7 +49,7 @@ impl RunObserver for RunProgress {
         if !self.terminal {
             return;
         }
-        // By time where time decides.
+        // By time, if the duration decides.
         let (length, template) = match (conditions.requests, conditions.duration) {
             (Some(requests), _) => (requests, "{msg:>32} {bar:30} {pos}/{len} {elapsed}"),
             (None, duration) => {

@@ -1,4 +1,4 @@
-//! What a run must say about itself, for its figures to mean anything: where it ran, and what was asked for.
+//! The conditions that a run records with its figures: the machine, and the options.
 
 use std::fs;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::http::environment::COMMIT;
 use crate::lab::results::{Environment, RunSettings, ServerEnvironment};
 use crate::lab::scenario::Scenario;
 
-/// Where this program runs, and on what.
+/// The machine and the program.
 pub fn environment(arguments: &RunArgs, server: Option<ServerEnvironment>) -> Environment {
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -22,19 +22,19 @@ pub fn environment(arguments: &RunArgs, server: Option<ServerEnvironment>) -> En
     }
 }
 
-/// The processor's name, where the system tells it.
+/// The name of the processor, if the system has it.
 fn processor() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// A URL without its password, which a report must not show; anything else as it is.
+/// An argument without the password of a URL, which a report must not show.
 fn without_password(argument: &str) -> String {
     let (option, value) =
         argument.split_once('=').filter(|(option, _)| option.starts_with("--")).unwrap_or(("", argument));
     let Ok(mut url) = url::Url::parse(value) else { return argument.to_owned() };
-    // libpq and sqlx take it from the query as well.
+    // libpq and sqlx also read a password from the query.
     let in_query = url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"));
     if url.password().is_none() && !in_query {
         return argument.to_owned();
@@ -48,7 +48,7 @@ fn without_password(argument: &str) -> String {
     if option.is_empty() { url.to_string() } else { format!("{option}={url}") }
 }
 
-/// What was asked for, as far as it counts for the scenario.
+/// The options, as far as the scenario uses them.
 pub fn settings(arguments: &RunArgs, scenario: Scenario) -> RunSettings {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     RunSettings {

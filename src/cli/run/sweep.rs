@@ -7,16 +7,16 @@ use strum::{Display, EnumString, VariantNames};
 
 use super::arguments::{self, CONCURRENCY_MAX, RunArgs};
 
-/// Values at most: each is a whole run.
+/// The most values. Each is a whole run.
 const VALUES_MAX: usize = 50;
 
-/// What can be varied.
+/// A parameter of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum SweepParameter {
-    /// Database connections of a server of our own, which is started for each value.
+    /// Database connections. `run` starts its server anew for each value.
     PoolSize,
-    /// Clients.
+    /// The number of clients.
     Concurrency,
     /// Rows that the requests are spread over.
     HotRows,
@@ -34,7 +34,7 @@ enum SweepValue {
 /// A parameter and its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepPlan {
-    /// What is varied.
+    /// The parameter.
     pub parameter: SweepParameter,
     values: Vec<(String, SweepValue)>,
 }
@@ -45,7 +45,7 @@ impl FromStr for SweepPlan {
     fn from_str(text: &str) -> Result<Self, String> {
         let names = SweepParameter::VARIANTS.join(", ");
         let (name, values) = text.split_once('=').ok_or("expected PARAMETER=VALUE,VALUE,…")?;
-        let parameter: SweepParameter = name.parse().map_err(|_| format!("{name:?} cannot be varied; {names} can"))?;
+        let parameter: SweepParameter = name.parse().map_err(|_| format!("expected {names}, found {name:?}"))?;
         let values: Vec<_> = values
             .split(',')
             .map(|value| Ok((value.to_owned(), parameter.value(value).map_err(|why| format!("{value:?}: {why}"))?)))
@@ -54,7 +54,7 @@ impl FromStr for SweepPlan {
             return Err(format!("expected at most {VALUES_MAX} values, found {}", values.len()));
         }
         if let Some(again) = values.iter().enumerate().find(|(at, value)| values[..*at].contains(value)) {
-            return Err(format!("{:?} is there twice", again.1.0));
+            return Err(format!("{:?} is given twice", again.1.0));
         }
         Ok(Self { parameter, values })
     }
@@ -74,12 +74,12 @@ impl SweepParameter {
 }
 
 impl SweepPlan {
-    /// The values as given.
+    /// The values, as given on the command line.
     pub fn values(&self) -> Vec<String> {
         self.values.iter().map(|(text, _)| text.clone()).collect()
     }
 
-    /// The numbers of rows in it.
+    /// The numbers of rows, in a sweep of `hot-rows`.
     pub fn hot_rows(&self) -> impl Iterator<Item = u64> {
         let swept = self.parameter == SweepParameter::HotRows;
         self.values.iter().filter_map(move |(_, value)| match value {
@@ -88,8 +88,8 @@ impl SweepPlan {
         })
     }
 
-    /// Each value, and the options with it. A pool that is swept is not held up by `--row-sessions`: what the pool does to
-    /// the locks is what one wants to see. `rows_given` says that it was asked for on purpose.
+    /// Each value, with the options that it gives. A sweep of the pool size also sets `--row-sessions` to the pool size, because the
+    /// sweep is to show all connections waiting for one row in PostgreSQL. `rows_given` says that the user set `--row-sessions`.
     pub fn points(&self, options: &RunArgs, rows_given: bool) -> Vec<(String, RunArgs)> {
         let point = |(text, value): &(String, SweepValue)| {
             let mut options = options.clone();
@@ -128,10 +128,10 @@ mod tests {
         assert!("think-time=0ms,5ms".parse::<SweepPlan>().is_ok());
         for (text, reason) in [
             ("pool-size", "PARAMETER=VALUE"),
-            ("pool=2", "pool-size, concurrency, hot-rows, think-time can"),
+            ("pool=2", "expected pool-size, concurrency, hot-rows, think-time, found"),
             ("pool-size=1", "\"1\": expected 2 to 1000"),
             ("pool-size=2,,4", "\"\": expected 2 to 1000"),
-            ("pool-size=2,2", "\"2\" is there twice"),
+            ("pool-size=2,2", "\"2\" is given twice"),
             ("think-time=2s", "whole milliseconds"),
             ("concurrency=x", "expected 1 to 50000"),
         ] {

@@ -1,4 +1,4 @@
-//! The clients of one thread, on a runtime of their own: they share what they share without a lock.
+//! The clients of one thread, on a runtime of their own, so that they share their state without a lock.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,26 +22,26 @@ use referee::history::{Outcome, RecordedOperation, Request};
 /// Connections that a thread opens at the same time; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
 
-/// Answers that are handed over together.
+/// Answers that go to the recorder in one batch.
 const BATCH: usize = 256;
 
-/// How long answers wait to be handed over.
+/// How long an answer waits for its batch to go to the recorder.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
 
-/// How long answers are still waited for after an interruption.
+/// How long the clients still wait for answers after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long what was due before the end of an open loop is still sent after it. A server that needs longer does not reach
-/// the rate at all, which the report says.
+/// How long after the end of an open loop the requests that were due before are still sent. A server that needs longer does
+/// not reach the rate at all, and the report says so.
 const OVERDUE: Duration = Duration::from_secs(30);
 
-/// Operations of a round at most: the referee holds them all in memory, some 200 bytes each.
+/// The most operations in a round. The referee holds them all in memory, about 200 bytes each.
 const OPERATIONS_MAX: u64 = 10_000_000;
 
-/// One in so many requests is traced, where traces are wanted.
+/// One in this many requests is traced, if traces are wanted.
 const TRACE_EVERY: u64 = 100;
 
-/// What the clients of one thread share.
+/// The state that the clients of one thread share.
 pub struct ClientThread {
     shared: Arc<LoadShared>,
     started: Instant,
@@ -67,10 +67,10 @@ impl ClientThread {
         if runtime.is_err() || connected.is_err() {
             start.failed.store(true, Ordering::SeqCst);
         }
-        // Whatever happened: the others wait.
+        // Also after a failure, because the other threads wait.
         start.connected.wait();
         let (runtime, clients) = (runtime?, connected?);
-        // All or none.
+        // All clients start, or none.
         let clients = if start.failed.load(Ordering::SeqCst) { Vec::new() } else { clients };
         let started = *start.at.get_or_init(Instant::now);
         let busy_before = runtime.metrics().worker_total_busy_duration(0);
@@ -109,11 +109,11 @@ impl ClientThread {
         Ok(())
     }
 
-    /// One client: takes numbers until there are none.
+    /// One client: takes the numbers of requests until there are no more.
     async fn send_as(self: Rc<Self>, number: u32, mut client: Client) {
         let conditions = &self.shared.plan.conditions;
         let ends = conditions.duration.map(|duration| self.started + duration);
-        // Of an open loop, what was due before the end is still sent after it: left out, it would be missing in the latencies.
+        // In an open loop, requests that were due before the end are still sent after it. Otherwise the latencies would lack them.
         let last = ends.map(|ends| if conditions.rate_per_s.is_some() { ends + OVERDUE } else { ends });
         while !self.shared.stop.is_cancelled() && last.is_none_or(|last| Instant::now() < last) {
             let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl ClientThread {
             let never_sent = heard.status.is_none() && heard.operation.outcome == Outcome::NotDone;
             self.record(heard);
             if never_sent {
-                // A server that is down answers at once, and would be asked a million times a second.
+                // Connecting to a server that is down fails at once; without a pause the clients would try a million times a second.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -155,13 +155,13 @@ impl ClientThread {
         Some(due)
     }
 
-    /// Sends one request and understands its answer.
+    /// Sends one request and classifies its answer.
     async fn ask(&self, number: u32, client: &mut Client, id: u64, intended: Option<Instant>) -> HeardOperation {
         let plan = &self.shared.plan;
         let request = plan.conditions.work.request(id);
         let invoked_ns = self.ns(Instant::now());
         let target = &plan.targets[number as usize % plan.targets.len()];
-        let answer = match said(plan, &target.base, &request) {
+        let answer = match http_request(plan, &target.base, &request) {
             Some((method, uri, body)) => {
                 let trace = plan.contestant.trace && id.is_multiple_of(TRACE_EVERY);
                 tokio::select! {
@@ -171,11 +171,11 @@ impl ClientThread {
                         (if unsent { Outcome::NotDone } else { Outcome::Unknown }, error.to_string())
                     }),
                     () = self.shared.leave.cancelled() => {
-                        Err((Outcome::Unknown, "interrupted: not waited for".to_owned()))
+                        Err((Outcome::Unknown, "interrupted before the answer came".to_owned()))
                     }
                 }
             }
-            None => Err((Outcome::NotDone, "there is no route for it".to_owned())),
+            None => Err((Outcome::NotDone, "the routes file has no route for this request".to_owned())),
         };
         let returned_ns = self.ns(Instant::now());
         let outcome = match &answer {
@@ -204,7 +204,7 @@ impl ClientThread {
         }
     }
 
-    /// Hands over what was heard. Waits if the recorder is behind: better a late request than an unbounded memory.
+    /// Sends the batch to the recorder. Waits if the recorder is behind, so that memory stays bounded; the wait is reported.
     fn hand_over(&self) {
         let batch = self.batch.replace(Vec::with_capacity(BATCH));
         let began = Instant::now();
@@ -212,17 +212,17 @@ impl ClientThread {
         if let Some(heard) = &self.shared.heard
             && heard.send(batch).is_err()
         {
-            // The recorder failed; it says why.
+            // The recorder failed; it returns the error.
             self.shared.stop.cancel();
         }
         self.blocked.set(self.blocked.get() + began.elapsed());
     }
 }
 
-/// How a request is said to a target that has this before its routes.
-fn said(plan: &LoadPlan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
+/// The HTTP request for a target whose routes begin with `base`.
+fn http_request(plan: &LoadPlan, base: &str, request: &Request) -> Option<(Method, Uri, Bytes)> {
     let route = plan.contestant.routes.of(request)?;
-    let (uri, body) = route.say(&format!("{base}{}", plan.contestant.base), request).ok()?;
+    let (uri, body) = route.http_request(&format!("{base}{}", plan.contestant.base), request).ok()?;
     Some((route.method.clone(), uri, body))
 }
 

@@ -1,12 +1,12 @@
 //! Load: clients that send a scenario's requests at once, in a closed or an open loop.
 //!
-//! In a **closed loop** each client sends its next request when the last one was answered. It cannot overload anything, and
-//! it hides waiting: while a server stalls, the requests that would have waited are not sent. In an **open loop** requests
-//! are due at fixed times whatever the server does, and latency counts from when a request was due, so a stall is
-//! seen by all who would have met it (Gil Tene calls the other *coordinated omission*).
+//! In a **closed loop** each client sends its next request when the last one was answered. Such a load cannot overload a server,
+//! and it hides waiting: while the server stalls, the requests that would have waited are not sent (Gil Tene calls this
+//! *coordinated omission*). In an **open loop** requests are due at fixed times, and latency counts from the time when a request
+//! was due, so every request that a stall delays shows the delay.
 //!
-//! The generator must cost little, for it usually shares its cores with what it measures: a few threads, each with a
-//! runtime of its own, so that no two clients share a lock; what was heard goes in batches to the [`super::recorder`].
+//! The generator must cost little, because it usually shares its cores with the server. It has a few threads, each with a
+//! runtime of its own, so that clients of different threads share no lock. Answers go in batches to the [`super::recorder`].
 
 mod clients;
 mod diagnosis;
@@ -28,42 +28,42 @@ use super::plan::LoadPlan;
 use super::recorder::HeardOperation;
 use super::results::Generator;
 
-/// Threads at most: more would only take the cores from the server.
+/// The most threads. More would take the cores from the server.
 const THREADS_MAX: usize = 4;
 
-/// Why there was no load at all.
+/// The reason why there was no load at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// A client could not even connect.
+    /// A client could not connect.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// A thread did not start.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// A thread or a client died.
-    #[error("a client died: {0}")]
+    /// A thread or a client panicked.
+    #[error("a client of the load generator failed: {0}")]
     Died(String),
 }
 
-/// What the threads of one load share.
+/// The state that the threads of one load share.
 struct LoadShared {
     plan: LoadPlan,
     /// The next request's number.
     next: AtomicU64,
     /// Answers so far, for the progress bar.
     answered: Arc<AtomicU64>,
-    /// Told to end early.
+    /// Cancelled to end the load early.
     stop: CancellationToken,
-    /// Told to wait for no answer any more.
+    /// Cancelled when the clients no longer wait for answers.
     leave: CancellationToken,
     heard: Option<SyncSender<Vec<HeardOperation>>>,
 }
 
-/// Sends a plan's requests and hands over what was heard, until all are answered, the time is up, or `stop` is cancelled. Blocks its
-/// thread. Without `heard` nothing is recorded, as for a warm-up. Tells how the generator itself did.
+/// Sends the requests of a plan, until all are answered, the time is up, or `stop` is cancelled. Blocks its thread. Sends batches of
+/// answers to `heard`; without it nothing is recorded, as for a warm-up. Returns figures of the generator itself.
 ///
 /// # Errors
-/// [`LoadError`]: a client that cannot connect before the start.
+/// [`LoadError`], such as a client that cannot connect before the start.
 pub fn run(
     plan: LoadPlan,
     answered: Arc<AtomicU64>,
@@ -93,15 +93,15 @@ pub fn run(
         })
         .collect();
     for _ in handles.iter().filter(|handle| handle.is_err()) {
-        // In its place, or the others would wait for ever.
+        // In place of a thread that did not start. Otherwise the others would wait for ever.
         start.failed.store(true, Ordering::SeqCst);
         start.connected.wait();
     }
-    let mut rests: Vec<ThreadIdleTime> = Vec::new();
+    let mut times: Vec<ThreadIdleTime> = Vec::new();
     let mut failed = None;
     for handle in handles {
         match handle.map(std::thread::JoinHandle::join) {
-            Ok(Ok(Ok(rest))) => rests.push(rest),
+            Ok(Ok(Ok(time))) => times.push(time),
             Ok(Ok(Err(error))) => failed = Some(error),
             Ok(Err(_panic)) => failed = Some(LoadError::Died("its thread panicked".to_owned())),
             Err(error) => failed = Some(error.into()),
@@ -112,7 +112,7 @@ pub fn run(
     }
     let elapsed = start.at.get().map_or(Duration::ZERO, Instant::elapsed);
     let cpu_share = (cpu_time().saturating_sub(cpu)).as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-    Ok(diagnose(&rests, cpu_share / f64::from(u32::try_from(cores).unwrap_or(1))))
+    Ok(diagnose(&times, cpu_share / f64::from(u32::try_from(cores).unwrap_or(1))))
 }
 
 /// CPU time of this process so far.
@@ -123,10 +123,10 @@ fn cpu_time() -> Duration {
     })
 }
 
-/// Where all threads start together.
+/// All threads wait here until every client is connected.
 struct StartLine {
     connected: Barrier,
-    /// A thread has no clients: then none sends.
+    /// Whether a thread has no clients. Then no thread sends.
     failed: AtomicBool,
     at: std::sync::OnceLock<Instant>,
 }

@@ -1,5 +1,5 @@
-//! Routes files: how the lab's requests are said to a service, and how its answers are understood. Ours is `ours.toml`, and
-//! somebody else's service is described in the same words (docs/ROUTES.md), so both are raced by the same code.
+//! Routes files: the HTTP requests of a service for the lab's requests, and the meaning of its answers. `ours.toml` describes a
+//! concurrency-lab server; any other service is described in the same format (docs/ROUTES.md), so the same code sends load to both.
 
 mod reading;
 mod template;
@@ -16,29 +16,29 @@ pub use template::RequestTemplate;
 use domain::Workload;
 use referee::history::{ClaimedSafety, Reason, Request};
 
-/// A service in the words of its routes.
+/// The routes of a service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceRoutes {
-    /// What the report calls it.
+    /// Its name in reports.
     pub name: String,
-    /// What its makers claim.
+    /// The claim about it.
     pub claim: ClaimedSafety,
-    /// How to go back to the start, if it can.
+    /// The request that resets its data, if there is one.
     pub reset: Option<RouteCall>,
-    /// How to change a balance.
+    /// The route that changes a balance.
     pub balance: Option<Route>,
-    /// How to add to a balance, where that is another route.
+    /// The route that adds to a balance, if that is another one.
     pub deposit: Option<Route>,
-    /// How to move money.
+    /// The route that moves money.
     pub transfer: Option<Route>,
-    /// How to book a seat.
+    /// The route that books a seat.
     pub booking: Option<Route>,
-    /// How to count one more.
+    /// The route that increments a counter.
     pub counter: Option<Route>,
 }
 
-/// A request in outline.
+/// A request with placeholders.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteCall {
@@ -51,8 +51,8 @@ pub struct RouteCall {
     pub body: Option<RequestTemplate>,
 }
 
-/// How one kind of change is asked for, and how its answer is understood. Any 2xx is done, 429 and 503 not done, 502 and 504
-/// unknown; refusals must be listed, everything else is unexpected.
+/// The request for one kind of change, and the meaning of its answers. Any 2xx means done, 429 and 503 not done, 502 and 504
+/// unknown. Refusals must be listed; everything else is unexpected.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
@@ -63,22 +63,22 @@ pub struct Route {
     pub path: RequestTemplate,
     /// Its body; without one, an empty one.
     pub body: Option<RequestTemplate>,
-    /// Where the new balance, value or number of seats left is in the answer.
+    /// Where the answer has the new balance, value or number of seats left.
     pub value: Option<ValueLocation>,
-    /// Of a transfer: where the payer's new balance is.
+    /// In a transfer: where the answer has the new balance of the user that pays.
     pub from: Option<ValueLocation>,
-    /// Of a transfer: where the payee's new balance is.
+    /// In a transfer: where the answer has the new balance of the user that is paid.
     pub to: Option<ValueLocation>,
-    /// Where the row's new version is, if there is one.
+    /// Where the answer has the new version of the row, if there is one.
     pub version: Option<ValueLocation>,
-    /// How it refuses.
+    /// The answers that are refusals.
     #[serde(default)]
     pub refused: Vec<RefusalAnswer>,
-    /// How the row is read.
+    /// The request that reads the row.
     pub read: RowRead,
 }
 
-/// An answer that refuses: a status alone, for the one reason that there usually is, or more precisely.
+/// An answer that is a refusal: a status alone, which stands for the usual reason, or more precisely.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum RefusalAnswer {
@@ -101,30 +101,30 @@ pub struct Exactly {
     /// For a service without such a value: a text that its body contains.
     #[serde(default)]
     pub contains: String,
-    /// What the refusal means.
+    /// The reason that it stands for.
     pub reason: Reason,
 }
 
-/// How a row is read.
+/// The request that reads a row, and where its answer has the values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RowRead {
-    /// Its method; GET if it is not said.
+    /// Its method; GET by default.
     #[serde(default = "get", deserialize_with = "method")]
     pub method: Method,
     /// Its path, behind the base URL.
     pub path: RequestTemplate,
-    /// Where the balance, the value or the number of seats left is in the answer.
+    /// Where the answer has the balance, the value or the number of seats left.
     pub value: Option<ValueLocation>,
-    /// Of an event, instead of `value`: where its capacity is …
+    /// For an event, instead of `value`: where the answer has its capacity …
     pub capacity: Option<ValueLocation>,
     /// … and how many seats are taken.
     pub booked: Option<ValueLocation>,
-    /// Of an event: where the list of bookings is.
+    /// For an event: where the answer has the list of bookings.
     pub bookings: Option<ValueLocation>,
-    /// Of an event: where in a booking its user is.
+    /// For an event: where a booking has its user.
     pub booking_user: Option<ValueLocation>,
-    /// Where the row's version is, if there is one.
+    /// Where the answer has the version of the row, if there is one.
     pub version: Option<ValueLocation>,
 }
 
@@ -141,7 +141,7 @@ fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Method, D::Error
         .ok_or_else(|| serde::de::Error::custom(format!("expected GET, POST, PUT, PATCH or DELETE, found {name:?}")))
 }
 
-/// Why a routes file is of no use.
+/// The reason why a routes file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("--routes: {path}: {reason}")]
 pub struct RoutesError {
@@ -163,7 +163,7 @@ impl ServiceRoutes {
     /// Reads a routes file.
     ///
     /// # Errors
-    /// [`RoutesError`], which names what is wrong.
+    /// [`RoutesError`], which names the field.
     pub fn read(path: &Path) -> Result<Self, RoutesError> {
         let failed = |reason| RoutesError { path: path.display().to_string(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
@@ -188,7 +188,7 @@ impl ServiceRoutes {
         }
     }
 
-    /// How the rows of a request are read. Of a balance always in the same way, whatever a deposit's route says.
+    /// How the rows of a request are read. A balance is always read in the same way, also after a deposit.
     #[must_use]
     pub fn reading(&self, request: &Request) -> Option<&RowRead> {
         let route = match request {
@@ -225,7 +225,7 @@ impl ServiceRoutes {
         for (name, example, route) in self.all() {
             let places = [Some(&route.path), route.body.as_ref()];
             if let Some(place) = places.into_iter().flatten().find_map(|template| template.misfit(&example)) {
-                return Err(format!("{name}: {place} is not part of its requests"));
+                return Err(format!("{name}: {place} is not part of such a request"));
             }
             let path = route.path.fill(&example);
             if path.parse::<Uri>().is_err() || !path.starts_with('/') {
@@ -236,7 +236,7 @@ impl ServiceRoutes {
                 other => other,
             };
             if let Some(place) = route.read.path.misfit(&reads) {
-                return Err(format!("{name}.read: {place} is not part of what is read"));
+                return Err(format!("{name}.read: {place} is not part of such a row"));
             }
             route.check(&example).map_err(|reason| format!("{name}.{reason}"))?;
         }
@@ -260,7 +260,10 @@ impl Route {
                         .to_owned());
                 }
                 RefusalAnswer::Exactly(Exactly { reason, .. }) if !Self::reasons(example).contains(reason) => {
-                    return Err(format!("refused: {reason:?} is no reason to refuse it"));
+                    return Err(format!(
+                        "refused: a {} request cannot be refused for the reason {reason:?}",
+                        Workload::from(example)
+                    ));
                 }
                 _ => {}
             }
@@ -272,7 +275,7 @@ impl Route {
         Ok(())
     }
 
-    /// The reasons for which a request may be refused; the first is what a status alone stands for.
+    /// The reasons for which a request may be refused. A status alone stands for the first one.
     fn reasons(request: &Request) -> &'static [Reason] {
         match Workload::from(request) {
             Workload::Balance | Workload::Transfer => &[Reason::InsufficientFunds, Reason::OutOfRange],
@@ -284,8 +287,8 @@ impl Route {
     /// Path and body of a request, ready to be sent.
     ///
     /// # Errors
-    /// A path that is none.
-    pub fn say(&self, base: &str, request: &Request) -> Result<(Uri, Bytes), hyper::http::uri::InvalidUri> {
+    /// The path is not a valid one.
+    pub fn http_request(&self, base: &str, request: &Request) -> Result<(Uri, Bytes), hyper::http::uri::InvalidUri> {
         let uri = format!("{base}{}", self.path.fill(request)).try_into()?;
         let body = self.body.as_ref().map_or_else(Bytes::new, |body| Bytes::from(body.fill(request)));
         Ok((uri, body))
@@ -314,13 +317,13 @@ mod tests {
     fn a_service_is_described_in_a_few_lines() {
         let routes = ServiceRoutes::parse(WALLET).unwrap();
         let withdrawal = Request::Balance { user: 7, amount: -2 };
-        let (uri, body) = routes.of(&withdrawal).unwrap().say("/base", &withdrawal).unwrap();
+        let (uri, body) = routes.of(&withdrawal).unwrap().http_request("/base", &withdrawal).unwrap();
         assert_eq!((uri.path(), &*body), ("/base/accounts/7/debit", &br#"{"cents": 2}"#[..]));
         assert!(routes.of(&Request::Increment { counter: 1 }).is_none());
     }
 
     #[test]
-    fn what_is_wrong_with_a_routes_file_is_said() {
+    fn an_invalid_routes_file_is_refused_with_the_field() {
         for (from, to, reason) in [
             ("\"POST\"", "\"post\"", "expected GET, POST"),
             ("\"safe\"", "\"blessed\"", "unknown variant `blessed`"),
@@ -336,7 +339,11 @@ mod tests {
             ("contains = \"locked\"", "at = \"/code\"", "balance.refused: expected both at and is"),
             ("contains = \"locked\"", "is = \"locked\"", "balance.refused: expected both at and is"),
             ("contains = \"locked\"", "at = \"code\", is = \"locked\"", "refused"),
-            ("\"out-of-range\"", "\"sold-out\"", "balance.refused: SoldOut is no reason"),
+            (
+                "\"out-of-range\"",
+                "\"sold-out\"",
+                "balance.refused: a balance request cannot be refused for the reason SoldOut",
+            ),
             ("[balance.read]", "[balance.write]", "unknown field"),
         ] {
             assert!(WALLET.contains(from));

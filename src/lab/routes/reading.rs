@@ -1,4 +1,4 @@
-//! What an answer says: where its numbers are, and how the operation ended.
+//! Reads answers: where their numbers are, and how the operation ended.
 
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
@@ -11,13 +11,13 @@ use domain::Row;
 use referee::history::{ObservedRow, Outcome, Request, RowState};
 
 /// Where a value is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
-/// `header:etag`. Of the header `lab-versions`, it is the number after the row's name.
+/// `header:etag`. In the header `lab-versions` it is the number after the name of the row.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum ValueLocation {
     /// In the body.
     Pointer(String),
-    /// In a header, quoted (as an `ETag`) or not.
+    /// In a header, with quotes (as in an `ETag`) or without.
     Header(HeaderName),
 }
 
@@ -73,7 +73,7 @@ fn version_of(row: Row, text: &str) -> Option<i64> {
     })
 }
 
-/// A row that cannot be read.
+/// An answer lacks a value of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no {what} in {body}")]
 pub struct Misread {
@@ -82,7 +82,7 @@ pub struct Misread {
 }
 
 impl Route {
-    /// How an answered operation ended. A success that does not say what the route promises is unexpected.
+    /// The outcome of an operation that was answered. A success without a value that the route describes is unexpected.
     #[must_use]
     pub fn understand(&self, request: &Request, answer: &HttpAnswer) -> Outcome {
         let status = answer.status.as_u16();
@@ -97,9 +97,9 @@ impl Route {
         }
     }
 
-    /// What a success says of each row; `None` if it lacks a value that the route promises.
+    /// The rows that a success shows; `None` if it lacks a value that the route describes.
     fn done(&self, request: &Request, answer: &HttpAnswer) -> Option<[Option<ObservedRow>; 2]> {
-        // A service may answer anything where nothing is looked for.
+        // The body may be anything if the route reads nothing from it.
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let values = match request {
             Request::Transfer { .. } => [&self.from, &self.to],
@@ -140,7 +140,7 @@ impl RowRead {
     /// The row that an answer shows.
     ///
     /// # Errors
-    /// [`Misread`], which says what is not there.
+    /// [`Misread`], which names the missing value.
     pub fn understand(&self, row: Row, answer: &HttpAnswer) -> Result<RowState, Misread> {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let missing = |what| Misread { what, body: String::from_utf8_lossy(&answer.body).chars().take(200).collect() };
@@ -152,7 +152,7 @@ impl RowRead {
             number(&self.value, "value")?
         } else {
             let left = number(&self.capacity, "capacity")?.checked_sub(number(&self.booked, "booked")?);
-            left.ok_or_else(|| missing("number of seats that is a number"))?
+            left.ok_or_else(|| missing("valid number of seats"))?
         };
         let version = self.version.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
         let mut bookings = Vec::new();

@@ -1,4 +1,4 @@
-//! Paths and bodies with places for the numbers of a request: `/accounts/{user}`, `{"cents": {-amount}}`.
+//! Paths and bodies with placeholders for the numbers of a request: `/accounts/{user}`, `{"cents": {-amount}}`.
 
 use std::fmt::{self, Write as _};
 
@@ -6,43 +6,43 @@ use serde::Deserialize;
 
 use referee::history::Request;
 
-/// A text with places to fill in. A brace that begins no known place stands for itself, as in JSON.
+/// A text with placeholders. A brace that begins no known placeholder stands for itself, as in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct RequestTemplate {
     parts: Vec<TemplatePart>,
-    /// Bytes of the text, as a guess of how long a filled one gets.
+    /// The length of the template in bytes, as an estimate of the length of the result.
     length: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum TemplatePart {
     Literal(String),
-    Place(Placeholder),
+    Placeholder(Placeholder),
 }
 
-/// What can be filled in.
+/// A placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placeholder {
-    /// Whose balance, or who books.
+    /// The user whose balance changes, or the user that books.
     User,
-    /// What is added, or moved.
+    /// The amount that is added or moved.
     Amount,
-    /// The same with the other sign, for services that are told how much to take.
+    /// The amount with the other sign, for services that take the amount to withdraw.
     MinusAmount,
-    /// Who pays.
+    /// The user that pays.
     From,
-    /// Who is paid.
+    /// The user that is paid.
     To,
-    /// Which event.
+    /// The event.
     Event,
-    /// Which counter.
+    /// The counter.
     Counter,
-    /// Which data to go back to; only on a reset.
+    /// The seed of a reset; only in the route `reset`.
     Seed,
 }
 
-const PLACES: [(&str, Placeholder); 8] = [
+const PLACEHOLDERS: [(&str, Placeholder); 8] = [
     ("{user}", Placeholder::User),
     ("{amount}", Placeholder::Amount),
     ("{-amount}", Placeholder::MinusAmount),
@@ -54,7 +54,7 @@ const PLACES: [(&str, Placeholder); 8] = [
 ];
 
 impl Placeholder {
-    /// The number that a request has here; `None` if it has none of that kind.
+    /// The number of a request for this placeholder; `None` if such a request has none.
     fn number(self, request: &Request) -> Option<i64> {
         match (self, *request) {
             (Self::User, Request::Balance { user, .. } | Request::Booking { user, .. }) => Some(user),
@@ -73,7 +73,7 @@ impl Placeholder {
 
 impl fmt::Display for Placeholder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PLACES.iter().find(|(_, place)| place == self).map_or("", |(name, _)| name);
+        let name = PLACEHOLDERS.iter().find(|(_, placeholder)| placeholder == self).map_or("", |(name, _)| name);
         formatter.write_str(name)
     }
 }
@@ -84,11 +84,11 @@ impl From<String> for RequestTemplate {
         let mut rest = text.as_str();
         let mut literal = String::new();
         while let Some(character) = rest.chars().next() {
-            if let Some((name, place)) = PLACES.iter().find(|(name, _)| rest.starts_with(name)) {
+            if let Some((name, placeholder)) = PLACEHOLDERS.iter().find(|(name, _)| rest.starts_with(name)) {
                 if !literal.is_empty() {
                     parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(TemplatePart::Place(*place));
+                parts.push(TemplatePart::Placeholder(*placeholder));
                 rest = &rest[name.len()..];
             } else {
                 literal.push(character);
@@ -103,8 +103,8 @@ impl From<String> for RequestTemplate {
 }
 
 impl RequestTemplate {
-    /// The text for a request. A place that this kind of request has no number for stays as it is; [`RequestTemplate::misfit`]
-    /// finds those before anything is sent.
+    /// The text for a request. A placeholder without a number stays as it is; [`RequestTemplate::misfit`] finds such
+    /// placeholders before anything is sent.
     #[must_use]
     pub fn fill(&self, request: &Request) -> String {
         let mut text = String::with_capacity(self.length + 16);
@@ -112,9 +112,9 @@ impl RequestTemplate {
             // Writing to a String cannot fail.
             let _ = match part {
                 TemplatePart::Literal(literal) => text.write_str(literal),
-                TemplatePart::Place(place) => match place.number(request) {
+                TemplatePart::Placeholder(placeholder) => match placeholder.number(request) {
                     Some(number) => write!(text, "{number}"),
-                    None => write!(text, "{place}"),
+                    None => write!(text, "{placeholder}"),
                 },
             };
         }
@@ -126,23 +126,23 @@ impl RequestTemplate {
     pub fn fill_seed(&self, seed: &str) -> String {
         let part = |part: &TemplatePart| match part {
             TemplatePart::Literal(literal) => literal.clone(),
-            TemplatePart::Place(Placeholder::Seed) => seed.to_owned(),
-            TemplatePart::Place(place) => place.to_string(),
+            TemplatePart::Placeholder(Placeholder::Seed) => seed.to_owned(),
+            TemplatePart::Placeholder(placeholder) => placeholder.to_string(),
         };
         self.parts.iter().map(part).collect()
     }
 
-    /// Whether it is the same for all requests.
+    /// Whether the text is the same for all requests.
     #[must_use]
     pub fn is_constant(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, TemplatePart::Literal(_)))
     }
 
-    /// The first place that a request of this kind has no number for.
+    /// The first placeholder for which a request of this kind has no number.
     #[must_use]
     pub fn misfit(&self, request: &Request) -> Option<Placeholder> {
         self.parts.iter().find_map(|part| match part {
-            TemplatePart::Place(place) if place.number(request).is_none() => Some(*place),
+            TemplatePart::Placeholder(placeholder) if placeholder.number(request).is_none() => Some(*placeholder),
             _ => None,
         })
     }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_and_other_braces_are_left_alone() {
+    fn placeholders_are_filled_and_other_braces_stay() {
         let withdrawal = Request::Balance { user: 7, amount: -2 };
         let transfer = Request::Transfer { from: 1, to: 2, amount: 5 };
         let table = [
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_a_request_cannot_fill_is_named() {
+    fn a_placeholder_without_a_number_is_found() {
         let template = RequestTemplate::from("/{user}/{amount}".to_owned());
         assert_eq!(template.misfit(&Request::Balance { user: 1, amount: 1 }), None);
         assert_eq!(template.misfit(&Request::Transfer { from: 1, to: 2, amount: 1 }), Some(Placeholder::User));

@@ -2,8 +2,8 @@
 //! is its JSON schema.
 //!
 //! A round is a line `{"start":…}` with its title and the rows before, a line for each operation, and a line `{"end":…}` with
-//! the rows after. Lines of different rounds do not mix. Lines are written as operations end, so a run that is killed
-//! leaves a file that is right up to its last whole line.
+//! the rows after. Lines of different rounds do not mix. A run writes each line when its operation ends, so a run that is
+//! killed leaves a file that is correct up to its last whole line.
 
 use std::io::{self, BufRead, Write};
 
@@ -16,21 +16,21 @@ use domain::Row;
 /// The version of the format, in each start line. A reader refuses others.
 pub const FORMAT: u32 = 1;
 
-/// Longest line that is read, in bytes: a start line with a thousand rows has about 60 KB.
+/// The longest line that the reader accepts, in bytes. A start line with a thousand rows has about 60 KB.
 const LINE_MAX: usize = 4 << 20;
 
 /// Why a history cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The file.
-    #[error("cannot read it: {0}")]
+    /// The file cannot be read.
+    #[error("cannot read the history: {0}")]
     Io(#[from] io::Error),
-    /// A line is not of the format.
+    /// A line does not follow the format.
     #[error("line {line}: {reason}")]
     Line {
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
 }
@@ -44,7 +44,7 @@ pub fn write_line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()>
     out.write_all(b"\n")
 }
 
-/// Writes a whole history, without the literal answers, which it does not have.
+/// Writes a whole history. The literal answers, which a [`History`] does not have, stay empty.
 ///
 /// # Errors
 /// As writing does.
@@ -73,13 +73,13 @@ pub fn write_end(out: &mut impl Write, operations: u64, after: Option<&HistorySt
     write_line(out, &HistoryLine::End { end: RoundEnd { operations, rows: after.map(row_lines) } })
 }
 
-/// Reads the rounds of a file, one after the other: no more than one is in memory.
+/// Reads the rounds of a file one after the other. Only one round is in memory at a time.
 #[derive(Debug)]
 pub struct HistoryReader<R> {
     input: R,
     line: u64,
     buffer: Vec<u8>,
-    /// The start line that ended an unfinished round before it.
+    /// A start line that was read at the end of an unfinished round.
     next: Option<RoundStart>,
 }
 
@@ -88,7 +88,7 @@ pub struct HistoryReader<R> {
 pub struct ReadRound {
     /// The history.
     pub history: History,
-    /// Whether the file goes on to its end; otherwise the run was cut short, and its state afterwards is unknown.
+    /// Whether the end line is there. Without it the run was cut short, and the state afterwards is unknown.
     pub finished: bool,
 }
 
@@ -148,7 +148,7 @@ impl<R: BufRead> HistoryReader<R> {
                 return Ok(None);
             }
             if read == LINE_MAX {
-                return Err(self.wrong(&format!("longer than {LINE_MAX} bytes")));
+                return Err(self.wrong(&format!("expected at most {LINE_MAX} bytes, found a longer line")));
             }
             if self.buffer.trim_ascii().is_empty() {
                 continue;
@@ -162,7 +162,7 @@ impl<R: BufRead> HistoryReader<R> {
         }
     }
 
-    /// Nearly all lines are operations; serde's own `untagged` would first make a tree of each.
+    /// Nearly all lines are operations, so this tries an operation first. Serde's `untagged` would first build a tree of each line.
     fn parse(&self) -> Result<HistoryLine, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -177,7 +177,7 @@ impl<R: BufRead> HistoryReader<R> {
         match serde_json::from_slice(&self.buffer) {
             Ok(Around { start: Some(start), end: None }) => Ok(HistoryLine::Start { start }),
             Ok(Around { start: None, end: Some(end) }) => Ok(HistoryLine::End { end }),
-            // What is wrong inside a start or an end says more than that it is no operation.
+            // For a broken start or end line, its own error is more useful than "not an operation".
             Err(inside) if self.buffer.starts_with(b"{\"start\"") || self.buffer.starts_with(b"{\"end\"") => {
                 Err(inside)
             }
@@ -191,7 +191,7 @@ impl<R: BufRead> HistoryReader<R> {
             let parsed: Row = row.parse().map_err(|error| self.wrong(&format!("rows: {error}, found {row:?}")))?;
             bookings.sort_unstable();
             if state.insert(parsed, RowState { seen: ObservedRow { value, version }, bookings }).is_some() {
-                return Err(self.wrong(&format!("rows: {row} is there twice")));
+                return Err(self.wrong(&format!("rows: expected {row} once, found it twice")));
             }
         }
         Ok(state)

@@ -1,4 +1,4 @@
-//! The lines of a `history.jsonl`, and what they say of operations and rows.
+//! The lines of a `history.jsonl`, and how they become operations and rows.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,12 @@ pub enum HistoryLine {
     Operation(OperationLine),
     /// A round begins.
     Start {
-        /// What it is.
+        /// Its title and the rows before.
         start: RoundStart,
     },
     /// A round has ended.
     End {
-        /// What it left.
+        /// Its number of operations and the rows after.
         end: RoundEnd,
     },
 }
@@ -28,9 +28,9 @@ pub enum HistoryLine {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoundStart {
-    /// 1.
+    /// The version of the format: 1.
     pub format: u32,
-    /// What the round is.
+    /// What was run in the round.
     pub title: RoundTitle,
     /// The rows before the first operation.
     pub rows: Vec<RowLine>,
@@ -40,24 +40,24 @@ pub struct RoundStart {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoundEnd {
-    /// Operations in the round; a reader that counts others has a damaged file.
+    /// The number of operations in the round. If a reader counts another number, the file is damaged.
     pub operations: u64,
     /// The rows after the last operation; null if they could not be read.
     pub rows: Option<Vec<RowLine>>,
 }
 
-/// A row as it was.
+/// A row at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RowLine {
-    /// Which: `users/1`, `events/1`, `counters/1`.
+    /// The name of the row: `users/1`, `events/1`, `counters/1`.
     pub row: String,
     /// Its balance, value, or number of seats left.
     pub value: i64,
-    /// Its version, if the target reports one.
+    /// Its version, if the service reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Of an event: the users of its bookings, one entry a booking.
+    /// Of an event: the users of its bookings, one entry for each booking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bookings: Vec<i64>,
 }
@@ -68,11 +68,11 @@ pub struct RowLine {
 pub enum OperationEnd {
     /// The change was made.
     Done,
-    /// The state refused it, for `reason`.
+    /// The state did not allow the change; `reason` says why.
     Refused,
-    /// Certainly not made.
+    /// The change was certainly not made.
     NotDone,
-    /// Made or not.
+    /// The change may or may not have been made.
     Unknown,
     /// An answer that a valid request must never get.
     Unexpected,
@@ -84,30 +84,30 @@ pub enum OperationEnd {
 pub struct OperationLine {
     /// Its number in the round, from 0.
     pub id: u64,
-    /// Who asked; a client has one operation at a time.
+    /// The number of the client. A client has one operation at a time.
     pub client: u32,
-    /// What was asked.
+    /// The request.
     pub request: Request,
-    /// When it was meant to be sent, in ns from the start of the round; in an open loop only.
+    /// In an open loop: when the request was due, in ns from the start of the round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intended_ns: Option<u64>,
-    /// When it was sent.
+    /// When the request was sent.
     pub invoked_ns: u64,
-    /// When the whole answer was there, or nothing more was waited for.
+    /// When the whole answer had arrived, or the client stopped waiting.
     pub returned_ns: u64,
     /// The status of the answer; null without one.
     pub status: Option<u16>,
     /// The body of the answer, or why there is none.
     pub body: String,
-    /// Attempts that the target reported.
+    /// The number of attempts that the service reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// How it ended.
+    /// How the operation ended.
     pub outcome: OperationEnd,
-    /// Why it was refused.
+    /// The reason of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Of one that was done: its rows afterwards, as far as the answer tells.
+    /// With the outcome `done`: the changed rows after the change, as far as the answer shows them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<RowLine>,
 }
@@ -127,7 +127,7 @@ pub fn row_lines(state: &HistoryState) -> Vec<RowLine> {
 }
 
 impl OperationLine {
-    /// The line of an operation, with what was answered literally.
+    /// The line of an operation, with the literal answer.
     #[must_use]
     pub fn new(
         operation: &RecordedOperation,
@@ -170,10 +170,10 @@ impl OperationLine {
         }
     }
 
-    /// The operation that it tells of.
+    /// The operation of this line.
     ///
     /// # Errors
-    /// What does not go together in it.
+    /// Which fields contradict each other.
     pub fn operation(&self) -> Result<RecordedOperation, String> {
         if self.returned_ns < self.invoked_ns {
             return Err(format!(
@@ -210,7 +210,7 @@ impl OperationLine {
             let at = effects.iter().position(|(changed, _)| *changed == row);
             let at = at.ok_or_else(|| format!("rows: {row} is not a row of its request"))?;
             if seen[at].replace(ObservedRow { value: line.value, version: line.version }).is_some() {
-                return Err(format!("rows: {row} is there twice"));
+                return Err(format!("rows: expected {row} once, found it twice"));
             }
         }
         Ok(Outcome::Done(seen))

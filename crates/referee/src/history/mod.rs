@@ -1,11 +1,12 @@
-//! Histories: everything that the clients of one round asked and heard, and the state before and after.
+//! Histories: every request of the clients of one round with its outcome, and the rows before and after.
 //!
-//! A history is what the [`crate::judge()`] judges, and nothing else is: a run writes it to a file ([`mod@file`], [`lines`]) while it
-//! goes on, and judges what it reads back from there, so `check` on the same file must say the same.
+//! A history is all that [`crate::judge()`] looks at. A run of concurrency-lab writes it to a file ([`mod@file`], [`lines`]) and judges
+//! what it reads back from there, so `check` on the same file gives the same verdict. A test can build one in memory: [`mod@build`].
 //!
 //! A *row* has one number that operations change: a user's balance, a counter's value, the seats that an event has left. Where
 //! the target reports versions, each change of a row raises its version by 1, which puts its writes in order.
 
+pub mod build;
 pub mod file;
 pub mod lines;
 
@@ -18,34 +19,36 @@ use serde::{Deserialize, Serialize};
 use domain::Row;
 use domain::Workload;
 
-/// What one operation asked for.
+use crate::phrases;
+
+/// The request of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// To add to a user's balance.
+    /// Add to a user's balance.
     Balance {
-        /// Whose.
+        /// The user.
         user: i64,
-        /// What; negative to withdraw.
+        /// The amount to add; negative to withdraw.
         amount: i64,
     },
-    /// To move money.
+    /// Move money from one user to another.
     Transfer {
-        /// Who pays.
+        /// The user that pays.
         from: i64,
-        /// Who is paid; another one.
+        /// The user that receives the money; not the same as `from`.
         to: i64,
-        /// How much, from 1.
+        /// The amount, at least 1.
         amount: i64,
     },
-    /// To book a seat.
+    /// Book a seat.
     Booking {
         /// The event.
         event: i64,
-        /// Who wants to go.
+        /// The user that gets the seat.
         user: i64,
     },
-    /// To count one more.
+    /// Add 1 to a counter.
     Increment {
         /// The counter.
         counter: i64,
@@ -53,7 +56,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The rows that it changes if it is done, with what it adds to each, in the order of [`Outcome::Done`].
+    /// The rows that the request changes if it is done, and the amount that it adds to each, in the order of [`Outcome::Done`].
     #[must_use]
     pub fn effects(&self) -> Effects {
         match *self {
@@ -70,15 +73,19 @@ impl Request {
 impl fmt::Display for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Balance { user, amount } => write!(formatter, "users/{user} {amount:+}"),
-            Self::Transfer { from, to, amount } => write!(formatter, "{amount} from users/{from} to users/{to}"),
-            Self::Booking { event, user } => write!(formatter, "a seat of events/{event} for user {user}"),
-            Self::Increment { counter } => write!(formatter, "counters/{counter} +1"),
+            Self::Balance { user, amount: 0 } => write!(formatter, "change user {user} by 0"),
+            Self::Balance { user, amount } if *amount < 0 => {
+                write!(formatter, "withdraw {} from user {user}", amount.unsigned_abs())
+            }
+            Self::Balance { user, amount } => write!(formatter, "deposit {amount} to user {user}"),
+            Self::Transfer { from, to, amount } => write!(formatter, "transfer {amount} from user {from} to user {to}"),
+            Self::Booking { event, user } => write!(formatter, "book event {event} for user {user}"),
+            Self::Increment { counter } => write!(formatter, "increment counter {counter}"),
         }
     }
 }
 
-/// What a request adds to which rows: one or two.
+/// The rows that a request changes (one or two), and the amount that it adds to each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effects {
     rows: [(Row, i64); 2],
@@ -99,7 +106,7 @@ impl std::ops::Deref for Effects {
     }
 }
 
-/// A row as an answer or a read showed it.
+/// A row as an answer or a read shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObservedRow {
     /// Its balance, value, or number of seats left.
@@ -109,100 +116,105 @@ pub struct ObservedRow {
 }
 
 impl ObservedRow {
-    /// As a witness tells it of a row, such as `users/1=9998 (version 2)`.
+    /// A phrase for a witness, such as `user 1 has 9998 (version 2)`.
     #[must_use]
     pub fn of(&self, row: Row) -> String {
+        let text = match row {
+            Row::User(id) => format!("user {id} has {}", self.value),
+            Row::Event(id) => format!("event {id} has {}", phrases::value(row, self.value.into())),
+            Row::Counter(id) => format!("counter {id} is {}", self.value),
+        };
         match self.version {
-            Some(version) => format!("{row}={} (version {version})", self.value),
-            None => format!("{row}={}", self.value),
+            Some(version) => format!("{text} (version {version})"),
+            None => text,
         }
     }
 }
 
-/// Why the state refused.
+/// The reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// The payer has less than that.
+    /// The balance would fall below 0.
     InsufficientFunds,
-    /// The balance would not fit.
+    /// The balance or the count would not fit into 64 bits.
     OutOfRange,
     /// No seat is left.
     SoldOut,
-    /// The user has one already.
+    /// The user has a seat of the event already.
     AlreadyBooked,
 }
 
 /// How an operation ended, as its client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done, with what its rows were then: one for each of [`Request::effects`], in that order. `None` where the
-    /// target did not say.
+    /// Done, with its rows after the change: one for each of [`Request::effects`], in that order. `None` where the
+    /// answer does not show the row.
     Done([Option<ObservedRow>; 2]),
-    /// Refused by the state.
+    /// Refused, because the state did not allow the change.
     Refused(Reason),
     /// Certainly not done: 503, or never sent.
     NotDone,
-    /// Done or not, now or later: 504, or no answer.
+    /// Perhaps done, perhaps later, perhaps never: 504, or no answer.
     Unknown,
     /// An answer that a valid request must never get: a 500, a 4xx other than a refusal, a success that cannot be read.
     Unexpected,
 }
 
 impl Outcome {
-    /// Whether it may have been done or not. An answer that should not be says nothing of that either.
+    /// Whether the operation may or may not have been done. An unexpected answer does not decide that either.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Unknown | Self::Unexpected)
     }
 }
 
-/// One operation of one client. Times are in ns of one clock, from the start of the round.
+/// One operation of one client. Times are in ns of one monotonic clock, from the start of the round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedOperation {
     /// Its number in the round, from 0.
     pub id: u64,
-    /// Who asked; a client has one operation at a time.
+    /// The number of the client. A client has one operation at a time.
     pub client: u32,
-    /// What was asked.
+    /// The request.
     pub request: Request,
-    /// When it was sent.
+    /// When the request was sent.
     pub invoked_ns: u64,
-    /// When the answer was there whole, or nothing more was waited for.
+    /// When the whole answer had arrived, or the client stopped waiting.
     pub returned_ns: u64,
-    /// How it ended.
+    /// How the operation ended.
     pub outcome: Outcome,
 }
 
-/// A row of a state that was read while nobody wrote.
+/// A row before or after a round, read while no client writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowState {
     /// Value and version.
     pub seen: ObservedRow,
-    /// Of an event: the users of its booking rows, one entry a row, ascending.
+    /// Of an event: the users of its booking rows, one entry for each row, ascending.
     pub bookings: Vec<i64>,
 }
 
 /// The rows that a round is about.
 pub type HistoryState = BTreeMap<Row, RowState>;
 
-/// What is claimed of an approach, by whoever offers it.
+/// The claim about an approach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimedSafety {
     /// Correct under any interleaving.
     Safe,
-    /// Correct as long as there is only one server.
+    /// Correct if all requests go to one server.
     SafeOnOneServer,
-    /// Known to be wrong.
+    /// Known to be incorrect.
     Broken,
-    /// Nothing is claimed.
+    /// No claim.
     #[default]
     Unsupported,
 }
 
 impl ClaimedSafety {
-    /// Whether it claims to be right, where all are on one server or are not.
+    /// Whether the claim is that the approach is correct here; `on_one_server` says whether all requests go to one server.
     #[must_use]
     pub fn is_safe(self, on_one_server: bool) -> bool {
         match self {
@@ -213,21 +225,21 @@ impl ClaimedSafety {
     }
 }
 
-/// What a round was.
+/// What was run in a round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoundTitle {
     /// The scenario's name.
     pub scenario: String,
-    /// The approach's name.
+    /// The name of the approach or service.
     pub approach: String,
-    /// What is claimed of it for this workload.
+    /// The claim about it for this workload.
     pub claim: ClaimedSafety,
-    /// How many servers took the requests, as replicas on one database.
+    /// How many servers received the requests, as replicas on one database.
     pub servers: u32,
-    /// Its number among the rounds of this approach, from 1.
+    /// The number of the round among those of this approach, from 1.
     pub round: u32,
-    /// Of a sweep: what was set, such as `pool-size=4`.
+    /// In a sweep: the parameter and its value, such as `pool-size=4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
 }
@@ -235,13 +247,13 @@ pub struct RoundTitle {
 /// The history of one round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// What it was.
+    /// What was run.
     pub title: RoundTitle,
     /// The rows before the first operation.
     pub before: HistoryState,
     /// The operations, in any order.
     pub operations: Vec<RecordedOperation>,
-    /// The rows after the last one. `None` if it could not be read.
+    /// The rows after the last operation. `None` if they could not be read.
     pub after: Option<HistoryState>,
 }
 

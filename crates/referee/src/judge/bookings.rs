@@ -9,6 +9,7 @@ use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE};
 use crate::history::{Outcome, Request};
 use crate::judgement::Anomaly;
+use crate::phrases;
 
 /// The bookings of one event by one user.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +38,9 @@ pub struct Bookings {
 
 impl Bookings {
     /// Gathers the bookings, and names the double ones that the answers tell of.
-    pub fn gather(docket: &HistoryIndex<'_>, tally: &mut FindingCounter) -> Self {
+    pub fn gather(index: &HistoryIndex<'_>, findings: &mut FindingCounter) -> Self {
         let mut bookings = Self::default();
-        for (row, known) in (0..).zip(&docket.rows) {
+        for (row, known) in (0..).zip(&index.rows) {
             for &user in &known.before.bookings {
                 bookings.seats(row, user).before += 1;
             }
@@ -47,29 +48,29 @@ impl Bookings {
                 bookings.seats(row, user).after += 1;
             }
         }
-        for (at, operation) in (0..).zip(&docket.history.operations) {
+        for (at, operation) in (0..).zip(&index.history.operations) {
             let Request::Booking { event, user } = operation.request else { continue };
-            if !docket.takes_part(at) {
+            if !index.takes_part(at) {
                 continue;
             }
-            let seats = bookings.seats(docket.rows_of[at as usize][0], user);
+            let seats = bookings.seats(index.rows_of[at as usize][0], user);
             match operation.outcome {
                 Outcome::Done(_) => {
                     if seats.before + seats.done > 0 {
                         let earlier = (seats.done > 0).then_some(seats.done_by);
-                        tally.add(docket.history, Anomaly::DoubleBooking, 1, &[earlier, Some(at)], || {
-                            format!("user {user} has booked events/{event} twice")
+                        findings.add(index.history, Anomaly::DoubleBooking, 1, &[earlier, Some(at)], || {
+                            format!("User {user} booked event {event} more than once")
                         });
                     }
                     // The first to be answered: whoever is told "already booked" may mean that one.
-                    let answered = |at: u32| docket.operation(at).returned_ns;
+                    let answered = |at: u32| index.operation(at).returned_ns;
                     if seats.done == 0 || answered(at) < answered(seats.done_by) {
                         seats.done_by = at;
                     }
                     seats.done += 1;
                 }
                 Outcome::Unknown | Outcome::Unexpected => {
-                    let called = |at: u32| docket.operation(at).invoked_ns;
+                    let called = |at: u32| index.operation(at).invoked_ns;
                     seats.unknown += 1;
                     if seats.unknown_by == NONE || called(at) < called(seats.unknown_by) {
                         seats.unknown_by = at;
@@ -91,48 +92,55 @@ impl Bookings {
     }
 
     /// Whether a booking of unknown outcome may have been made: nobody has two, and the rows in the end show it.
-    pub fn may_be_made(&self, docket: &HistoryIndex<'_>, at: u32) -> bool {
-        let Request::Booking { user, .. } = docket.operation(at).request else { return true };
-        let row = docket.rows_of[at as usize][0];
+    pub fn may_be_made(&self, index: &HistoryIndex<'_>, at: u32) -> bool {
+        let Request::Booking { user, .. } = index.operation(at).request else { return true };
+        let row = index.rows_of[at as usize][0];
         let seats = self.of(row, user);
-        seats.before + seats.done == 0 && seats.unknown_by == at && (docket.row(row).after.is_none() || seats.after > 0)
+        seats.before + seats.done == 0 && seats.unknown_by == at && (index.row(row).after.is_none() || seats.after > 0)
     }
 
     /// Compares the rows in the end with what was asked for.
-    pub fn compare(&self, docket: &HistoryIndex<'_>, tally: &mut FindingCounter) {
+    pub fn compare(&self, index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
         // In order, so that equal histories get equal judgements.
         let mut by_user: Vec<_> = self.by_user.iter().collect();
         by_user.sort_unstable_by_key(|(key, _)| **key);
         for (&(row, user), seats) in by_user {
-            let known = docket.row(row);
+            let known = index.row(row);
             if known.after.is_none() {
                 continue;
             }
             let (event, expected) = (known.row, seats.before + seats.done);
             let by = (seats.done > 0).then_some(seats.done_by);
             if seats.after < expected {
-                tally.add(docket.history, Anomaly::LostWrite, u64::from(expected - seats.after), &[by], || {
+                findings.add(index.history, Anomaly::LostWrite, u64::from(expected - seats.after), &[by], || {
                     format!(
-                        "{event} should have {expected} bookings of user {user} in the end, and has {}",
+                        "User {user} should have {} of {} in the end, but has {}",
+                        phrases::counted(expected.into(), "booking"),
+                        phrases::small(event),
                         seats.after
                     )
                 });
             }
             if seats.after > expected + seats.unknown {
                 let strange = u64::from(seats.after - expected - seats.unknown);
-                tally.add(docket.history, Anomaly::UnexplainedWrite, strange, &[by], || {
-                    format!("user {user} has {} bookings of {event} in the end, and asked for fewer", seats.after)
+                findings.add(index.history, Anomaly::UnexplainedWrite, strange, &[by], || {
+                    format!(
+                        "User {user} has {} of {} in the end, but the requests explain at most {}",
+                        phrases::counted(seats.after.into(), "booking"),
+                        phrases::small(event),
+                        expected + seats.unknown
+                    )
                 });
             }
             // Those that the answers told of are counted already.
             if seats.after > 1 && seats.after > expected {
                 let doubled = u64::from(seats.after - expected.max(1));
-                tally.add(docket.history, Anomaly::DoubleBooking, doubled, &[by], || {
-                    format!("user {user} has {} bookings of {event} in the end", seats.after)
+                findings.add(index.history, Anomaly::DoubleBooking, doubled, &[by], || {
+                    format!("User {user} has {} bookings of {} in the end", seats.after, phrases::small(event))
                 });
             }
         }
-        for known in &docket.rows {
+        for known in &index.rows {
             let Some(after) = known.after else { continue };
             let (event, left) = (known.row, i128::from(after.seen.value));
             let rows = |bookings: &Vec<i64>| i128::try_from(bookings.len()).unwrap_or(i128::MAX);
@@ -142,14 +150,17 @@ impl Bookings {
             let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);
             let booked = rows(&after.bookings);
             if capacity - booked != left {
-                tally.add(docket.history, Anomaly::Miscount, 1, &[], || {
-                    format!("{event} has {booked} bookings of {capacity} seats in the end, and counts {left} left")
+                findings.add(index.history, Anomaly::Miscount, 1, &[], || {
+                    format!(
+                        "{} has {booked} of {capacity} seats booked in the end, but its row counts {left} left",
+                        phrases::capital(event)
+                    )
                 });
             }
-            if booked > capacity && booked > rows(&known.before.bookings) && !tally.has(Anomaly::Oversell) {
+            if booked > capacity && booked > rows(&known.before.bookings) && !findings.has(Anomaly::Oversell) {
                 let count = u64::try_from(booked - capacity).unwrap_or(u64::MAX);
-                tally.add(docket.history, Anomaly::Oversell, count, &[], || {
-                    format!("{event} has {booked} bookings in the end, and {capacity} seats")
+                findings.add(index.history, Anomaly::Oversell, count, &[], || {
+                    format!("{} has {booked} bookings in the end, but only {capacity} seats", phrases::capital(event))
                 });
             }
         }

@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::history_index::is_valid;
-use crate::history::{History, Outcome, Reason, RecordedOperation};
+use crate::history::{History, Outcome, RecordedOperation};
 use crate::judgement::{Anomaly, Finding, Witness, WitnessOperation};
+use crate::phrases;
 
 /// Findings in the making.
 #[derive(Debug, Default)]
@@ -92,14 +93,14 @@ impl FindingCounter {
 
     /// The findings, in the order of [`Anomaly`].
     pub fn findings(self, history: &History) -> Vec<Finding> {
-        let testimony = |&at: &u32| testify(&history.operations[at as usize]);
+        let operation_of = |&at: &u32| witness_operation(&history.operations[at as usize]);
         self.found
             .into_iter()
             .map(|(anomaly, instances)| Finding {
                 anomaly,
                 count: instances.count,
                 witness: Witness {
-                    operations: instances.operations.iter().map(testimony).collect(),
+                    operations: instances.operations.iter().map(operation_of).collect(),
                     explanation: instances.explanation,
                 },
             })
@@ -115,7 +116,7 @@ fn span_ns(history: &History, operations: &[u32]) -> u64 {
     first.zip(last).map_or(u64::MAX, |(first, last)| last.saturating_sub(first))
 }
 
-fn testify(operation: &RecordedOperation) -> WitnessOperation {
+fn witness_operation(operation: &RecordedOperation) -> WitnessOperation {
     let &RecordedOperation { id, client, request, invoked_ns, returned_ns, outcome } = operation;
     let heard = match outcome {
         Outcome::Done(_) if !is_valid(&request) => "done".to_owned(),
@@ -124,20 +125,10 @@ fn testify(operation: &RecordedOperation) -> WitnessOperation {
                 request.effects().iter().zip(seen).filter_map(|((row, _), seen)| Some(seen?.of(*row))).collect();
             if told.is_empty() { "done".to_owned() } else { format!("done: {}", told.join(", ")) }
         }
-        Outcome::Refused(reason) => format!("refused: {}", reason_name(reason)),
+        Outcome::Refused(reason) => format!("refused: {}", phrases::reason(reason)),
         Outcome::NotDone => "not done".to_owned(),
         Outcome::Unknown => "unknown: done or not".to_owned(),
         Outcome::Unexpected => "an unexpected answer".to_owned(),
     };
     WitnessOperation { id, client, request: request.to_string(), invoked_ns, returned_ns, heard }
-}
-
-/// As the history's file spells it.
-pub fn reason_name(reason: Reason) -> &'static str {
-    match reason {
-        Reason::InsufficientFunds => "insufficient-funds",
-        Reason::OutOfRange => "out-of-range",
-        Reason::SoldOut => "sold-out",
-        Reason::AlreadyBooked => "already-booked",
-    }
 }

@@ -15,7 +15,7 @@ use super::bookings::Bookings;
 use super::chain::Gap;
 use super::history_index::{HistoryIndex, NONE, Partition};
 
-/// Steps at most that one case may take: about 50 ms.
+/// Steps at most that one partition may take: about 50 ms.
 const STEPS_MAX: u32 = 1_000_000;
 /// Ways at most to fill one gap that are kept to be tried.
 const WAYS_MAX: usize = 256;
@@ -65,7 +65,7 @@ struct Pick {
 }
 
 struct Solver<'d, 'h> {
-    docket: &'d HistoryIndex<'h>,
+    index: &'d HistoryIndex<'h>,
     kinds: Vec<FillerKind>,
     /// By row: kind and half, ascending by what it adds.
     on_row: FxHashMap<u32, Vec<(usize, usize)>>,
@@ -80,10 +80,10 @@ struct Solver<'d, 'h> {
     cut: bool,
 }
 
-/// Fills the gaps of a case.
-pub fn fill(docket: &HistoryIndex<'_>, case: &Partition, bookings: &Bookings, gaps: &[Gap]) -> Filling {
-    let mut solver = Solver::new(docket, case, bookings);
-    for &row in case.rows.iter().filter(|&&row| docket.row(row).after.is_none()) {
+/// Fills the gaps of a partition.
+pub fn fill(index: &HistoryIndex<'_>, partition: &Partition, bookings: &Bookings, gaps: &[Gap]) -> Filling {
+    let mut solver = Solver::new(index, partition, bookings);
+    for &row in partition.rows.iter().filter(|&&row| index.row(row).after.is_none()) {
         // More can have come after the last write that is known than there are operations.
         solver.room.insert(row, wide(usize::MAX));
     }
@@ -108,15 +108,15 @@ pub fn fill(docket: &HistoryIndex<'_>, case: &Partition, bookings: &Bookings, ga
 }
 
 impl<'d, 'h> Solver<'d, 'h> {
-    fn new(docket: &'d HistoryIndex<'h>, case: &Partition, bookings: &Bookings) -> Self {
+    fn new(index: &'d HistoryIndex<'h>, partition: &Partition, bookings: &Bookings) -> Self {
         let mut kinds: Vec<FillerKind> = Vec::new();
         let mut known = FxHashMap::default();
-        for &at in &case.operations {
-            if !docket.operation(at).outcome.is_open() || !bookings.may_be_made(docket, at) {
+        for &at in &partition.operations {
+            if !index.operation(at).outcome.is_open() || !bookings.may_be_made(index, at) {
                 continue;
             }
-            let (rows, mut adds) = (docket.rows_of[at as usize], [0; 2]);
-            for (place, _, amount) in docket.effects(at) {
+            let (rows, mut adds) = (index.rows_of[at as usize], [0; 2]);
+            for (place, _, amount) in index.effects(at) {
                 adds[place] = amount;
             }
             let kind = *known.entry((rows, adds)).or_insert_with(|| {
@@ -135,7 +135,7 @@ impl<'d, 'h> Solver<'d, 'h> {
             row.sort_by_key(|&(kind, half)| kinds[kind].adds[half]);
         }
         let (taken, owed) = (vec![0; kinds.len()], vec![[0; 2]; kinds.len()]);
-        Self { docket, kinds, on_row, taken, owed, room: FxHashMap::default(), steps: 0, cut: false }
+        Self { index, kinds, on_row, taken, owed, room: FxHashMap::default(), steps: 0, cut: false }
     }
 
     /// Depth first over the gaps, in the order of their deadlines.
@@ -201,7 +201,7 @@ impl<'d, 'h> Solver<'d, 'h> {
         let candidates: Vec<Candidate> = on_row
             .iter()
             .filter_map(|&(kind, half)| {
-                let called = |at: &u32| self.docket.operation(*at).invoked_ns <= gap.deadline_ns;
+                let called = |at: &u32| self.index.operation(*at).invoked_ns <= gap.deadline_ns;
                 let called = self.kinds[kind].operations.partition_point(called);
                 let (mut fresh, owed) = (called.saturating_sub(self.taken[kind]), self.owed[kind][half]);
                 let other = self.kinds[kind].rows[1 - half];

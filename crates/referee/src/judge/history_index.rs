@@ -1,7 +1,7 @@
 //! The history, indexed: which rows each operation touches, and which rows have to be judged together.
 //!
 //! Rows that no transfer connects have nothing to do with each other: a history is linearizable if and only if it is on
-//! each of them (Herlihy & Wing's locality). A transfer ties its two rows into one *case*, and a case is what the other modules
+//! each of them (Herlihy & Wing's locality). A transfer ties its two rows into one *partition*, and a partition is what the other modules
 //! judge. Operations and rows are numbers (`u32`) from here on: a million operations must fit.
 
 use crate::history::{History, Outcome, Reason, RecordedOperation, Request, RowState};
@@ -55,9 +55,9 @@ impl<'a> HistoryIndex<'a> {
             .iter()
             .map(|(row, before)| RowBounds { row: *row, before, after: after.and_then(|after| after.get(row)) })
             .collect();
-        let mut docket = Self { history, rows, rows_of: Vec::new() };
-        docket.rows_of = history.operations.iter().map(|operation| docket.rows_touched(operation)).collect();
-        docket
+        let mut index = Self { history, rows, rows_of: Vec::new() };
+        index.rows_of = history.operations.iter().map(|operation| index.rows_touched(operation)).collect();
+        index
     }
 
     fn rows_touched(&self, operation: &RecordedOperation) -> [u32; 2] {
@@ -112,32 +112,32 @@ impl<'a> HistoryIndex<'a> {
         (0..effects.len()).map(move |place| (place, rows[place], effects[place].1))
     }
 
-    /// The cases.
-    pub fn cases(&self) -> Vec<Partition> {
+    /// The partitions.
+    pub fn partitions(&self) -> Vec<Partition> {
         let mut tied = TiedRows::new(self.rows.len());
         for rows in &self.rows_of {
             if rows[1] != NONE {
                 tied.tie(rows[0], rows[1]);
             }
         }
-        let mut cases: Vec<Partition> = Vec::new();
-        let mut case_of = vec![NONE; self.rows.len()];
+        let mut partitions: Vec<Partition> = Vec::new();
+        let mut partition_of = vec![NONE; self.rows.len()];
         for row in 0..number(self.rows.len()) {
             let root = tied.root(row) as usize;
-            if case_of[root] == NONE {
-                case_of[root] = number(cases.len());
-                cases.push(Partition::default());
+            if partition_of[root] == NONE {
+                partition_of[root] = number(partitions.len());
+                partitions.push(Partition::default());
             }
-            case_of[row as usize] = case_of[root];
-            cases[case_of[root] as usize].rows.push(row);
+            partition_of[row as usize] = partition_of[root];
+            partitions[partition_of[root] as usize].rows.push(row);
         }
         let mut called: Vec<u32> = (0..number(self.rows_of.len())).filter(|&at| self.takes_part(at)).collect();
         called.sort_unstable_by_key(|&at| (self.operation(at).invoked_ns, at));
         for at in called {
             let row = self.rows_of[at as usize][0];
-            cases[case_of[row as usize] as usize].operations.push(at);
+            partitions[partition_of[row as usize] as usize].operations.push(at);
         }
-        cases
+        partitions
     }
 }
 

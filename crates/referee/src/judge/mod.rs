@@ -48,64 +48,63 @@ use self::gaps::{Fillers, Filling};
 use self::history_index::{HistoryIndex, Partition};
 use self::order::WriteTimes;
 use self::search::{OrderDemands, OrderFound};
-use self::unfilled::Suspects;
+use self::unfilled::Unacknowledged;
 use crate::history::{History, Outcome, Reason, Request};
 use crate::judgement::{Anomaly, Judgement};
 
 /// Judges a history.
 #[must_use]
 pub fn judge(history: &History) -> Judgement {
-    let docket = HistoryIndex::new(history);
-    let mut tally = FindingCounter::default();
-    let counts = totals::count_answers(&docket, &mut tally);
-    totals::weigh_rows(&docket, &mut tally);
-    let bookings = Bookings::gather(&docket, &mut tally);
-    bookings.compare(&docket, &mut tally);
+    let index = HistoryIndex::new(history);
+    let mut findings = FindingCounter::default();
+    let counts = totals::count_answers(&index, &mut findings);
+    totals::check_sums(&index, &mut findings);
+    let bookings = Bookings::gather(&index, &mut findings);
+    bookings.compare(&index, &mut findings);
     let operations = history.operations.len();
-    let mut court = Judge {
-        docket: &docket,
+    let mut judge = Judge {
+        index: &index,
         bookings: &bookings,
-        chains: Chains::new(&docket),
+        chains: Chains::new(&index),
         times: WriteTimes::new(operations),
         pushed: WriteTimes::new(operations),
-        suspects: None,
-        looks_left: search::LOOKS_MAX,
-        tally,
+        unacknowledged: None,
+        checks_left: search::CHECKS_MAX,
+        findings,
         undecided: Vec::new(),
     };
-    for case in docket.cases() {
-        court.judge(&case);
+    for partition in index.partitions() {
+        judge.judge(&partition);
     }
-    let Judge { mut tally, mut undecided, .. } = court;
-    totals::weigh_money(&docket, &mut tally);
+    let Judge { mut findings, mut undecided, .. } = judge;
+    totals::check_total(&index, &mut findings);
     if let Some(after) = &history.after {
         for row in history.before.keys().filter(|row| !after.contains_key(row)) {
-            undecided.push(format!("{row} is not in the final state: what it was in the end is not judged"));
+            undecided.push(format!("{row} is missing in the final state, so its final value was not checked"));
         }
     } else {
-        undecided
-            .push("the final state could not be read: whether it agrees with the answers is not judged".to_owned());
+        undecided.push("the final state could not be read, so it was not compared with the answers".to_owned());
     }
-    Judgement { counts, findings: tally.findings(history), undecided }
+    Judgement { counts, findings: findings.findings(history), undecided }
 }
 
-/// What the cases of one history share.
+/// What the partitions of one history share.
 struct Judge<'d, 'h> {
-    docket: &'d HistoryIndex<'h>,
+    index: &'d HistoryIndex<'h>,
     bookings: &'d Bookings,
     chains: Chains,
     times: WriteTimes,
     /// With the refusals among the writes.
     pushed: WriteTimes,
     /// Gathered when they are first asked for.
-    suspects: Option<Suspects>,
-    /// What is left of [`search::LOOKS_MAX`].
-    looks_left: u64,
-    tally: FindingCounter,
+    unacknowledged: Option<Unacknowledged>,
+    /// What is left of [`search::CHECKS_MAX`].
+    checks_left: u64,
+    findings: FindingCounter,
     undecided: Vec<String>,
 }
 
-/// How the gaps of a case were filled.
+/// How the gaps of a partition were filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FilledGaps {
     /// There were none to fill, or none that hides a state.
@@ -117,108 +116,111 @@ enum FilledGaps {
 }
 
 impl Judge<'_, '_> {
-    fn judge(&mut self, case: &Partition) {
-        if case.operations.is_empty() && case.rows.iter().all(|&row| self.is_unchanged(row)) {
+    fn judge(&mut self, partition: &Partition) {
+        if partition.operations.is_empty() && partition.rows.iter().all(|&row| self.is_unchanged(row)) {
             return;
         }
-        let mut tally = FindingCounter::default();
-        if let Some(numbering) = numbering(self.docket, case) {
-            self.judge_numbered(case, numbering, &mut tally);
+        let mut findings = FindingCounter::default();
+        if let Some(numbering) = numbering(self.index, partition) {
+            self.judge_numbered(partition, numbering, &mut findings);
         } else {
-            let (looks_left, found_otherwise) = (&mut self.looks_left, !self.tally.is_empty());
-            if !unnumbered::judge(self.docket, case, self.bookings, looks_left, found_otherwise, &mut tally) {
-                self.leave_open(case, "the target reports no versions, and there are too many orders to try them all");
+            let (checks_left, found_otherwise) = (&mut self.checks_left, !self.findings.is_empty());
+            if !unnumbered::judge(self.index, partition, self.bookings, checks_left, found_otherwise, &mut findings) {
+                self.leave_open(partition, "the answers have no versions, and there are too many orders to try");
             }
         }
-        self.tally.merge(tally);
+        self.findings.merge(findings);
     }
 
     fn is_unchanged(&self, row: u32) -> bool {
-        let row = self.docket.row(row);
+        let row = self.index.row(row);
         row.after.is_none_or(|after| after.seen == row.before.seen)
     }
 
-    fn judge_numbered(&mut self, case: &Partition, numbering: Numbering, tally: &mut FindingCounter) {
-        let (docket, bookings) = (self.docket, self.bookings);
-        let gaps = self.chains.walk(docket, case, numbering, tally);
+    fn judge_numbered(&mut self, partition: &Partition, numbering: Numbering, findings: &mut FindingCounter) {
+        let (index, bookings) = (self.index, self.bookings);
+        let gaps = self.chains.walk(index, partition, numbering, findings);
         // An update that is lost by its value was still made: it may be what is missing.
-        let by_values = numbering != Numbering::Versions && tally.has(Anomaly::LostUpdate);
-        let filled = if by_values { FilledGaps::Badly } else { self.fill(case, &gaps, tally) };
-        self.chains.place(docket, case);
+        let by_values = numbering != Numbering::Versions && findings.has(Anomaly::LostUpdate);
+        let filled = if by_values { FilledGaps::Badly } else { self.fill(partition, &gaps, findings) };
+        self.chains.place(index, partition);
         let mut dependent = FindingCounter::default();
-        let order = order::sort(docket, case, &self.chains, &mut dependent);
-        order::name_late(docket, &self.chains, &order, &mut self.times, &mut dependent);
+        let order = order::sort(index, partition, &self.chains, &mut dependent);
+        order::name_late(index, &self.chains, &order, &mut self.times, &mut dependent);
         let times = (&self.times, &mut self.pushed);
-        let settled = refusals::judge(docket, case, &self.chains, bookings, &order, times, &mut dependent);
-        let fine = settled && dependent.is_empty() && filled != FilledGaps::Badly && !self.reads_two_rows(case);
+        let settled = refusals::judge(index, partition, &self.chains, bookings, &order, times, &mut dependent);
+        let fine = settled && dependent.is_empty() && filled != FilledGaps::Badly && !self.reads_two_rows(partition);
         if fine {
             return;
         }
-        if filled == FilledGaps::Certainly && settled && !self.reads_two_rows(case) {
-            return tally.merge(dependent);
+        if filled == FilledGaps::Certainly && settled && !self.reads_two_rows(partition) {
+            return findings.merge(dependent);
         }
-        if !tally.is_empty() {
-            // No order explains the case anyway; what depends on the choice is not certain.
+        if !findings.is_empty() {
+            // No order explains the partition anyway; what depends on the choice is not certain.
             return;
         }
         let none = FxHashSet::default();
         let demands = OrderDemands { real_time: true, final_state: true, without: &none };
-        match search::search(docket, case, bookings, demands, &mut self.looks_left) {
+        match search::search(index, partition, bookings, demands, &mut self.checks_left) {
             OrderFound::Order => {}
             OrderFound::Nothing(stuck) if dependent.is_empty() => {
-                tally.add(docket.history, Anomaly::StaleRefusal, 1, &[stuck], || {
-                    "no choice among the operations of unknown outcome explains the answers".to_owned()
+                findings.add(index.history, Anomaly::StaleRefusal, 1, &[stuck], || {
+                    "No choice among the operations of unknown outcome explains the answers".to_owned()
                 });
             }
-            OrderFound::Nothing(_) => tally.merge(dependent),
+            OrderFound::Nothing(_) => findings.merge(dependent),
             OrderFound::GaveUp => {
-                self.leave_open(case, "too many orders of the operations of unknown outcome to try them all");
+                self.leave_open(partition, "there are too many orders of the operations of unknown outcome to try");
             }
         }
     }
 
     /// Fills the gaps, and names those that cannot be filled.
-    fn fill(&mut self, case: &Partition, gaps: &[Gap], tally: &mut FindingCounter) -> FilledGaps {
-        let docket = self.docket;
-        let unknown = unfilled::unknown(docket, case);
-        let open_end = case.rows.iter().any(|&row| docket.row(row).after.is_none());
+    fn fill(&mut self, partition: &Partition, gaps: &[Gap], findings: &mut FindingCounter) -> FilledGaps {
+        let index = self.index;
+        let unknown = unfilled::unknown(index, partition);
+        let open_end = partition.rows.iter().any(|&row| index.row(row).after.is_none());
         if gaps.is_empty() {
             return if open_end && !unknown.is_empty() { FilledGaps::Somehow } else { FilledGaps::Certainly };
         }
         let hides = gaps.iter().any(|gap| gap.missing > 1) || !unknown.is_empty();
         let unfilled = if hides { FilledGaps::Somehow } else { FilledGaps::Certainly };
-        match gaps::fill(docket, case, self.bookings, gaps) {
-            Filling::Filled(fillers) => self.put_in(case, gaps, fillers),
+        match gaps::fill(index, partition, self.bookings, gaps) {
+            Filling::Filled(fillers) => self.put_in(partition, gaps, fillers),
             Filling::Impossible(places) => {
-                let suspects = self.suspects.get_or_insert_with(|| Suspects::gather(docket));
+                let unacknowledged = self.unacknowledged.get_or_insert_with(|| Unacknowledged::gather(index));
                 for place in places {
-                    unfilled::name(docket, &self.chains, &gaps[place], (&unknown, suspects), tally);
+                    unfilled::name(index, &self.chains, &gaps[place], (&unknown, unacknowledged), findings);
                 }
                 unfilled
             }
             Filling::Contradictory => {
-                unfilled::name_contradiction(docket, gaps, tally);
+                unfilled::name_contradiction(index, gaps, findings);
                 unfilled
             }
             Filling::GaveUp => {
-                self.leave_open(case, "too many ways to explain the missing versions by operations of unknown outcome");
+                self.leave_open(
+                    partition,
+                    "there are too many ways to explain the missing versions by operations of unknown outcome",
+                );
                 FilledGaps::Somehow
             }
         }
     }
 
     /// Puts operations into the gaps that they fill.
-    fn put_in(&mut self, case: &Partition, gaps: &[Gap], fillers: Fillers) -> FilledGaps {
+    fn put_in(&mut self, partition: &Partition, gaps: &[Gap], fillers: Fillers) -> FilledGaps {
         let Fillers { mut of_gap, at_end } = fillers;
         let mut filled = FilledGaps::Somehow;
-        for &row in &case.rows {
+        for &row in &partition.rows {
             let mut of_row: Vec<(usize, Vec<u32>)> = (gaps.iter().zip(&mut of_gap))
                 .filter(|(gap, _)| gap.row == row)
                 .map(|(gap, fillers)| (gap.place, std::mem::take(fillers)))
                 .collect();
             let end = self.chains.of_row[row as usize].writes.len();
             of_row.push((end, at_end.iter().filter(|(at_row, _)| *at_row == row).map(|(_, at)| *at).collect()));
-            if !self.chains.fill(self.docket, row, of_row) {
+            if !self.chains.fill(self.index, row, of_row) {
                 filled = FilledGaps::Badly;
             }
         }
@@ -226,19 +228,20 @@ impl Judge<'_, '_> {
     }
 
     /// Whether a refusal depends on both rows of a transfer at once: then no single chain has its place.
-    fn reads_two_rows(&self, case: &Partition) -> bool {
-        case.operations.iter().any(|&at| {
-            let operation = self.docket.operation(at);
+    fn reads_two_rows(&self, partition: &Partition) -> bool {
+        partition.operations.iter().any(|&at| {
+            let operation = self.index.operation(at);
             matches!(operation.request, Request::Transfer { .. })
                 && operation.outcome == Outcome::Refused(Reason::OutOfRange)
         })
     }
 
-    fn leave_open(&mut self, case: &Partition, why: &str) {
-        let mut rows: Vec<String> = case.rows.iter().take(3).map(|&row| self.docket.row(row).row.to_string()).collect();
-        if case.rows.len() > 3 {
-            rows.push(format!("{} more", case.rows.len() - 3));
+    fn leave_open(&mut self, partition: &Partition, why: &str) {
+        let mut rows: Vec<String> =
+            partition.rows.iter().take(3).map(|&row| self.index.row(row).row.to_string()).collect();
+        if partition.rows.len() > 3 {
+            rows.push(format!("{} more", partition.rows.len() - 3));
         }
-        self.undecided.push(format!("{}: {why}", rows.join(", ")));
+        self.undecided.push(format!("{} not decided: {why}", rows.join(", ")));
     }
 }

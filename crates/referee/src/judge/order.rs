@@ -34,7 +34,7 @@ impl WriteTimes {
     /// too late is given to `late` and counts as being just in time, for what follows is not its fault.
     pub fn forwards(
         &mut self,
-        docket: &HistoryIndex<'_>,
+        index: &HistoryIndex<'_>,
         chains: &Chains,
         order: &[u32],
         pushes: impl Fn(u32, usize) -> u32,
@@ -44,8 +44,8 @@ impl WriteTimes {
             self.earliest_ns[at as usize] = 0;
         }
         for &at in order {
-            let (mut earliest_ns, mut cause) = (docket.operation(at).invoked_ns, at);
-            for (row, place) in chains.standing(docket, at) {
+            let (mut earliest_ns, mut cause) = (index.operation(at).invoked_ns, at);
+            for (row, place) in chains.standing(index, at) {
                 let before = place.checked_sub(1).map(|before| chains.of_row[row as usize].writes[before]);
                 if let Some(before) = before
                     && self.earliest_ns[before as usize] > earliest_ns
@@ -53,11 +53,11 @@ impl WriteTimes {
                     (earliest_ns, cause) = (self.earliest_ns[before as usize], self.cause[before as usize]);
                 }
                 let refusal = pushes(row, place);
-                if refusal != NONE && docket.operation(refusal).invoked_ns > earliest_ns {
-                    (earliest_ns, cause) = (docket.operation(refusal).invoked_ns, refusal);
+                if refusal != NONE && index.operation(refusal).invoked_ns > earliest_ns {
+                    (earliest_ns, cause) = (index.operation(refusal).invoked_ns, refusal);
                 }
             }
-            let deadline_ns = docket.deadline_ns(at);
+            let deadline_ns = index.deadline_ns(at);
             if earliest_ns > deadline_ns {
                 late(at, cause);
                 (earliest_ns, cause) = (deadline_ns, at);
@@ -67,41 +67,46 @@ impl WriteTimes {
     }
 
     /// Latest times, backwards.
-    pub fn backwards(&mut self, docket: &HistoryIndex<'_>, chains: &Chains, order: &[u32]) {
+    pub fn backwards(&mut self, index: &HistoryIndex<'_>, chains: &Chains, order: &[u32]) {
         for &at in order {
             self.latest_ns[at as usize] = u64::MAX;
         }
         for &at in order.iter().rev() {
-            let mut latest_ns = docket.deadline_ns(at);
-            for (row, place) in chains.standing(docket, at) {
+            let mut latest_ns = index.deadline_ns(at);
+            for (row, place) in chains.standing(index, at) {
                 if let Some(&after) = chains.of_row[row as usize].writes.get(place + 1) {
                     latest_ns = latest_ns.min(self.latest_ns[after as usize]);
                 }
             }
-            self.latest_ns[at as usize] = latest_ns.max(docket.operation(at).invoked_ns);
+            self.latest_ns[at as usize] = latest_ns.max(index.operation(at).invoked_ns);
         }
     }
 }
 
 impl Chains {
     /// On which rows a write stands in a chain, and where.
-    pub fn standing(&self, docket: &HistoryIndex<'_>, at: u32) -> impl Iterator<Item = (u32, usize)> {
-        let (rows, places) = (docket.rows_of[at as usize], self.places[at as usize]);
+    pub fn standing(&self, index: &HistoryIndex<'_>, at: u32) -> impl Iterator<Item = (u32, usize)> {
+        let (rows, places) = (index.rows_of[at as usize], self.places[at as usize]);
         (0..2).filter(move |&half| places[half] != NONE).map(move |half| (rows[half], places[half] as usize))
     }
 }
 
-/// The writes of a case in an order that agrees with all its chains. Where they contradict each other, that is named, and the order
+/// The writes of a partition in an order that agrees with all its chains. Where they contradict each other, that is named, and the order
 /// agrees with as much as it can.
-pub fn sort(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, tally: &mut FindingCounter) -> Vec<u32> {
-    let writes = || case.operations.iter().copied().filter(|&at| chains.standing(docket, at).next().is_some());
-    if let [row] = case.rows[..] {
+pub fn sort(
+    index: &HistoryIndex<'_>,
+    partition: &Partition,
+    chains: &Chains,
+    findings: &mut FindingCounter,
+) -> Vec<u32> {
+    let writes = || partition.operations.iter().copied().filter(|&at| chains.standing(index, at).next().is_some());
+    if let [row] = partition.rows[..] {
         return chains.of_row[row as usize].writes.clone();
     }
     let mut waiting: FxHashMap<u32, u8> = FxHashMap::default();
     let mut ready = Vec::new();
     for at in writes() {
-        match chains.standing(docket, at).filter(|&(_, place)| place > 0).count() {
+        match chains.standing(index, at).filter(|&(_, place)| place > 0).count() {
             0 => ready.push(at),
             1 => {
                 waiting.insert(at, 1);
@@ -117,7 +122,7 @@ pub fn sort(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, tally:
     loop {
         while let Some(at) = ready.pop() {
             order.push(at);
-            for (row, place) in chains.standing(docket, at) {
+            for (row, place) in chains.standing(index, at) {
                 let Some(&after) = chains.of_row[row as usize].writes.get(place + 1) else { continue };
                 if let Some(left) = waiting.get_mut(&after) {
                     *left -= 1;
@@ -132,7 +137,7 @@ pub fn sort(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, tally:
             return order;
         }
         if !contradiction {
-            name_contradiction(docket, chains, &waiting, tally);
+            name_contradiction(index, chains, &waiting, findings);
             contradiction = true;
         }
         // The first called of those that wait for each other goes first.
@@ -146,14 +151,14 @@ pub fn sort(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, tally:
 /// Two transfers between the same users that one row has in the one order, and the other in the other; if there are none, any that
 /// wait for each other through more rows.
 fn name_contradiction(
-    docket: &HistoryIndex<'_>,
+    index: &HistoryIndex<'_>,
     chains: &Chains,
     waiting: &FxHashMap<u32, u8>,
-    tally: &mut FindingCounter,
+    findings: &mut FindingCounter,
 ) {
     let mut standing: Vec<([u32; 2], [usize; 2], u32)> = Vec::new();
     for &at in waiting.keys() {
-        let mut on: Vec<(u32, usize)> = chains.standing(docket, at).collect();
+        let mut on: Vec<(u32, usize)> = chains.standing(index, at).collect();
         on.sort_unstable();
         if let [(one, place), (other, there)] = on[..] {
             standing.push(([one, other], [place, there], at));
@@ -165,42 +170,46 @@ fn name_contradiction(
         let [(rows, one, first), (same, other, second)] = pair else { continue };
         if rows == same && other[1] < one[1] {
             found = true;
-            tally.add(docket.history, Anomaly::InconsistentOrder, 1, &[Some(*first), Some(*second)], || {
-                let [here, there] = rows.map(|row| docket.row(row).row);
-                format!("{here} has the first before the second, {there} the second before the first")
+            findings.add(index.history, Anomaly::InconsistentOrder, 1, &[Some(*first), Some(*second)], || {
+                let [here, there] = rows.map(|row| index.row(row).row);
+                format!(
+                    "The versions of {here} put the first operation before the second, those of {there} the second before \
+                     the first"
+                )
             });
         }
     }
     if !found {
         let mut some: Vec<u32> = standing.iter().map(|one| one.2).collect();
-        some.sort_unstable_by_key(|&at| docket.operation(at).invoked_ns);
-        tally.add(
-            docket.history,
+        some.sort_unstable_by_key(|&at| index.operation(at).invoked_ns);
+        findings.add(
+            index.history,
             Anomaly::InconsistentOrder,
             1,
             &[some.first().copied(), some.get(1).copied()],
-            || format!("{} operations wait for each other, around a circle of rows", waiting.len()),
+            || format!("The versions put {} operations in a circle, so no order fits all rows", waiting.len()),
         );
     }
 }
 
 /// Writes that had returned before something was called that their rows have before them.
 pub fn name_late(
-    docket: &HistoryIndex<'_>,
+    index: &HistoryIndex<'_>,
     chains: &Chains,
     order: &[u32],
     times: &mut WriteTimes,
-    tally: &mut FindingCounter,
+    findings: &mut FindingCounter,
 ) {
     let none = |_, _| NONE;
-    times.forwards(docket, chains, order, none, |late, cause| {
-        tally.add(docket.history, Anomaly::RealTimeViolation, 1, &[Some(late), Some(cause)], || {
-            let (late, cause) = (docket.operation(late), docket.operation(cause));
+    times.forwards(index, chains, order, none, |late, cause| {
+        findings.add(index.history, Anomaly::RealTimeViolation, 1, &[Some(late), Some(cause)], || {
+            let (late, cause) = (index.operation(late), index.operation(cause));
             format!(
-                "the first had returned at {} ns, but comes after the second, which was called at {} ns",
+                "The first operation had returned before the second was called (at {} and {} ns), but the versions put \
+                 it after the second",
                 late.returned_ns, cause.invoked_ns
             )
         });
     });
-    times.backwards(docket, chains, order);
+    times.backwards(index, chains, order);
 }

@@ -19,6 +19,7 @@ use super::history_index::{HistoryIndex, NONE, Partition, number};
 use super::order::WriteTimes;
 use crate::history::{Outcome, Reason, Request};
 use crate::judgement::Anomaly;
+use crate::phrases;
 
 /// Writes and refusals that may be looked at while refusals are raised: about 2 s.
 const WORK_MAX: usize = 50_000_000;
@@ -57,48 +58,48 @@ struct RowRefusals {
     high: Option<Minima>,
 }
 
-/// Looks for a place for each refusal of a case, and names those that have none. False if that took too long.
+/// Looks for a place for each refusal of a partition, and names those that have none. False if that took too long.
 pub fn judge(
-    docket: &HistoryIndex<'_>,
-    case: &Partition,
+    index: &HistoryIndex<'_>,
+    partition: &Partition,
     chains: &Chains,
     bookings: &Bookings,
     order: &[u32],
     (times, pushed): (&WriteTimes, &mut WriteTimes),
-    tally: &mut FindingCounter,
+    findings: &mut FindingCounter,
 ) -> bool {
-    let mut rows = gather(docket, case, chains, bookings);
+    let mut rows = gather(index, partition, chains, bookings);
     for row in &mut rows {
-        row.stand(docket, chains, times);
+        row.stand(index, chains, times);
     }
     let refusals: usize = rows.iter().map(|row| row.refused.len()).sum();
-    let rounds = if case.rows.len() == 1 { 0 } else { ROUNDS_MIN.max(WORK_MAX / (order.len() + refusals).max(1)) };
+    let rounds = if partition.rows.len() == 1 { 0 } else { ROUNDS_MIN.max(WORK_MAX / (order.len() + refusals).max(1)) };
     let mut settled = rounds == 0 || refusals == 0;
     for _ in 0..rounds {
-        let raised = if settled { Vec::new() } else { raise(docket, chains, order, pushed, &mut rows) };
+        let raised = if settled { Vec::new() } else { raise(index, chains, order, pushed, &mut rows) };
         settled |= raised.is_empty();
         if settled {
             break;
         }
         for row in raised {
-            rows[row].stand(docket, chains, times);
+            rows[row].stand(index, chains, times);
         }
     }
     for row in &rows {
         for refused in row.refused.iter().filter(|refused| refused.stale) {
-            row.name(docket, chains, times, refused, tally);
+            row.name(index, chains, times, refused, findings);
         }
     }
     settled
 }
 
-/// The refusals of a case by row.
-fn gather(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, bookings: &Bookings) -> Vec<RowRefusals> {
+/// The refusals of a partition by row.
+fn gather(index: &HistoryIndex<'_>, partition: &Partition, chains: &Chains, bookings: &Bookings) -> Vec<RowRefusals> {
     let mut rows: FxHashMap<u32, Vec<RefusedOperation>> = FxHashMap::default();
-    for &at in case.operations.iter().filter(|&&at| is_refused(docket, at)) {
-        let operation = docket.operation(at);
+    for &at in partition.operations.iter().filter(|&&at| is_refused(index, at)) {
+        let operation = index.operation(at);
         let Outcome::Refused(reason) = operation.outcome else { continue };
-        let touched = docket.rows_of[at as usize];
+        let touched = index.rows_of[at as usize];
         let (row, when) = match (operation.request, reason) {
             (Request::Balance { amount, .. }, Reason::InsufficientFunds) => {
                 (touched[0], RefusalRange::Below(-i128::from(amount)))
@@ -127,7 +128,7 @@ fn gather(docket: &HistoryIndex<'_>, case: &Partition, chains: &Chains, bookings
         rows.entry(row).or_default().push(RefusedOperation { at, when, allowed, place: 0, stale: false });
     }
     let mut rows: Vec<RowRefusals> =
-        rows.into_iter().map(|(row, refused)| RowRefusals::new(docket, chains, row, refused)).collect();
+        rows.into_iter().map(|(row, refused)| RowRefusals::new(index, chains, row, refused)).collect();
     rows.sort_unstable_by_key(|row| row.row);
     rows
 }
@@ -145,7 +146,7 @@ fn booked_at(chains: &Chains, bookings: &Bookings, row: u32, user: i64) -> Optio
 
 /// Raises the refusals that push others beyond their return. On which of these rows there were any.
 fn raise(
-    docket: &HistoryIndex<'_>,
+    index: &HistoryIndex<'_>,
     chains: &Chains,
     order: &[u32],
     pushed: &mut WriteTimes,
@@ -153,23 +154,23 @@ fn raise(
 ) -> Vec<usize> {
     let mut last: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     let mut found: FxHashMap<u32, (usize, usize)> = FxHashMap::default();
-    for (index, row) in rows.iter().enumerate() {
+    for (of_row, row) in rows.iter().enumerate() {
         let mut pushes = vec![NONE; chains.of_row[row.row as usize].values.len()];
         for (position, refused) in row.refused.iter().enumerate().filter(|(_, refused)| !refused.stale) {
             // In the order of calls, so the last one stays.
             pushes[refused.place] = refused.at;
-            found.insert(refused.at, (index, position));
+            found.insert(refused.at, (of_row, position));
         }
         last.insert(row.row, pushes);
     }
     let pushes = |row: u32, place: usize| last.get(&row).map_or(NONE, |pushes| pushes[place]);
-    pushed.forwards(docket, chains, order, pushes, |_, _| {});
+    pushed.forwards(index, chains, order, pushes, |_, _| {});
     let mut too_early: Vec<(usize, usize)> = Vec::new();
     for row in rows.iter() {
         for refused in row.refused.iter().filter(|refused| !refused.stale) {
             let before = refused.place.checked_sub(1).map(|before| chains.of_row[row.row as usize].writes[before]);
             if let Some(before) = before
-                && pushed.earliest_ns[before as usize] > docket.deadline_ns(refused.at)
+                && pushed.earliest_ns[before as usize] > index.deadline_ns(refused.at)
                 && let Some(&by) = found.get(&pushed.cause[before as usize])
             {
                 too_early.push(by);
@@ -188,12 +189,12 @@ fn raise(
 }
 
 impl RowRefusals {
-    fn new(docket: &HistoryIndex<'_>, chains: &Chains, row: u32, refused: Vec<RefusedOperation>) -> Self {
+    fn new(index: &HistoryIndex<'_>, chains: &Chains, row: u32, refused: Vec<RefusedOperation>) -> Self {
         let values = &chains.of_row[row as usize].values;
         let below = refused.iter().any(|refused| matches!(refused.when, RefusalRange::Below(_)));
         let above = refused.iter().any(|refused| matches!(refused.when, RefusalRange::Above(_)));
         let mut by_return: Vec<u32> = (0..number(refused.len())).collect();
-        by_return.sort_by_key(|&index| docket.operation(refused[index as usize].at).returned_ns);
+        by_return.sort_by_key(|&position| index.operation(refused[position as usize].at).returned_ns);
         Self {
             row,
             refused,
@@ -205,15 +206,15 @@ impl RowRefusals {
     }
 
     /// Puts each at its first place.
-    fn stand(&mut self, docket: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes) {
+    fn stand(&mut self, index: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes) {
         let (mut returned, mut least) = (0, 0);
-        for index in 0..self.refused.len() {
-            let refused = self.refused[index];
-            let operation = docket.operation(refused.at);
+        for position in 0..self.refused.len() {
+            let refused = self.refused[position];
+            let operation = index.operation(refused.at);
             // All that had returned before this call were called before it: they stand already.
             while let Some(&earlier) = self.by_return.get(returned) {
                 let earlier = &self.refused[earlier as usize];
-                if docket.operation(earlier.at).returned_ns >= operation.invoked_ns {
+                if index.operation(earlier.at).returned_ns >= operation.invoked_ns {
                     break;
                 }
                 if !earlier.stale {
@@ -224,11 +225,11 @@ impl RowRefusals {
             if refused.stale {
                 continue;
             }
-            let [first, end] = window(docket, chains, times, self.row, refused.at);
+            let [first, end] = window(index, chains, times, self.row, refused.at);
             let from = first.max(refused.allowed[0]).max(least);
             let place = self.next(from, refused.when).filter(|&place| place < end.min(refused.allowed[1]));
-            self.refused[index].place = place.unwrap_or_default();
-            self.refused[index].stale = place.is_none();
+            self.refused[position].place = place.unwrap_or_default();
+            self.refused[position].stale = place.is_none();
         }
     }
 
@@ -243,37 +244,43 @@ impl RowRefusals {
 
     fn name(
         &self,
-        docket: &HistoryIndex<'_>,
+        index: &HistoryIndex<'_>,
         chains: &Chains,
         times: &WriteTimes,
         refused: &RefusedOperation,
-        tally: &mut FindingCounter,
+        findings: &mut FindingCounter,
     ) {
-        let (chain, row) = (&chains.of_row[self.row as usize], docket.row(self.row).row);
-        let [first, _] = window(docket, chains, times, self.row, refused.at);
+        let (chain, row) = (&chains.of_row[self.row as usize], index.row(self.row).row);
+        let [first, _] = window(index, chains, times, self.row, refused.at);
         let place = first.min(chain.writes.len());
         let write = place.checked_sub(1).map(|before| chain.writes[before]);
-        tally.add(docket.history, Anomaly::StaleRefusal, 1, &[Some(refused.at), write], || {
-            let since = if write.is_some() { "after the second operation" } else { "at first" };
-            let (value, moment) = (chain.values[place], "at any moment when this can have been refused");
-            match (refused.when, docket.operation(refused.at).request) {
+        findings.add(index.history, Anomaly::StaleRefusal, 1, &[Some(refused.at), write], || {
+            let since = if write.is_some() { "after the second operation" } else { "before the first write" };
+            let value = phrases::value(row, chain.values[place].into());
+            let (row, always) = (phrases::small(row), "at every possible moment");
+            match (refused.when, index.operation(refused.at).request) {
                 (RefusalRange::Always, Request::Booking { user, .. }) => {
-                    format!("user {user} had no booking of {row} {moment}")
+                    format!("The booking was refused as already booked, but user {user} had a seat of {row} at no possible moment")
                 }
+                (RefusalRange::Always, _) => format!("The request was refused, but {row} had {value} {since}"),
                 (_, Request::Booking { .. }) => {
-                    format!("{row} had {value} seats left {since}, and was not sold out {moment}")
+                    format!("The booking was refused as sold out, but {row} was sold out at no possible moment ({value} {since})")
                 }
-                (RefusalRange::Below(bound), _) => format!("{row} was {value} {since}, and not below {bound} {moment}"),
-                (RefusalRange::Above(bound), _) => format!("{row} was {value} {since}, and not above {bound} {moment}"),
-                (RefusalRange::Always, _) => format!("{row} was {value} {since}"),
+                (RefusalRange::Below(bound), _) => format!(
+                    "The request was refused for insufficient funds, but {row} had at least {bound} {always} \
+                     ({value} {since})"
+                ),
+                (RefusalRange::Above(bound), _) => format!(
+                    "The request was refused as out of range, but {row} had at most {bound} {always} ({value} {since})"
+                ),
             }
         });
     }
 }
 
 /// The places that the times of the writes leave to a refusal: the first, and the first behind them that they do not.
-fn window(docket: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes, row: u32, at: u32) -> [usize; 2] {
-    let (writes, operation) = (&chains.of_row[row as usize].writes, docket.operation(at));
+fn window(index: &HistoryIndex<'_>, chains: &Chains, times: &WriteTimes, row: u32, at: u32) -> [usize; 2] {
+    let (writes, operation) = (&chains.of_row[row as usize].writes, index.operation(at));
     let first = writes.partition_point(|&write| times.latest_ns[write as usize] < operation.invoked_ns);
     let end = writes.partition_point(|&write| times.earliest_ns[write as usize] <= operation.returned_ns);
     [first, end + 1]

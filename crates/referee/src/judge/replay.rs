@@ -9,10 +9,10 @@ use crate::history::{ObservedRow, Outcome, Reason, Request};
 use domain::Refusal;
 use domain::{changed_balance, incremented, transferred_balances};
 
-/// The rows of a case while its operations are taken one by one.
+/// The rows of a partition while its operations are taken one by one.
 #[derive(Debug)]
 pub struct Replay<'s, 'h> {
-    docket: &'s HistoryIndex<'h>,
+    index: &'s HistoryIndex<'h>,
     /// Whether it has to end in the final state.
     final_state: bool,
     /// By the number that the search gives them: their number in the history.
@@ -43,27 +43,27 @@ struct Now {
 
 impl<'s, 'h> Replay<'s, 'h> {
     /// The state before the first of these operations.
-    pub fn new(docket: &'s HistoryIndex<'h>, case: &Partition, operations: Vec<u32>, final_state: bool) -> Self {
-        let place = |row: u32| case.rows.binary_search(&row).map_or(NONE, number);
+    pub fn new(index: &'s HistoryIndex<'h>, partition: &Partition, operations: Vec<u32>, final_state: bool) -> Self {
+        let place = |row: u32| partition.rows.binary_search(&row).map_or(NONE, number);
         let mut replay = Self {
-            docket,
+            index,
             final_state,
-            touches: operations.iter().map(|&at| docket.rows_of[at as usize].map(place)).collect(),
+            touches: operations.iter().map(|&at| index.rows_of[at as usize].map(place)).collect(),
             operations,
-            rows: case.rows.iter().map(|&row| now(docket, row)).collect(),
+            rows: partition.rows.iter().map(|&row| now(index, row)).collect(),
             booked: FxHashMap::default(),
             after: FxHashMap::default(),
             unmatched: 0,
         };
         replay.claim();
-        replay.count_bookings(case);
+        replay.count_bookings(partition);
         replay
     }
 
     fn claim(&mut self) {
         for (local, &at) in self.operations.iter().enumerate() {
-            let Outcome::Done(seen) = self.docket.operation(at).outcome else { continue };
-            for (place, _, adds) in self.docket.effects(at) {
+            let Outcome::Done(seen) = self.index.operation(at).outcome else { continue };
+            for (place, _, adds) in self.index.effects(at) {
                 if let Some(ObservedRow { value, version: Some(version) }) = seen[place] {
                     let row = &mut self.rows[self.touches[local][place] as usize];
                     row.claimed.push((version, i128::from(value) - i128::from(adds)));
@@ -81,12 +81,12 @@ impl<'s, 'h> Replay<'s, 'h> {
             row.bridges = Some(Bridges::default());
         }
         for (local, &at) in self.operations.iter().enumerate() {
-            let told = match self.docket.operation(at).outcome {
+            let told = match self.index.operation(at).outcome {
                 Outcome::Done(seen) => seen,
                 Outcome::Unknown | Outcome::Unexpected => [None; 2],
                 _ => continue,
             };
-            for (place, _, adds) in self.docket.effects(at) {
+            for (place, _, adds) in self.index.effects(at) {
                 let row = &mut self.rows[self.touches[local][place] as usize];
                 let edge = told[place].and_then(|seen| Some((seen.value.checked_sub(adds)?, seen.value)));
                 match (&mut row.bridges, edge) {
@@ -97,9 +97,9 @@ impl<'s, 'h> Replay<'s, 'h> {
         }
     }
 
-    fn count_bookings(&mut self, case: &Partition) {
-        for (place, &row) in (0..).zip(&case.rows) {
-            let known = self.docket.row(row);
+    fn count_bookings(&mut self, partition: &Partition) {
+        for (place, &row) in (0..).zip(&partition.rows) {
+            let known = self.index.row(row);
             for &user in &known.before.bookings {
                 *self.booked.entry((place, user)).or_default() += 1;
             }
@@ -115,7 +115,7 @@ impl<'s, 'h> Replay<'s, 'h> {
     /// Whether what it leaves behind on its rows can be come back to, and how many values were walked to see it.
     pub fn leaves_nothing_behind(&self, local: u32) -> (bool, usize) {
         let mut walked = 0;
-        for (place, _, adds) in self.docket.effects(self.operations[local as usize]) {
+        for (place, _, adds) in self.index.effects(self.operations[local as usize]) {
             let row = &self.rows[self.touches[local as usize][place] as usize];
             if let Some(bridges) = &row.bridges {
                 let (may_cross, further) = bridges.may_cross(row.value, row.value.wrapping_add(adds));
@@ -141,7 +141,7 @@ impl<'s, 'h> Replay<'s, 'h> {
             Refusal::InsufficientFunds => Reason::InsufficientFunds,
             _ => Reason::OutOfRange,
         };
-        match self.docket.operation(self.operations[local as usize]).request {
+        match self.index.operation(self.operations[local as usize]).request {
             Request::Balance { amount, .. } => Ok([changed_balance(value(one), amount).map_err(reason)?; 2]),
             Request::Transfer { amount, .. } => {
                 let (paid, received) = transferred_balances(value(one), value(other), amount).map_err(reason)?;
@@ -158,7 +158,7 @@ impl<'s, 'h> Replay<'s, 'h> {
 
     /// Whether a write can come now: the rule allows it, the answer says what the rule says, and what comes next can still follow.
     pub fn follows(&self, local: u32) -> bool {
-        let operation = self.docket.operation(self.operations[local as usize]);
+        let operation = self.index.operation(self.operations[local as usize]);
         let Ok(values) = self.answer(local) else { return false };
         let told = if let Outcome::Done(seen) = operation.outcome { seen } else { [None; 2] };
         (0..2).filter(|&place| self.touches[local as usize][place] != NONE).all(|place| {
@@ -201,10 +201,10 @@ impl<'s, 'h> Replay<'s, 'h> {
     /// Makes the change of an operation that can come now, or takes back the last one.
     pub fn apply(&mut self, local: u32, forward: bool) {
         let at = self.operations[local as usize];
-        if is_refused(self.docket, at) {
+        if is_refused(self.index, at) {
             return;
         }
-        for (place, _, adds) in self.docket.effects(at) {
+        for (place, _, adds) in self.index.effects(at) {
             let row = &mut self.rows[self.touches[local as usize][place] as usize];
             let before = row.value;
             // The rule has allowed the sum, and what was added can be taken away again.
@@ -215,7 +215,7 @@ impl<'s, 'h> Replay<'s, 'h> {
                 bridges.change(from, to, forward);
             }
         }
-        if let Request::Booking { user, .. } = self.docket.operation(at).request {
+        if let Request::Booking { user, .. } = self.index.operation(at).request {
             let key = (self.touches[local as usize][0], user);
             let wanted = self.after.get(&key).copied().unwrap_or_default();
             let seats = self.booked.entry(key).or_default();
@@ -238,8 +238,8 @@ impl Now {
     }
 }
 
-fn now(docket: &HistoryIndex<'_>, row: u32) -> Now {
-    let known = docket.row(row);
+fn now(index: &HistoryIndex<'_>, row: u32) -> Now {
+    let known = index.row(row);
     let seen = known.before.seen;
     Now {
         value: seen.value,

@@ -18,11 +18,11 @@ use super::replay::Replay;
 use crate::history::{Outcome, Request};
 
 /// Operations that all searches of one history look at together, at most: a few seconds.
-pub const LOOKS_MAX: u64 = 100_000_000;
+pub const CHECKS_MAX: u64 = 100_000_000;
 /// Steps back at most before each step looks at what it leaves behind.
 const STEPS_BACK_BOLD_MAX: u64 = 20_000;
 /// A value walked by [`super::bridges`] takes as long as this many looks.
-const LOOKS_A_WALK: u64 = 8;
+const CHECKS_A_WALK: u64 = 8;
 /// Sets of operations that one search remembers, at most: about 130 MB.
 const SETS_MAX: usize = 4_000_000;
 
@@ -48,24 +48,24 @@ pub enum OrderFound {
     GaveUp,
 }
 
-/// Looks for an order of a case.
+/// Looks for an order of a partition.
 pub fn search(
-    docket: &HistoryIndex<'_>,
-    case: &Partition,
+    index: &HistoryIndex<'_>,
+    partition: &Partition,
     bookings: &Bookings,
     demands: OrderDemands<'_>,
-    looks_left: &mut u64,
+    checks_left: &mut u64,
 ) -> OrderFound {
     let mut found = OrderFound::GaveUp;
     // Nearly always the first attempt goes straight through. To look at what each step would leave behind takes longer.
     for steps_back_max in [STEPS_BACK_BOLD_MAX, u64::MAX] {
-        let mut search = OrderSearch::new(docket, case, bookings, demands);
-        (search.looks_left, search.steps_back_left) = (*looks_left, steps_back_max);
+        let mut search = OrderSearch::new(index, partition, bookings, demands);
+        (search.checks_left, search.steps_back_left) = (*checks_left, steps_back_max);
         if steps_back_max == u64::MAX {
             search.replay.build_bridges();
         }
         found = search.run();
-        *looks_left = search.looks_left;
+        *checks_left = search.checks_left;
         if found != OrderFound::GaveUp {
             break;
         }
@@ -84,7 +84,7 @@ struct TakenOperation {
 const PASSES: u8 = 3;
 
 struct OrderSearch<'s, 'h> {
-    docket: &'s HistoryIndex<'h>,
+    index: &'s HistoryIndex<'h>,
     demands: OrderDemands<'s>,
     replay: Replay<'s, 'h>,
     /// Of one with unknown outcome: the equal one before it.
@@ -95,19 +95,19 @@ struct OrderSearch<'s, 'h> {
     left: usize,
     set: u128,
     seen: FxHashSet<u128>,
-    looks_left: u64,
+    checks_left: u64,
     steps_back_left: u64,
 }
 
 impl<'s, 'h> OrderSearch<'s, 'h> {
-    fn new(docket: &'s HistoryIndex<'h>, case: &Partition, bookings: &Bookings, demands: OrderDemands<'s>) -> Self {
-        let is_unknown = |at: u32| docket.operation(at).outcome.is_open();
-        let operations: Vec<u32> = (case.operations.iter().copied())
+    fn new(index: &'s HistoryIndex<'h>, partition: &Partition, bookings: &Bookings, demands: OrderDemands<'s>) -> Self {
+        let is_unknown = |at: u32| index.operation(at).outcome.is_open();
+        let operations: Vec<u32> = (partition.operations.iter().copied())
             .filter(|at| !demands.without.contains(at))
-            .filter(|&at| !is_unknown(at) || bookings.may_be_made(docket, at))
+            .filter(|&at| !is_unknown(at) || bookings.may_be_made(index, at))
             .collect();
         let times: Vec<(u64, Option<u64>)> = (operations.iter())
-            .map(|&at| match docket.operation(at) {
+            .map(|&at| match index.operation(at) {
                 _ if !demands.real_time => (0, None),
                 one => (one.invoked_ns, (!is_unknown(at)).then_some(one.returned_ns)),
             })
@@ -115,23 +115,23 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
         let mut twins = vec![NONE; operations.len()];
         let mut last: FxHashMap<([u32; 2], i64), u32> = FxHashMap::default();
         for (local, &at) in (0..).zip(&operations) {
-            let request = docket.operation(at).request;
+            let request = index.operation(at).request;
             if is_unknown(at) && !matches!(request, Request::Booking { .. }) {
-                let adds = docket.effects(at).next().map_or(0, |effect| effect.2);
-                twins[local as usize] = last.insert((docket.rows_of[at as usize], adds), local).unwrap_or(NONE);
+                let adds = index.effects(at).next().map_or(0, |effect| effect.2);
+                twins[local as usize] = last.insert((index.rows_of[at as usize], adds), local).unwrap_or(NONE);
             }
         }
         Self {
-            docket,
+            index,
             demands,
             left: operations.iter().filter(|&&at| !is_unknown(at)).count(),
             is_taken: vec![false; operations.len()],
             events: EventList::new(&times),
             twins,
-            replay: Replay::new(docket, case, operations, demands.final_state),
+            replay: Replay::new(index, partition, operations, demands.final_state),
             set: 0,
             seen: FxHashSet::default(),
-            looks_left: 0,
+            checks_left: 0,
             steps_back_left: 0,
         }
     }
@@ -144,7 +144,7 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
             if self.left == 0 && self.replay.ends_right() {
                 return OrderFound::Order;
             }
-            if self.looks_left == 0 || self.steps_back_left == 0 || self.seen.len() > SETS_MAX {
+            if self.checks_left == 0 || self.steps_back_left == 0 || self.seen.len() > SETS_MAX {
                 return OrderFound::GaveUp;
             }
             if let Some((local, pass)) = self.next(pass, event) {
@@ -176,7 +176,7 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
     }
 
     fn invoked_ns(&self, local: u32) -> u64 {
-        self.docket.operation(self.replay.operations[local as usize]).invoked_ns
+        self.index.operation(self.replay.operations[local as usize]).invoked_ns
     }
 
     /// Of what was done, that is tried first which must be done first: it leaves the most room for the others.
@@ -209,7 +209,7 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
     }
 
     fn next_by_return(&mut self, mut event: u32) -> Option<u32> {
-        let called_by_ns = self.docket.operation(self.blocking()?).returned_ns;
+        let called_by_ns = self.index.operation(self.blocking()?).returned_ns;
         while event != NONE {
             if !is_call(event) {
                 let local = number(operation_of(event));
@@ -228,7 +228,7 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
     /// Whether what it leaves behind on its rows can be come back to.
     fn leaves_nothing_behind(&mut self, local: u32) -> bool {
         let (nothing_behind, walked) = self.replay.leaves_nothing_behind(local);
-        self.looks_left = self.looks_left.saturating_sub(LOOKS_A_WALK * walked as u64);
+        self.checks_left = self.checks_left.saturating_sub(CHECKS_A_WALK * walked as u64);
         nothing_behind
     }
 
@@ -238,9 +238,9 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
     }
 
     fn fits(&mut self, local: u32, pass: u8) -> bool {
-        self.looks_left = self.looks_left.saturating_sub(1);
+        self.checks_left = self.checks_left.saturating_sub(1);
         let at = self.replay.operations[local as usize];
-        let operation = self.docket.operation(at);
+        let operation = self.index.operation(at);
         match (pass, operation.outcome) {
             (0, Outcome::Refused(reason)) => self.replay.answer(local) == Err(reason),
             // To add nothing, where that is not counted, is to read.
@@ -269,7 +269,7 @@ impl<'s, 'h> OrderSearch<'s, 'h> {
         let at = self.replay.operations[local as usize];
         self.is_taken[local as usize] = forward;
         self.set ^= key(local);
-        if !self.docket.operation(at).outcome.is_open() {
+        if !self.index.operation(at).outcome.is_open() {
             self.left = if forward { self.left - 1 } else { self.left + 1 };
         }
         if forward {

@@ -10,38 +10,42 @@ use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, Partition, is_valid};
 use crate::history::{Outcome, Request};
 use crate::judgement::Anomaly;
+use crate::phrases;
 use domain::Row;
 
-/// Suspects at most that are looked at for one gap: those called last before it was closed.
-const SUSPECTS_MAX: usize = 64;
+/// Unacknowledged at most that are looked at for one gap: those called last before it was closed.
+const UNACKNOWLEDGED_MAX: usize = 64;
 
 /// Transfers that were not done or may not have been, by row and what they would have added to it.
 #[derive(Debug, Default)]
-pub struct Suspects {
+pub struct Unacknowledged {
     /// In the order of their calls.
     by_change: FxHashMap<(Row, i64), Vec<u32>>,
 }
 
 /// Names a gap that nothing fills.
 pub fn name(
-    docket: &HistoryIndex<'_>,
+    index: &HistoryIndex<'_>,
     chains: &Chains,
     gap: &Gap,
-    (unknown, suspects): (&[u32], &Suspects),
-    tally: &mut FindingCounter,
+    (unknown, unacknowledged): (&[u32], &Unacknowledged),
+    findings: &mut FindingCounter,
 ) {
-    let (row, history) = (docket.row(gap.row).row, docket.history);
+    let (row, history) = (index.row(gap.row).row, index.history);
     let writes = &chains.of_row[gap.row as usize].writes;
     let before = gap.place.checked_sub(1).map(|before| writes[before]);
     let behind = writes.get(gap.place).copied();
     let Gap { missing, change, .. } = *gap;
-    let candidates = Candidates::gather(docket, unknown, gap);
+    let candidates = Candidates::gather(index, unknown, gap);
     // Enough writes are missing an answer; they only do not lead to the value that is there.
     if candidates.count >= missing && !candidates.half_explains(change) {
-        return tally.add(history, Anomaly::LostUpdate, 1, &[before, behind], || {
+        return findings.add(history, Anomaly::LostUpdate, 1, &[before, behind], || {
             format!(
-                "{missing} operations of unknown outcome between two versions of {row} should have changed it by \
-                 other than {change:+}"
+                "{} that no answer reports changed the {} of {} by {change:+}, but no choice of the requests without an \
+                 answer gives that change",
+                phrases::counted(missing, "write"),
+                phrases::number_of(row),
+                phrases::small(row)
             )
         });
     }
@@ -50,15 +54,16 @@ pub fn name(
         Row::User(_) if change < 0 => Anomaly::MoneyDestroyed,
         _ => Anomaly::UnexplainedWrite,
     };
-    let from_ns = before.map_or(0, |before| docket.operation(before).invoked_ns);
-    let to_ns = behind.map_or(u64::MAX, |behind| docket.operation(behind).returned_ns);
-    let culprit = suspects.culprit(docket, row, change, [from_ns, to_ns]);
-    let operations = if culprit.is_some() { [culprit, None] } else { [before, behind] };
-    tally.add(history, anomaly, missing, &operations, || {
-        let writes = if missing == 1 { "a version".to_owned() } else { format!("{missing} versions") };
-        let what = format!("{writes} of {row} changed it by {change:+}, and no answer tells of it");
-        if culprit.is_some() {
-            format!("{what}: this one was not acknowledged, and would have done just that")
+    let from_ns = before.map_or(0, |before| index.operation(before).invoked_ns);
+    let to_ns = behind.map_or(u64::MAX, |behind| index.operation(behind).returned_ns);
+    let cause = unacknowledged.cause(index, row, change, [from_ns, to_ns]);
+    let operations = if cause.is_some() { [cause, None] } else { [before, behind] };
+    findings.add(history, anomaly, missing, &operations, || {
+        let writes = phrases::counted(missing, "write");
+        let (number, row) = (phrases::number_of(row), phrases::small(row));
+        let what = format!("{writes} that no answer reports changed the {number} of {row} by {change:+}");
+        if cause.is_some() {
+            format!("{what}; the transfer shown was not acknowledged and has the same amount")
         } else {
             what
         }
@@ -66,13 +71,15 @@ pub fn name(
 }
 
 /// Names gaps that can each be filled, but not all at once.
-pub fn name_contradiction(docket: &HistoryIndex<'_>, gaps: &[Gap], tally: &mut FindingCounter) {
+pub fn name_contradiction(index: &HistoryIndex<'_>, gaps: &[Gap], findings: &mut FindingCounter) {
     let Some(gap) = gaps.iter().max_by_key(|gap| gap.deadline_ns) else { return };
-    let row = docket.row(gap.row).row;
-    tally.add(docket.history, Anomaly::UnexplainedWrite, 1, &[], || {
+    let row = index.row(gap.row).row;
+    findings.add(index.history, Anomaly::UnexplainedWrite, 1, &[], || {
         format!(
-            "the operations of unknown outcome explain each of the missing versions, such as {} of {row}, but not all of them together",
-            gap.missing
+            "The requests without an answer explain each of the writes that no answer reports, such as {} of {}, but not \
+             all of them together",
+            phrases::counted(gap.missing, "write"),
+            phrases::small(row)
         )
     });
 }
@@ -85,14 +92,14 @@ struct Candidates {
 }
 
 impl Candidates {
-    fn gather(docket: &HistoryIndex<'_>, unknown: &[u32], gap: &Gap) -> Self {
+    fn gather(index: &HistoryIndex<'_>, unknown: &[u32], gap: &Gap) -> Self {
         let mut candidates = Self { count: 0, halves: Vec::new() };
         for &at in unknown {
-            let operation = docket.operation(at);
+            let operation = index.operation(at);
             if operation.invoked_ns > gap.deadline_ns {
                 break;
             }
-            for (_, _, adds) in docket.effects(at).filter(|effect| effect.1 == gap.row) {
+            for (_, _, adds) in index.effects(at).filter(|effect| effect.1 == gap.row) {
                 candidates.count += 1;
                 if matches!(operation.request, Request::Transfer { .. }) {
                     candidates.halves.push(adds);
@@ -108,39 +115,39 @@ impl Candidates {
     }
 }
 
-/// The operations of a case that may have been done or not, in the order of their calls.
-pub fn unknown(docket: &HistoryIndex<'_>, case: &Partition) -> Vec<u32> {
-    let is_unknown = |at: &u32| docket.operation(*at).outcome.is_open();
-    case.operations.iter().copied().filter(is_unknown).collect()
+/// The operations of a partition that may have been done or not, in the order of their calls.
+pub fn unknown(index: &HistoryIndex<'_>, partition: &Partition) -> Vec<u32> {
+    let is_unknown = |at: &u32| index.operation(*at).outcome.is_open();
+    partition.operations.iter().copied().filter(is_unknown).collect()
 }
 
-impl Suspects {
+impl Unacknowledged {
     /// Gathers them.
-    pub fn gather(docket: &HistoryIndex<'_>) -> Self {
-        let mut suspects = Self::default();
-        for (at, operation) in (0..).zip(&docket.history.operations) {
+    pub fn gather(index: &HistoryIndex<'_>) -> Self {
+        let mut unacknowledged = Self::default();
+        for (at, operation) in (0..).zip(&index.history.operations) {
             let request = &operation.request;
             if matches!(request, Request::Transfer { .. })
                 && !matches!(operation.outcome, Outcome::Done(_))
                 && is_valid(request)
             {
                 for effect in request.effects().iter() {
-                    suspects.by_change.entry(*effect).or_default().push(at);
+                    unacknowledged.by_change.entry(*effect).or_default().push(at);
                 }
             }
         }
-        for operations in suspects.by_change.values_mut() {
-            operations.sort_unstable_by_key(|&at| docket.operation(at).invoked_ns);
+        for operations in unacknowledged.by_change.values_mut() {
+            operations.sort_unstable_by_key(|&at| index.operation(at).invoked_ns);
         }
-        suspects
+        unacknowledged
     }
 
     /// The shortest that would have changed the row by that, and was under way then.
-    fn culprit(&self, docket: &HistoryIndex<'_>, row: Row, change: i128, [from_ns, to_ns]: [u64; 2]) -> Option<u32> {
+    fn cause(&self, index: &HistoryIndex<'_>, row: Row, change: i128, [from_ns, to_ns]: [u64; 2]) -> Option<u32> {
         let would = self.by_change.get(&(row, i64::try_from(change).ok()?))?;
-        let called = would.partition_point(|&at| docket.operation(at).invoked_ns <= to_ns);
-        (would[..called].iter().rev().take(SUSPECTS_MAX).copied())
-            .filter(|&at| docket.operation(at).returned_ns >= from_ns)
-            .min_by_key(|&at| docket.operation(at).returned_ns.saturating_sub(docket.operation(at).invoked_ns))
+        let called = would.partition_point(|&at| index.operation(at).invoked_ns <= to_ns);
+        (would[..called].iter().rev().take(UNACKNOWLEDGED_MAX).copied())
+            .filter(|&at| index.operation(at).returned_ns >= from_ns)
+            .min_by_key(|&at| index.operation(at).returned_ns.saturating_sub(index.operation(at).invoked_ns))
     }
 }

@@ -16,50 +16,51 @@ use super::history_index::{HistoryIndex, Partition};
 use super::search::{OrderDemands, OrderFound, search};
 use crate::history::{Outcome, Request};
 use crate::judgement::Anomaly;
+use crate::phrases;
 use domain::Row;
 
 /// Refusals at most that are left out one by one to see which are wrong.
 const REFUSALS_TRIED_MAX: usize = 16;
 
-/// Judges a case by values and search. False if it stays undecided. `found_otherwise` says that the history is broken anyway.
+/// Judges a partition by values and search. False if it stays undecided. `found_otherwise` says that the history is broken anyway.
 pub fn judge(
-    docket: &HistoryIndex<'_>,
-    case: &Partition,
+    index: &HistoryIndex<'_>,
+    partition: &Partition,
     bookings: &Bookings,
-    looks_left: &mut u64,
+    checks_left: &mut u64,
     found_otherwise: bool,
-    tally: &mut FindingCounter,
+    findings: &mut FindingCounter,
 ) -> bool {
-    weigh_case(docket, case, tally);
-    for &row in &case.rows {
-        Edges::gather(docket, case, row).judge(docket, row, tally);
+    check_total(index, partition, findings);
+    for &row in &partition.rows {
+        Edges::gather(index, partition, row).judge(index, row, findings);
     }
-    if !tally.is_empty() {
+    if !findings.is_empty() {
         return true;
     }
     let none = FxHashSet::default();
     let demands = OrderDemands { real_time: true, final_state: true, without: &none };
-    match search(docket, case, bookings, demands, looks_left) {
+    match search(index, partition, bookings, demands, checks_left) {
         OrderFound::Order => true,
         OrderFound::GaveUp => false,
         OrderFound::Nothing(stuck) => {
-            let mut search = |demands: OrderDemands<'_>| search(docket, case, bookings, demands, looks_left);
-            name(docket, case, &mut search, (stuck, found_otherwise), tally);
+            let mut search = |demands: OrderDemands<'_>| search(index, partition, bookings, demands, checks_left);
+            name(index, partition, &mut search, (stuck, found_otherwise), findings);
             true
         }
     }
 }
 
-/// Names what is wrong with a case that no order explains.
+/// Names what is wrong with a partition that no order explains.
 fn name(
-    docket: &HistoryIndex<'_>,
-    case: &Partition,
+    index: &HistoryIndex<'_>,
+    partition: &Partition,
     search: &mut impl FnMut(OrderDemands<'_>) -> OrderFound,
     (stuck, found_otherwise): (Option<u32>, bool),
-    tally: &mut FindingCounter,
+    findings: &mut FindingCounter,
 ) {
-    let history = docket.history;
-    let refused = |at: u32| matches!(docket.operation(at).outcome, Outcome::Refused(_));
+    let history = index.history;
+    let refused = |at: u32| matches!(index.operation(at).outcome, Outcome::Refused(_));
     let (mut without, mut blamed) = (FxHashSet::default(), stuck);
     while let Some(at) = blamed.filter(|&at| refused(at) && without.len() < REFUSALS_TRIED_MAX) {
         without.insert(at);
@@ -68,7 +69,7 @@ fn name(
                 let mut stale: Vec<u32> = without.into_iter().collect();
                 stale.sort_unstable();
                 for at in stale {
-                    tally_refusal(docket, at, tally);
+                    add_stale_refusal(index, at, findings);
                 }
                 return;
             }
@@ -76,58 +77,59 @@ fn name(
             OrderFound::GaveUp => break,
         }
     }
-    let refusals: FxHashSet<u32> = case.operations.iter().copied().filter(|&at| refused(at)).collect();
+    let refusals: FxHashSet<u32> = partition.operations.iter().copied().filter(|&at| refused(at)).collect();
     let (some, none) = (refusals.iter().min().copied(), FxHashSet::default());
     if let Some(at) = some
         && search(OrderDemands { real_time: true, final_state: true, without: &refusals }) == OrderFound::Order
     {
-        return tally_refusal(docket, at, tally);
+        return add_stale_refusal(index, at, findings);
     }
     let timeless = OrderDemands { real_time: false, final_state: true, without: &none };
     if search(timeless) == OrderFound::Order {
-        return tally.add(history, Anomaly::RealTimeViolation, 1, &[stuck], || {
-            "its answer fits only an order in which something comes before it that was called after it had returned"
+        return findings.add(history, Anomaly::RealTimeViolation, 1, &[stuck], || {
+            "The answers fit only orders in which an operation comes before one that had returned before its call"
                 .to_owned()
         });
     }
     let endless = OrderDemands { real_time: true, final_state: false, without: &none };
     if search(endless) == OrderFound::Order {
-        let rows: Vec<String> = case.rows.iter().take(3).map(|&row| docket.row(row).row.to_string()).collect();
-        return tally.add(history, Anomaly::LostWrite, 1, &[], || {
-            format!("no order of the answers ends in the final state of {}", rows.join(", "))
+        let rows: Vec<String> = partition.rows.iter().take(3).map(|&row| index.row(row).row.to_string()).collect();
+        return findings.add(history, Anomaly::LostWrite, 1, &[], || {
+            format!("No order of the operations gives these answers and ends in the final state ({})", rows.join(", "))
         });
     }
     if found_otherwise {
         // More paid out than there was, say: no order explains that, and there is nothing more specific to say here.
         return;
     }
-    tally
-        .add(history, Anomaly::LostUpdate, 1, &[stuck], || "no order of the operations gives these answers".to_owned());
-}
-
-fn tally_refusal(docket: &HistoryIndex<'_>, at: u32, tally: &mut FindingCounter) {
-    tally.add(docket.history, Anomaly::StaleRefusal, 1, &[Some(at)], || {
-        format!("{}: in no order of the other answers was that to be refused then", docket.operation(at).request)
+    findings.add(history, Anomaly::LostUpdate, 1, &[stuck], || {
+        "No order of the operations gives these answers, so at least one is wrong".to_owned()
     });
 }
 
-/// What a case whose writes are all transfers makes of its money.
-fn weigh_case(docket: &HistoryIndex<'_>, case: &Partition, tally: &mut FindingCounter) {
-    let is_transfer = |at: &u32| matches!(docket.operation(*at).request, Request::Transfer { .. });
-    if case.rows.len() == 1 || !case.operations.iter().all(is_transfer) {
+fn add_stale_refusal(index: &HistoryIndex<'_>, at: u32, findings: &mut FindingCounter) {
+    findings.add(index.history, Anomaly::StaleRefusal, 1, &[Some(at)], || {
+        format!("No order of the other operations explains this refusal (request: {})", index.operation(at).request)
+    });
+}
+
+/// What a partition whose writes are all transfers makes of its money.
+fn check_total(index: &HistoryIndex<'_>, partition: &Partition, findings: &mut FindingCounter) {
+    let is_transfer = |at: &u32| matches!(index.operation(*at).request, Request::Transfer { .. });
+    if partition.rows.len() == 1 || !partition.operations.iter().all(is_transfer) {
         return;
     }
     let mut difference = 0_i128;
-    for &row in &case.rows {
-        let known = docket.row(row);
+    for &row in &partition.rows {
+        let known = index.row(row);
         let Some(after) = known.after else { return };
         difference += i128::from(after.seen.value) - i128::from(known.before.seen.value);
     }
     let anomaly = if difference > 0 { Anomaly::MoneyCreated } else { Anomaly::MoneyDestroyed };
     if difference != 0 {
         let count = u64::try_from(difference.unsigned_abs()).unwrap_or(u64::MAX);
-        tally.add(docket.history, anomaly, count, &[], || {
-            format!("transfers have changed the total of {} accounts by {difference:+}", case.rows.len())
+        findings.add(index.history, anomaly, count, &[], || {
+            format!("Transfers changed the total of {} accounts by {difference:+}", partition.rows.len())
         });
     }
 }
@@ -145,12 +147,12 @@ struct Edges {
 }
 
 impl Edges {
-    fn gather(docket: &HistoryIndex<'_>, case: &Partition, row: u32) -> Self {
+    fn gather(index: &HistoryIndex<'_>, partition: &Partition, row: u32) -> Self {
         let mut edges = Self::default();
-        for &at in &case.operations {
-            for (place, _, adds) in docket.effects(at).filter(|effect| effect.1 == row) {
+        for &at in &partition.operations {
+            for (place, _, adds) in index.effects(at).filter(|effect| effect.1 == row) {
                 let adds = i128::from(adds);
-                match docket.operation(at).outcome {
+                match index.operation(at).outcome {
                     Outcome::Done(seen) => {
                         edges.done += adds;
                         let Some(seen) = seen[place] else {
@@ -174,9 +176,9 @@ impl Edges {
         edges
     }
 
-    fn judge(mut self, docket: &HistoryIndex<'_>, row: u32, tally: &mut FindingCounter) {
-        let known = docket.row(row);
-        let (name, history) = (known.row, docket.history);
+    fn judge(mut self, index: &HistoryIndex<'_>, row: u32, findings: &mut FindingCounter) {
+        let known = index.row(row);
+        let (name, history) = (known.row, index.history);
         let start = i128::from(known.before.seen.value);
         self.values.entry(start).or_default().0 -= 1;
         let unbridged = |values: &FxHashMap<i128, (i64, [Option<u32>; 2])>| {
@@ -187,11 +189,10 @@ impl Edges {
             let mut left: Vec<_> = self.values.iter().filter(|(_, value)| value.0 > 0).collect();
             // Two writers of one value say more than one whose value nobody wrote.
             left.sort_unstable_by_key(|(value, edges)| (edges.1[0].is_none(), **value));
-            for (index, (value, (_, writers))) in left.into_iter().enumerate() {
-                let count = if index == 0 { u64::try_from(lost).unwrap_or_default() } else { 0 };
-                tally.add(history, Anomaly::LostUpdate, count, writers, || match writers {
-                    [Some(_), Some(_)] => format!("both had read {value} of {name}, and only one can have been first"),
-                    _ => format!("its writer had read {value} of {name}, which was not there for it in any order"),
+            for (place, (value, (_, writers))) in left.into_iter().enumerate() {
+                let count = if place == 0 { u64::try_from(lost).unwrap_or_default() } else { 0 };
+                findings.add(history, Anomaly::LostUpdate, count, writers, || {
+                    lost_update(index, row, *value, writers, self.bridges > 0)
                 });
             }
             return;
@@ -209,15 +210,46 @@ impl Edges {
                 (false, _, Row::User(_)) => Anomaly::MoneyDestroyed,
                 (false, _, _) => Anomaly::UnexplainedWrite,
             };
-            return tally.add(history, anomaly, 1, &[], || {
-                format!("{name} should be {expected} in the end, by what was answered, and is {after}")
+            return findings.add(history, anomaly, 1, &[], || {
+                let [least, most] = self.unknown.map(|unknown| expected + unknown);
+                let expected = if least == most { least.to_string() } else { format!("from {least} to {most}") };
+                let (number, name) = (phrases::number_of(name), phrases::small(name));
+                format!(
+                    "The {number} of {name} should be {expected} in the end according to the answers, but is {after}"
+                )
             });
         }
         self.values.entry(after).or_default().0 += 1;
         if unbridged(&self.values) > 0 {
-            tally.add(history, Anomaly::LostWrite, 1, &[], || {
-                format!("{name} is {after} in the end, which no order of the answers comes to")
+            findings.add(history, Anomaly::LostWrite, 1, &[], || {
+                let (number, name) = (phrases::number_of(name), phrases::small(name));
+                format!("The {number} of {name} is {after} in the end, but no order of the answers ends there")
             });
         }
+    }
+}
+
+/// Two writes that read the same value, or one that read a value which no other answer shows.
+fn lost_update(index: &HistoryIndex<'_>, row: u32, read: i128, writers: &[Option<u32>; 2], untold: bool) -> String {
+    let name = index.row(row).row;
+    let wrote =
+        |at: u32| read + index.effects(at).find(|effect| effect.1 == row).map_or(0, |effect| i128::from(effect.2));
+    let request = |at: u32| &index.operation(at).request;
+    match *writers {
+        [Some(one), Some(other)] => {
+            let (requests, wrote) = ([request(one), request(other)], [wrote(one), wrote(other)]);
+            // Writes that show no value may hide further ones.
+            let lost = if untold { "at least one" } else { "one" };
+            phrases::both_read(name, read, requests, wrote, lost, &name.to_string())
+        }
+        [one, other] => match one.or(other) {
+            Some(at) => format!(
+                "{} read {} and wrote {}, but no other answer shows that value before it ({name})",
+                phrases::one(request(at)),
+                phrases::value(name, read),
+                wrote(at)
+            ),
+            None => format!("More writes read {} than can have come first ({name})", phrases::value(name, read)),
+        },
     }
 }

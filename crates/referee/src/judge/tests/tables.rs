@@ -244,10 +244,88 @@ fn the_witness_is_the_shortest_and_says_what_is_wrong() {
     let witness = &judgement.findings[0].witness;
     assert_eq!(
         witness.explanation,
-        "version 5 of users/1 is 6, but version 4 was 6 and -2 from it is 4: its writer had read 8"
+        "Two withdrawals both read 8 and both wrote 6, so one is lost (versions 4 and 5 of users/1)"
     );
     let heard: Vec<(u64, &str)> = witness.operations.iter().map(|one| (one.id, one.heard.as_str())).collect();
-    assert_eq!(heard, [(2, "done: users/1=6 (version 4)"), (3, "done: users/1=6 (version 5)")]);
+    assert_eq!(heard, [(2, "done: user 1 has 6 (version 4)"), (3, "done: user 1 has 6 (version 5)")]);
+}
+
+/// Sentences of findings, as a person reads them; sentences.txt has them.
+#[test]
+fn findings_are_sentences() {
+    const SILENT: Outcome = Outcome::Done([None; 2]);
+    let with_versions: Vec<(HistoryState, Vec<OperationRow>, HistoryState)> = vec![
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, 3), 0, 9, done(13, 3))], users(&[(13, 3)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(7, 2))], users(&[(7, 2)])),
+        (users(&[(3, 1)]), vec![(user(1, -4), 0, 9, done(-1, 2))], users(&[(-1, 2)])),
+        (event(1, 1, &[]), vec![(book(7), 0, 9, done(0, 2)), (book(8), 0, 9, done(0, 3))], event(0, 3, &[7, 8])),
+        (event(3, 1, &[]), vec![(book(7), 0, 9, done(2, 2)), (book(7), 0, 9, done(1, 3))], event(1, 3, &[7, 7])),
+        (users(&[(5, 1), (5, 1)]), vec![(pay(1, 2, 7), 0, 9, Refused(InsufficientFunds))], users(&[(5, 1), (12, 2)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Refused(InsufficientFunds))], users(&[(10, 1)])),
+        (event(2, 1, &[]), vec![(book(7), 0, 1, Refused(SoldOut))], event(2, 1, &[])),
+        (event(2, 1, &[]), vec![(book(7), 0, 1, Refused(AlreadyBooked))], event(2, 1, &[])),
+        (counter(1, 1), vec![(count(), 0, 1, Refused(OutOfRange))], counter(1, 1)),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(6, 3)), (user(1, -2), 2, 3, done(8, 2))], users(&[(6, 3)])),
+        (
+            users(&[(9, 1), (9, 1)]),
+            vec![(pay(1, 2, 1), 0, 9, paid((8, 2), (8, 3))), (pay(2, 1, 2), 0, 9, paid((7, 2), (10, 3)))],
+            users(&[(10, 3), (8, 3)]),
+        ),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2)), (user(1, -2), 0, 1, done(8, 2))], users(&[(8, 2)])),
+        (counter(1, 1), vec![(count(), 0, 1, done(2, 2))], counter(3, 3)),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Unknown)], users(&[(5, 2)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2))], users(&[(10, 1)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2))], users(&[(9, 2)])),
+        (event(3, 1, &[]), vec![(book(7), 0, 1, done(2, 2))], event(2, 2, &[])),
+        (event(3, 1, &[]), vec![], event(3, 1, &[7])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Unexpected)], users(&[(10, 1)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Refused(SoldOut))], users(&[(10, 1)])),
+        (users(&[(10, 1)]), vec![(user(9, -2), 0, 1, done(8, 2))], users(&[(10, 1)])),
+    ];
+    let by_values: Vec<(HistoryState, Vec<OperationRow>, HistoryState)> = vec![
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, -2), 0, 9, done(8, 3))], users(&[(8, 3)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(7, 2))], users(&[(8, 2)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, 3), 0, 9, done(13, 3))], users(&[(13, 3)])),
+        (
+            users(&[(10, 1)]),
+            vec![
+                (user(1, -2), 0, 9, done(8, 2)),
+                (user(1, 3), 0, 9, done(13, 3)),
+                (user(1, 1), 0, 9, done(11, 3)),
+                (user(1, 1), 0, 9, Unknown),
+            ],
+            users(&[(13, 3)]),
+        ),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(2, 2)), (user(1, 3), 0, 9, done(13, 3))], users(&[(13, 3)])),
+        (
+            users(&[(3, 1)]),
+            vec![(user(1, -2), 0, 9, SILENT), (user(1, -2), 0, 9, SILENT), (user(1, -2), 0, 9, Unknown)],
+            users(&[(1, 3)]),
+        ),
+        (users(&[(3, 1)]), vec![(user(1, -9), 0, 9, SILENT), (user(1, 4), 0, 9, SILENT)], users(&[(1, 3)])),
+        (counter(1, 1), vec![(count(), 0, 9, SILENT), (count(), 0, 9, Unknown)], counter(9, 3)),
+        (
+            users(&[(10, 1)]),
+            vec![(user(1, -3), 2, 3, Refused(InsufficientFunds)), (user(1, 0), 0, 9, SILENT)],
+            users(&[(10, 2)]),
+        ),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(9, 3)), (user(1, 1), 2, 3, done(11, 2))], users(&[(9, 3)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2)), (user(1, -2), 2, 3, done(6, 3))], users(&[(8, 2)])),
+        (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2)), (user(1, -1), 2, 3, done(7, 3))], users(&[(10, 2)])),
+    ];
+    let mut sentences = String::new();
+    for (before, lines, after) in with_versions {
+        sentences += &told(&judge(&history(before, &lines, after)));
+    }
+    for (before, lines, after) in by_values {
+        sentences += &told(&judge(&without_versions(history(before, &lines, after))));
+    }
+    assert_eq!(sentences, include_str!("sentences.txt"), "{sentences}");
+}
+
+/// Anomaly and sentence, a line each.
+fn told(judgement: &Judgement) -> String {
+    judgement.findings.iter().map(|found| format!("{}: {}\n", found.anomaly, found.witness.explanation)).collect()
 }
 
 #[test]
@@ -296,4 +374,12 @@ fn hostile_numbers_are_judged_too() {
             }
         }
     }
+}
+
+#[test]
+fn a_judgement_prints_as_in_the_readme() {
+    let lines = [(user(1, -6), 0, 90, done(4, 2)), (user(1, -6), 10, 95, done(4, 3))];
+    let judgement = judge(&history(users(&[(10, 1)]), &lines, users(&[(4, 3)])));
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&format!("```text\n{judgement}```")), "{judgement}");
 }
