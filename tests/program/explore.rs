@@ -110,7 +110,7 @@ fn what_cannot_be_meant_is_refused_with_the_reason() {
         (&["nowhere.toml"], "nowhere.toml: "),
         (&["--approach", "optimist"], r#"--approach: "optimist" is unknown"#),
         (&["--approach", "unique-constraint", "increments"], "none of these offers any of these"),
-        (&["--replay", "AB1"], "'1' at position 3 names nobody"),
+        (&["--replay", "AB1"], "'1' at position 3 names no actor"),
         (&["--replay", "ABBA"], "--replay needs one exploration"),
         (&["last-money", "--approach", "naive", "--replay", "AAA"], "step 3: A cannot go on; B can"),
         (&["last-money", "--approach", "naive", "--without", "for update"], "is in none of the statements"),

@@ -12,8 +12,8 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 use super::choice::{CLIENTS, ChoiceQuery, PlayerChoice};
 use crate::dashboard::Dashboard;
 use crate::dashboard::page::{NavigationItem, Page};
-use crate::explore::catalog::{READ_DECIDE_WRITE, pieces};
-use crate::explore::classify::asked;
+use crate::explore::catalog::{READ_DECIDE_WRITE, test_cases};
+use crate::explore::classify::change_text;
 use crate::explore::findings::Servers;
 use crate::explore::scenario::ExploreScenario;
 use crate::session::statement::Isolation;
@@ -63,7 +63,7 @@ fn read(query: &HashMap<String, String>) -> (ChoiceQuery, Result<PlayerChoice, S
         chosen.clients = number;
     }
     // Left over from an approach for which it matters.
-    let alone = |choice: &PlayerChoice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
+    let alone = |choice: &PlayerChoice| test_cases(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
     let without = ChoiceQuery { servers: None, ..chosen.clone() };
     if chosen.servers.is_some() && without.read().is_ok_and(|choice| alone(&choice)) {
         chosen.servers = None;
@@ -79,7 +79,7 @@ fn form(chosen: &ChoiceQuery, choice: Option<&PlayerChoice>) -> Markup {
     };
     let level = choice.is_none_or(|choice| READ_DECIDE_WRITE.contains(&choice.approach)) || chosen.isolation.is_some();
     let servers =
-        choice.is_none_or(|choice| pieces(choice.approach, choice.piece.scenario, choice.piece.clients).len() > 1);
+        choice.is_none_or(|choice| test_cases(choice.approach, choice.piece.scenario, choice.piece.clients).len() > 1);
     html! {
         form.order #choice method="get" action="/lab/player" {
             label { "Approach" (select("approach", Approach::iter().map(Approach::name), approach)) }
@@ -135,7 +135,7 @@ fn stage(query: &HashMap<String, String>, chosen: &ChoiceQuery, choice: &PlayerC
         Servers::Each => "each",
     };
     let wishes: Vec<String> = (0..piece.clients)
-        .map(|client| format!("{} {}", char::from(b'A' + client), asked(&piece.scenario.wish(client))))
+        .map(|client| format!("{} {}", char::from(b'A' + client), change_text(&piece.scenario.change(client))))
         .collect();
     html! {
         section #player data-approach=(choice.approach.name()) data-scenario=(piece.scenario) data-clients=(piece.clients)

@@ -16,12 +16,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::dashboard::experiment_databases::{DatabasePurpose, ExperimentDatabaseError, ExperimentDatabases};
 use crate::explore::ExploreError;
-use crate::explore::execution::{ApproachExecution, TestCase};
+use crate::explore::execution::ApproachExecution;
 use crate::explore::exploration::readability;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::position::{self, AfterSchedule, Position, PositionError};
 use crate::explore::schedule::Schedule;
 use crate::explore::search::{JudgedInterleaving, Search, SearchPlan, SearchStep};
+use crate::explore::test_case::TestCase;
 
 /// Requests that may be on their way at once. Each takes some 20 ms, so the last of them is answered within a second.
 const QUEUE: usize = 32;
