@@ -93,8 +93,13 @@ pub fn judge(before: &State, calls: &[ClientCall], after: &State, seen: Observat
     let heard = calls.iter().map(|call| (&call.change, Some(answer_text(&call.change, &call.answer))));
     let writers = seen.entries.iter().map(|entry| entry.actor).collect::<Vec<_>>();
     let parts = participants(heard, writers);
-    let mut transcript =
-        Transcript { schedule: seen.schedule, parts, before: row_lines(before), entries: seen.entries, after: row_lines(after) };
+    let mut transcript = Transcript {
+        schedule: seen.schedule,
+        parts,
+        before: row_lines(before),
+        entries: seen.entries,
+        after: row_lines(after),
+    };
     without_ids(&mut transcript);
     let outcome = transcript.outcome();
     JudgedInterleaving { transcript, outcome, anomalies, explanation, crash_missed: false, crash_after: None }

@@ -1,7 +1,7 @@
 //! Crash points: the first client's connection is cut after its first statement, its second …; or the client hangs up during its
 //! first step, its second …
 //!
-//! If the connection is cut after COMMIT was sent, its answer is lost. The client does not know the outcome, and is told so. The change
+//! If the connection is cut after COMMIT was sent, its answer is lost, and the client gets "outcome unknown". The change
 //! must be whole or absent, which is the oracle's rule for unknown outcomes. No lock may be left. If the approach stores idempotency
 //! keys, a repeated request with the same key must find the change made once. Each crash point is explored in every interleaving
 //! with the other clients.

@@ -129,7 +129,8 @@ impl<'d> ApproachExecution<'d> {
         let (engine, call) = (Engine::new(database, LIMITS), &mut calls[0]);
         let repeated = request(&engine, Uuid::new_v4(), self.case.strategy, call.change, Vec::new(), Some(key));
         let answer = tokio::time::timeout(END_MAX, repeated).await;
-        let answer = answer.unwrap_or_else(|_elapsed| ClientAnswer::Unknown(format!("no answer within {} s", END_MAX.as_secs())));
+        let answer = answer
+            .unwrap_or_else(|_elapsed| ClientAnswer::Unknown(format!("no answer within {} s", END_MAX.as_secs())));
         let (change, heard) = (call.change, answer_text(&call.change, &answer));
         judged.transcript.after.push(format!("A repeats its request with the same key: {heard}"));
         // The second answer is certain: the change was made once, or is refused now. What was refused before may be made now.
@@ -175,7 +176,10 @@ impl<'d> ApproachExecution<'d> {
         let mut judged = classify::judge(&self.rows, &calls, after, seen);
         let Some(crash) = self.case.crash else {
             if calls.iter().all(|call| matches!(call.answer, ClientAnswer::GaveUp(_))) {
-                judged.add_anomaly(classify::ALL_GAVE_UP, "every client gave up, although only the others were in its way");
+                judged.add_anomaly(
+                    classify::ALL_GAVE_UP,
+                    "every client gave up, although only the others were in its way",
+                );
             }
             return Ok(judged);
         };
@@ -238,9 +242,10 @@ pub async fn request(
         Change::Booking(booking) => {
             client_answer(engine.run_probed(session, strategy, booking, probes, key).await, ChangeResult::Booking)
         }
-        Change::Cancellation(cancellation) => {
-            client_answer(engine.run_probed(session, strategy, cancellation, probes, key).await, ChangeResult::Cancellation)
-        }
+        Change::Cancellation(cancellation) => client_answer(
+            engine.run_probed(session, strategy, cancellation, probes, key).await,
+            ChangeResult::Cancellation,
+        ),
         Change::Increment(increment) => {
             client_answer(engine.run_probed(session, strategy, increment, probes, key).await, ChangeResult::Increment)
         }

@@ -15,7 +15,7 @@ const UNDECIDED_NAMED: usize = 3;
 /// After this number of undecided interleavings the search ends. Each takes seconds, so the machine or the database has a problem.
 const UNDECIDED_MAX: usize = 10;
 
-/// Is told how far the search is, and returns whether to continue.
+/// Receives the progress of the search, and returns whether to continue.
 pub type ProgressCallback<'a> = &'a mut (dyn FnMut(SearchProgress) -> bool + Send);
 
 /// Runs every interleaving.

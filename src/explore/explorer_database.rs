@@ -35,7 +35,7 @@ const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(1);
 /// Attempts of one operation. Two clients never need a third attempt: a lost race means that the other client has made progress.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// How long sessions whose gates are open may take to end: longer than the default `deadlock_timeout`.
+/// How long sessions may take to end once their gates are open: longer than the default `deadlock_timeout`.
 pub const END_MAX: Duration = Duration::from_secs(5);
 
 /// How long the server may take to notice that a connection was cut. After that, its locks count as left behind.

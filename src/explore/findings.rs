@@ -141,7 +141,7 @@ pub struct Exploration {
     pub gave_up: u64,
     /// The distinct outcomes, the most frequent first.
     pub outcomes: Vec<DistinctOutcome>,
-    /// Interleavings whose outcome no serial order explains.
+    /// Interleavings that no serial order explains.
     pub violations: u64,
     /// The interleavings that could not be decided, and why.
     pub undecided: Vec<String>,

@@ -10,7 +10,7 @@
 //! 1. [`error`]: why an exploration fails
 //! 2. [`schedule`]: which actor takes each step
 //! 3. [`transcript`]: what happened in one interleaving, step by step
-//! 4. [`sql_words`]: what the words of a statement tell about it
+//! 4. [`sql_words`]: properties of a statement that follow from its words
 //! 5. [`row_text`]: returned rows as text
 //! 6. [`named_ids`]: names in place of generated ids
 //! 7. [`table_rows`]: the rows of the explorer's tables, read and written

@@ -38,7 +38,8 @@ impl Mutation {
         if statements.is_empty() {
             return Err(TextNotFound { text: text.to_owned() });
         }
-        let description = if by.is_empty() { text.trim().to_owned() } else { format!("{} → {}", text.trim(), by.trim()) };
+        let description =
+            if by.is_empty() { text.trim().to_owned() } else { format!("{} → {}", text.trim(), by.trim()) };
         Ok(Self { statements, description })
     }
 

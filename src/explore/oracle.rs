@@ -101,10 +101,10 @@ impl SerialOrders<'_> {
     /// A matching booking among the final rows that no answer contains.
     fn unexplained_booking(&self, change: &Change) -> Option<Uuid> {
         let Change::Booking(wanted) = change else { return None };
-        let told = |id: &Uuid| {
+        let answered = |id: &Uuid| {
             self.calls.iter().any(|call| matches!(&call.answer, ClientAnswer::Done(done) if booking_id(done) == *id))
         };
-        let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !told(id));
+        let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !answered(id));
         fits.map(|(id, _)| *id).next()
     }
 }
@@ -155,7 +155,12 @@ mod tests {
             ("unknown, done first", [(-6, unknown()), (-4, done(0, 3))], state(0, 3), true),
             ("unknown, not done", [(-6, unknown()), (-4, done(6, 2))], state(6, 2), true),
             ("unknown, half done", [(-6, unknown()), (-4, done(6, 2))], state(3, 3), false),
-            ("an unexpected answer", [(-6, ClientAnswer::Unexpected("500".to_owned())), (-4, done(6, 2))], state(6, 2), false),
+            (
+                "an unexpected answer",
+                [(-6, ClientAnswer::Unexpected("500".to_owned())), (-4, done(6, 2))],
+                state(6, 2),
+                false,
+            ),
         ];
         for (name, calls, after, expected) in table {
             let calls: Vec<ClientCall> = calls.into_iter().map(|(amount, answer)| call(amount, answer, 0, 9)).collect();

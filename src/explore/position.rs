@@ -249,7 +249,11 @@ mod tests {
                 Actor::Client(2),
                 "step 3: C cannot go: there is no such client; A or B can",
             ),
-            (at([(A, ready()), (B, ready())]), W, "step 3: w cannot go: there is no such writer, or it has not started; A or B can"),
+            (
+                at([(A, ready()), (B, ready())]),
+                W,
+                "step 3: w cannot go: there is no such writer, or it has not started; A or B can",
+            ),
         ];
         for (stop, actor, expected) in table {
             assert_eq!(impossible(3, actor, &stop).to_string(), expected);

@@ -1,4 +1,4 @@
-//! What the words of an SQL statement tell about it, without parsing it.
+//! Properties of an SQL statement that follow from its words, without parsing it.
 
 /// Whether a statement returns rows, by its words. Then no row is an answer, and not the lack of one.
 #[must_use]

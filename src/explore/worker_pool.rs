@@ -4,7 +4,7 @@
 //! The results are in the order of the jobs, whichever worker was faster.
 //!
 //! A worker that fails or panics stops the others, and the result is its error: a report in which an exploration is missing must not
-//! look like a success.
+//! count as a success.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub enum JobSubject {
     File(Arc<Script>, ScriptVariant),
 }
 
-/// Is told how the explorations go, on the threads of the workers.
+/// Receives the progress of the explorations, on the threads of the workers.
 pub trait ExploreObserver: Send + Sync {
     /// A job has made progress.
     fn progress(&self, job: usize, subject: &Subject, progress: SearchProgress);

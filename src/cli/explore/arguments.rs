@@ -123,8 +123,7 @@ impl FromStr for CrashArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || "expected all, cut or hang-up, or the latter two with a number, such as cut:2".to_owned();
+        let expected = || "expected all, cut or hang-up, or the latter two with a number, such as cut:2".to_owned();
         let (what, after) = match text.split_once(':') {
             Some((what, after)) => (what, Some(after.parse().ok().filter(|after| *after > 0).ok_or_else(expected)?)),
             None => (text, None),
@@ -154,7 +153,9 @@ impl ExploreArgs {
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
         if files.is_empty() && self.variant.is_some() {
-            return usage("--variant: only explore files have variants; name a file, or leave --variant out".to_owned());
+            return usage(
+                "--variant: only explore files have variants; name a file, or leave --variant out".to_owned(),
+            );
         }
         let of_approaches = ["approach", "clients", "servers", "isolation", "crash", "without"];
         if let Some(option) = of_approaches.iter().find(|id| scenarios.is_empty() && !files.is_empty() && given(id)) {

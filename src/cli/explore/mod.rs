@@ -194,7 +194,9 @@ async fn replay_one(
         () = stop.cancelled() => None,
     };
     database.close().await?;
-    let Some(judged) = judged else { return Err(CliError::Environment("interrupted before the schedule had ended".to_owned())) };
+    let Some(judged) = judged else {
+        return Err(CliError::Environment("interrupted before the schedule had ended".to_owned()));
+    };
     let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
     if arguments.format == ExploreFormat::Json {
         let json = serde_json::to_string_pretty(&transcript);

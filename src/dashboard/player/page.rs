@@ -63,7 +63,8 @@ fn read(query: &HashMap<String, String>) -> (ChoiceQuery, Result<PlayerChoice, S
         chosen.clients = number;
     }
     // Left over from an approach for which it matters.
-    let alone = |choice: &PlayerChoice| test_cases(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
+    let alone =
+        |choice: &PlayerChoice| test_cases(choice.approach, choice.piece.scenario, choice.piece.clients).len() == 1;
     let without = ChoiceQuery { servers: None, ..chosen.clone() };
     if chosen.servers.is_some() && without.read().is_ok_and(|choice| alone(&choice)) {
         chosen.servers = None;

@@ -233,8 +233,9 @@ impl<'d> ScriptExecution<'d> {
         for invariant in &self.script.invariants {
             let query = sqlx::query_scalar(AssertSqlSafe(invariant.query.clone()));
             let holds: Result<Option<bool>, sqlx::Error> = query.fetch_one(&mut self.admin).await;
-            let holds = holds
-                .map_err(|error| ExploreError::Script(format!("invariant {:?}: {}", invariant.name, error_text(&error))))?;
+            let holds = holds.map_err(|error| {
+                ExploreError::Script(format!("invariant {:?}: {}", invariant.name, error_text(&error)))
+            })?;
             if holds != Some(true) {
                 broken.push(invariant.name.clone());
             }
@@ -301,9 +302,7 @@ impl Execution for ScriptExecution<'_> {
         without_ids(&mut transcript);
         let outcome = transcript.outcome();
         let mut explanation = match anomalies.first() {
-            Some(_) if waits_for_ever => {
-                "a session waits for one that has ended and still holds its locks".to_owned()
-            }
+            Some(_) if waits_for_ever => "a session waits for one that has ended and still holds its locks".to_owned(),
             Some(_) => format!("in the end, an invariant does not hold: {}", anomalies.join(", ")),
             None => String::new(),
         };

@@ -56,9 +56,15 @@ impl Expect {
         misses.extend(occurrence_missed("deadlock", self.deadlocks, found.deadlocks));
         misses.extend(occurrence_missed("serialization failure (40001)", self.conflicts, found.conflicts));
         let never = self.waits.iter().filter(|statement| !waited.contains(*statement));
-        misses.extend(never.map(|(actor, name)| format!("expected {actor}: {name} to wait, but it waits in no interleaving")));
+        misses.extend(
+            never.map(|(actor, name)| format!("expected {actor}: {name} to wait, but it waits in no interleaving")),
+        );
         let waits = self.never_waits.iter().filter(|statement| waited.contains(*statement));
-        misses.extend(waits.map(|(actor, name)| format!("expected {actor}: {name} never to wait, but it waits in some interleaving")));
+        misses.extend(
+            waits.map(|(actor, name)| {
+                format!("expected {actor}: {name} never to wait, but it waits in some interleaving")
+            }),
+        );
         misses
     }
 

@@ -54,7 +54,9 @@ impl ExpectTable {
         let mut breakable: Vec<&str> = invariants.iter().map(|invariant| invariant.name.as_str()).collect();
         breakable.extend(serial.then_some(NOT_SERIALIZABLE));
         if verdict == ExpectedVerdict::Broken && breakable.is_empty() {
-            return Err("expect: expected an invariant or serial = true in the file, because verdict is \"broken\"".to_owned());
+            return Err(
+                "expect: expected an invariant or serial = true in the file, because verdict is \"broken\"".to_owned()
+            );
         }
         if let Some(anomaly) = &anomaly {
             if verdict == ExpectedVerdict::Holds {
@@ -79,7 +81,8 @@ fn find_all(field: &str, sessions: &[SessionScript], texts: &[String]) -> Result
 fn find(sessions: &[SessionScript], text: &str) -> Result<StatementRef, String> {
     let (session_letter, which) = text.split_once(':').unwrap_or((text, ""));
     let which = which.trim();
-    let of_letter = |(index, session)| (actor(index).to_string() == session_letter.trim()).then_some((actor(index), session));
+    let of_letter =
+        |(index, session)| (actor(index).to_string() == session_letter.trim()).then_some((actor(index), session));
     let Some((actor, session)) = sessions.iter().enumerate().find_map(of_letter) else {
         return Err("a session and one of its statements, such as \"A: update\" or \"A: 1\"".to_owned());
     };

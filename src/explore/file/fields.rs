@@ -7,7 +7,7 @@ use crate::explore::schedule::Actor;
 /// The longest title or name, in characters: it is shown in a line of a table.
 const NAME_MAX: usize = 80;
 
-/// The error for a field whose value is not allowed.
+/// The error for a field with a value that is not allowed.
 pub fn expected(field: &str, what: &str, found: impl std::fmt::Display) -> String {
     format!("{field}: expected {what}, found {found}")
 }

@@ -72,8 +72,7 @@ impl Script {
     /// [`ExploreFileError`], which names the file and what is wrong.
     pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
-        text.and_then(|text| parse(&text))
-            .map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
+        text.and_then(|text| parse(&text)).map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
     }
 
     /// Parses the text of an explore file.

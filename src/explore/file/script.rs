@@ -33,7 +33,7 @@ pub struct Script {
     pub reset: Option<String>,
     /// What must be true at every end.
     pub invariants: Vec<Invariant>,
-    /// A query whose rows are the final state.
+    /// A query that returns the final state.
     pub outcome: Option<String>,
     /// Whether every end must be the end of some serial order.
     pub serial: bool,

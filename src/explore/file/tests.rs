@@ -118,7 +118,9 @@ fn an_error_in_a_file_names_the_field_and_what_is_expected() {
     let error = Script::parse(&each_twice).unwrap_err().to_string();
     assert!(error.starts_with("cut_after: expected \"each\" in one session at most"), "{error}");
     let too_many = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(3);
-    assert!(Script::parse(&too_many).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5"));
+    assert!(
+        Script::parse(&too_many).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5")
+    );
 }
 
 #[test]

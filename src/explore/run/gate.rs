@@ -70,12 +70,12 @@ pub struct Gate {
     go: mpsc::Receiver<()>,
     /// Statements until its connection is cut; 0 if it is not cut, or was.
     cut_after: u32,
-    /// Steps until the one during which its client hangs up, and what tells the client to.
+    /// Steps until the one during which its client hangs up, and how the client is notified.
     hang_up: Option<(u32, Arc<Notify>)>,
 }
 
 impl Gate {
-    /// A gate for an actor's session. The runner is told at once that the session has started.
+    /// A gate for an actor's session. The runner is notified at once that the session has started.
     #[must_use]
     pub fn new(actor: Actor, server: u8, session: Uuid, events: GateEvents) -> Self {
         let (go, let_go) = mpsc::channel(1);
@@ -91,7 +91,7 @@ impl Gate {
         self
     }
 
-    /// The same, with the client told to hang up during this step, counted from 1.
+    /// The same, with the client notified to hang up during this step, counted from 1.
     #[must_use]
     pub fn hang_up_during(mut self, step: u32, client: Arc<Notify>) -> Self {
         self.hang_up = Some((step, client));

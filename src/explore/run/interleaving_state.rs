@@ -308,7 +308,7 @@ impl InterleavingState {
             // A client's operation reports its end itself: OperationEnded.
             GateEvent::SessionEnded if matches!(actor, Actor::Writer(_)) => {
                 state.phase = ActorPhase::Ended;
-                // Its last look into the queue found nothing.
+                // Its last step found the queue empty.
                 if let Some(entry) = entry.filter(|entry| entry.outcome == StepOutcome::Lost) {
                     (entry.outcome, entry.returned_with) = (StepOutcome::Done, step);
                 }

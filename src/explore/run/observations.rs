@@ -9,14 +9,18 @@ use crate::explore::transcript::TranscriptStep;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsettled {
     /// An actor is at work, and PostgreSQL does not report that it waits.
-    #[error("{0} neither finishes its step nor waits for a session that PostgreSQL names; the machine may be overloaded")]
+    #[error(
+        "{0} neither finishes its step nor waits for a session that PostgreSQL names; the machine may be overloaded"
+    )]
     Runs(Actor),
     /// An actor waits for a session of another program.
     #[error("{0} waits for a session of another program on this database; end that session, and explore again")]
     Stranger(Actor),
     /// On a busy machine a session has run its deadlock check too late, and was the victim in place of the session that closed
     /// the cycle.
-    #[error("the deadlock check of {0} came too late, so PostgreSQL ended the wrong session; the machine may be overloaded")]
+    #[error(
+        "the deadlock check of {0} came too late, so PostgreSQL ended the wrong session; the machine may be overloaded"
+    )]
     Late(Actor),
     /// A session has left the queue for a row before the one ahead of it. PostgreSQL wakes them one right after the other, and the
     /// second may be faster. The effect is that of the other order in the queue, which is an interleaving of its own.
@@ -41,7 +45,7 @@ impl Unsettled {
 /// Everything that was observed.
 #[derive(Debug)]
 pub struct Observations {
-    /// Whose step was let go, step by step.
+    /// The actor of each step.
     pub schedule: Schedule,
     /// The steps.
     pub entries: Vec<TranscriptStep>,

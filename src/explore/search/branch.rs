@@ -32,7 +32,7 @@ impl BranchPoint {
         }
     }
 
-    /// The actors whose steps sleep once the current choice has taken its step.
+    /// The actors that sleep once the current choice has taken its step.
     #[must_use]
     pub fn sleeping_after(&self, step: TakenStep) -> Vec<(Actor, TakenStep)> {
         let before = self.choices[..self.at].iter().zip(&self.taken);

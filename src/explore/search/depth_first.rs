@@ -76,7 +76,10 @@ impl Search {
             && !self.resume(execution, &after).await?
         {
             self.finished = true;
-            return Ok(Some(SearchStep::Undecided(after, "no interleaving has this schedule, so the search cannot continue after it".to_owned())));
+            return Ok(Some(SearchStep::Undecided(
+                after,
+                "no interleaving has this schedule, so the search cannot continue after it".to_owned(),
+            )));
         }
         while !self.finished && self.plan.limit.is_none_or(|limit| self.progress.interleavings < limit) {
             let run = self.run_again(execution).await?;
@@ -93,7 +96,9 @@ impl Search {
                 InterleavingEnd::Undecided(schedule, why) => Some(SearchStep::Undecided(schedule, why.to_string())),
                 InterleavingEnd::Diverged => Some(SearchStep::Undecided(
                     schedule,
-                    format!("each of {REPLAYS_MAX} replays of it differed from the run before; the machine may be overloaded"),
+                    format!(
+                        "each of {REPLAYS_MAX} replays of it differed from the run before; the machine may be overloaded"
+                    ),
                 )),
             };
             self.advance();

@@ -122,7 +122,8 @@ fn is_plain_read(sql: &str) -> bool {
 /// It changes rows, or takes locks on rows or advisory locks, and nothing else.
 fn is_about_rows(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    let locks = || calls_only(&sql, &[READING_WORDS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
+    let locks =
+        || calls_only(&sql, &[READING_WORDS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
     is_one(&sql) && (begins_with(&sql, &["insert", "update", "delete"]) || begins_with(&sql, &["select"]) && locks())
 }
 
