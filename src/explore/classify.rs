@@ -1,10 +1,11 @@
-//! What an interleaving came to, in words: the oracle says whether it is explained, and the lab's referee names what is wrong.
+//! Classifies an interleaving: the oracle decides whether a serial order explains it, and if none does, the lab's referee names the
+//! anomaly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::named_ids::without_ids;
-use super::observations::Observations;
 use super::oracle::{ClientAnswer, ClientCall, explains};
+use super::run::observations::Observations;
 use super::schedule::Actor;
 use super::search::JudgedInterleaving;
 use super::transcript::{GAVE_UP, Participant, Transcript};
@@ -18,26 +19,32 @@ use referee::history::{
 };
 use referee::judgement::Anomaly;
 
-/// The name of an outcome that no serial order explains and that has no better name.
+/// The name of an outcome that no serial order explains and for which the referee has no name.
 pub const NOT_SERIALIZABLE: &str = "not-serializable";
 
-/// The name of an outcome in which no client got anywhere.
-pub const NOBODY_SERVED: &str = "nobody-served";
+/// The name of an outcome in which every client gave up.
+pub const ALL_GAVE_UP: &str = "all-gave-up";
 
-/// What a change asks for.
+/// The name of a crash after which a session still holds a lock.
+pub const LOCK_LEFT: &str = "lock-left";
+
+/// The name of a crash after which a repeated request with the same idempotency key does not find the change made once.
+pub const NOT_ONCE: &str = "not-once";
+
+/// A change in words.
 #[must_use]
-pub fn asked(change: &Change) -> String {
+pub fn change_text(change: &Change) -> String {
     match request(change) {
         Some(request) => request.to_string(),
         None => "cancels a booking".to_owned(),
     }
 }
 
-/// What a client heard.
+/// An answer in words.
 #[must_use]
-pub fn heard(change: &Change, answer: &ClientAnswer) -> String {
+pub fn answer_text(change: &Change, answer: &ClientAnswer) -> String {
     match answer {
-        ClientAnswer::Done(done) => format!("done: {}", told(change, done)),
+        ClientAnswer::Done(done) => format!("done: {}", result_text(change, done)),
         ClientAnswer::Refused(refusal) => format!("refused: {refusal}"),
         ClientAnswer::GaveUp(why) => format!("{GAVE_UP}{why}"),
         ClientAnswer::Unknown(why) => format!("unknown: {why}"),
@@ -45,15 +52,15 @@ pub fn heard(change: &Change, answer: &ClientAnswer) -> String {
     }
 }
 
-fn told(change: &Change, done: &ChangeResult) -> String {
+fn result_text(change: &Change, done: &ChangeResult) -> String {
     let Some(request) = request(change) else { return String::new() };
     let effects = request.effects();
-    let shown = effects.iter().zip(seen(done)).filter_map(|((row, _), seen)| Some(seen?.of(*row)));
+    let shown = effects.iter().zip(answered_rows(done)).filter_map(|((row, _), seen)| Some(seen?.of(*row)));
     shown.collect::<Vec<_>>().join(", ")
 }
 
 /// The rows of an answer, in the order of the request's effects.
-fn seen(done: &ChangeResult) -> [Option<SeenRow>; 2] {
+fn answered_rows(done: &ChangeResult) -> [Option<SeenRow>; 2] {
     let row = |value, version| Some(SeenRow { value, version: Some(version) });
     match done {
         ChangeResult::Balance(account) => [row(account.balance, account.version), None],
@@ -66,7 +73,7 @@ fn seen(done: &ChangeResult) -> [Option<SeenRow>; 2] {
     }
 }
 
-/// A change as a history has it; nothing of a cancellation, which no history has.
+/// A change as a request of a history; `None` for a cancellation, which no history has.
 fn request(change: &Change) -> Option<Request> {
     Some(match *change {
         Change::Balance(change) => Request::Balance { user: change.user, amount: change.amount },
@@ -77,29 +84,34 @@ fn request(change: &Change) -> Option<Request> {
     })
 }
 
-/// Judges what was seen.
+/// Judges what was observed.
 #[must_use]
-pub fn judged(before: &State, calls: &[ClientCall], after: &State, seen: Observations) -> JudgedInterleaving {
+pub fn judge(before: &State, calls: &[ClientCall], after: &State, seen: Observations) -> JudgedInterleaving {
     let (anomalies, explanation) =
-        if explains(before, calls, after) { (Vec::new(), String::new()) } else { named(before, calls, after) };
-    let heard = calls.iter().map(|call| (&call.change, Some(heard(&call.change, &call.answer))));
+        if explains(before, calls, after) { (Vec::new(), String::new()) } else { name_anomalies(before, calls, after) };
+    let heard = calls.iter().map(|call| (&call.change, Some(answer_text(&call.change, &call.answer))));
     let writers = seen.entries.iter().map(|entry| entry.actor).collect::<Vec<_>>();
-    let parts = parts(heard, writers);
-    let mut transcript =
-        Transcript { schedule: seen.schedule, parts, before: rows(before), entries: seen.entries, after: rows(after) };
+    let parts = participants(heard, writers);
+    let mut transcript = Transcript {
+        schedule: seen.schedule,
+        parts,
+        before: row_lines(before),
+        entries: seen.entries,
+        after: row_lines(after),
+    };
     without_ids(&mut transcript);
     let outcome = transcript.outcome();
-    JudgedInterleaving { transcript, outcome, anomalies, explanation, spared: false, crash_after: None }
+    JudgedInterleaving { transcript, outcome, anomalies, explanation, crash_missed: false, crash_after: None }
 }
 
-/// Who takes part: the clients, each with what it has heard so far, and the writers among the others.
-pub fn parts<'a>(
+/// The participants: the clients, each with its answer if it has one, and the writers among the other actors.
+pub fn participants<'a>(
     clients: impl Iterator<Item = (&'a Change, Option<String>)>,
     others: impl IntoIterator<Item = Actor>,
 ) -> Vec<Participant> {
     let clients = clients.enumerate().map(|(client, (change, heard))| Participant {
         actor: Actor::Client(u8::try_from(client).unwrap_or(u8::MAX)),
-        title: asked(change),
+        title: change_text(change),
         heard,
     });
     let writers: BTreeSet<Actor> = others.into_iter().filter(|actor| matches!(actor, Actor::Writer(_))).collect();
@@ -108,17 +120,17 @@ pub fn parts<'a>(
     clients.chain(writers).collect()
 }
 
-/// What the referee calls it.
-fn named(before: &State, calls: &[ClientCall], after: &State) -> (Vec<String>, String) {
+/// The referee's names for what is wrong, and its explanation.
+fn name_anomalies(before: &State, calls: &[ClientCall], after: &State) -> (Vec<String>, String) {
     if let Some(ClientAnswer::Unexpected(what)) =
         calls.iter().map(|call| &call.answer).find(|answer| matches!(answer, ClientAnswer::Unexpected(_)))
     {
-        return (vec!["unexpected-answer".to_owned()], format!("no valid request is answered so: {what}"));
+        return (vec!["unexpected-answer".to_owned()], format!("a valid request must not get this answer: {what}"));
     }
     let mut findings = referee::judge(&history(before, calls, after)).findings;
     findings.sort_by_key(|finding| gravity(finding.anomaly));
     let explanation = findings.first().map_or_else(
-        || "no order of the operations, one after the other, gives these answers and these rows".to_owned(),
+        || "no serial order of the operations gives these answers and these rows".to_owned(),
         |finding| finding.witness.explanation.clone(),
     );
     let mut anomalies: Vec<String> = findings.iter().map(|finding| finding.anomaly.to_string()).collect();
@@ -128,14 +140,14 @@ fn named(before: &State, calls: &[ClientCall], after: &State) -> (Vec<String>, S
     (anomalies, explanation)
 }
 
-/// What is sold twice or comes from nowhere is told before how it came about.
+/// The sort key of anomalies: a wrong total or a seat sold twice comes before its cause.
 fn gravity(anomaly: Anomaly) -> (bool, Anomaly) {
     let sold_or_made =
         [Anomaly::Oversell, Anomaly::DoubleBooking, Anomaly::MoneyCreated, Anomaly::MoneyDestroyed].contains(&anomaly);
     (!sold_or_made, anomaly)
 }
 
-/// What was seen, as the referee takes it: a step is a microsecond.
+/// What was observed, as a history for the referee. A step counts as a microsecond.
 #[must_use]
 pub fn history(before: &State, calls: &[ClientCall], after: &State) -> History {
     let ns = |step: usize| u64::try_from(step).unwrap_or(u64::MAX).saturating_mul(1_000);
@@ -166,13 +178,13 @@ pub fn history(before: &State, calls: &[ClientCall], after: &State) -> History {
 
 fn outcome(answer: &ClientAnswer) -> Outcome {
     match answer {
-        ClientAnswer::Done(done) => Outcome::Done(seen(done)),
+        ClientAnswer::Done(done) => Outcome::Done(answered_rows(done)),
         ClientAnswer::Refused(refusal) => match refusal {
             Refusal::InsufficientFunds => Outcome::Refused(Reason::InsufficientFunds),
             Refusal::BalanceOutOfRange | Refusal::CounterOutOfRange => Outcome::Refused(Reason::OutOfRange),
             Refusal::SoldOut => Outcome::Refused(Reason::SoldOut),
             Refusal::AlreadyBooked => Outcome::Refused(Reason::AlreadyBooked),
-            // The rows are there and no version is asked for.
+            // Not possible: the rows exist, and no client names a version.
             Refusal::UserNotFound
             | Refusal::EventNotFound
             | Refusal::BookingNotFound
@@ -206,7 +218,7 @@ fn states(state: &State) -> history::HistoryState {
 
 /// The rows, a line each.
 #[must_use]
-pub fn rows(state: &State) -> Vec<String> {
+pub fn row_lines(state: &State) -> Vec<String> {
     let users =
         state.users.iter().map(|(id, user)| format!("users/{id}: balance {} (version {})", user.balance, user.version));
     let events = state.events.iter().map(|(id, event)| {

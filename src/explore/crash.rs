@@ -1,60 +1,46 @@
-//! Crash points: what if the first client's connection is cut after its first statement, its second …; or if the client hangs up
-//! during its first step, its second …
+//! Crash points: the first client's connection is cut after its first statement, its second …; or the client hangs up during its
+//! first step, its second …
 //!
-//! Cutting the connection after COMMIT swallows the answer of COMMIT: the client cannot know, and is told so. Whatever happens, the
-//! change must be whole or absent, which is the oracle's rule for unknown outcomes; no lock may be left; and where an approach can
-//! store an idempotency key, whoever asks again under the same one must find the change made once. Each crash point is
-//! explored in every interleaving with the other clients.
+//! If the connection is cut after COMMIT was sent, its answer is lost, and the client gets "outcome unknown". The change
+//! must be whole or absent, which is the oracle's rule for unknown outcomes. No lock may be left. If the approach stores idempotency
+//! keys, a repeated request with the same key must find the change made once. Each crash point is explored in every interleaving
+//! with the other clients.
 
-use super::ExploreError;
-use super::execution::{ApproachExecution, TestCase};
+use super::error::ExploreError;
+use super::execution::ApproachExecution;
 use super::exploration::{ExplorationCounter, ProgressCallback};
 use super::explorer_database::ExplorerDatabase;
-use super::findings::{CrashKind, Exploration, Subject};
+use super::findings::{Exploration, Subject};
 use super::search::SearchPlan;
+use super::test_case::{Crash, TestCase};
 
-/// A session holds a lock although everybody has ended.
-pub const LOCK_LEFT: &str = "lock-left";
-
-/// Asking again under the same idempotency key did not settle it.
-pub const NOT_ONCE: &str = "not-once";
-
-/// A crash of the first client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crash {
-    /// What happens.
-    pub kind: CrashKind,
-    /// After which of its statements, or during which of its steps, from 1; each in turn if `None`.
-    pub after: Option<u32>,
-}
-
-/// Statements or steps after which somebody may crash: retries are bounded, and no attempt has as many.
+/// The highest crash point that is tried. Retries are bounded, and no operation has as many statements.
 const POINTS_MAX: u32 = 100;
 
-/// Explores a piece with a crash after each statement in turn, until there is none in any interleaving.
+/// Explores a test case with a crash after each statement in turn, until no interleaving reaches the crash point.
 ///
 /// # Errors
 /// [`ExploreError`].
 pub async fn explore(
-    world: &mut ExplorerDatabase,
-    piece: &TestCase,
+    database: &mut ExplorerDatabase,
+    case: &TestCase,
     crash: Crash,
     subject: Subject,
     plan: &SearchPlan,
     go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
     let points = crash.after.map_or(1..=POINTS_MAX, |after| after..=after);
-    let mut tally = ExplorationCounter::new();
+    let mut counter = ExplorationCounter::new();
     for after in points {
-        let (before, crash) = (tally.interleavings(), Crash { after: Some(after), ..crash });
-        let piece = TestCase { crash: Some(crash), ..piece.clone() };
-        tally.explore(&mut ApproachExecution::new(world, piece), plan.clone(), go_on).await?;
-        if tally.interleavings() == before {
+        let (before, crash) = (counter.interleavings(), Crash { after: Some(after), ..crash });
+        let case = TestCase { crash: Some(crash), ..case.clone() };
+        counter.explore(&mut ApproachExecution::new(database, case), plan.clone(), go_on).await?;
+        if counter.interleavings() == before {
             break;
         }
     }
-    if let (Some(after), 0) = (crash.after, tally.interleavings()) {
-        tally.doubt(format!("{} never happens: nobody comes so far in any interleaving", crash.kind.at(after)));
+    if let (Some(after), 0) = (crash.after, counter.interleavings()) {
+        counter.add_undecided(format!("{} never happens: no interleaving gets so far", crash.kind.at(after)));
     }
-    Ok(tally.told(subject))
+    Ok(counter.finish(subject))
 }

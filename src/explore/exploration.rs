@@ -1,45 +1,45 @@
-//! One subject explored: the search driven to its end, and what it finds counted.
+//! The exploration of one subject: runs the search to its end, and counts what it finds.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::ExploreError;
+use super::error::ExploreError;
 use super::findings::{DistinctOutcome, Exploration, ExplorationVerdict, Subject, ViolationWitness};
 use super::schedule::Schedule;
 use super::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchProgress, SearchStep};
 
-/// Interleavings that could not be decided, which are named; further ones are only counted …
+/// The number of undecided interleavings that are reported one by one. Further ones are only counted.
 const UNDECIDED_NAMED: usize = 3;
 
-/// … and after so many nothing more is tried: each takes seconds, and something is wrong with the surroundings.
+/// After this number of undecided interleavings the search ends. Each takes seconds, so the machine or the database has a problem.
 const UNDECIDED_MAX: usize = 10;
 
-/// Hears how far it is, and says whether to go on.
+/// Receives the progress of the search, and returns whether to continue.
 pub type ProgressCallback<'a> = &'a mut (dyn FnMut(SearchProgress) -> bool + Send);
 
-/// Runs every interleaving of a play.
+/// Runs every interleaving.
 ///
 /// # Errors
 /// [`ExploreError`].
 pub async fn explore(
-    play: &mut dyn Execution,
+    execution: &mut dyn Execution,
     subject: Subject,
     plan: SearchPlan,
     go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
-    let mut tally = ExplorationCounter::new();
-    tally.explore(play, plan, go_on).await?;
-    Ok(tally.told(subject))
+    let mut counter = ExplorationCounter::new();
+    counter.explore(execution, plan, go_on).await?;
+    Ok(counter.finish(subject))
 }
 
-/// What several searches have found so far.
+/// Counts what one or several searches find.
 #[derive(Debug)]
 pub struct ExplorationCounter {
     begun: Instant,
     searched: Vec<(SearchProgress, bool)>,
     interleavings: u64,
-    /// An earlier search has run the first part.
+    /// An earlier search has run the first part, so this one is incomplete.
     resumed: bool,
     last: Option<Schedule>,
     outcomes: HashMap<Vec<String>, DistinctOutcome>,
@@ -52,7 +52,7 @@ pub struct ExplorationCounter {
     witness: Option<JudgedInterleaving>,
 }
 
-/// The shortest comes first; of equally long ones the one that is easiest to follow.
+/// A sort key for violations: the shortest comes first, and of equally long ones the one with the fewest changes of the actor.
 #[must_use]
 pub fn readability(judged: &JudgedInterleaving) -> (usize, usize, &Schedule) {
     let schedule = &judged.transcript.schedule;
@@ -60,9 +60,9 @@ pub fn readability(judged: &JudgedInterleaving) -> (usize, usize, &Schedule) {
 }
 
 impl ExplorationCounter {
-    /// Nothing yet.
+    /// A counter that has counted nothing. The time starts now.
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "it begins now")]
+    #[allow(clippy::new_without_default, reason = "it starts a clock")]
     pub fn new() -> Self {
         Self {
             begun: Instant::now(),
@@ -81,13 +81,13 @@ impl ExplorationCounter {
         }
     }
 
-    /// Runs every interleaving of one more play.
+    /// Runs every interleaving of one more execution, and counts them.
     ///
     /// # Errors
     /// [`ExploreError`].
     pub async fn explore(
         &mut self,
-        play: &mut dyn Execution,
+        execution: &mut dyn Execution,
         plan: SearchPlan,
         go_on: ProgressCallback<'_>,
     ) -> Result<(), ExploreError> {
@@ -95,7 +95,7 @@ impl ExplorationCounter {
         let mut search = Search::new(plan);
         while go_on(search.progress())
             && self.undecided.len() < UNDECIDED_MAX
-            && let Some(found) = search.next(play).await?
+            && let Some(found) = search.next(execution).await?
         {
             match found {
                 SearchStep::Interleaving(judged) => {
@@ -109,19 +109,19 @@ impl ExplorationCounter {
         Ok(())
     }
 
-    /// Interleavings judged so far.
+    /// The interleavings that were judged so far.
     #[must_use]
     pub fn interleavings(&self) -> u64 {
         self.interleavings
     }
 
-    /// Notes what could not be decided.
-    pub fn doubt(&mut self, why: String) {
+    /// Adds something that could not be decided.
+    pub fn add_undecided(&mut self, why: String) {
         self.undecided.push(why);
     }
 
     fn add(&mut self, judged: JudgedInterleaving) {
-        if judged.spared {
+        if judged.crash_missed {
             return;
         }
         self.interleavings += 1;
@@ -140,7 +140,7 @@ impl ExplorationCounter {
         if judged.anomalies.is_empty() {
             return;
         }
-        // The same answers and rows may be explained where the operations overlap, and not where one came after the other.
+        // The same answers and rows may have an explanation if the operations overlap, and none if they do not.
         outcome.anomalies.clone_from(&judged.anomalies);
         self.violations += 1;
         if self.witness.as_ref().is_none_or(|witness| readability(&judged) < readability(witness)) {
@@ -148,9 +148,9 @@ impl ExplorationCounter {
         }
     }
 
-    /// What all of it shows.
+    /// The result of all searches.
     #[must_use]
-    pub fn told(mut self, subject: Subject) -> Exploration {
+    pub fn finish(mut self, subject: Subject) -> Exploration {
         let finished = self.searched.iter().all(|(_, finished)| *finished);
         let complete = finished && !self.resumed;
         let interleavings = self.interleavings;

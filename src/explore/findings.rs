@@ -1,4 +1,4 @@
-//! What an exploration found.
+//! What explorations found: the report, in its JSON format.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::schedule::Schedule;
 use super::transcript::Transcript;
 use referee::history::ClaimedSafety;
 
-/// The format of the JSON: raised when a reader of the one before would misread it.
+/// The version of the JSON format. It is raised when a reader of the version before would misread the new one.
 pub const FORMAT: u32 = 1;
 
 /// Everything that one `explore` found.
@@ -17,25 +17,25 @@ pub const FORMAT: u32 = 1;
 pub struct ExploreReport {
     /// [`FORMAT`].
     pub format: u32,
-    /// When it began, in UTC (RFC 3339).
+    /// When the command began, in UTC (RFC 3339).
     pub started: String,
     /// How long it took, in seconds.
     pub elapsed_s: f64,
-    /// Version of the program, and of PostgreSQL.
+    /// The versions of the program and of PostgreSQL.
     pub versions: ExploreVersions,
-    /// It was ended before everything asked for was explored.
+    /// The command was stopped before everything was explored.
     pub interrupted: bool,
     /// What was explored, in order.
     pub explorations: Vec<Exploration>,
 }
 
-/// Who found it.
+/// The versions with which the interleavings were run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExploreVersions {
-    /// Of concurrency-lab, with the commit if it is known.
+    /// The version of concurrency-lab, with the commit if it is known.
     pub lab: String,
-    /// Of the PostgreSQL that ran the statements.
+    /// The version of the PostgreSQL that ran the statements.
     pub postgresql: String,
 }
 
@@ -45,58 +45,58 @@ pub struct ExploreVersions {
 pub struct Subject {
     /// The scenario's name, or the title of an explore file.
     pub scenario: String,
-    /// The approach's name. Of an explore file, which of its variants this is; empty if it has one only.
+    /// The approach's name. Of an explore file, the variant; empty if the file has only one.
     pub approach: String,
     /// The explore file's path, as it was given.
     pub file: Option<String>,
     /// How many clients.
     pub clients: u32,
-    /// Where the clients are, if the approach keeps something in its process, so that it matters.
+    /// The servers of the clients. Only given if the approach keeps something in its process, so that it matters.
     pub servers: Option<Servers>,
-    /// The isolation level that every transaction was made to have, if it was not left to the approach.
+    /// The isolation level that every transaction was given, if it was not left to the approach.
     pub isolation: Option<String>,
-    /// What was taken away from the SQL for the sake of the experiment.
+    /// The text that was taken out of the approach's SQL, if any.
     pub without: Option<String>,
-    /// What happens to the first client, after each of its statements in turn.
+    /// The crash of the first client, after each of its statements in turn.
     pub crash: Option<CrashKind>,
-    /// What is claimed for it.
+    /// What is claimed.
     pub claim: ClaimedSafety,
 }
 
 impl Subject {
-    /// Whether what is claimed of it is that it is right.
+    /// Whether it is claimed to be safe.
     #[must_use]
     pub fn is_claimed_safe(&self) -> bool {
         self.claim.is_safe(self.servers == Some(Servers::One))
     }
 }
 
-/// Where the clients are.
+/// The servers of the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Servers {
-    /// All on one server.
+    /// All clients are on one server.
     #[strum(serialize = "one server")]
     One,
-    /// Each on a server of its own, as replicas on one database.
+    /// Each client is on a server of its own. The servers share one database, as replicas do.
     #[strum(serialize = "a server each")]
     Each,
 }
 
-/// What happens to a client half-way.
+/// A crash in the middle of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, EnumIter)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrashKind {
-    /// Its database connection is cut: the answer of the statement is not heard.
+    /// The database connection is cut before the answer of the statement is received.
     #[strum(serialize = "connection cut")]
     Cut,
-    /// It hangs up while the step is under way; its operation goes on without it.
+    /// The client hangs up during the step. Its operation goes on.
     #[strum(serialize = "client gone")]
     HangUp,
 }
 
 impl CrashKind {
-    /// What happens, and when.
+    /// The crash and its point, in words.
     #[must_use]
     pub fn at(self, number: u32) -> String {
         match self {
@@ -115,39 +115,39 @@ impl CrashKind {
     }
 }
 
-/// What the interleavings of one subject showed.
+/// What the interleavings of one subject show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exploration {
-    /// Of what.
+    /// What was explored.
     pub subject: Subject,
     /// Interleavings that were run to their end and judged.
     pub interleavings: u64,
-    /// How many there are in all: as estimated from those that were run, or exactly if all were.
+    /// The number of all interleavings: estimated from those that were run, or exact if all were run.
     pub estimate: f64,
-    /// Every interleaving was run, or is equivalent to one that was. Not so where an earlier search has run a part of them.
+    /// Every interleaving was run, or is equivalent to one that was run. False if an earlier search has run a part of them.
     pub complete: bool,
-    /// Interleavings that were left out because they are equivalent to others: a lower bound. 0 without reduction.
+    /// Interleavings that were left out because they are equivalent to others: a lower bound, and 0 without `--reduce`.
     pub pruned: u64,
-    /// Where to go on (`--after`), if there are more.
+    /// The last schedule that was run, if there are more: `--after` continues behind it.
     pub last: Option<Schedule>,
-    /// Interleavings in which somebody had to wait.
+    /// Interleavings in which a session had to wait.
     pub waited: u64,
-    /// Interleavings in which the deadlock detector ended a transaction.
+    /// Interleavings in which PostgreSQL ended a transaction because of a deadlock.
     pub deadlocks: u64,
     /// Interleavings in which a serialization failure (40001) ended an attempt.
     pub conflicts: u64,
-    /// Interleavings in which a client gave up: its change was certainly not made, and not refused either.
+    /// Interleavings in which a client gave up: its change was certainly not made, but not refused either.
     pub gave_up: u64,
-    /// What came out, the most frequent first.
+    /// The distinct outcomes, the most frequent first.
     pub outcomes: Vec<DistinctOutcome>,
-    /// Interleavings whose outcome no serial order explains.
+    /// Interleavings that no serial order explains.
     pub violations: u64,
-    /// What could not be decided, in plain words.
+    /// The interleavings that could not be decided, and why.
     pub undecided: Vec<String>,
-    /// What an explore file expects and that is not so, in plain words.
+    /// The expectations of an explore file that were not met.
     pub missed: Vec<String>,
-    /// What it proves.
+    /// What the exploration proves.
     pub verdict: ExplorationVerdict,
     /// The shortest violating interleaving.
     pub witness: Option<ViolationWitness>,
@@ -155,32 +155,32 @@ pub struct Exploration {
     pub elapsed_s: f64,
 }
 
-/// One way to end.
+/// A distinct outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DistinctOutcome {
     /// The answers and the final rows, a line each.
     pub lines: Vec<String>,
-    /// How many interleavings ended so.
+    /// The number of interleavings with this outcome.
     pub count: u64,
-    /// What is wrong with it, by the names of [`referee::judgement::Anomaly`] or of an explore file's own words; empty if
-    /// a serial order explains it.
+    /// The names of what is wrong: those of the anomalies, or of an explore file's invariants. Empty if a serial order explains
+    /// the outcome.
     pub anomalies: Vec<String>,
-    /// One of them.
+    /// The schedule of one of these interleavings.
     pub example: Schedule,
 }
 
-/// The evidence against it.
+/// A violating interleaving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ViolationWitness {
-    /// What is wrong, by name, the gravest first.
+    /// The names of what is wrong, the gravest first.
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
     pub explanation: String,
-    /// After which statement, or during which step, the first client crashed.
+    /// The statement after which, or the step during which, the first client crashed.
     pub crash_after: Option<u32>,
-    /// What happened.
+    /// The interleaving.
     pub transcript: Transcript,
 }
 
@@ -189,19 +189,19 @@ pub struct ViolationWitness {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum ExplorationVerdict {
-    /// Every interleaving is explained by a serial order.
+    /// A serial order explains every interleaving.
     Proved,
-    /// One is not.
+    /// No serial order explains one of the interleavings.
     Broken,
-    /// Those that were run are explained; there are more.
+    /// Serial orders explain the interleavings that were run. There are more.
     HeldSoFar,
-    /// Something could not be decided, and nothing else was found.
+    /// An interleaving could not be decided, and no violation was found.
     Undecided,
 }
 
 impl Exploration {
-    /// Whether it contradicts what is claimed: a safe approach that breaks, a broken one whose every interleaving holds, an explore
-    /// file whose expectations are not met.
+    /// Whether the result contradicts the claim: a safe approach breaks, no interleaving of a broken one breaks, or an expectation of
+    /// an explore file is not met.
     #[must_use]
     pub fn contradicts_claim(&self) -> bool {
         if !self.missed.is_empty() {

@@ -1,84 +1,61 @@
 //! The explorer: every interleaving of a few clients' statements, on the real database.
 //!
-//! Load shows that a race happened; only enumeration shows that it cannot. Each client runs its approach, the code that serves
-//! requests, on a connection of its own behind a gate; a controller lets one statement go at a time, until every order has been
-//! run.
+//! Load shows that a race happened. Only enumeration shows that it cannot happen. Each client runs its approach, the code that serves
+//! requests, on a connection of its own and behind a gate. A runner lets one statement go at a time, and a search repeats this
+//! until every order was run. An oracle then decides for each interleaving whether a serial order explains it.
 //!
-//! - [`scenario`]: a few rows, and what the clients want of them
-//! - [`schedule`]: who is let go, step by step; [`transcript`]: what happened then
-//! - [`gate`]: where a session waits to be let go; [`interleaving_runner`]: lets it, and waits until everybody stands still, with
-//!   [`monitor`], which asks PostgreSQL who waits for whom; [`actor_state`]: whom it knows
-//! - [`observations`]: what it saw
-//! - [`explorer_database`]: rows and connections; [`execution`]: one interleaving of an approach, [`mutation`]: without one of its guards
-//! - [`position`]: one interleaving up to a step, and who can go next
-//! - [`search`]: all interleavings, [`branch`]: from where they part, [`independence`]: and which of them are equivalent
-//! - [`oracle`]: whether a serial order explains what was seen; [`classify`]: what it is called if none does
-//! - [`crash`]: connections cut and clients gone, after each statement in turn
-//! - [`catalog`]: what there is to explore; [`exploration`]: all this for one subject; [`findings`]: what it proves
-//! - [`file`](mod@file): transactions that somebody else has thought of
-//! - [`worker_pool`]: several subjects at once; [`report`]: what people and programs read of it all
+//! **Floors.** The modules, lowest first. Each imports only from modules before it, and in a folder each file only from files before
+//! it.
+//!
+//! 1. [`error`]: why an exploration fails
+//! 2. [`schedule`]: which actor takes each step
+//! 3. [`transcript`]: what happened in one interleaving, step by step
+//! 4. [`sql_words`]: properties of a statement that follow from its words
+//! 5. [`row_text`]: returned rows as text
+//! 6. [`named_ids`]: names in place of generated ids
+//! 7. [`table_rows`]: the rows of the explorer's tables, read and written
+//! 8. [`findings`]: what explorations found
+//! 9. [`scenario`]: a few rows, and what each client asks for
+//! 10. [`mutation`]: an approach without one of its guards
+//! 11. [`test_case`]: an approach in a scenario, and its conditions
+//! 12. [`catalog`]: the test cases that there are
+//! 13. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
+//!     `interleaving_state`, `interleaving_runner`
+//! 14. [`explorer_database`]: the schema, and a connection for each actor
+//! 15. [`search`]: which interleavings are run; in this order `execution`, `independence`, `branch`, `progress`, `depth_first`, `replay`
+//! 16. [`exploration`]: runs a search, and counts what it finds
+//! 17. [`oracle`]: does a serial order explain what was observed?
+//! 18. [`classify`]: the names of what is wrong
+//! 19. [`execution`]: runs a test case
+//! 20. [`crash`]: explores cut connections and clients that hang up
+//! 21. [`file`](mod@file): explore files, with transactions of a user's own
+//! 22. [`report`]: what people and programs read of the findings
+//! 23. [`position`]: one interleaving up to a step, and which actors can go next
+//! 24. [`worker_pool`]: several explorations at the same time
 
-pub mod actor_state;
-pub mod branch;
 pub mod catalog;
 pub mod classify;
 pub mod crash;
+pub mod error;
 pub mod execution;
 pub mod exploration;
 pub mod explorer_database;
 pub mod file;
 pub mod findings;
-pub mod gate;
-pub mod independence;
-pub mod interleaving_runner;
-pub mod monitor;
 pub mod mutation;
 pub mod named_ids;
-pub mod observations;
 pub mod oracle;
 pub mod position;
 pub mod report;
+pub mod row_text;
+pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod sql_words;
+pub mod table_rows;
+pub mod test_case;
 pub mod transcript;
 pub mod worker_pool;
 
-use crate::database::DatabaseError;
-
-/// Why nothing can be explored.
-#[derive(Debug, thiserror::Error)]
-pub enum ExploreError {
-    /// The schema cannot be made ready.
-    #[error(transparent)]
-    Prepare(#[from] DatabaseError),
-    /// The database did not answer, or not as it should.
-    #[error("the database failed during the exploration: {0}")]
-    Database(#[from] sqlx::Error),
-    /// No runtime could be started for a worker.
-    #[error("cannot start a worker: {0}")]
-    Worker(#[from] std::io::Error),
-    /// An explore file is of no use.
-    #[error("{0}")]
-    Script(String),
-    /// A schedule cannot be followed.
-    #[error("the schedule cannot be followed: {0}")]
-    Schedule(String),
-    /// Two explorers would change each other's rows.
-    #[error("somebody else explores on this database; wait for that to end, or use another database")]
-    Busy,
-    /// Clients that were left to themselves do not end.
-    #[error("an interleaving that was left does not end")]
-    NeverEnds,
-}
-
-impl ExploreError {
-    /// The same, with the file whose fault it is.
-    #[must_use]
-    pub fn in_file(self, path: &str) -> Self {
-        match self {
-            Self::Script(what) => Self::Script(format!("{path}: {what}")),
-            other => other,
-        }
-    }
-}
+pub use error::ExploreError;

@@ -1,4 +1,4 @@
-//! What if a guard were missing: the approach's code unchanged, with a text taken out of its SQL.
+//! Mutations: an approach without one of its guards. Its code is unchanged; a text in its SQL is replaced.
 
 use std::collections::BTreeMap;
 
@@ -9,60 +9,61 @@ use crate::strategy::Strategy;
 /// Statements to send in place of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutation {
-    /// By the text of those that they replace.
+    /// The replacement of each statement, by the text of the original.
     statements: BTreeMap<&'static str, &'static Statement>,
-    told: String,
+    description: String,
 }
 
-/// The text is in none of the approach's statements.
+/// None of the approach's statements contains the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is in none of the statements that the approach sends")]
+#[error("no statement of the approach contains {text:?}")]
 pub struct TextNotFound {
     text: String,
 }
 
 impl Mutation {
-    /// Replaces a text by another one in all statements of an approach that have it. What is replaced is kept until the program ends:
-    /// a statement is a constant everywhere else, too.
+    /// Replaces a text in all statements of an approach that contain it. The replacements are leaked, that is, kept until the program
+    /// ends: a statement is a constant everywhere else.
     ///
     /// # Errors
     /// [`TextNotFound`].
     pub fn new(strategy: &dyn Strategy, text: &str, by: &str) -> Result<Self, TextNotFound> {
-        let amended = |statement: &'static Statement| -> (&'static str, &'static Statement) {
+        let mutated = |statement: &'static Statement| -> (&'static str, &'static Statement) {
             let sql: &'static str = Box::leak(statement.sql.replace(text, by).into_boxed_str());
             (statement.sql, Box::leak(Box::new(Statement { sql, ..*statement })))
         };
         let having =
             strategy.info().statements.iter().filter(|statement| !text.is_empty() && statement.sql.contains(text));
-        let statements: BTreeMap<_, _> = having.map(amended).collect();
+        let statements: BTreeMap<_, _> = having.map(mutated).collect();
         if statements.is_empty() {
             return Err(TextNotFound { text: text.to_owned() });
         }
-        let told = if by.is_empty() { text.trim().to_owned() } else { format!("{} → {}", text.trim(), by.trim()) };
-        Ok(Self { statements, told })
+        let description =
+            if by.is_empty() { text.trim().to_owned() } else { format!("{} → {}", text.trim(), by.trim()) };
+        Ok(Self { statements, description })
     }
 
-    /// What was changed, for reports.
+    /// What is replaced, for reports.
     #[must_use]
-    pub fn told(&self) -> &str {
-        &self.told
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
-    /// A probe that amends what a session sends.
+    /// A probe that replaces the statements that a session sends.
     #[must_use]
     pub fn probe(&self) -> MutationProbe {
-        MutationProbe { amend: self.clone() }
+        MutationProbe { mutation: self.clone() }
     }
 }
 
 /// See [`Mutation::probe`].
 #[derive(Debug)]
 pub struct MutationProbe {
-    amend: Mutation,
+    mutation: Mutation,
 }
 
 impl Probe for MutationProbe {
     fn amends(&mut self, statement: &'static Statement) -> Option<&'static Statement> {
-        self.amend.statements.get(statement.sql).copied()
+        self.mutation.statements.get(statement.sql).copied()
     }
 }

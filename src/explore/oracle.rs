@@ -1,20 +1,20 @@
-//! The oracle: does some serial order explain what was seen?
+//! The oracle: does some serial order explain what was observed?
 //!
-//! The pure sequential rule ([`domain::state`]) is applied in every order of the operations that agrees with real time (who had
-//! ended before another began comes before it). One must give every answer that was heard and leave the rows that were
-//! found. Who gave up must have changed nothing; where the outcome is unknown, both are allowed.
+//! The pure sequential rule ([`domain::state`]) is applied in every order of the operations that agrees with real time: an operation
+//! that ended before another one began comes before it. One of these orders must give every answer and leave the final rows. An
+//! operation that gave up must have changed nothing. If an outcome is unknown, both are allowed.
 
 use uuid::Uuid;
 
 use domain::Refusal;
 use domain::state::{Change, ChangeResult, State};
 
-/// One operation, as its client knows it. Times are numbers of steps.
+/// One operation, as its client knows it. Times are step numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCall {
-    /// What was asked.
+    /// The change that the client asked for.
     pub change: Change,
-    /// What was heard.
+    /// The answer.
     pub answer: ClientAnswer,
     /// The first step.
     pub began: usize,
@@ -22,16 +22,16 @@ pub struct ClientCall {
     pub ended: usize,
 }
 
-/// What a client heard.
+/// The answer to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientAnswer {
-    /// It is done.
+    /// The change was made.
     Done(ChangeResult),
-    /// The state refuses.
+    /// The state does not allow the change.
     Refused(Refusal),
-    /// It is certainly not done: 503.
+    /// The change was certainly not made: 503.
     GaveUp(String),
-    /// It is done or not: 504, or nothing was heard.
+    /// The change was made or not: 504, or no answer.
     Unknown(String),
     /// An answer that a valid request must never get.
     Unexpected(String),
@@ -53,7 +53,7 @@ struct SerialOrders<'a> {
 }
 
 impl SerialOrders<'_> {
-    /// Tries every call that may come next.
+    /// Tries every call that can come next.
     fn some(&mut self, state: &State) -> bool {
         let mut complete = true;
         for next in 0..self.calls.len() {
@@ -73,7 +73,7 @@ impl SerialOrders<'_> {
         complete && *state == *self.after
     }
 
-    /// Somebody who is not placed had ended before it began.
+    /// Whether another call that has no place yet had ended before this one began.
     fn must_wait(&self, next: usize) -> bool {
         let began = self.calls[next].began;
         self.calls.iter().zip(&self.placed).any(|(call, placed)| !placed && call.ended < began)
@@ -98,13 +98,13 @@ impl SerialOrders<'_> {
         }
     }
 
-    /// The booking that is there in the end and that nobody was told of, if one fits.
+    /// A matching booking among the final rows that no answer contains.
     fn unexplained_booking(&self, change: &Change) -> Option<Uuid> {
         let Change::Booking(wanted) = change else { return None };
-        let told = |id: &Uuid| {
+        let answered = |id: &Uuid| {
             self.calls.iter().any(|call| matches!(&call.answer, ClientAnswer::Done(done) if booking_id(done) == *id))
         };
-        let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !told(id));
+        let fits = self.after.bookings().iter().filter(|(id, booking)| *booking == wanted && !answered(id));
         fits.map(|(id, _)| *id).next()
     }
 }
@@ -141,21 +141,26 @@ mod tests {
     }
 
     #[test]
-    fn only_what_some_order_explains_is_explained() {
+    fn a_result_is_explained_only_if_some_order_gives_it() {
         let refused = || ClientAnswer::Refused(Refusal::InsufficientFunds);
         let (gave_up, unknown) = (|| ClientAnswer::GaveUp(String::new()), || ClientAnswer::Unknown(String::new()));
-        // The calls of two clients on a balance of 10, then what is left; both begin before either ends.
+        // The calls of two clients on a balance of 10, then the final row. Both begin before either ends.
         let table = [
             ("either order", [(-6, done(4, 2)), (-6, refused())], state(4, 2), true),
             ("both paid out", [(-6, done(4, 2)), (-6, done(4, 3))], state(4, 3), false),
-            ("refused with money there", [(-6, refused()), (-3, done(7, 2))], state(7, 2), false),
+            ("refused although the money is enough", [(-6, refused()), (-3, done(7, 2))], state(7, 2), false),
             ("gave up, nothing changed", [(-6, gave_up()), (-6, done(4, 2))], state(4, 2), true),
             ("gave up, but changed", [(-6, gave_up()), (-4, done(6, 2))], state(0, 3), false),
             ("unknown, done", [(-6, unknown()), (-4, done(6, 2))], state(0, 3), true),
             ("unknown, done first", [(-6, unknown()), (-4, done(0, 3))], state(0, 3), true),
             ("unknown, not done", [(-6, unknown()), (-4, done(6, 2))], state(6, 2), true),
             ("unknown, half done", [(-6, unknown()), (-4, done(6, 2))], state(3, 3), false),
-            ("nonsense", [(-6, ClientAnswer::Unexpected("500".to_owned())), (-4, done(6, 2))], state(6, 2), false),
+            (
+                "an unexpected answer",
+                [(-6, ClientAnswer::Unexpected("500".to_owned())), (-4, done(6, 2))],
+                state(6, 2),
+                false,
+            ),
         ];
         for (name, calls, after, expected) in table {
             let calls: Vec<ClientCall> = calls.into_iter().map(|(amount, answer)| call(amount, answer, 0, 9)).collect();
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ended_before_another_began_comes_first() {
+    fn a_call_that_ended_before_another_began_comes_first() {
         let calls = |second_began| {
             [call(-6, ClientAnswer::Refused(Refusal::InsufficientFunds), 0, 1), call(-6, done(4, 2), second_began, 5)]
         };

@@ -1,63 +1,46 @@
-//! A position: one interleaving up to a step, what was seen on the way there, and who can go next.
+//! A position: one interleaving up to a step, what was observed so far, and which actors can go next.
 //!
-//! A schedule is all that a position needs, so nobody has to keep one: who wants to be a step further, or a step back, plays from the
-//! beginning. What is between the steps is noted as well (who stood where, which rows were committed), so whoever has a
-//! schedule has all positions before its end.
+//! A schedule determines a position, so positions are not stored: to go a step forward or back, the interleaving is run from the
+//! beginning. The run also records what is true between its steps (where each actor is, which rows are committed), so one run
+//! gives all positions before its end.
 
 use std::collections::BTreeMap;
 
-use super::ExploreError;
 use super::classify;
+use super::error::ExploreError;
 use super::execution::ApproachExecution;
-use super::interleaving_runner::InterleavingRunner;
 use super::named_ids::NamedIds;
-use super::observations::{Observations, Unsettled};
 use super::report::timeline_events::wait_in_words;
+use super::run::actor_state::ActorStatus;
+use super::run::interleaving_runner::InterleavingRunner;
+use super::run::observations::{Observations, Unsettled};
 use super::schedule::{Actor, Schedule};
+use super::search::replay::can_go;
 use super::search::{Execution as _, REPLAYS_MAX, STEPS_MAX};
-use super::transcript::{StepWait, Transcript};
+use super::transcript::Transcript;
 
-/// Where an actor is, when all stand still.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActorStatus {
-    /// Before this step: it can go.
-    Stands {
-        /// The statement's name.
-        name: String,
-        /// What it is about to send.
-        sql: String,
-        /// The values of its parameters.
-        values: Vec<String>,
-    },
-    /// In its last step, which waits for somebody.
-    Waits(StepWait),
-    /// At its end, with what it heard; a writer hears nothing.
-    Ended(Option<String>),
-}
-
-/// Between two steps.
+/// What is true between two steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionStop {
-    /// Where everybody is.
+    /// Where each actor is.
     pub actors: BTreeMap<Actor, ActorStatus>,
     /// The rows that are committed, a line each.
     pub rows: Vec<String>,
 }
 
 impl PositionStop {
-    /// Who can go next.
+    /// The actors that can go next.
     pub fn next(&self) -> impl Iterator<Item = Actor> + '_ {
-        let stands = |(actor, whereabouts): (&Actor, &ActorStatus)| {
-            matches!(whereabouts, ActorStatus::Stands { .. }).then_some(*actor)
-        };
-        self.actors.iter().filter_map(stands)
+        let ready =
+            |(actor, status): (&Actor, &ActorStatus)| matches!(status, ActorStatus::Ready { .. }).then_some(*actor);
+        self.actors.iter().filter_map(ready)
     }
 }
 
-/// What an interleaving came to that was played to its end.
+/// The judgement of an interleaving that was run to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterleavingJudgement {
-    /// What is wrong, the gravest first; empty if a serial order explains it.
+    /// The names of what is wrong, the gravest first; empty if a serial order explains the interleaving.
     pub anomalies: Vec<String>,
     /// What is wrong, in a sentence.
     pub explanation: String,
@@ -66,18 +49,17 @@ pub struct InterleavingJudgement {
 /// A position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// What has happened so far. A wait that is still on has an entry that has not come back.
+    /// What has happened so far. A step that still waits has not returned.
     pub transcript: Transcript,
-    /// Before the first step, and after each.
+    /// What is true before the first step, and after each step.
     pub stops: Vec<PositionStop>,
-    /// Once all have ended.
+    /// The judgement, once all operations have ended.
     pub judgement: Option<InterleavingJudgement>,
 }
 
 impl Position {
-    /// The step, from 1, with which a violation is there: the last one after which other rows are committed than before it, since from then on
-    /// nothing changes any more. Where no row was changed at all, it is an answer that is wrong, and the last one was given in
-    /// the last step. `None` where nothing is wrong.
+    /// The step, from 1, with which the violation is complete: the last step that changed committed rows. If no step changed a row, an
+    /// answer is wrong, and the last answer was given in the last step. `None` if nothing is wrong.
     #[must_use]
     pub fn violated_at(&self) -> Option<usize> {
         self.judgement.as_ref().filter(|judgement| !judgement.anomalies.is_empty())?;
@@ -86,156 +68,149 @@ impl Position {
     }
 }
 
-/// What happens when all steps of a schedule are taken.
+/// What happens after the last step of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterSchedule {
-    /// Everybody stays where he is.
+    /// Nothing: all actors stay where they are.
     Stays,
-    /// The first who can go goes, until nobody can: as `explore --replay`.
+    /// The first actor that can go goes, until all operations have ended, as with `explore --replay`.
     InOrder,
-    /// The next one in the order of the columns who can go goes, until nobody can.
+    /// The actors go in turn, in the order of the columns, until all operations have ended.
     ByTurns,
 }
 
 impl AfterSchedule {
-    fn next(self, standing: &[Actor], last: Option<Actor>) -> Option<Actor> {
+    fn next(self, ready: &[Actor], last: Option<Actor>) -> Option<Actor> {
         match self {
             Self::Stays => None,
-            Self::InOrder => standing.first().copied(),
-            Self::ByTurns => standing.iter().find(|actor| Some(**actor) > last).or(standing.first()).copied(),
+            Self::InOrder => ready.first().copied(),
+            Self::ByTurns => ready.iter().find(|actor| Some(**actor) > last).or(ready.first()).copied(),
         }
     }
 }
 
-/// Why there is no such position.
+/// Why a position cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum PositionError {
-    /// Somebody is to go who cannot.
-    #[error("step {step}: {actor} cannot go: {why}; {}", those_who_can(next))]
+    /// The schedule names an actor that cannot go.
+    #[error("step {step}: {actor} cannot go: {why}; {}", can_go(next))]
     Impossible {
         /// The step, from 1.
         step: usize,
-        /// Who.
+        /// The actor.
         actor: Actor,
         /// Why not.
         why: String,
-        /// Who can.
+        /// The actors that can go.
         next: Vec<Actor>,
     },
-    /// It cannot be told where all stand.
+    /// The runner could not find out where all actors are.
     #[error("this interleaving could not be decided: {0}")]
     Undecided(Unsettled),
-    /// Nobody can be told anything.
+    /// The exploration failed.
     #[error(transparent)]
     Failed(#[from] ExploreError),
 }
 
-fn those_who_can(next: &[Actor]) -> String {
-    let names: Vec<String> = next.iter().map(ToString::to_string).collect();
-    match names.len() {
-        0 => "nobody can any more".to_owned(),
-        _ => format!("{} can", names.join(" or ")),
-    }
-}
-
-/// That an actor cannot go from where everybody is.
+/// Why an actor cannot go at this stop.
 fn impossible(step: usize, actor: Actor, stop: &PositionStop) -> PositionError {
     let why = match (stop.actors.get(&actor), actor) {
         (Some(ActorStatus::Waits(wait)), _) => format!("it {}", wait_in_words(wait)),
         (Some(_), _) => "it has ended".to_owned(),
         (None, Actor::Client(_)) => "there is no such client".to_owned(),
-        (None, Actor::Writer(_)) => "no such writer is at work".to_owned(),
+        (None, Actor::Writer(_)) => "there is no such writer, or it has not started".to_owned(),
     };
     PositionError::Impossible { step, actor, why, next: stop.next().collect() }
 }
 
-/// Plays a schedule from the beginning, and what the rest asks for. Those who are not at their end then are let go, and waited for.
+/// Runs a schedule from the beginning, and then what `rest` says. Operations that have not ended then run to their end before the
+/// function returns.
 ///
 /// # Errors
 /// [`PositionError`].
 pub async fn reach(
-    play: &mut ApproachExecution<'_>,
+    execution: &mut ApproachExecution<'_>,
     schedule: &Schedule,
     rest: AfterSchedule,
 ) -> Result<Position, PositionError> {
     for _ in 1..REPLAYS_MAX {
-        match walk(play, schedule, rest).await {
-            Err(PositionError::Undecided(why)) if why.by_chance() => play.leave().await?,
-            reached => return left(play, reached).await,
+        match walk(execution, schedule, rest).await {
+            Err(PositionError::Undecided(why)) if why.by_chance() => execution.leave().await?,
+            reached => return leave(execution, reached).await,
         }
     }
-    let reached = walk(play, schedule, rest).await;
-    left(play, reached).await
+    let reached = walk(execution, schedule, rest).await;
+    leave(execution, reached).await
 }
 
-/// Nobody is at work any more when somebody hears of it.
-async fn left(
-    play: &mut ApproachExecution<'_>,
+/// Waits until all operations have ended, and then returns what was reached.
+async fn leave(
+    execution: &mut ApproachExecution<'_>,
     reached: Result<Position, PositionError>,
 ) -> Result<Position, PositionError> {
-    play.leave().await?;
+    execution.leave().await?;
     reached
 }
 
 async fn walk(
-    play: &mut ApproachExecution<'_>,
+    execution: &mut ApproachExecution<'_>,
     schedule: &Schedule,
     rest: AfterSchedule,
 ) -> Result<Position, PositionError> {
-    let (mut controller, mut played) = play.begin().await?;
+    let (mut runner, mut settled) = execution.begin().await?;
     let mut stops = Vec::new();
-    let mut asked = schedule.0.iter().copied();
+    let mut given = schedule.0.iter().copied();
     let mut last = None;
     let seen = loop {
-        played.map_err(PositionError::Undecided)?;
-        let stop = stop(&mut controller).await?;
-        let standing: Vec<Actor> = stop.next().collect();
-        let next = asked.next();
-        if let Some(actor) = next.filter(|actor| !standing.contains(actor)) {
+        settled.map_err(PositionError::Undecided)?;
+        let stop = stop(&mut runner).await?;
+        let ready: Vec<Actor> = stop.next().collect();
+        let next = given.next();
+        if let Some(actor) = next.filter(|actor| !ready.contains(actor)) {
             return Err(impossible(stops.len() + 1, actor, &stop));
         }
         stops.push(stop);
-        let Some(actor) = next.or_else(|| rest.next(&standing, last)) else { break controller.end() };
+        let Some(actor) = next.or_else(|| rest.next(&ready, last)) else { break runner.end() };
         if stops.len() > STEPS_MAX {
             return Err(PositionError::Undecided(Unsettled::Endless(STEPS_MAX)));
         }
         last = Some(actor);
-        played = controller.step(actor).await?;
+        settled = runner.step(actor).await?;
     };
-    Ok(told(play, stops, seen).await?)
+    Ok(position(execution, stops, seen).await?)
 }
 
-async fn stop(controller: &mut InterleavingRunner<'_>) -> Result<PositionStop, ExploreError> {
-    let rows = classify::rows(&controller.rows().await?);
-    Ok(PositionStop { actors: controller.whereabouts(), rows })
+async fn stop(runner: &mut InterleavingRunner<'_>) -> Result<PositionStop, ExploreError> {
+    let rows = classify::row_lines(&runner.rows().await?);
+    Ok(PositionStop { actors: runner.statuses(), rows })
 }
 
-async fn told(
-    play: &mut ApproachExecution<'_>,
+async fn position(
+    execution: &mut ApproachExecution<'_>,
     mut stops: Vec<PositionStop>,
     mut seen: Observations,
 ) -> Result<Position, ExploreError> {
     let mut ids = NamedIds::default();
     ids.rename_in(&mut seen.entries);
-    for whereabouts in stops.iter_mut().flat_map(|stop| stop.actors.values_mut()) {
-        if let ActorStatus::Stands { values, .. } = whereabouts {
+    for status in stops.iter_mut().flat_map(|stop| stop.actors.values_mut()) {
+        if let ActorStatus::Ready { values, .. } = status {
             for value in values {
                 ids.rename(value);
             }
         }
     }
     if stops.last().is_some_and(|stop| stop.next().next().is_none()) {
-        let judged = play.judge(seen).await?;
+        let judged = execution.judge(seen).await?;
         let judgement = Some(InterleavingJudgement { anomalies: judged.anomalies, explanation: judged.explanation });
         return Ok(Position { transcript: judged.transcript, stops, judgement });
     }
-    let (before, wishes) = play.wishes();
+    let (before, changes) = execution.changes();
     let heard = |client: usize| seen.heard.get(&Actor::Client(u8::try_from(client).ok()?)).cloned();
-    let clients = wishes.iter().enumerate().map(|(client, change)| (change, heard(client)));
-    let come = stops.iter().flat_map(|stop| stop.actors.keys().copied());
+    let clients = changes.iter().enumerate().map(|(client, change)| (change, heard(client)));
+    let actors = stops.iter().flat_map(|stop| stop.actors.keys().copied());
     let transcript = Transcript {
-        parts: classify::parts(clients, come),
-        before: classify::rows(before),
+        parts: classify::participants(clients, actors),
+        before: classify::row_lines(before),
         after: stops.last().map(|stop| stop.rows.clone()).unwrap_or_default(),
         schedule: seen.schedule,
         entries: seen.entries,
@@ -247,13 +222,14 @@ async fn told(
 mod tests {
     use super::*;
     use crate::explore::report::sample::transcripts;
+    use crate::explore::transcript::StepWait;
 
     const A: Actor = Actor::Client(0);
     const B: Actor = Actor::Client(1);
     const W: Actor = Actor::Writer(0);
 
-    fn stands() -> ActorStatus {
-        ActorStatus::Stands { name: "read".to_owned(), sql: "select 1".to_owned(), values: Vec::new() }
+    fn ready() -> ActorStatus {
+        ActorStatus::Ready { name: "read".to_owned(), sql: "select 1".to_owned(), values: Vec::new() }
     }
 
     fn at(actors: impl IntoIterator<Item = (Actor, ActorStatus)>) -> PositionStop {
@@ -261,19 +237,23 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_go_is_told_why_and_who_can() {
+    fn an_impossible_step_is_refused_with_the_reason_and_the_possible_ones() {
         let waits = ActorStatus::Waits(StepWait { holders: vec![A], on: "transactionid".to_owned() });
         let ended = || ActorStatus::Ended(Some("done".to_owned()));
         let table = [
-            (at([(A, stands()), (B, waits)]), B, "step 3: B cannot go: it waits for A (transactionid); A can"),
-            (at([(A, ended()), (B, stands())]), A, "step 3: A cannot go: it has ended; B can"),
-            (at([(A, ended()), (B, ended())]), B, "step 3: B cannot go: it has ended; nobody can any more"),
+            (at([(A, ready()), (B, waits)]), B, "step 3: B cannot go: it waits for A (transactionid); A can"),
+            (at([(A, ended()), (B, ready())]), A, "step 3: A cannot go: it has ended; B can"),
+            (at([(A, ended()), (B, ended())]), B, "step 3: B cannot go: it has ended; all operations have ended"),
             (
-                at([(A, stands()), (B, stands())]),
+                at([(A, ready()), (B, ready())]),
                 Actor::Client(2),
                 "step 3: C cannot go: there is no such client; A or B can",
             ),
-            (at([(A, stands()), (B, stands())]), W, "step 3: w cannot go: no such writer is at work; A or B can"),
+            (
+                at([(A, ready()), (B, ready())]),
+                W,
+                "step 3: w cannot go: there is no such writer, or it has not started; A or B can",
+            ),
         ];
         for (stop, actor, expected) in table {
             assert_eq!(impossible(3, actor, &stop).to_string(), expected);
@@ -281,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_a_schedule_is_as_asked() {
+    fn after_a_schedule_the_next_actor_is_chosen_as_requested() {
         let all = [A, B, W];
         let table = [
             (AfterSchedule::Stays, Some(A), None),
@@ -294,12 +274,12 @@ mod tests {
         for (rest, last, expected) in table {
             assert_eq!(rest.next(&all, last), expected, "{rest:?} after {last:?}");
         }
-        assert_eq!(AfterSchedule::ByTurns.next(&[A], Some(A)), Some(A), "the only one who can");
+        assert_eq!(AfterSchedule::ByTurns.next(&[A], Some(A)), Some(A), "the only one that can");
         assert_eq!(AfterSchedule::ByTurns.next(&[], Some(A)), None);
     }
 
     #[test]
-    fn a_violation_is_there_with_the_last_step_that_changed_a_row() {
+    fn a_violation_is_complete_with_the_last_step_that_changed_a_row() {
         let rows = |balances: &[u8]| {
             let stop =
                 |balance: &u8| PositionStop { actors: BTreeMap::new(), rows: vec![format!("balance {balance}")] };

@@ -1,4 +1,4 @@
-//! The scenarios: a few rows, and what each client wants of them.
+//! The scenarios: a few rows, and the change that each client asks for.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,13 +17,13 @@ pub enum ExploreScenario {
     LastMoney,
     /// Withdrawals with money for all of them.
     MoneyForAll,
-    /// Deposits and withdrawals by turns.
+    /// The clients alternate between a deposit and a withdrawal.
     DepositAndWithdrawal,
     /// Transfers between two accounts in opposite directions.
     OppositeTransfers,
     /// A transfer and withdrawals from the same account, with money for one of them.
     TransferAndWithdrawal,
-    /// Different users want the last seat.
+    /// Different users book the last seat.
     LastSeat,
     /// One user books the same event several times.
     SameUser,
@@ -32,7 +32,7 @@ pub enum ExploreScenario {
 }
 
 impl ExploreScenario {
-    /// Whose claims it tests.
+    /// The workload whose claims it tests.
     #[must_use]
     pub fn workload(self) -> Workload {
         match self {
@@ -43,7 +43,7 @@ impl ExploreScenario {
         }
     }
 
-    /// The rows before the first step, for so many clients.
+    /// The rows before the first step, for this number of clients.
     #[must_use]
     pub fn rows(self, clients: u8) -> State {
         let account = |balance| Account { balance, version: 1 };
@@ -66,9 +66,9 @@ impl ExploreScenario {
         }
     }
 
-    /// What a client wants, counted from 0.
+    /// The change that a client asks for. Clients are counted from 0.
     #[must_use]
-    pub fn wish(self, client: u8) -> Change {
+    pub fn change(self, client: u8) -> Change {
         let balance = |amount| Change::Balance(BalanceChange { user: 1, amount, if_version: None });
         let transfer = |from, to, amount| Change::Transfer(Transfer { from, to, amount });
         let even = client.is_multiple_of(2);
@@ -93,13 +93,13 @@ mod tests {
 
     use super::*;
 
-    /// How many of the clients are served when they come one after the other says what a scenario is about.
+    /// The number of clients that succeed when they run one after the other distinguishes the scenarios.
     #[test]
-    fn each_scenario_is_what_its_name_says() {
-        let served = |scenario: ExploreScenario, clients| {
+    fn the_expected_number_of_clients_succeeds_in_a_serial_order() {
+        let successes = |scenario: ExploreScenario, clients| {
             let mut state = scenario.rows(clients);
-            let wishes = (0..clients).map(|client| (client, scenario.wish(client)));
-            wishes.filter(|(id, wish)| state.apply(wish, Uuid::from_u128(u128::from(*id) + 1)).is_ok()).count()
+            let changes = (0..clients).map(|client| (client, scenario.change(client)));
+            changes.filter(|(id, change)| state.apply(change, Uuid::from_u128(u128::from(*id) + 1)).is_ok()).count()
         };
         for scenario in ExploreScenario::iter() {
             for clients in 2..=4 {
@@ -114,7 +114,7 @@ mod tests {
                     | ExploreScenario::OppositeTransfers
                     | ExploreScenario::Increments => all,
                 };
-                assert_eq!(served(scenario, clients), expected, "{scenario} with {clients}");
+                assert_eq!(successes(scenario, clients), expected, "{scenario} with {clients}");
             }
         }
     }

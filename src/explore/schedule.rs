@@ -1,7 +1,7 @@
-//! Schedules: who is let go, one step after the other.
+//! Schedules: which actor takes each step.
 //!
-//! A schedule is all that an interleaving needs to be run again: everything else follows from it. It is written as one letter a
-//! step, so that a link or a bug report can hold it: `AABB` lets A do two steps, then B two.
+//! A schedule determines an interleaving, so it is all that is needed to run it again. It is written with one letter per step, so
+//! that it fits into a link or a bug report: in `AABB`, A takes two steps, then B two.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who takes steps: a client, or a writer of batches that works for clients. Clients come first.
+/// What takes steps: a client, or a writer of batches that works for clients. Clients come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Actor {
     /// A client, from 0: `A`, `B`, `C` …
@@ -18,7 +18,7 @@ pub enum Actor {
     Writer(u8),
 }
 
-/// Clients that a schedule can name: `A` to `V`, as many as nobody has the patience to explore.
+/// Clients that a schedule can name: `A` to `V`, far more than can be explored.
 pub const CLIENTS_MAX: u8 = 22;
 
 /// Servers that a schedule can name: `w` to `z`.
@@ -34,7 +34,7 @@ impl Actor {
         }
     }
 
-    /// Who has this letter.
+    /// The actor with this letter.
     #[must_use]
     pub fn of_letter(letter: char) -> Option<Self> {
         let letter = u8::try_from(letter).ok()?;
@@ -52,14 +52,15 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Who is let go, step by step.
+/// The actor of each step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Schedule(pub Vec<Actor>);
 
-/// A letter that names nobody.
+/// A letter that names no actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{letter:?} at position {position} names nobody: a schedule has a letter a step, A to V for clients, w to z for writers"
+    "{letter:?} at position {position} names no actor; a schedule has one letter per step, A to V for clients and w to z for \
+     writers of batches"
 )]
 pub struct ScheduleError {
     letter: char,
@@ -67,7 +68,7 @@ pub struct ScheduleError {
 }
 
 impl Schedule {
-    /// How often the turn passes from one actor to another: the fewer, the easier to read.
+    /// How often the actor changes from one step to the next. The fewer changes, the easier an interleaving is to read.
     #[must_use]
     pub fn switches(&self) -> usize {
         self.0.windows(2).filter(|pair| pair[0] != pair[1]).count()
@@ -83,7 +84,7 @@ impl fmt::Display for Schedule {
 impl FromStr for Schedule {
     type Err = ScheduleError;
 
-    /// Spaces, commas and hyphens between letters are for the reader only.
+    /// Spaces, commas and hyphens between letters are ignored.
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let letters = text.chars().enumerate().filter(|(_, letter)| !matches!(letter, ' ' | ',' | '-'));
         let actors =
@@ -118,7 +119,7 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Schedule, "Schedule", "A letter a step: A to V for clients, w to z for writers of batches.");
+as_text!(Schedule, "Schedule", "One letter per step: A to V for clients, w to z for writers of batches.");
 as_text!(Actor, "Actor", "A to V for a client, w to z for a writer of batches.");
 
 impl FromStr for Actor {
@@ -139,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_schedule_is_read_as_it_is_written() {
+    fn a_schedule_is_parsed_as_it_is_printed() {
         let schedule: Schedule = "AAB-w, xA".parse().unwrap();
         assert_eq!(schedule.to_string(), "AABwxA");
         assert_eq!(schedule.switches(), 4);

@@ -1,81 +1,82 @@
-//! What happened in one interleaving, step by step, as people and programs read it.
+//! What happened in one interleaving, step by step.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schedule::{Actor, Schedule};
 
-/// How [`Participant::heard`] begins of a client that gave up.
+/// The beginning of [`Participant::heard`] if the client gave up.
 pub const GAVE_UP: &str = "gave up: ";
 
 /// One interleaving from its first step to its last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transcript {
-    /// Who was let go, step by step: enough to run it again.
+    /// The actor of each step: enough to run the interleaving again.
     pub schedule: Schedule,
-    /// Who took part, in the order of the columns.
+    /// The clients and writers, in the order of the columns.
     pub parts: Vec<Participant>,
     /// The rows before the first step, a line each.
     pub before: Vec<String>,
-    /// The steps, in the order in which they were let go.
+    /// The steps, in the order in which they began.
     pub entries: Vec<TranscriptStep>,
     /// The rows after the last step, a line each.
     pub after: Vec<String>,
 }
 
-/// One who took part.
+/// A client or a writer that took part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Participant {
-    /// Who.
+    /// The client or writer.
     pub actor: Actor,
-    /// What was asked, such as `users/1 -2`; of a writer, whose batches it makes.
+    /// What the client asked for, such as `users/1 -2`. Of a writer, what it does.
     pub title: String,
-    /// How it ended, such as `done: users/1=8 (version 2)` or `refused: Insufficient funds`; nothing of a writer.
+    /// The answer, such as `done: users/1=8 (version 2)` or `refused: Insufficient funds`. A writer has none.
     pub heard: Option<String>,
 }
 
-/// One step: something that was held at the gate, let go, and came back, at once or after a wait.
+/// One step: a statement (or a wait inside the process) from its beginning to its return.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TranscriptStep {
-    /// Who took it.
+    /// The actor that took it.
     pub actor: Actor,
     /// The statement's name, such as `read`.
     pub name: String,
-    /// What was sent, with `$1` … parameters. For what is no SQL (a mutex, a queue), what it is, as an SQL comment.
+    /// The SQL that was sent, with parameters `$1` …. A step that is no SQL (a mutex, a queue) is described in an SQL comment.
     pub sql: String,
     /// The values of `$1` …, in order.
     pub values: Vec<String>,
-    /// The wait, if it had to wait for somebody.
+    /// The wait, if it had to wait for another actor.
     pub wait: Option<StepWait>,
-    /// The number of the step, from 0, that it came back with: its own if it did not wait, else the one that ended its wait. `None` if it never came back.
+    /// The number of the step, from 0, with which it returned: its own if it did not wait, or else the step that ended its wait.
+    /// `None` if it never returned.
     pub returned_with: Option<usize>,
-    /// What came back.
+    /// What it returned.
     pub outcome: StepOutcome,
-    /// The actor's operation ended with this step: what it was answered, as in [`Participant::heard`].
+    /// The answer, as in [`Participant::heard`], if the actor's operation ended with this step.
     pub ended: Option<String>,
 }
 
-/// A wait for somebody else.
+/// A wait for other actors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepWait {
-    /// Who held what was waited for, when the wait began.
+    /// The actors that blocked it when the wait began.
     pub holders: Vec<Actor>,
-    /// What was waited for, in PostgreSQL's words for it (`transactionid`, `tuple`, `advisory`, `spectoken` …: `wait_event` of
-    /// `pg_stat_activity`), or `mutex` or `batch` for waits inside the server.
+    /// What it waited for: `wait_event` of `pg_stat_activity` (`transactionid`, `tuple`, `advisory`, `spectoken` …), or `mutex` or
+    /// `batch` for a wait inside the server.
     pub on: String,
 }
 
-/// What came back from a step.
+/// What a step returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StepOutcome {
     /// Rows, or none: each row's columns as `name = value`.
     Rows(Vec<Vec<String>>),
-    /// Success of something that returns no rows.
+    /// Success of a statement that returns no rows.
     Done,
     /// An error.
     Error {
@@ -84,21 +85,21 @@ pub enum StepOutcome {
         /// Its message.
         message: String,
     },
-    /// Carried out, but its connection was cut before the answer was heard.
+    /// It was executed, and its connection was cut before the answer was received.
     Cut,
-    /// It never came back.
+    /// It never returned.
     Lost,
 }
 
 impl Transcript {
-    /// The answers and the rows that are left, a line each: equal for equal outcomes.
+    /// The answers and the final rows, a line each: equal for equal outcomes.
     #[must_use]
     pub fn outcome(&self) -> Vec<String> {
         let answers = self.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
         answers.chain(self.after.iter().cloned()).collect()
     }
 
-    /// Whether a step was ended by the deadlock detector.
+    /// Whether PostgreSQL ended a step because of a deadlock.
     #[must_use]
     pub fn deadlocked(&self) -> bool {
         self.has_sqlstate("40P01")
@@ -118,7 +119,7 @@ impl Transcript {
         self.parts.iter().any(|part| part.heard.as_ref().is_some_and(|heard| heard.starts_with(GAVE_UP)))
     }
 
-    /// Whether anybody had to wait.
+    /// Whether a step had to wait.
     #[must_use]
     pub fn waited(&self) -> bool {
         self.entries.iter().any(|entry| entry.wait.is_some())

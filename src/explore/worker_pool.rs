@@ -1,36 +1,44 @@
-//! Several explorations at once: a few workers, each with a world of its own, share a list of jobs.
+//! Several explorations at the same time: a few workers, each with a database of its own, share a list of jobs.
 //!
-//! A worker is a thread with a runtime of its own, so that its clients and its controller hand over to each other without waking
-//! another core. Results come in the order of the jobs, whoever was faster.
+//! A worker is a thread with a runtime of its own, so that a client and the runner hand over to each other without waking another core.
+//! The results are in the order of the jobs, whichever worker was faster.
+//!
+//! A worker that fails or panics stops the others, and the result is its error: a report in which an exploration is missing must not
+//! count as a success.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ExploreError;
 use super::crash;
-use super::execution::{ApproachExecution, TestCase};
+use super::error::ExploreError;
+use super::execution::ApproachExecution;
 use super::exploration::explore;
 use super::explorer_database::ExplorerDatabase;
 use super::file::{Script, ScriptVariant, execution};
 use super::findings::{Exploration, Subject};
+use super::report::view::title;
 use super::search::{SearchPlan, SearchProgress};
+use super::test_case::TestCase;
 
-/// One thing to explore.
+/// One exploration to run.
 #[derive(Clone)]
 pub struct ExploreJob {
-    /// What it is called.
+    /// What the report says of it.
     pub subject: Subject,
-    /// What is played.
+    /// What is explored.
     pub what: JobSubject,
     /// How to search.
     pub plan: SearchPlan,
 }
 
-/// What is played.
+/// What is explored.
 #[derive(Clone)]
 pub enum JobSubject {
     /// An approach.
@@ -39,12 +47,12 @@ pub enum JobSubject {
     File(Arc<Script>, ScriptVariant),
 }
 
-/// Hears how it goes, from the workers' threads.
+/// Receives the progress of the explorations, on the threads of the workers.
 pub trait ExploreObserver: Send + Sync {
-    /// So far a job has come.
+    /// A job has made progress.
     fn progress(&self, job: usize, subject: &Subject, progress: SearchProgress);
 
-    /// Deadlocks are found after the server's `deadlock_timeout` only: the right to lower it is missing.
+    /// `deadlock_timeout` could not be lowered, so deadlocks take as long as the server's setting.
     fn slow_deadlocks(&self);
 
     /// A job is done.
@@ -54,16 +62,17 @@ pub trait ExploreObserver: Send + Sync {
 /// What the workers found.
 #[derive(Debug)]
 pub struct WorkerFindings {
-    /// In the order of the jobs; those that were not reached are missing.
+    /// In the order of the jobs. After a stop, jobs that were not begun are missing.
     pub explorations: Vec<Exploration>,
-    /// The server's version.
+    /// The version of PostgreSQL.
     pub postgresql: String,
 }
 
-/// Explores all jobs, with a worker for each of these databases.
+/// Runs all jobs, with one worker for each database.
 ///
 /// # Errors
-/// The first [`ExploreError`] of a worker; the others end after their interleaving.
+/// The first [`ExploreError`] of a worker, [`ExploreError::Panicked`] if it panicked. The other workers stop after their current
+/// interleaving.
 pub async fn explore_all(
     databases: Vec<PgConnectOptions>,
     jobs: Vec<ExploreJob>,
@@ -71,27 +80,21 @@ pub async fn explore_all(
     stop: CancellationToken,
 ) -> Result<WorkerFindings, ExploreError> {
     let shared = Arc::new(WorkerShared {
-        // The last ones are the longest: whoever begins with them ends at the same time as the others.
+        // Taken from the end. The last jobs are the longest, so that all workers end at about the same time.
         left: Mutex::new(jobs.into_iter().enumerate().collect()),
         observer,
-        stop: stop.clone(),
+        stop,
     });
-    let (tell, mut hear) = mpsc::unbounded_channel();
+    let (messages, mut received) = mpsc::unbounded_channel();
     for options in databases {
-        let (shared, tell) = (Arc::clone(&shared), tell.clone());
-        // Its end is heard of by the channel's.
-        std::thread::spawn(move || {
-            if let Err(error) = shared.work(&options, &tell) {
-                shared.stop.cancel();
-                let _ = tell.send(WorkerMessage::Failed(error));
-            }
-        });
+        start_worker(Arc::clone(&shared), options, messages.clone());
     }
-    drop(tell);
+    drop(messages);
     let mut found = WorkerFindings { explorations: Vec::new(), postgresql: String::new() };
     let (mut explored, mut failed) = (BTreeMap::new(), None);
-    while let Some(told) = hear.recv().await {
-        match told {
+    // The channel is closed when the last worker has ended.
+    while let Some(message) = received.recv().await {
+        match message {
             WorkerMessage::Opened { version } => found.postgresql = version,
             WorkerMessage::Explored(job, exploration) => drop(explored.insert(job, *exploration)),
             WorkerMessage::Failed(error) => drop(failed.get_or_insert(error)),
@@ -101,10 +104,34 @@ pub async fn explore_all(
     failed.map_or(Ok(found), Err)
 }
 
+type WorkerMessages = mpsc::UnboundedSender<WorkerMessage>;
+
 enum WorkerMessage {
     Opened { version: String },
     Explored(usize, Box<Exploration>),
     Failed(ExploreError),
+}
+
+/// Starts a worker's thread. Whatever ends it, an error is sent.
+fn start_worker(shared: Arc<WorkerShared>, options: PgConnectOptions, messages: WorkerMessages) {
+    let (of_thread, failed_start) = (Arc::clone(&shared), messages.clone());
+    let work = move || {
+        let worked = catch_unwind(AssertUnwindSafe(|| of_thread.work(&options, &messages)));
+        let worked = worked.unwrap_or_else(|panic| Err(panicked("preparing or cleaning up its database", &*panic)));
+        if let Err(error) = worked {
+            of_thread.fail(error, &messages);
+        }
+    };
+    let started = std::thread::Builder::new().name("explorer worker".to_owned()).spawn(work);
+    if let Err(error) = started {
+        shared.fail(ExploreError::Worker(error), &failed_start);
+    }
+}
+
+fn panicked(activity: &str, panic: &(dyn Any + Send)) -> ExploreError {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("a panic without a message").to_owned();
+    ExploreError::Panicked { activity: activity.to_owned(), message }
 }
 
 struct WorkerShared {
@@ -118,40 +145,48 @@ impl WorkerShared {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn work(
-        &self,
-        options: &PgConnectOptions,
-        tell: &mpsc::UnboundedSender<WorkerMessage>,
-    ) -> Result<(), ExploreError> {
+    /// Stops all workers, and sends the error.
+    fn fail(&self, error: ExploreError, messages: &WorkerMessages) {
+        self.stop.cancel();
+        let _ = messages.send(WorkerMessage::Failed(error));
+    }
+
+    fn work(&self, options: &PgConnectOptions, messages: &WorkerMessages) -> Result<(), ExploreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut world = ExplorerDatabase::open(options).await?;
-            if world.deadlock_timeout().is_none() {
+            let mut database = ExplorerDatabase::open(options).await?;
+            if database.deadlock_timeout().is_none() {
                 self.observer.slow_deadlocks();
             }
-            let _ = tell.send(WorkerMessage::Opened { version: world.version().to_owned() });
-            let worked = self.work_in(&mut world, tell).await;
-            // What is ours on somebody's database goes, whatever happened.
-            worked.and(world.close().await)
+            let _ = messages.send(WorkerMessage::Opened { version: database.version().to_owned() });
+            let worked = self.run_jobs(&mut database, messages).await;
+            if let Err(ExploreError::Panicked { .. }) = worked {
+                // The sessions of the interleaving may still be at work, and would block the end.
+                let _ = database.terminate_sessions().await;
+            }
+            // The explorer's schema is dropped in any case: the database may be the user's.
+            worked.and(database.close().await)
         })
     }
 
-    async fn work_in(
-        &self,
-        world: &mut ExplorerDatabase,
-        tell: &mpsc::UnboundedSender<WorkerMessage>,
-    ) -> Result<(), ExploreError> {
+    async fn run_jobs(&self, database: &mut ExplorerDatabase, messages: &WorkerMessages) -> Result<(), ExploreError> {
         while let Some((number, job)) = self.next().filter(|_| !self.stop.is_cancelled()) {
-            let exploration = self.explore(world, number, job).await?;
-            self.observer.done(number, &exploration);
-            let _ = tell.send(WorkerMessage::Explored(number, Box::new(exploration)));
+            let activity = format!("exploring \"{}\"", title(&job.subject));
+            let run = async {
+                let exploration = self.explore(database, number, job).await?;
+                self.observer.done(number, &exploration);
+                Ok(exploration)
+            };
+            let explored = AssertUnwindSafe(run).catch_unwind().await;
+            let exploration = explored.unwrap_or_else(|panic| Err(panicked(&activity, &*panic)))?;
+            let _ = messages.send(WorkerMessage::Explored(number, Box::new(exploration)));
         }
         Ok(())
     }
 
     async fn explore(
         &self,
-        world: &mut ExplorerDatabase,
+        database: &mut ExplorerDatabase,
         number: usize,
         job: ExploreJob,
     ) -> Result<Exploration, ExploreError> {
@@ -162,13 +197,13 @@ impl WorkerShared {
             !self.stop.is_cancelled()
         };
         match what {
-            JobSubject::Approach(piece) => match piece.crash {
-                Some(crash) => crash::explore(world, &piece, crash, subject, &plan, &mut go_on).await,
-                None => explore(&mut ApproachExecution::new(world, piece), subject, plan, &mut go_on).await,
+            JobSubject::Approach(case) => match case.crash {
+                Some(crash) => crash::explore(database, &case, crash, subject, &plan, &mut go_on).await,
+                None => explore(&mut ApproachExecution::new(database, case), subject, plan, &mut go_on).await,
             },
             JobSubject::File(script, variant) => {
                 let file = subject.file.clone().unwrap_or_default();
-                let explored = execution::explore(world, &script, &variant, subject, plan, &mut go_on).await;
+                let explored = execution::explore(database, &script, &variant, subject, plan, &mut go_on).await;
                 explored.map_err(|error| error.in_file(&file))
             }
         }

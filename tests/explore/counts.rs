@@ -1,26 +1,26 @@
-//! How many interleavings there are is a matter of arithmetic: a model of clients and one lock counts them without a
-//! database, and the explorer must run exactly as many.
+//! The number of interleavings follows from arithmetic. A model of clients and one lock counts them without a database, and the
+//! explorer must run exactly this number.
 
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
-use crate::stage::{Stage, piece};
+use crate::fixture::{Explorer, test_case};
 
-/// What a statement does about the one lock.
+/// What a statement does with the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Nothing: BEGIN, a plain SELECT, or an UPDATE of a row that is locked already.
     Plain,
-    /// Takes it, behind those who came before.
+    /// Takes the lock, after the clients that asked for it before.
     Locks,
-    /// Gives it back: COMMIT.
+    /// Releases the lock: COMMIT.
     Commits,
 }
 
 use Step::{Commits, Locks, Plain};
 
-/// SELECT, UPDATE; each commits by itself, so nobody ever waits.
+/// SELECT, UPDATE. Each commits by itself, so no client ever waits.
 const READ_AND_WRITE: &[Step] = &[Plain, Plain];
 /// BEGIN, SELECT, UPDATE, COMMIT.
 const IN_A_TRANSACTION: &[Step] = &[Plain, Plain, Locks, Commits];
@@ -29,18 +29,18 @@ const LOCKED_FIRST: &[Step] = &[Plain, Locks, Plain, Commits];
 /// BEGIN, `pg_advisory_xact_lock`, SELECT, UPDATE, COMMIT.
 const LOCKED_BY_NAME: &[Step] = &[Plain, Locks, Plain, Plain, Commits];
 
-/// UPDATE … RETURNING, and its COMMIT.
+/// UPDATE … RETURNING, and its own COMMIT.
 const AT_ONCE: &[Step] = &[Locks, Commits];
 
-/// Clients that all take the same steps, in the middle of an interleaving.
+/// Clients that all take the same steps, at some point of an interleaving.
 #[derive(Clone)]
 struct Model {
     steps: &'static [Step],
-    /// Whether a statement is also sent when it will have to wait.
+    /// Whether a statement is also sent if it has to wait.
     sends_into_waits: bool,
-    /// Steps that each client has sent.
+    /// The number of steps that each client has sent.
     sent: Vec<usize>,
-    /// Who has the lock, and then who waits for it: first come, first served.
+    /// The client that has the lock, then those that wait for it, in the order in which they asked.
     queue: Vec<usize>,
 }
 
@@ -49,13 +49,13 @@ impl Model {
         Self { steps, sends_into_waits, sent: vec![0; clients], queue: Vec::new() }
     }
 
-    /// How many ways lead from here to the end.
+    /// The number of ways from here to the end.
     fn interleavings(&self) -> u64 {
         let ways: Vec<Self> = (0..self.sent.len()).filter_map(|client| self.after(client)).collect();
         if ways.is_empty() { 1 } else { ways.iter().map(Self::interleavings).sum() }
     }
 
-    /// What follows when a client sends its next statement; `None` if it cannot.
+    /// The model after a client has sent its next statement; `None` if it cannot.
     fn after(&self, client: usize) -> Option<Self> {
         let step = *self.steps.get(self.sent[client])?;
         let waits = self.queue.iter().skip(1).any(|waiting| *waiting == client);
@@ -75,9 +75,9 @@ impl Model {
 }
 
 #[test]
-fn the_model_agrees_with_what_is_counted_by_hand() {
+fn the_model_agrees_with_counts_by_hand() {
     const NO_LOCK: &[Step] = &[Plain; 4];
-    // How many if a statement is sent only when it can run at once, and if it is sent into a wait as well.
+    // The number if a statement is sent only when it can run at once, and the number if it is also sent into a wait.
     let table = [
         ("4! / 2! 2!", READ_AND_WRITE, 2, 6, 6),
         ("8! / 4! 4!", NO_LOCK, 2, 70, 70),
@@ -92,9 +92,14 @@ fn the_model_agrees_with_what_is_counted_by_hand() {
     }
 }
 
-/// Explores deposits and withdrawals, which nobody ever refuses: so each client sends the statements of the model, in every interleaving.
-async fn as_many_as_in_the_model(approach: Approach, steps: &'static [Step], clients: u8, permute: bool) {
-    // Clients that all ask for the same are exchanged for each other in as many ways as they can be put in a row.
+/// Explores deposits and withdrawals that are never refused, so each client sends the statements of the model in every interleaving.
+async fn the_explorer_runs_the_number_of_the_model(
+    approach: Approach,
+    steps: &'static [Step],
+    clients: u8,
+    permute: bool,
+) {
+    // Clients that all ask for the same are not permuted, so each interleaving stands for as many as the clients have orders.
     let (scenario, ways) = if permute {
         (ExploreScenario::DepositAndWithdrawal, 1)
     } else {
@@ -102,39 +107,39 @@ async fn as_many_as_in_the_model(approach: Approach, steps: &'static [Step], cli
     };
     let all = Model::new(steps, clients.into(), true).interleavings();
     let plan = SearchPlan { permute, ..SearchPlan::default() };
-    let found = Stage::new().await.explore(approach, &piece(approach, scenario, clients), plan).await;
+    let found = Explorer::new().await.explore(approach, &test_case(approach, scenario, clients), plan).await;
     assert!(found.complete);
     assert_eq!(found.interleavings * ways, all, "{approach}, {clients} clients, permuted: {permute}");
 }
 
 #[tokio::test]
-async fn two_clients_have_as_many_as_in_the_model() {
+async fn two_clients_run_the_number_of_interleavings_of_the_model() {
     for permute in [true, false] {
-        as_many_as_in_the_model(Approach::Naive, READ_AND_WRITE, 2, permute).await;
-        as_many_as_in_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 2, permute).await;
-        as_many_as_in_the_model(Approach::Pessimistic, LOCKED_FIRST, 2, permute).await;
-        as_many_as_in_the_model(Approach::AdvisoryLock, LOCKED_BY_NAME, 2, permute).await;
-        as_many_as_in_the_model(Approach::AtomicReturning, AT_ONCE, 2, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::Naive, READ_AND_WRITE, 2, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 2, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::Pessimistic, LOCKED_FIRST, 2, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::AdvisoryLock, LOCKED_BY_NAME, 2, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::AtomicReturning, AT_ONCE, 2, permute).await;
     }
 }
 
 #[tokio::test]
-async fn three_clients_that_take_two_steps() {
+async fn three_clients_with_two_steps_run_the_number_of_the_model() {
     for permute in [true, false] {
-        as_many_as_in_the_model(Approach::Naive, READ_AND_WRITE, 3, permute).await;
-        as_many_as_in_the_model(Approach::StoredFunction, AT_ONCE, 3, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::Naive, READ_AND_WRITE, 3, permute).await;
+        the_explorer_runs_the_number_of_the_model(Approach::StoredFunction, AT_ONCE, 3, permute).await;
     }
 }
 
-/// All 2,070, the identical ones as well; 345 without.
+/// All 2,070 with permuted clients, and 345 without.
 #[tokio::test]
-async fn three_clients_that_lock_first() {
-    as_many_as_in_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, true).await;
-    as_many_as_in_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, false).await;
+async fn three_clients_that_lock_first_run_the_number_of_the_model() {
+    the_explorer_runs_the_number_of_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, true).await;
+    the_explorer_runs_the_number_of_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, false).await;
 }
 
 /// A sixth of 13,830: running them all would take minutes.
 #[tokio::test]
-async fn three_clients_in_transactions() {
-    as_many_as_in_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 3, false).await;
+async fn three_clients_in_transactions_run_the_number_of_the_model() {
+    the_explorer_runs_the_number_of_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 3, false).await;
 }

@@ -1,4 +1,4 @@
-//! Explore files on a real PostgreSQL: the facts that the strategies rely on, and the examples, each as its author says.
+//! Explore files on a real PostgreSQL: the facts on which the strategies rely, and the examples, meet their own expectations.
 
 use std::path::PathBuf;
 
@@ -16,36 +16,37 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Explores every variant of these files, and collects what is not as expected.
+/// Explores every variant of these files, and collects the expectations that are not met.
 async fn misses(files: Vec<PathBuf>, reduce: bool) -> Vec<String> {
     let cluster = common::cluster().await;
-    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut database =
+        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
     let mut misses = Vec::new();
     let go_on: ProgressCallback<'_> = &mut |_| true;
     for path in files {
         let script = Script::read(&path).expect("an explore file");
         for variant in &script.variants {
-            let told = format!("{} {variant}", path.display());
+            let context = format!("{} {variant}", path.display());
             let subject = execution::subject(&script, variant, &path.display().to_string());
             let plan = SearchPlan { reduce, ..SearchPlan::default() };
-            let found = execution::explore(&mut world, &script, variant, subject, plan, go_on).await;
-            let found = found.unwrap_or_else(|error| panic!("{told}: {error}"));
-            assert!(found.complete && found.interleavings > 0, "{told}");
+            let found = execution::explore(&mut database, &script, variant, subject, plan, go_on).await;
+            let found = found.unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert!(found.complete && found.interleavings > 0, "{context}");
             if reduce {
-                // How often something happens is then another number; whether it happens at all is not.
+                // A reduced search has other counts, but the same verdict.
                 let expected = variant.expect.verdict.to_string() == "holds";
-                misses.extend((expected == (found.violations > 0)).then(|| format!("{told}: reduced")));
+                misses.extend((expected == (found.violations > 0)).then(|| format!("{context}: reduced")));
             }
-            misses.extend(found.missed.iter().map(|missed| format!("{told}: {missed}")));
-            misses.extend(found.undecided.iter().map(|why| format!("{told}: undecided: {why}")));
+            misses.extend(found.missed.iter().map(|missed| format!("{context}: {missed}")));
+            misses.extend(found.undecided.iter().map(|why| format!("{context}: undecided: {why}")));
         }
     }
-    world.close().await.expect("a clean end");
+    database.close().await.expect("a clean end");
     misses
 }
 
 #[tokio::test]
-async fn every_fact_is_as_its_file_says() {
+async fn every_file_of_facts_meets_its_expectations() {
     let files = files("tests/explore/facts");
     for item in ["01", "02", "04", "06", "07", "08", "09", "10", "15", "16"] {
         let has = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(item));
@@ -55,7 +56,7 @@ async fn every_fact_is_as_its_file_says() {
 }
 
 #[tokio::test]
-async fn every_example_is_as_it_says() {
+async fn every_example_meets_its_expectations() {
     assert_eq!(misses(files("examples/explore"), false).await, Vec::<String>::new());
 }
 

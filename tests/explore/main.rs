@@ -1,10 +1,10 @@
-//! The explorer on a real PostgreSQL: it runs every interleaving that there is, no matter how it leaves some out; what it
-//! says of each approach is what is claimed; and it finds every guard that is taken away.
+//! The explorer on a real PostgreSQL. It runs every interleaving, and leaves out only equivalent ones. Each approach is as claimed.
+//! Every guard that is taken away is found. A worker that panics is an error.
 
 #[path = "../common/mod.rs"]
 mod common;
 #[macro_use]
-mod stage;
+mod fixture;
 
 mod claims;
 mod counts;
@@ -15,3 +15,4 @@ mod oracle;
 mod reduction;
 mod search;
 mod timelines;
+mod worker_pool;

@@ -1,4 +1,4 @@
-//! The oracle against the definition of what it looks for: all orders, tried one by one.
+//! The oracle compared with its definition: all orders, tried one by one.
 
 use concurrency_lab::explore::oracle::{ClientAnswer, ClientCall, explains};
 use domain::Refusal;
@@ -7,20 +7,20 @@ use domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Transfe
 use proptest::prelude::*;
 use uuid::Uuid;
 
-/// How a client's call ends.
+/// How a call of a client ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Heard,
     GaveUp,
-    /// Unknown to the client: made or not.
+    /// The client does not know whether the change was made. Whether it was is given here.
     Unknown(bool),
 }
 
-/// Calls, and what they left.
+/// Calls, and the rows that they leave.
 #[derive(Debug, Clone)]
-struct Story {
+struct GeneratedCalls {
     calls: Vec<ClientCall>,
-    /// The booking that each of them makes, if it makes one.
+    /// The id of the booking that each call makes, if it makes one.
     ids: Vec<Uuid>,
     after: State,
 }
@@ -44,12 +44,12 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Up to four calls, each made at one moment between its first step and its last; told in another order than they were made in.
-fn stories(end: impl Strategy<Value = End>) -> impl Strategy<Value = Story> {
+/// Up to four calls. Each takes effect at one moment between its first step and its last. They are listed in another order.
+fn generated_calls(end: impl Strategy<Value = End>) -> impl Strategy<Value = GeneratedCalls> {
     let call = (change(), end, 0..25_usize, 0..25_usize);
-    (prop::collection::vec(call, 1..=4), 0..4_usize).prop_map(|(asked, turned)| {
-        let (mut state, mut told) = (before(), Vec::new());
-        for (number, (change, end, earlier, later)) in asked.into_iter().enumerate() {
+    (prop::collection::vec(call, 1..=4), 0..4_usize).prop_map(|(changes, rotation)| {
+        let (mut state, mut made_calls) = (before(), Vec::new());
+        for (number, (change, end, earlier, later)) in changes.into_iter().enumerate() {
             let (moment, id) = (30 + 10 * number, Uuid::from_u128(number as u128 + 1));
             let made = match end {
                 End::Heard | End::Unknown(true) => Some(state.apply(&change, id)),
@@ -61,12 +61,12 @@ fn stories(end: impl Strategy<Value = End>) -> impl Strategy<Value = Story> {
                 (End::GaveUp, _) => ClientAnswer::GaveUp("contention".to_owned()),
                 (End::Heard | End::Unknown(_), _) => ClientAnswer::Unknown("cut".to_owned()),
             };
-            told.push((ClientCall { change, answer, began: moment - earlier, ended: moment + later }, id));
+            made_calls.push((ClientCall { change, answer, began: moment - earlier, ended: moment + later }, id));
         }
-        let turned = turned % told.len();
-        told.rotate_left(turned);
-        let (calls, ids) = told.into_iter().unzip();
-        Story { calls, ids, after: state }
+        let rotation = rotation % made_calls.len();
+        made_calls.rotate_left(rotation);
+        let (calls, ids) = made_calls.into_iter().unzip();
+        GeneratedCalls { calls, ids, after: state }
     })
 }
 
@@ -74,33 +74,33 @@ fn some_end() -> impl Strategy<Value = End> {
     prop_oneof![4 => Just(End::Heard), 1 => Just(End::GaveUp), 1 => any::<bool>().prop_map(End::Unknown)]
 }
 
-/// A number that is not what it was.
+/// A number that is falsified.
 #[derive(Debug, Clone, Copy)]
-enum Lie {
+enum Falsification {
     Balance(i64),
     Version(i64),
-    Counted,
-    /// In the answer of this call, or the next that was done.
+    Counter,
+    /// A number in the answer of one of the calls that were made.
     Answer(usize),
 }
 
-fn lie() -> impl Strategy<Value = Lie> {
+fn falsification() -> impl Strategy<Value = Falsification> {
     prop_oneof![
-        (1..=2_i64).prop_map(Lie::Balance),
-        (1..=2_i64).prop_map(Lie::Version),
-        Just(Lie::Counted),
-        (0..4_usize).prop_map(Lie::Answer),
-        (0..4_usize).prop_map(Lie::Answer),
+        (1..=2_i64).prop_map(Falsification::Balance),
+        (1..=2_i64).prop_map(Falsification::Version),
+        Just(Falsification::Counter),
+        (0..4_usize).prop_map(Falsification::Answer),
+        (0..4_usize).prop_map(Falsification::Answer),
     ]
 }
 
-impl Story {
+impl GeneratedCalls {
     fn is_explained(&self) -> bool {
         explains(&before(), &self.calls, &self.after)
     }
 
-    /// The definition: an order that agrees with real time, and a choice of what unknown outcomes were made, that give every answer
-    /// and leave these rows.
+    /// The definition: some order that agrees with real time, and some choice of the unknown outcomes, give every answer and leave these
+    /// rows.
     fn has_an_order(&self) -> bool {
         let choices = 0..1_u32 << self.calls.len();
         let agrees = |order: &Vec<usize>| {
@@ -110,10 +110,10 @@ impl Story {
             !order.iter().enumerate().any(ended_before_it_began)
         };
         let mut orders = orders(self.calls.len()).into_iter().filter(agrees);
-        orders.any(|order| choices.clone().any(|made| self.told_by(&order, made)))
+        orders.any(|order| choices.clone().any(|made| self.is_given_by(&order, made)))
     }
 
-    fn told_by(&self, order: &[usize], made: u32) -> bool {
+    fn is_given_by(&self, order: &[usize], made: u32) -> bool {
         let mut state = before();
         let mut agrees = |at: usize| {
             let (change, id) = (&self.calls[at].change, self.ids[at]);
@@ -121,7 +121,7 @@ impl Story {
                 ClientAnswer::Done(done) => state.apply(change, id).as_ref() == Ok(done),
                 ClientAnswer::Refused(refusal) => state.apply(change, id).as_ref() == Err(refusal),
                 ClientAnswer::Unknown(_) if made >> at & 1 == 1 => {
-                    state.apply(change, self.untold(change).unwrap_or(id)).is_ok()
+                    state.apply(change, self.unanswered_booking(change).unwrap_or(id)).is_ok()
                 }
                 ClientAnswer::Unknown(_) | ClientAnswer::GaveUp(_) => true,
                 ClientAnswer::Unexpected(_) => false,
@@ -130,23 +130,23 @@ impl Story {
         order.iter().all(|&at| agrees(at)) && state == self.after
     }
 
-    /// The booking like this that is left and that nobody was told of: whoever knows of none may have made it.
-    fn untold(&self, change: &Change) -> Option<Uuid> {
+    /// A matching booking among the final rows that no answer contains. A call with an unknown outcome may have made it.
+    fn unanswered_booking(&self, change: &Change) -> Option<Uuid> {
         let Change::Booking(wanted) = change else { return None };
-        let told = |id: Uuid| {
+        let answered = |id: Uuid| {
             let is = |call: &ClientCall| matches!(&call.answer, ClientAnswer::Done(ChangeResult::Booking(booked)) if booked.booking_id == id);
             self.calls.iter().any(is)
         };
-        self.after.bookings().iter().find(|(id, booking)| *booking == wanted && !told(**id)).map(|(id, _)| *id)
+        self.after.bookings().iter().find(|(id, booking)| *booking == wanted && !answered(**id)).map(|(id, _)| *id)
     }
 
-    fn with(mut self, lie: Lie) -> Self {
+    fn with(mut self, falsification: Falsification) -> Self {
         let rows = &mut self.after;
-        match lie {
-            Lie::Balance(user) => rows.users.get_mut(&user).expect("a user").balance += 1,
-            Lie::Version(user) => rows.users.get_mut(&user).expect("a user").version += 1,
-            Lie::Counted => rows.counters.get_mut(&1).expect("a counter").value += 1,
-            Lie::Answer(number) => {
+        match falsification {
+            Falsification::Balance(user) => rows.users.get_mut(&user).expect("a user").balance += 1,
+            Falsification::Version(user) => rows.users.get_mut(&user).expect("a user").version += 1,
+            Falsification::Counter => rows.counters.get_mut(&1).expect("a counter").value += 1,
+            Falsification::Answer(number) => {
                 let done = self.calls.iter_mut().filter_map(|call| match &mut call.answer {
                     ClientAnswer::Done(done) => Some(done),
                     _ => None,
@@ -158,15 +158,15 @@ impl Story {
                     Some(ChangeResult::Transfer(both)) => both.to.version += 1,
                     Some(ChangeResult::Booking(booked)) => booked.seats_left += 1,
                     Some(ChangeResult::Increment(counter)) => counter.version += 1,
-                    // Nobody was told a number, so what is left is not what it was.
-                    Some(ChangeResult::Cancellation(_)) | None => return self.with(Lie::Balance(1)),
+                    // No answer contains a number, so a row is falsified.
+                    Some(ChangeResult::Cancellation(_)) | None => return self.with(Falsification::Balance(1)),
                 }
             }
         }
         self
     }
 
-    /// Says of a call that it was refused, for whatever reason, or done.
+    /// Replaces the answer of a call.
     fn answered_otherwise(mut self, number: usize, otherwise: Result<ChangeResult, Refusal>) -> Self {
         let at = number % self.calls.len();
         self.calls[at].answer = match otherwise {
@@ -177,7 +177,7 @@ impl Story {
     }
 }
 
-/// All orders of so many.
+/// All orders of this number of calls.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     let Some(last) = count.checked_sub(1) else { return vec![Vec::new()] };
     let with_last = |order: Vec<usize>| {
@@ -199,23 +199,23 @@ fn otherwise() -> impl Strategy<Value = Result<ChangeResult, Refusal>> {
 
 proptest! {
     #[test]
-    fn what_ran_one_after_the_other_is_explained(story in stories(some_end())) {
-        prop_assert!(story.is_explained());
+    fn calls_with_a_serial_order_are_explained(generated in generated_calls(some_end())) {
+        prop_assert!(generated.is_explained());
     }
 
-    /// Where every answer was heard, the answers tell each row's whole history, and one number less or more is a contradiction.
+    /// If every answer is known, the answers determine the history of each row, so one falsified number is a contradiction.
     #[test]
-    fn one_wrong_number_is_not(story in stories(Just(End::Heard)), lie in lie()) {
-        prop_assert!(!story.with(lie).is_explained());
+    fn one_falsified_number_is_not_explained(generated in generated_calls(Just(End::Heard)), falsification in falsification()) {
+        prop_assert!(!generated.with(falsification).is_explained());
     }
 
-    /// Where outcomes are unknown, or refusals have several possible reasons, another order may explain what never happened.
+    /// If outcomes are unknown, or a refusal has several possible reasons, another order may explain the falsified calls.
     #[test]
-    fn anything_else_is_explained_if_some_order_explains_it(
-        story in stories(some_end()), lie in lie(), number in 0..4_usize, otherwise in otherwise()
+    fn falsified_calls_are_explained_exactly_if_some_order_gives_them(
+        generated in generated_calls(some_end()), falsification in falsification(), number in 0..4_usize, otherwise in otherwise()
     ) {
-        for story in [story.clone().with(lie), story.answered_otherwise(number, otherwise)] {
-            prop_assert_eq!(story.is_explained(), story.has_an_order());
+        for falsified in [generated.clone().with(falsification), generated.answered_otherwise(number, otherwise)] {
+            prop_assert_eq!(falsified.is_explained(), falsified.has_an_order());
         }
     }
 }

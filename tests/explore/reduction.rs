@@ -1,41 +1,41 @@
-//! What the reduced search leaves out is really equivalent to what it runs: it finds the same as the full one, sooner.
+//! The reduced search leaves out only equivalent interleavings: it finds the same as the full search, with fewer runs.
 
 use std::sync::Arc;
 
-use concurrency_lab::explore::catalog::pieces;
-use concurrency_lab::explore::execution::TestCase;
+use concurrency_lab::explore::catalog::test_cases;
 use concurrency_lab::explore::findings::{Exploration, Servers};
 use concurrency_lab::explore::mutation::Mutation;
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
+use concurrency_lab::explore::test_case::TestCase;
 use concurrency_lab::strategy::Approach;
 use strum::IntoEnumIterator;
 
-use crate::stage::{Stage, outcomes, piece, reduced};
+use crate::fixture::{Explorer, outcomes, reduced, test_case};
 
-/// Explores a piece both ways, and returns how many interleavings it took in full and reduced.
-async fn agree(stage: &mut Stage, approach: Approach, piece: &TestCase) -> (u64, u64) {
-    let full = stage.explore(approach, piece, SearchPlan::default()).await;
-    let less = stage.explore(approach, piece, reduced()).await;
-    let told = format!("{approach} {} with {} clients on {}", piece.scenario, piece.clients, piece.servers);
-    assert!(full.complete && less.complete, "{told}");
-    assert_eq!(full.verdict, less.verdict, "{told}");
-    assert_eq!(outcomes(&full), outcomes(&less), "{told}");
-    assert!(less.interleavings <= full.interleavings, "{told}");
+/// Explores a test case with both searches, checks that they agree, and returns the number of interleavings of each.
+async fn compare_searches(explorer: &mut Explorer, approach: Approach, case: &TestCase) -> (u64, u64) {
+    let full = explorer.explore(approach, case, SearchPlan::default()).await;
+    let less = explorer.explore(approach, case, reduced()).await;
+    let context = format!("{approach} {} with {} clients on {}", case.scenario, case.clients, case.servers);
+    assert!(full.complete && less.complete, "{context}");
+    assert_eq!(full.verdict, less.verdict, "{context}");
+    assert_eq!(outcomes(&full), outcomes(&less), "{context}");
+    assert!(less.interleavings <= full.interleavings, "{context}");
     let seen = |found: &Exploration| (found.waited > 0, found.deadlocks > 0, found.conflicts > 0);
-    assert_eq!(seen(&full), seen(&less), "{told}: waits, deadlocks, conflicts");
+    assert_eq!(seen(&full), seen(&less), "{context}: waits, deadlocks, conflicts");
     (full.interleavings, less.interleavings)
 }
 
 async fn reduced_and_full_search_agree(approach: Approach) {
-    let mut stage = Stage::new().await;
+    let mut explorer = Explorer::new().await;
     for scenario in ExploreScenario::iter() {
-        for piece in pieces(approach, scenario, 2) {
-            // Thousands of interleavings; the shortest one is explored below.
-            if approach == Approach::GroupCommit && piece.servers == Servers::Each {
+        for case in test_cases(approach, scenario, 2) {
+            // It has thousands of interleavings.
+            if approach == Approach::GroupCommit && case.servers == Servers::Each {
                 continue;
             }
-            agree(&mut stage, approach, &piece).await;
+            compare_searches(&mut explorer, approach, &case).await;
         }
     }
 }
@@ -43,8 +43,8 @@ async fn reduced_and_full_search_agree(approach: Approach) {
 for_each_approach!(reduced_and_full_search_agree);
 
 #[tokio::test]
-async fn with_three_clients_as_well() {
-    let mut stage = Stage::new().await;
+async fn reduced_and_full_search_agree_with_three_clients() {
+    let mut explorer = Explorer::new().await;
     for (approach, scenario) in [
         (Approach::Naive, ExploreScenario::LastMoney),
         (Approach::Naive, ExploreScenario::TransferAndWithdrawal),
@@ -53,34 +53,34 @@ async fn with_three_clients_as_well() {
         (Approach::Pessimistic, ExploreScenario::MoneyForAll),
         (Approach::InProcessMutex, ExploreScenario::OppositeTransfers),
     ] {
-        agree(&mut stage, approach, &piece(approach, scenario, 3)).await;
+        compare_searches(&mut explorer, approach, &test_case(approach, scenario, 3)).await;
     }
 }
 
-/// Who is ended by a deadlock is the same in every replay; its transaction begins again, and may meet the other once more.
+/// The victim of a deadlock is the same in every replay. Its transaction begins again, and may meet the other one again.
 #[tokio::test]
-async fn with_deadlocks_as_well() {
-    let mut stage = Stage::new().await;
+async fn reduced_and_full_search_agree_with_deadlocks() {
+    let mut explorer = Explorer::new().await;
     for (text, by, scenario) in [
         ("for update", "for share", ExploreScenario::LastMoney),
         (" for update", "", ExploreScenario::OppositeTransfers),
     ] {
-        let piece = piece(Approach::Pessimistic, scenario, 2);
-        let amend = Mutation::new(piece.strategy, text, by).expect("a text of the approach");
-        let piece = TestCase { amend: Some(Arc::new(amend)), ..piece };
-        agree(&mut stage, Approach::Pessimistic, &piece).await;
+        let case = test_case(Approach::Pessimistic, scenario, 2);
+        let mutation = Mutation::new(case.strategy, text, by).expect("a text of the approach");
+        let case = TestCase { mutation: Some(Arc::new(mutation)), ..case };
+        compare_searches(&mut explorer, Approach::Pessimistic, &case).await;
     }
 }
 
-/// It pays: a transaction that reads before it writes has far fewer interleavings than it seems.
+/// Many interleavings of transactions that read before they write are equivalent.
 #[tokio::test]
-async fn it_leaves_most_of_them_out() {
-    let mut stage = Stage::new().await;
+async fn the_reduced_search_leaves_most_interleavings_out() {
+    let mut explorer = Explorer::new().await;
     for (approach, scenario, at_least) in [
         (Approach::ReadCommitted, ExploreScenario::OppositeTransfers, 10),
         (Approach::Serializable, ExploreScenario::DepositAndWithdrawal, 2),
     ] {
-        let (full, less) = agree(&mut stage, approach, &piece(approach, scenario, 2)).await;
+        let (full, less) = compare_searches(&mut explorer, approach, &test_case(approach, scenario, 2)).await;
         assert!(less * at_least <= full, "{approach} {scenario}: {less} of {full}");
     }
 }

@@ -1,17 +1,16 @@
-//! The search: in parts, in another order, from a place that does not exist, with three clients, and with one that is not like the others.
+//! The search: in two parts, in another order, after a schedule that does not exist, with three clients, and with one that crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use concurrency_lab::explore::crash::Crash;
-use concurrency_lab::explore::execution::TestCase;
 use concurrency_lab::explore::findings::{CrashKind, Exploration, ExplorationVerdict};
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
+use concurrency_lab::explore::test_case::{Crash, TestCase};
 use concurrency_lab::strategy::Approach;
 
-use crate::stage::{Stage, outcomes, piece, reduced};
+use crate::fixture::{Explorer, outcomes, reduced, test_case};
 
-/// How often each outcome came.
+/// The number of interleavings of each outcome.
 fn counts<'a>(found: impl IntoIterator<Item = &'a Exploration>) -> BTreeMap<&'a [String], u64> {
     let mut counts = BTreeMap::new();
     for outcome in found.into_iter().flat_map(|found| &found.outcomes) {
@@ -21,17 +20,17 @@ fn counts<'a>(found: impl IntoIterator<Item = &'a Exploration>) -> BTreeMap<&'a 
 }
 
 #[tokio::test]
-async fn what_is_explored_in_two_parts_is_explored_once() {
-    let mut stage = Stage::new().await;
+async fn two_parts_of_a_search_run_each_interleaving_once() {
+    let mut explorer = Explorer::new().await;
     for (approach, seed) in
         [(Approach::Pessimistic, None), (Approach::Pessimistic, Some(7)), (Approach::ReadCommitted, None)]
     {
-        let piece = piece(approach, ExploreScenario::DepositAndWithdrawal, 2);
+        let case = test_case(approach, ExploreScenario::DepositAndWithdrawal, 2);
         let plan = SearchPlan { seed, ..SearchPlan::default() };
-        let whole = stage.explore(approach, &piece, plan.clone()).await;
-        let first = stage.explore(approach, &piece, SearchPlan { limit: Some(10), ..plan.clone() }).await;
+        let whole = explorer.explore(approach, &case, plan.clone()).await;
+        let first = explorer.explore(approach, &case, SearchPlan { limit: Some(10), ..plan.clone() }).await;
         assert!(first.interleavings == 10 && !first.complete, "{first:?}");
-        let second = stage.explore(approach, &piece, SearchPlan { after: first.last.clone(), ..plan.clone() }).await;
+        let second = explorer.explore(approach, &case, SearchPlan { after: first.last.clone(), ..plan.clone() }).await;
         assert_eq!(first.interleavings + second.interleavings, whole.interleavings);
         assert_eq!(counts([&first, &second]), counts([&whole]));
         assert_eq!(second.last, None, "there are no more");
@@ -46,54 +45,59 @@ async fn what_is_explored_in_two_parts_is_explored_once() {
 }
 
 #[tokio::test]
-async fn there_is_no_way_on_from_where_nobody_has_been() {
-    let mut stage = Stage::new().await;
-    let piece = piece(Approach::Pessimistic, ExploreScenario::DepositAndWithdrawal, 2);
-    // Too short, nobody's, and one in which B steps while it waits.
+async fn a_search_cannot_continue_after_a_schedule_that_does_not_exist() {
+    let mut explorer = Explorer::new().await;
+    let case = test_case(Approach::Pessimistic, ExploreScenario::DepositAndWithdrawal, 2);
+    // One is too short, one has an actor that does not exist, and in one B goes while it waits.
     for schedule in ["AAAA", "AAAAx", "AABBBBAA"] {
         let plan = SearchPlan { after: Some(schedule.parse().expect("a schedule")), ..SearchPlan::default() };
-        let found = stage.explore_so_far(Approach::Pessimistic, &piece, plan).await;
+        let found = explorer.explore_so_far(Approach::Pessimistic, &case, plan).await;
         assert_eq!((found.interleavings, found.verdict), (0, ExplorationVerdict::Undecided), "{schedule}");
         assert!(found.undecided[0].contains(schedule), "{:?}", found.undecided);
     }
 }
 
 #[tokio::test]
-async fn a_seed_changes_the_order_and_nothing_else() {
-    let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, ExploreScenario::LastMoney, 2);
+async fn a_seed_changes_only_the_order() {
+    let mut explorer = Explorer::new().await;
+    let case = test_case(Approach::ReadCommitted, ExploreScenario::LastMoney, 2);
     let mut found = Vec::new();
     for seed in [None, Some(1), Some(2), Some(2)] {
-        found.push(stage.interleavings(&piece, SearchPlan { permute: true, seed, ..SearchPlan::default() }).await);
+        found.push(explorer.interleavings(&case, SearchPlan { permute: true, seed, ..SearchPlan::default() }).await);
     }
     let [plain, first, second, again] = &*found else { panic!("four of them") };
-    assert_eq!(second, again, "the same seed, the same order");
+    assert_eq!(second, again, "the same seed gives the same order");
     for (one, other) in [(plain, first), (plain, second), (first, second)] {
-        assert_ne!(one, other, "another order");
-        assert_eq!(one.iter().collect::<BTreeSet<_>>(), other.iter().collect::<BTreeSet<_>>(), "of the same");
+        assert_ne!(one, other, "another seed gives another order");
+        assert_eq!(
+            one.iter().collect::<BTreeSet<_>>(),
+            other.iter().collect::<BTreeSet<_>>(),
+            "of the same interleavings"
+        );
     }
-    assert_eq!(plain.iter().collect::<BTreeSet<_>>().len(), plain.len(), "none comes twice");
+    assert_eq!(plain.iter().collect::<BTreeSet<_>>().len(), plain.len(), "no interleaving is run twice");
 }
 
 #[tokio::test]
 async fn a_seed_does_not_change_what_a_reduced_search_finds() {
-    let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, ExploreScenario::LastSeat, 2);
-    let plain = stage.explore(Approach::ReadCommitted, &piece, reduced()).await;
+    let mut explorer = Explorer::new().await;
+    let case = test_case(Approach::ReadCommitted, ExploreScenario::LastSeat, 2);
+    let plain = explorer.explore(Approach::ReadCommitted, &case, reduced()).await;
     for seed in 1..=3 {
-        let found = stage.explore(Approach::ReadCommitted, &piece, SearchPlan { seed: Some(seed), ..reduced() }).await;
+        let found =
+            explorer.explore(Approach::ReadCommitted, &case, SearchPlan { seed: Some(seed), ..reduced() }).await;
         assert_eq!(outcomes(&found), outcomes(&plain), "{seed}");
     }
 }
 
 #[tokio::test]
-async fn identical_clients_are_not_permuted_and_nothing_is_missed() {
-    let mut stage = Stage::new().await;
-    let piece = piece(Approach::ReadCommitted, ExploreScenario::MoneyForAll, 2);
+async fn without_permuting_identical_clients_the_same_outcomes_are_found() {
+    let mut explorer = Explorer::new().await;
+    let case = test_case(Approach::ReadCommitted, ExploreScenario::MoneyForAll, 2);
     let permuted =
-        stage.explore(Approach::ReadCommitted, &piece, SearchPlan { permute: true, ..SearchPlan::default() }).await;
-    let found = stage.explore(Approach::ReadCommitted, &piece, SearchPlan::default()).await;
-    // Whoever is who: A's line and B's change places.
+        explorer.explore(Approach::ReadCommitted, &case, SearchPlan { permute: true, ..SearchPlan::default() }).await;
+    let found = explorer.explore(Approach::ReadCommitted, &case, SearchPlan::default()).await;
+    // The same outcome with the names of the clients exchanged.
     let exchanged = |lines: &[String]| {
         let mut lines = lines.to_vec();
         let (a, b) = (lines[0].replacen('A', "B", 1), lines[1].replacen('B', "A", 1));
@@ -107,23 +111,23 @@ async fn identical_clients_are_not_permuted_and_nothing_is_missed() {
 }
 
 #[tokio::test]
-async fn the_victim_of_a_crash_is_not_like_the_others() {
+async fn a_client_that_crashes_is_not_identical_to_the_others() {
     let crash = Some(Crash { kind: CrashKind::Cut, after: Some(1) });
-    let piece = TestCase { crash, ..piece(Approach::Naive, ExploreScenario::Increments, 2) };
-    let found = Stage::new().await.explore(Approach::Naive, &piece, SearchPlan::default()).await;
-    // One step of A, which is then cut, before, between or after two of B.
+    let case = TestCase { crash, ..test_case(Approach::Naive, ExploreScenario::Increments, 2) };
+    let found = Explorer::new().await.explore(Approach::Naive, &case, SearchPlan::default()).await;
+    // A takes one step, and is then cut: before, between or after the two steps of B.
     assert_eq!(found.interleavings, 3);
 }
 
 #[tokio::test]
-async fn three_clients_are_proved_too() {
-    let mut stage = Stage::new().await;
+async fn safe_approaches_are_proved_with_three_clients() {
+    let mut explorer = Explorer::new().await;
     for (approach, scenario) in [
         (Approach::Pessimistic, ExploreScenario::LastMoney),
         (Approach::Pessimistic, ExploreScenario::SameUser),
         (Approach::AtomicReturning, ExploreScenario::OppositeTransfers),
     ] {
-        let found = stage.explore(approach, &piece(approach, scenario, 3), reduced()).await;
+        let found = explorer.explore(approach, &test_case(approach, scenario, 3), reduced()).await;
         assert_eq!(
             (found.verdict, found.deadlocks),
             (ExplorationVerdict::Proved, 0),
@@ -133,12 +137,12 @@ async fn three_clients_are_proved_too() {
     }
 }
 
-/// The first hundred of very many: in these, two queue behind the one who is ahead.
+/// Only the first hundred interleavings. In these, two clients queue behind the one that holds the row.
 #[tokio::test]
-async fn whoever_queues_for_a_row_comes_back_in_turn() {
-    let piece = piece(Approach::OptimisticVersion, ExploreScenario::Increments, 3);
+async fn clients_leave_the_queue_for_a_row_in_their_order() {
+    let case = test_case(Approach::OptimisticVersion, ExploreScenario::Increments, 3);
     let plan = SearchPlan { limit: Some(100), ..reduced() };
-    let found = Stage::new().await.explore(Approach::OptimisticVersion, &piece, plan).await;
+    let found = Explorer::new().await.explore(Approach::OptimisticVersion, &case, plan).await;
     assert_eq!((found.interleavings, found.verdict), (100, ExplorationVerdict::HeldSoFar), "{:?}", found.witness);
     assert!(found.waited > 0);
 }

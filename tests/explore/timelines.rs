@@ -1,12 +1,11 @@
-//! Timelines: interleavings worth reading, as the real PostgreSQL plays them. Each is a file in `timelines/`;
-//! `UPDATE_DOCS=1 cargo test --test explore` writes them anew.
+//! Timelines: instructive interleavings, as the real PostgreSQL runs them. Each is a file in `timelines/`.
+//! `UPDATE_DOCS=1 cargo test --test explore` rewrites them.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use concurrency_lab::explore::catalog::pieces;
-use concurrency_lab::explore::crash::Crash;
-use concurrency_lab::explore::execution::{ApproachExecution, TestCase};
+use concurrency_lab::explore::catalog::test_cases;
+use concurrency_lab::explore::execution::ApproachExecution;
 use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{CrashKind, Servers};
@@ -14,71 +13,74 @@ use concurrency_lab::explore::mutation::Mutation;
 use concurrency_lab::explore::report::timeline::timeline;
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::{JudgedInterleaving, replay};
+use concurrency_lab::explore::test_case::{Crash, TestCase};
 use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach;
 
 use crate::common;
 
-fn piece(approach: Approach, scenario: ExploreScenario) -> TestCase {
-    pieces(approach, scenario, 2).swap_remove(0)
+fn test_case(approach: Approach, scenario: ExploreScenario) -> TestCase {
+    test_cases(approach, scenario, 2).swap_remove(0)
 }
 
-/// Each story: what it is called, what is played, and by which schedule, as far as it matters: the rest goes on one after the other.
-fn stories() -> Vec<(&'static str, TestCase, &'static str)> {
+/// The name, the test case and the schedule of each timeline. After the schedule the clients go one after the other.
+fn timelines() -> Vec<(&'static str, TestCase, &'static str)> {
     use Approach::{
         AdvisoryLock, AtomicReturning, GroupCommit, InProcessMutex, Naive, OptimisticVersion, Pessimistic,
         ReadCommitted, RepeatableRead, UniqueConstraint,
     };
     use ExploreScenario::{Increments, LastMoney, LastSeat, OppositeTransfers, SameUser, TransferAndWithdrawal};
-    let each = |piece: TestCase| TestCase { servers: Servers::Each, ..piece };
-    let crash = |piece: TestCase, kind, after| TestCase { crash: Some(Crash { kind, after: Some(after) }), ..piece };
+    let each = |case: TestCase| TestCase { servers: Servers::Each, ..case };
+    let crash = |case: TestCase, kind, after| TestCase { crash: Some(Crash { kind, after: Some(after) }), ..case };
     let without = |text| Mutation::new(Pessimistic.strategy(), text, "").expect("a guard");
-    let unguarded = TestCase { amend: Some(Arc::new(without(" for update"))), ..piece(Pessimistic, Increments) };
+    let unguarded = TestCase { mutation: Some(Arc::new(without(" for update"))), ..test_case(Pessimistic, Increments) };
     vec![
-        ("a lost update", piece(Naive, LastMoney), "ABBA"),
-        ("a transaction is no lock", piece(ReadCommitted, LastMoney), "AABBAB"),
-        ("money from nowhere", piece(Naive, TransferAndWithdrawal), "BBAAAA"),
-        ("the last seat sold twice", piece(Naive, LastSeat), "AABBAABB"),
-        ("one user, two seats", piece(Naive, SameUser), "AABBAABB"),
-        ("a guard that looks again", piece(AtomicReturning, LastMoney), "AB"),
-        ("a lock waited for", piece(Pessimistic, LastMoney), "AABB"),
+        ("a lost update", test_case(Naive, LastMoney), "ABBA"),
+        ("a transaction is no lock", test_case(ReadCommitted, LastMoney), "AABBAB"),
+        ("money from nowhere", test_case(Naive, TransferAndWithdrawal), "BBAAAA"),
+        ("the last seat sold twice", test_case(Naive, LastSeat), "AABBAABB"),
+        ("one user, two seats", test_case(Naive, SameUser), "AABBAABB"),
+        ("a guard that looks again", test_case(AtomicReturning, LastMoney), "AB"),
+        ("a lock waited for", test_case(Pessimistic, LastMoney), "AABB"),
         ("a guard forgotten", unguarded, "AABB"),
-        ("the version has changed", piece(OptimisticVersion, LastMoney), "ABBA"),
-        ("an advisory lock", piece(AdvisoryLock, Increments), "AABBAA"),
-        ("the first updater wins", piece(RepeatableRead, LastMoney), "AABBABA"),
+        ("the version has changed", test_case(OptimisticVersion, LastMoney), "ABBA"),
+        ("an advisory lock", test_case(AdvisoryLock, Increments), "AABBAA"),
+        ("the first updater wins", test_case(RepeatableRead, LastMoney), "AABBABA"),
         (
             "serializable without waiting",
-            TestCase { isolation: Some(Isolation::Serializable), ..piece(ReadCommitted, Increments) },
+            TestCase { isolation: Some(Isolation::Serializable), ..test_case(ReadCommitted, Increments) },
             "AABBBBAA",
         ),
-        ("a unique index decides", piece(UniqueConstraint, LastSeat), "AAABBB"),
-        ("a mutex in one process", piece(InProcessMutex, LastMoney), "AB"),
-        ("a mutex in each of two processes", each(piece(InProcessMutex, LastMoney)), "AABBB"),
-        ("two requests, one commit", piece(GroupCommit, LastMoney), "AB"),
-        ("two writers of two servers", each(piece(GroupCommit, Increments)), "ABwwwxxx"),
-        ("cut before the commit", crash(piece(Pessimistic, LastMoney), CrashKind::Cut, 4), "AAABBA"),
-        ("the answer of the commit is lost", crash(piece(Pessimistic, LastMoney), CrashKind::Cut, 6), "AAA"),
-        ("half a transfer", crash(piece(InProcessMutex, OppositeTransfers), CrashKind::Cut, 4), "AAAAAA"),
-        ("the client is gone", crash(piece(Pessimistic, LastMoney), CrashKind::HangUp, 4), "AABA"),
+        ("a unique index decides", test_case(UniqueConstraint, LastSeat), "AAABBB"),
+        ("a mutex in one process", test_case(InProcessMutex, LastMoney), "AB"),
+        ("a mutex in each of two processes", each(test_case(InProcessMutex, LastMoney)), "AABBB"),
+        ("two requests, one commit", test_case(GroupCommit, LastMoney), "AB"),
+        ("two writers of two servers", each(test_case(GroupCommit, Increments)), "ABwwwxxx"),
+        ("cut before the commit", crash(test_case(Pessimistic, LastMoney), CrashKind::Cut, 4), "AAABBA"),
+        ("the answer of the commit is lost", crash(test_case(Pessimistic, LastMoney), CrashKind::Cut, 6), "AAA"),
+        ("half a transfer", crash(test_case(InProcessMutex, OppositeTransfers), CrashKind::Cut, 4), "AAAAAA"),
+        ("the client is gone", crash(test_case(Pessimistic, LastMoney), CrashKind::HangUp, 4), "AABA"),
     ]
 }
 
 #[tokio::test]
-async fn timelines_read_as_stories() {
+async fn timelines_of_approaches_are_as_in_their_files() {
     let cluster = common::cluster().await;
-    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
-    for (name, piece, schedule) in stories() {
+    let mut database =
+        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    for (name, case, schedule) in timelines() {
         let schedule = schedule.parse().expect("a schedule");
-        let played = replay(&mut ApproachExecution::new(&mut world, piece), &schedule).await;
-        expect_told(name, &played.unwrap_or_else(|error| panic!("{name}: {error}")));
+        let judged = replay(&mut ApproachExecution::new(&mut database, case), &schedule).await;
+        expect_timeline(name, &judged.unwrap_or_else(|error| panic!("{name}: {error}")));
     }
-    world.close().await.expect("a clean end");
+    database.close().await.expect("a clean end");
 }
 
 #[tokio::test]
-async fn timelines_of_files_read_as_stories() {
+async fn timelines_of_explore_files_are_as_in_their_files() {
     let cluster = common::cluster().await;
-    let mut world = ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("a world");
+    let mut database =
+        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
     for (name, file, schedule) in [
         ("write skew", "write-skew", "AABBAB"),
         ("two inserters deadlock", "two-unique-keys", "AABBAB"),
@@ -86,24 +88,24 @@ async fn timelines_of_files_read_as_stories() {
         ("money destroyed", "transfer-debit-first-cut", "A"),
     ] {
         let script = Script::read(Path::new(&format!("examples/explore/{file}.toml"))).expect("an explore file");
-        let mut stage =
-            execution::ScriptExecution::open(&mut world, &script, &script.variants[0]).await.expect("a stage");
-        stage.find_serial_ends().await.expect("serial orders");
-        let played = replay(&mut stage, &schedule.parse().expect("a schedule")).await;
-        stage.close().await.expect("a clean end");
-        expect_told(name, &played.unwrap_or_else(|error| panic!("{name}: {error}")));
+        let mut script_execution =
+            execution::ScriptExecution::open(&mut database, &script, &script.variants[0]).await.expect("an execution");
+        script_execution.find_serial_ends().await.expect("serial orders");
+        let judged = replay(&mut script_execution, &schedule.parse().expect("a schedule")).await;
+        script_execution.close().await.expect("a clean end");
+        expect_timeline(name, &judged.unwrap_or_else(|error| panic!("{name}: {error}")));
     }
-    world.close().await.expect("a clean end");
+    database.close().await.expect("a clean end");
 }
 
 /// Compares a timeline with its file, or writes the file.
-fn expect_told(name: &str, judged: &JudgedInterleaving) {
+fn expect_timeline(name: &str, judged: &JudgedInterleaving) {
     let wrong = (!judged.anomalies.is_empty()).then_some((&*judged.anomalies, &*judged.explanation));
-    let told = format!("{name}\n\n{}", timeline(&judged.transcript, wrong));
+    let text = format!("{name}\n\n{}", timeline(&judged.transcript, wrong));
     let path = format!("tests/explore/timelines/{}.txt", name.replace([' ', ','], "-").replace("--", "-"));
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &told).expect("a written timeline");
+        std::fs::write(&path, &text).expect("a written timeline");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(told, expected, "{path} is not what happens");
+    assert_eq!(text, expected, "{path} differs from what happens");
 }

@@ -106,18 +106,18 @@ fn a_file_whose_expectation_fails_ends_with_exit_code_1() {
 #[test]
 fn an_invalid_command_line_is_refused_with_the_reason() {
     let table: &[(&[&str], &str)] = &[
-        (&["withdrawal"], r#""withdrawal" is no scenario; there are last-money"#),
+        (&["withdrawal"], r#""withdrawal" is neither a scenario nor an explore file; the scenarios are last-money"#),
         (&["nowhere.toml"], "nowhere.toml: "),
         (&["--approach", "optimist"], r#"--approach: "optimist" is unknown"#),
-        (&["--approach", "unique-constraint", "increments"], "none of these offers any of these"),
-        (&["--replay", "AB1"], "'1' at position 3 names nobody"),
-        (&["--replay", "ABBA"], "--replay needs one exploration"),
-        (&["last-money", "--approach", "naive", "--replay", "AAA"], "step 3: A cannot go on; B can"),
-        (&["last-money", "--approach", "naive", "--without", "for update"], "is in none of the statements"),
-        (&["--crash=later"], "expected all, cut, hang-up"),
+        (&["--approach", "unique-constraint", "increments"], "none of these approaches supports any of these"),
+        (&["--replay", "AB1"], "'1' at position 3 names no actor"),
+        (&["--replay", "ABBA"], "--replay needs exactly one exploration"),
+        (&["last-money", "--approach", "naive", "--replay", "AAA"], "step 3: A cannot go; B can"),
+        (&["last-money", "--approach", "naive", "--without", "for update"], "no statement of the approach contains"),
+        (&["--crash=later"], "expected all, cut or hang-up"),
         (&["--clients", "9"], "2..=4"),
         (&["--isolation", "snapshot"], "repeatable-read"),
-        (&["examples/explore/write-skew.toml", "--crash"], "--crash: an explore file says itself"),
+        (&["examples/explore/write-skew.toml", "--crash"], "--crash is not for explore files"),
         (&["examples/explore/write-skew.toml", "--variant", "chaos"], "\"serializable\""),
     ];
     for (arguments, expected) in table {

@@ -1,4 +1,4 @@
-//! The options of `explore`, and what they ask for.
+//! The options of `explore`, and the jobs that they ask for.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,9 +10,7 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
-use crate::explore::catalog::{pieces, read_decide_write, subject};
-use crate::explore::crash::Crash;
-use crate::explore::execution::TestCase;
+use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{Script, ScriptVariant, execution};
 use crate::explore::findings::{CrashKind, Servers};
 use crate::explore::mutation::{Mutation, TextNotFound};
@@ -20,6 +18,7 @@ use crate::explore::report::ExploreFormat;
 use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
 use crate::explore::search::SearchPlan;
+use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::session::statement::Isolation;
 use crate::strategy::Approach;
@@ -33,37 +32,37 @@ pub struct ExploreArgs {
     #[arg(value_name = "SCENARIO|FILE.toml")]
     pub what: Vec<String>,
 
-    /// Which approaches, by name or alias.
+    /// The approaches to explore, by name or alias.
     #[arg(long, env = "LAB_APPROACH", default_value = "all", value_delimiter = ',', value_name = "NAME,…")]
     pub approach: Vec<String>,
 
-    /// How many clients. Three take seconds where they wait for locks, hours where they retry; see --limit and --reduce.
+    /// The number of clients. Three take seconds if they wait for locks, and hours if they retry; see --limit and --reduce.
     #[arg(long, env = "LAB_CLIENTS", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=4))]
     pub clients: u8,
 
-    /// Of an explore file, this variant only, as the table names it: --variant "repeatable read".
+    /// Explores only this variant of an explore file, named as in the table: --variant "repeatable read".
     #[arg(long, env = "LAB_VARIANT", value_name = "NAME")]
     pub variant: Option<String>,
 
-    /// Where the clients of an approach that keeps something in its process are [default: both, one after the other].
+    /// All clients on one server, or each on its own, for approaches that keep something in their process [default: both].
     #[arg(long, env = "LAB_SERVERS", value_name = "WHERE", value_parser = PossibleValuesParser::new(["one", "each"]))]
     pub servers: Option<String>,
 
-    /// Gives every transaction this isolation level, whatever its approach asks for: read-committed, repeatable-read,
+    /// Gives every transaction this isolation level instead of the approach's own: read-committed, repeatable-read,
     /// serializable, or all, one after the other.
     #[arg(long, env = "LAB_ISOLATION", value_name = "LEVEL", value_parser = levels())]
     pub isolation: Option<String>,
 
-    /// Cuts the first client's connection after each of its statements in turn, and lets it hang up after each (all); one of the two
-    /// (cut, hang-up); or after one statement only (cut:2).
+    /// Cuts the first client's connection after each of its statements in turn, and lets the client hang up during each of its steps
+    /// (all); only one of the two (cut, hang-up); or only at one statement (cut:2).
     #[arg(long, env = "LAB_CRASH", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub crash: Option<CrashArg>,
 
-    /// Takes this text out of the approach's SQL, to see what it is there for: --without "for update".
+    /// Takes this text out of the approach's SQL, to see whether it is needed: --without "for update".
     #[arg(long, env = "LAB_WITHOUT", value_name = "TEXT")]
     pub without: Option<String>,
 
-    /// Leaves out interleavings that are equivalent to others.
+    /// Leaves out interleavings that are equivalent to one that is run.
     #[arg(long, env = "LAB_REDUCE", value_parser = BoolishValueParser::new())]
     pub reduce: bool,
 
@@ -71,39 +70,39 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_PERMUTE", value_parser = BoolishValueParser::new())]
     pub permute: bool,
 
-    /// Interleavings of each exploration at most.
+    /// Runs at most this number of interleavings of each exploration.
     #[arg(long, env = "LAB_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
-    /// Explores in an order that this number decides: with --limit, a sample.
+    /// Explores in another order, which this number determines; with --limit, a sample.
     #[arg(long, env = "LAB_EXPLORE_SEED", value_name = "N")]
     pub random_seed: Option<u64>,
 
-    /// Goes on after this schedule, at which one that was limited has ended.
+    /// Continues a limited exploration after this schedule, its last one.
     #[arg(long, env = "LAB_AFTER", value_name = "SCHEDULE")]
     pub after: Option<Schedule>,
 
-    /// Runs this schedule only, such as ABBA, and tells what happens; whoever it leaves standing goes on by itself.
+    /// Runs only this schedule, such as ABBA, and prints what happens. Steps after its end are taken one client after the other.
     #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
     pub replay: Option<Schedule>,
 
-    /// What to print.
+    /// The format of the report on standard output.
     #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(ExploreFormat::VARIANTS).try_map(|name| name.parse::<ExploreFormat>()))]
     pub format: ExploreFormat,
 
-    /// Writes a page of it, with the timelines.
+    /// Also writes the report to this file, as an HTML page with the timelines.
     #[arg(long, env = "LAB_HTML", value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Explorations at the same time [default: one a core; on a --database-url, one].
+    /// The number of explorations at the same time [default: one per core; with --database-url always one].
     #[arg(long, env = "LAB_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
 
-    /// Tell what happens, in JSON, instead of the report, and only as long as standard input is open: for the dashboard.
+    /// Prints events as JSON instead of the report, until standard input is closed; for the dashboard.
     #[arg(long, hide = true, requires = "out", conflicts_with = "replay")]
     pub events: bool,
 
-    /// Leave the report, as JSON, in a folder of its own below this one.
+    /// Writes the report as JSON into a new folder below this one.
     #[arg(long, hide = true, value_name = "DIR", requires = "events")]
     pub out: Option<PathBuf>,
 
@@ -113,7 +112,7 @@ pub struct ExploreArgs {
 
 const ALL: &str = "all";
 
-/// Which crashes.
+/// The value of `--crash`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashArg {
     kinds: Vec<CrashKind>,
@@ -124,8 +123,7 @@ impl FromStr for CrashArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || "expected all, cut, hang-up, or one of the latter and a statement's number, such as cut:2".to_owned();
+        let expected = || "expected all, cut or hang-up, or the latter two with a number, such as cut:2".to_owned();
         let (what, after) = match text.split_once(':') {
             Some((what, after)) => (what, Some(after.parse().ok().filter(|after| *after > 0).ok_or_else(expected)?)),
             None => (text, None),
@@ -145,22 +143,25 @@ fn levels() -> PossibleValuesParser {
 }
 
 impl ExploreArgs {
-    /// Everything that is to be explored, in order.
+    /// The explorations that are asked for, in order.
     ///
     /// # Errors
     /// [`CliError::Usage`], which names the option.
     pub fn jobs(&self, matches: Option<&ArgMatches>) -> Result<Vec<ExploreJob>, CliError> {
-        // From the environment they may be meant for another command; on the command line they can only be a mistake.
+        // Options from the environment may be meant for another command. On the command line they are a mistake.
         let given = |id: &str| given(matches, id);
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
         if files.is_empty() && self.variant.is_some() {
-            return usage("--variant: only an explore file has variants".to_owned());
+            return usage(
+                "--variant: only explore files have variants; name a file, or leave --variant out".to_owned(),
+            );
         }
         let of_approaches = ["approach", "clients", "servers", "isolation", "crash", "without"];
         if let Some(option) = of_approaches.iter().find(|id| scenarios.is_empty() && !files.is_empty() && given(id)) {
             return usage(format!(
-                "--{option}: an explore file says itself who does what, at which level, and who is cut"
+                "--{option} is not for explore files; the file itself defines its sessions, their isolation level and where they \
+                 are cut"
             ));
         }
         let mut jobs = Vec::new();
@@ -172,12 +173,12 @@ impl ExploreArgs {
         }
         let single = if self.replay.is_some() { Some("--replay") } else { self.after.as_ref().map(|_| "--after") };
         if let Some(option) = single.filter(|_| self.crash.as_ref().is_some_and(|crash| crash.after.is_none())) {
-            return usage(format!("{option}: a schedule has one crash; name it, as --crash=cut:2 does"));
+            return usage(format!("{option} needs a single crash point; name it, such as --crash=cut:2"));
         }
         if let Some(option) = single.filter(|_| jobs.len() != 1) {
             return usage(format!(
-                "{option} needs one exploration, and these are {}; name one scenario and one --approach, and where they matter \
-                 one of --servers and --isolation; or one file and one of its variants (--variant)",
+                "{option} needs exactly one exploration, and these options ask for {}; name one scenario and one --approach \
+                 (and, if there are several, one of --servers and of --isolation), or one file and one --variant",
                 jobs.len()
             ));
         }
@@ -204,13 +205,13 @@ impl ExploreArgs {
         let wanted = |variant: &&ScriptVariant| self.variant.as_ref().is_none_or(|name| variant.to_string() == *name);
         let jobs: Vec<ExploreJob> = script.variants.iter().filter(wanted).map(job).collect();
         if jobs.is_empty() {
-            let there: Vec<String> =
+            let known: Vec<String> =
                 script.variants.iter().map(|variant| format!("{:?}", variant.to_string())).collect();
             return usage(format!(
-                "--variant: {:?} is none of those of {}: {}",
+                "--variant: {1} has no variant {0:?}; its variants are {2}",
                 self.variant.as_deref().unwrap_or_default(),
                 path.display(),
-                there.join(", ")
+                known.join(", ")
             ));
         }
         Ok(jobs)
@@ -223,21 +224,21 @@ impl ExploreArgs {
             names.iter().map(|name| scenario(name)).collect::<Result<Vec<_>, _>>()?
         };
         let mut jobs = Vec::new();
-        let mut not_there = None;
+        let mut not_found = None;
         for approach in self.approaches()? {
-            match self.amend(approach) {
-                Ok(amend) => jobs.extend(
-                    scenarios.iter().flat_map(|scenario| self.of_approach(approach, *scenario, amend.as_ref())),
+            match self.mutation(approach) {
+                Ok(mutation) => jobs.extend(
+                    scenarios.iter().flat_map(|scenario| self.of_approach(approach, *scenario, mutation.as_ref())),
                 ),
-                // Of several approaches, those that have the text are explored.
-                Err(error) => not_there = Some(error),
+                // Of several approaches, only those that contain the text are explored.
+                Err(error) => not_found = Some(error),
             }
         }
-        if let Some(error) = not_there.filter(|_| jobs.is_empty()) {
+        if let Some(error) = not_found.filter(|_| jobs.is_empty()) {
             return usage(format!("--without: {error}"));
         }
         if jobs.is_empty() {
-            return usage("--approach: none of these offers any of these scenarios".to_owned());
+            return usage("--approach: none of these approaches supports any of these scenarios".to_owned());
         }
         Ok(jobs)
     }
@@ -246,30 +247,30 @@ impl ExploreArgs {
         &self,
         approach: Approach,
         scenario: ExploreScenario,
-        amend: Option<&Arc<Mutation>>,
+        mutation: Option<&Arc<Mutation>>,
     ) -> Vec<ExploreJob> {
         let mut jobs = Vec::new();
-        let wanted = |piece: &TestCase| match self.servers.as_deref() {
-            Some("one") => piece.servers == Servers::One,
-            Some(_) => piece.servers == Servers::Each || pieces(approach, scenario, self.clients).len() == 1,
+        let wanted = |case: &TestCase| match self.servers.as_deref() {
+            Some("one") => case.servers == Servers::One,
+            Some(_) => case.servers == Servers::Each || test_cases(approach, scenario, self.clients).len() == 1,
             None => true,
         };
-        for piece in pieces(approach, scenario, self.clients).into_iter().filter(wanted) {
+        for case in test_cases(approach, scenario, self.clients).into_iter().filter(wanted) {
             for isolation in self.levels() {
                 for crash in self.crashes() {
-                    let piece = TestCase { isolation, amend: amend.cloned(), crash, ..piece.clone() };
-                    let subject = subject(approach, &piece);
-                    jobs.push(ExploreJob { subject, what: JobSubject::Approach(piece), plan: self.plan() });
+                    let case = TestCase { isolation, mutation: mutation.cloned(), crash, ..case.clone() };
+                    let subject = subject(approach, &case);
+                    jobs.push(ExploreJob { subject, what: JobSubject::Approach(case), plan: self.plan() });
                 }
             }
         }
         jobs
     }
 
-    /// What is taken out of an approach's SQL.
-    fn amend(&self, approach: Approach) -> Result<Option<Arc<Mutation>>, TextNotFound> {
-        let amend = self.without.as_ref().map(|text| Mutation::new(approach.strategy(), text, ""));
-        Ok(amend.transpose()?.map(Arc::new))
+    /// The approach's SQL without the text of `--without`.
+    fn mutation(&self, approach: Approach) -> Result<Option<Arc<Mutation>>, TextNotFound> {
+        let mutation = self.without.as_ref().map(|text| Mutation::new(approach.strategy(), text, ""));
+        Ok(mutation.transpose()?.map(Arc::new))
     }
 
     fn crashes(&self) -> Vec<Option<Crash>> {
@@ -297,7 +298,7 @@ impl ExploreArgs {
             });
         }
         let found = self.approach.iter().map(|name| {
-            approach(name).map_err(|there| CliError::Usage(format!("--approach: {name:?} is unknown; {there}, {ALL}")))
+            approach(name).map_err(|known| CliError::Usage(format!("--approach: {name:?} is unknown; {known}, {ALL}")))
         });
         found.collect()
     }
@@ -306,7 +307,7 @@ impl ExploreArgs {
 fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
     name.parse().map_err(|_| {
         CliError::Usage(format!(
-            "{name:?} is no scenario; there are {}; or the name of an explore file, which ends in .toml",
+            "{name:?} is neither a scenario nor an explore file; the scenarios are {}, and the name of an explore file ends in .toml",
             ExploreScenario::VARIANTS.join(", ")
         ))
     })

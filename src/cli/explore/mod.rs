@@ -1,4 +1,4 @@
-//! `concurrency-lab explore`.
+//! `concurrency-lab explore`: makes the jobs of its arguments, runs them, prints the report, and determines the exit code.
 
 mod arguments;
 mod progress;
@@ -37,10 +37,10 @@ use crate::http::environment::COMMIT;
 use private_postgres::Cluster;
 use progress::ExploreProgress;
 
-/// Of at most so many explorations the witnesses are told whole; of more, the table and the page do.
-const TOLD_WHOLE: usize = 4;
+/// With at most this number of explorations the timeline of each violation is printed. With more, the table and the page have to do.
+const TIMELINES_MAX: usize = 4;
 
-/// Connections of a worker: its clients, their writers, the monitor, and two for setting back.
+/// Connections of a worker: its clients, their writers, the monitor, and two that reset and read the rows.
 const CONNECTIONS_PER_WORKER: u32 = 16;
 
 impl From<ExploreError> for CliError {
@@ -53,14 +53,14 @@ impl From<ExploreError> for CliError {
     }
 }
 
-/// Explores, and says what it found.
+/// Explores, and prints the report.
 ///
 /// # Errors
-/// [`CliError::ClaimFailed`] when something is not as claimed, or as a file expects.
+/// [`CliError::ClaimFailed`] if a result contradicts a claim, or an expectation of a file is not met.
 pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
     let jobs = arguments.jobs(matches)?;
     let began = (Instant::now(), SystemTime::now());
-    // Tried before anything is explored: that may take hours.
+    // The file is opened before anything is explored, because that may take hours.
     let page =
         arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
     let folder = arguments.out.as_deref().map(make_folder).transpose()?;
@@ -68,10 +68,10 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
-        (Some(schedule), Some(job)) => tell_one(&arguments, &databases.urls, job, schedule, &stop).await,
+        (Some(schedule), Some(job)) => replay_one(&arguments, &databases.urls, job, schedule, &stop).await,
         _ => explore_all(&arguments, &databases.urls, jobs, began, (page, folder.as_deref()), &stop).await,
     };
-    // It stays where something was left in it.
+    // It fails if the folder has a report in it, and then the folder stays.
     let _ = folder.map(std::fs::remove_dir);
     databases.close().await?;
     result
@@ -113,7 +113,7 @@ async fn explore_all(
     }
     if arguments.format == ExploreFormat::Table && !arguments.events {
         for exploration in &report.explorations {
-            tell_witness(exploration, report.explorations.len())?;
+            print_witness(exploration, report.explorations.len())?;
         }
     }
     if let (Some(path), Some(mut page)) = (&arguments.html, page) {
@@ -122,7 +122,7 @@ async fn explore_all(
     verdict(&report, wanted)
 }
 
-/// Leaves the report in its folder.
+/// Writes the report into its folder.
 fn save(folder: &Path, report: &ExploreReport) -> Result<(), CliError> {
     let json = report::render(ExploreFormat::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
     write(&folder.join("explore.json"), &json)?;
@@ -139,11 +139,11 @@ fn version() -> String {
     format!("{}{commit}", env!("CARGO_PKG_VERSION"))
 }
 
-fn tell_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
+fn print_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
     match &exploration.witness {
-        Some(witness) if of <= TOLD_WHOLE || exploration.contradicts_claim() => {
-            let told = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
-            print(&format!("\n{}\n\n{told}", title(&exploration.subject)))
+        Some(witness) if of <= TIMELINES_MAX || exploration.contradicts_claim() => {
+            let text = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+            print(&format!("\n{}\n\n{text}", title(&exploration.subject)))
         }
         _ => Ok(()),
     }
@@ -160,17 +160,27 @@ fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
     let undecided: Vec<String> =
         report.explorations.iter().filter(undecided).map(|exploration| title(&exploration.subject)).collect();
     if !undecided.is_empty() {
-        return Err(CliError::Environment(format!("undecided: {}", undecided.join(", "))));
+        return Err(CliError::Environment(format!(
+            "undecided: {}; the table gives the reason for each",
+            undecided.join(", ")
+        )));
     }
     if report.interrupted {
         let whole = report.explorations.iter().filter(|exploration| exploration.complete).count();
-        return Err(CliError::Environment(format!("interrupted: {whole} of {wanted} explorations are whole")));
+        return Err(CliError::Environment(format!("interrupted: {whole} of {wanted} explorations are complete")));
+    }
+    if report.explorations.len() < wanted {
+        let (explored, missing) = (report.explorations.len(), wanted - report.explorations.len());
+        return Err(CliError::Environment(format!(
+            "{missing} of {wanted} explorations have no result, although nothing interrupted them ({explored} have one); this \
+             is a bug in concurrency-lab, so please report it"
+        )));
     }
     Ok(())
 }
 
-/// Runs one schedule and tells what happened.
-async fn tell_one(
+/// Runs one schedule, and prints what happened.
+async fn replay_one(
     arguments: &ExploreArgs,
     databases: &[PgConnectOptions],
     job: &ExploreJob,
@@ -178,13 +188,15 @@ async fn tell_one(
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
     let Some(options) = databases.first() else { return Ok(()) };
-    let mut world = ExplorerDatabase::open(options).await?;
+    let mut database = ExplorerDatabase::open(options).await?;
     let judged = tokio::select! {
-        judged = replayed(&mut world, job, schedule) => Some(judged),
+        judged = replay_job(&mut database, job, schedule) => Some(judged),
         () = stop.cancelled() => None,
     };
-    world.close().await?;
-    let Some(judged) = judged else { return Err(CliError::Environment("interrupted".to_owned())) };
+    database.close().await?;
+    let Some(judged) = judged else {
+        return Err(CliError::Environment("interrupted before the schedule had ended".to_owned()));
+    };
     let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
     if arguments.format == ExploreFormat::Json {
         let json = serde_json::to_string_pretty(&transcript);
@@ -195,26 +207,26 @@ async fn tell_one(
     print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
 }
 
-async fn replayed(
-    world: &mut ExplorerDatabase,
+async fn replay_job(
+    database: &mut ExplorerDatabase,
     job: &ExploreJob,
     schedule: &Schedule,
 ) -> Result<JudgedInterleaving, ExploreError> {
     match &job.what {
-        JobSubject::Approach(piece) => replay(&mut ApproachExecution::new(world, piece.clone()), schedule).await,
+        JobSubject::Approach(case) => replay(&mut ApproachExecution::new(database, case.clone()), schedule).await,
         JobSubject::File(script, variant) => {
-            let mut stage = ScriptExecution::open(world, script, variant).await?;
-            let judged = match stage.find_serial_ends().await {
-                Ok(()) => replay(&mut stage, schedule).await,
+            let mut execution = ScriptExecution::open(database, script, variant).await?;
+            let judged = match execution.find_serial_ends().await {
+                Ok(()) => replay(&mut execution, schedule).await,
                 Err(error) => Err(error),
             };
-            stage.close().await?;
+            execution.close().await?;
             judged
         }
     }
 }
 
-/// Where it is explored: a database for each worker on a temporary PostgreSQL, or the one given.
+/// The databases: one for each worker on a temporary PostgreSQL, or the one that --database-url names.
 struct WorkerDatabases {
     cluster: Option<Cluster>,
     urls: Vec<PgConnectOptions>,
@@ -225,7 +237,8 @@ impl WorkerDatabases {
         if let Some(url) = arguments.database.url() {
             if arguments.workers.is_some_and(|workers| workers > 1) {
                 return Err(CliError::Usage(
-                    "--workers: on a --database-url there is one; advisory locks are shared by a whole database"
+                    "--workers: with --database-url there is only one worker, because advisory locks belong to a whole \
+                     database; leave --workers out"
                         .to_owned(),
                 ));
             }
@@ -262,5 +275,37 @@ impl WorkerDatabases {
             Some(cluster) => Ok(cluster.stop().await?),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::report::sample;
+
+    #[test]
+    fn a_worker_that_panics_ends_the_command_with_an_environment_error_that_names_the_subject() {
+        let activity = "exploring \"last-money, naive\"".to_owned();
+        let error = CliError::from(ExploreError::Panicked { activity, message: "index out of bounds".to_owned() });
+        let CliError::Environment(text) = &error else { panic!("not exit code 3: {error:?}") };
+        assert!(
+            text.starts_with(
+                "a worker of the explorer panicked while exploring \"last-money, naive\": index out of bounds"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_missing_exploration_is_an_error() {
+        let mut report = sample::report();
+        report.interrupted = false;
+        report.explorations.retain(|exploration| exploration.verdict == findings::ExplorationVerdict::Proved);
+        report.explorations.retain(|exploration| !exploration.contradicts_claim());
+        let found = report.explorations.len();
+        assert!(found > 0 && verdict(&report, found).is_ok());
+        let error = verdict(&report, found + 1).expect_err("one exploration is missing");
+        let CliError::Environment(text) = &error else { panic!("not exit code 3: {error:?}") };
+        assert!(text.starts_with(&format!("1 of {} explorations have no result", found + 1)), "{text}");
     }
 }

@@ -1,6 +1,6 @@
-//! How an exploration tells how it goes, on standard error: a line that changes on a terminal, a line for each that is done elsewhere.
+//! Progress on standard error: on a terminal one line that changes, elsewhere one line for each exploration that is done.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -9,14 +9,14 @@ use crate::explore::report::view::title;
 use crate::explore::search;
 use crate::explore::worker_pool::ExploreObserver;
 
-/// Shows how it goes.
+/// Shows the progress of all explorations.
 #[derive(Debug)]
 pub struct ExploreProgress {
     bar: Option<ProgressBar>,
 }
 
 impl ExploreProgress {
-    /// Of so many explorations.
+    /// The progress of this number of explorations.
     pub fn new(explorations: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(explorations as u64), ProgressDrawTarget::stderr());
@@ -28,12 +28,17 @@ impl ExploreProgress {
         Self { bar }
     }
 
-    /// Takes it away.
+    /// Removes the line from the terminal.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Prints a line on standard error. A reader that is gone is no error: `eprintln!` would panic, and end the worker.
+fn print_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl ExploreObserver for ExploreProgress {
@@ -49,22 +54,22 @@ impl ExploreObserver for ExploreProgress {
     }
 
     fn slow_deadlocks(&self) {
-        eprintln!(
-            "concurrency-lab: WARNING: only a superuser may lower deadlock_timeout: each deadlock takes as long as the \
-             server's, and its victim is whoever waited first"
+        print_line(
+            "concurrency-lab: WARNING: this database user may not lower deadlock_timeout, so each deadlock takes as long as \
+             the server's setting, and its victim is the session that waited first; use a superuser to avoid that",
         );
     }
 
     fn done(&self, _: usize, exploration: &Exploration) {
         match &self.bar {
             Some(bar) => bar.inc(1),
-            None => eprintln!(
+            None => print_line(&format!(
                 "{}: {}, {} interleavings in {:.1} s",
                 title(&exploration.subject),
                 exploration.verdict,
                 exploration.interleavings,
                 exploration.elapsed_s
-            ),
+            )),
         }
     }
 }

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
-use crate::explore::catalog::pieces;
-use crate::explore::execution::TestCase;
+use crate::explore::catalog::test_cases;
 use crate::explore::findings::Servers;
 use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
 use crate::explore::search::STEPS_MAX;
+use crate::explore::test_case::TestCase;
 use crate::session::statement::Isolation;
 use crate::strategy::Approach;
 
@@ -91,7 +91,7 @@ impl ChoiceQuery {
             level.parse::<Isolation>().map_err(|_unknown| format!("isolation: {level:?} is none of {allowed}"))
         });
         let isolation = isolation.transpose()?;
-        let offered = pieces(approach, scenario, self.clients);
+        let offered = test_cases(approach, scenario, self.clients);
         if offered.is_empty() {
             let because = approach.info().unsupported_because;
             return Err(format!(
@@ -152,7 +152,7 @@ mod tests {
                 "servers: naive decides nothing by state in its process",
             ),
             (with(|chosen| chosen.isolation = Some("snapshot".to_owned())), "isolation: \"snapshot\" is none of "),
-            (with(|chosen| chosen.schedule = "ABa".to_owned()), "schedule: 'a' at position 3 names nobody"),
+            (with(|chosen| chosen.schedule = "ABa".to_owned()), "schedule: 'a' at position 3 names no actor"),
             (with(|chosen| chosen.schedule = "A".repeat(501)), "schedule: 501 steps are more than 500"),
         ];
         for (chosen, expected) in table {

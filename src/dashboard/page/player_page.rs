@@ -12,8 +12,8 @@ use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::model::player_choice::{CLIENTS, ChoiceQuery, PlayerChoice};
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::links;
-use crate::explore::catalog::pieces;
-use crate::explore::classify::asked;
+use crate::explore::catalog::test_cases;
+use crate::explore::classify::change_text;
 use crate::explore::findings::Servers;
 use crate::explore::scenario::ExploreScenario;
 use crate::session::statement::Isolation;
@@ -66,8 +66,9 @@ fn read(query: &HashMap<String, String>) -> (ChoiceQuery, Result<PlayerChoice, S
         chosen.clients = number;
     }
     // A value left from another approach: here the number of servers makes no difference.
-    let has_no_choice =
-        |choice: &PlayerChoice| pieces(choice.approach, choice.test_case.scenario, choice.test_case.clients).len() == 1;
+    let has_no_choice = |choice: &PlayerChoice| {
+        test_cases(choice.approach, choice.test_case.scenario, choice.test_case.clients).len() == 1
+    };
     let without = ChoiceQuery { servers: None, ..chosen.clone() };
     if chosen.servers.is_some() && without.read().is_ok_and(|choice| has_no_choice(&choice)) {
         chosen.servers = None;
@@ -82,8 +83,9 @@ fn form(chosen: &ChoiceQuery, choice: Option<&PlayerChoice>) -> Markup {
         None => &chosen.approach,
     };
     let level = choice.is_none_or(|choice| choice.approach.info().read_decide_write) || chosen.isolation.is_some();
-    let servers = choice
-        .is_none_or(|choice| pieces(choice.approach, choice.test_case.scenario, choice.test_case.clients).len() > 1);
+    let servers = choice.is_none_or(|choice| {
+        test_cases(choice.approach, choice.test_case.scenario, choice.test_case.clients).len() > 1
+    });
     html! {
         form.fields #choice method="get" action="/lab/player" {
             label { "Approach" (select("approach", Approach::iter().map(Approach::name), approach)) }
@@ -139,7 +141,7 @@ fn player(query: &HashMap<String, String>, chosen: &ChoiceQuery, choice: &Player
         Servers::Each => "each",
     };
     let operations: Vec<String> = (0..test_case.clients)
-        .map(|client| format!("{}: {}", char::from(b'A' + client), asked(&test_case.scenario.wish(client))))
+        .map(|client| format!("{}: {}", char::from(b'A' + client), change_text(&test_case.scenario.change(client))))
         .collect();
     html! {
         section #player data-approach=(choice.approach.name()) data-scenario=(test_case.scenario) data-clients=(test_case.clients)

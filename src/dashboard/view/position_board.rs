@@ -6,10 +6,11 @@
 use maud::{Markup, html};
 
 use crate::explore::findings::Subject;
-use crate::explore::position::{ActorStatus, InterleavingJudgement, Position, PositionStop};
+use crate::explore::position::{InterleavingJudgement, Position, PositionStop};
 use crate::explore::report::html::evidence::{class, rows, statement, told};
 use crate::explore::report::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short, wait_in_words};
 use crate::explore::report::view;
+use crate::explore::run::actor_state::ActorStatus;
 use crate::explore::schedule::Actor;
 
 /// The table, and the rows of the database before, now and at the end.
@@ -118,7 +119,7 @@ fn next(position: &Position, stop: &PositionStop, number: usize) -> Markup {
 fn at(actor: Actor, status: &ActorStatus) -> Markup {
     html! {
         @match status {
-            ActorStatus::Stands { sql, values, .. } => {
+            ActorStatus::Ready { sql, values, .. } => {
                 button.go type="button" data-actor=(actor) { b { (actor) ": " } (statement(sql, values)) }
             }
             ActorStatus::Waits(wait) => span.wait { "… " (wait_in_words(wait)) },

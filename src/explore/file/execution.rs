@@ -1,5 +1,5 @@
-//! A variant of a file on the stage: its sessions played by [`super::runner`], each behind a gate on a connection of its own, in a
-//! schema that is set back before each interleaving.
+//! The execution of a variant of a file: [`super::runner`] runs its sessions, each behind a gate on a connection of its own, in a schema
+//! that is reset before each interleaving.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,29 +11,30 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::expect::{ExpectedVerdict, StatementRef};
-use super::runner::{self, ScriptError, SessionEnd, StatementBarrier, said};
-use super::{NOT_SERIALIZABLE, Script, ScriptVariant};
+use super::runner::{self, ScriptError, SessionEnd, StatementBarrier, error_text};
+use super::script::{NOT_SERIALIZABLE, Script, ScriptVariant};
 use crate::database::schema::{claim_schema, create_schema_sql};
-use crate::explore::ExploreError;
+use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::findings::{Exploration, Subject};
-use crate::explore::gate::{Gate, GateEvent};
-use crate::explore::interleaving_runner::InterleavingRunner;
-use crate::explore::named_ids;
-use crate::explore::observations::{Observations, Unsettled};
+use crate::explore::named_ids::without_ids;
+use crate::explore::row_text::columns;
+use crate::explore::run::gate::{Gate, GateEvent};
+use crate::explore::run::interleaving_runner::InterleavingRunner;
+use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
 use crate::explore::transcript::{Participant, Transcript};
 use referee::history::ClaimedSafety;
 
-/// The schema of a file's own tables, first in the `search_path` of its sessions.
+/// The schema of a file's tables, the only one in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";
 
-/// How long setting back may wait for what a session that was cut still holds.
-const SET_BACK_MAX: &str = "10s";
+/// How long the reset may wait for locks that a cut session still holds.
+const RESET_LOCK_TIMEOUT: &str = "10s";
 
-/// What it is called when a session waits for one that keeps its locks although its work is done.
+/// The name of an end at which a session waits for one that has ended and still holds its locks.
 const WAITS_FOR_EVER: &str = "waits for ever";
 
 /// What a report says of a variant of a file.
@@ -55,12 +56,12 @@ pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject 
     }
 }
 
-/// Explores a variant of a file, and compares what it finds with what its author expects.
+/// Explores a variant of a file, and compares the result with the expectations in the file.
 ///
 /// # Errors
-/// [`ExploreError`]; [`ExploreError::Script`] when its statements cannot be played.
+/// [`ExploreError`]; [`ExploreError::Script`] if its statements cannot be run.
 pub async fn explore(
-    world: &mut ExplorerDatabase,
+    database: &mut ExplorerDatabase,
     script: &Script,
     variant: &ScriptVariant,
     subject: Subject,
@@ -68,17 +69,17 @@ pub async fn explore(
     go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
     let (partial, reduced) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
-    let mut stage = ScriptExecution::open(world, script, variant).await?;
-    let mut tally = ExplorationCounter::new();
-    let explored = match stage.find_serial_ends().await {
-        Ok(()) => tally.explore(&mut stage, plan, go_on).await,
+    let mut execution = ScriptExecution::open(database, script, variant).await?;
+    let mut counter = ExplorationCounter::new();
+    let explored = match execution.find_serial_ends().await {
+        Ok(()) => counter.explore(&mut execution, plan, go_on).await,
         Err(error) => Err(error),
     };
-    let waited = std::mem::take(&mut stage.waited);
-    stage.close().await?;
+    let waited = std::mem::take(&mut execution.waited);
+    execution.close().await?;
     explored?;
-    let mut exploration = tally.told(subject);
-    // Of a part, the whole cannot be expected.
+    let mut exploration = counter.finish(subject);
+    // Expectations are about all interleavings, so they are not checked for a part.
     if !partial && exploration.complete {
         let expect = if reduced { variant.expect.of_a_reduced_search() } else { variant.expect.clone() };
         exploration.missed = expect.misses(&exploration, &waited);
@@ -86,36 +87,36 @@ pub async fn explore(
     Ok(exploration)
 }
 
-/// A variant on the stage.
-pub struct ScriptExecution<'w> {
-    world: &'w mut ExplorerDatabase,
-    script: &'w Script,
-    variant: &'w ScriptVariant,
-    /// For setting back and looking.
+/// Runs a variant of a file on the explorer's database.
+pub struct ScriptExecution<'d> {
+    database: &'d mut ExplorerDatabase,
+    script: &'d Script,
+    variant: &'d ScriptVariant,
+    /// Resets and reads the rows.
     admin: PgConnection,
-    /// Connections that sessions have left, kept from play to play.
+    /// The connections of ended sessions, which the next interleaving reuses.
     idle: BTreeMap<Actor, PgConnection>,
     sessions: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
-    /// The ends that serial orders have, where they matter.
+    /// The ends of all serial orders, if the file compares with them.
     serial: Option<BTreeSet<Vec<String>>>,
     waited: BTreeSet<StatementRef>,
 }
 
-impl<'w> ScriptExecution<'w> {
-    /// Sets up.
+impl<'d> ScriptExecution<'d> {
+    /// Creates the schema of the file's tables, and runs its setup.
     ///
     /// # Errors
     /// [`ExploreError`].
     pub async fn open(
-        world: &'w mut ExplorerDatabase,
-        script: &'w Script,
-        variant: &'w ScriptVariant,
+        database: &'d mut ExplorerDatabase,
+        script: &'d Script,
+        variant: &'d ScriptVariant,
     ) -> Result<Self, ExploreError> {
-        let options = world.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
-        let mut admin = options.options([("lock_timeout", SET_BACK_MAX)]).connect().await?;
+        let options = database.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
+        let mut admin = options.options([("lock_timeout", RESET_LOCK_TIMEOUT)]).connect().await?;
         claim_schema(&mut admin, SCHEMA).await?;
-        let mut stage = Self {
-            world,
+        let mut execution = Self {
+            database,
             script,
             variant,
             admin,
@@ -124,69 +125,69 @@ impl<'w> ScriptExecution<'w> {
             serial: None,
             waited: BTreeSet::new(),
         };
-        match stage.set_up().await {
-            Ok(()) => Ok(stage),
+        match execution.set_up().await {
+            Ok(()) => Ok(execution),
             Err(error) => {
-                stage.close().await?;
+                execution.close().await?;
                 Err(error)
             }
         }
     }
 
-    /// Drops what was set up.
+    /// Drops the schema of the file's tables.
     ///
     /// # Errors
     /// [`ExploreError`].
     pub async fn close(mut self) -> Result<(), ExploreError> {
-        self.clear(false).await?;
+        self.finish(false).await?;
         for (_, connection) in std::mem::take(&mut self.idle) {
             connection.close().await?;
         }
-        self.run(&format!("drop schema {SCHEMA} cascade")).await?;
+        self.execute(&format!("drop schema {SCHEMA} cascade")).await?;
         Ok(self.admin.close().await?)
     }
 
     async fn set_up(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
-        self.run(&format!("drop schema {SCHEMA} cascade; {}", create_schema_sql(SCHEMA))).await?;
-        self.run_theirs("setup", &script.setup).await
+        self.execute(&format!("drop schema {SCHEMA} cascade; {}", create_schema_sql(SCHEMA))).await?;
+        self.execute_field("setup", &script.setup).await
     }
 
-    async fn set_back(&mut self) -> Result<(), ExploreError> {
+    async fn reset(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
         match &script.reset {
-            Some(reset) => self.run_theirs("reset", reset).await,
+            Some(reset) => self.execute_field("reset", reset).await,
             None => self.set_up().await,
         }
     }
 
-    async fn run(&mut self, sql: &str) -> Result<(), ExploreError> {
+    async fn execute(&mut self, sql: &str) -> Result<(), ExploreError> {
         self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
         Ok(())
     }
 
-    /// Runs SQL of the file.
-    async fn run_theirs(&mut self, field: &str, sql: &str) -> Result<(), ExploreError> {
-        let ran = self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
-        ran.map(drop).map_err(|error| ExploreError::Script(format!("{field}: {}", said(&error))))
+    /// Executes SQL of a field of the file.
+    async fn execute_field(&mut self, field: &str, sql: &str) -> Result<(), ExploreError> {
+        let result = self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+        result.map(drop).map_err(|error| ExploreError::Script(format!("{field}: {}", error_text(&error))))
     }
 
-    /// A connection for a session, as new.
+    /// A connection for a session, in the state of a new one.
     async fn connection(&mut self, actor: Actor) -> Result<PgConnection, ExploreError> {
         let Some(mut connection) = self.idle.remove(&actor) else {
-            let options: PgConnectOptions = self.world.plain_options_of(actor, SCHEMA);
+            let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA);
             return Ok(options.connect().await?);
         };
-        // Whatever it still held, a transaction or a lock of its session, is given up.
+        // A transaction that is still open, and locks of the session, are given up.
         connection.execute(sqlx::raw_sql("rollback")).await?;
         connection.execute(sqlx::raw_sql("discard all")).await?;
         Ok(connection)
     }
 
-    /// Waits until the sessions of the play before have ended, however it was left. Those that wait for ever are ended.
-    async fn clear(&mut self, waits_for_ever: bool) -> Result<(), ExploreError> {
-        let (ended, evicted) = self.world.clear(&mut self.sessions, waits_for_ever).await?;
-        if evicted {
+    /// Waits until the sessions of the interleaving before have ended, wherever it was left. Sessions that wait for ever are terminated.
+    async fn finish(&mut self, waits_for_ever: bool) -> Result<(), ExploreError> {
+        let (ended, terminated) = self.database.finish(&mut self.sessions, waits_for_ever).await?;
+        if terminated {
             self.idle.clear();
             return Ok(());
         }
@@ -197,7 +198,8 @@ impl<'w> ScriptExecution<'w> {
         Ok(())
     }
 
-    /// The ends of all serial orders: each session whole, one after the other. What is played from then on is compared with them.
+    /// Runs all serial orders (each session whole, one after the other) and keeps their ends. Later interleavings are compared with
+    /// them.
     ///
     /// # Errors
     /// [`ExploreError`].
@@ -207,17 +209,16 @@ impl<'w> ScriptExecution<'w> {
         }
         let mut ends = BTreeSet::new();
         for order in orders(self.clients()) {
-            let (mut controller, gathered) = self.begin().await?;
-            let mut played = gathered;
+            let (mut runner, mut settled) = self.begin().await?;
             for client in order {
                 let actor = Actor::Client(client);
-                while played.is_ok() && controller.next_step(actor).is_some() {
-                    played = controller.step(actor).await?;
+                while settled.is_ok() && runner.next_step(actor).is_some() {
+                    settled = runner.step(actor).await?;
                 }
             }
-            let seen = controller.end();
-            if let Err(why) = played {
-                return Err(ExploreError::Script(format!("a serial order cannot be played: {why}")));
+            let seen = runner.end();
+            if let Err(why) = settled {
+                return Err(ExploreError::Script(format!("a serial order of the sessions cannot be run: {why}")));
             }
             ends.insert(self.judge(seen).await?.outcome);
         }
@@ -232,8 +233,9 @@ impl<'w> ScriptExecution<'w> {
         for invariant in &self.script.invariants {
             let query = sqlx::query_scalar(AssertSqlSafe(invariant.query.clone()));
             let holds: Result<Option<bool>, sqlx::Error> = query.fetch_one(&mut self.admin).await;
-            let holds = holds
-                .map_err(|error| ExploreError::Script(format!("invariant {:?}: {}", invariant.name, said(&error))))?;
+            let holds = holds.map_err(|error| {
+                ExploreError::Script(format!("invariant {:?}: {}", invariant.name, error_text(&error)))
+            })?;
             if holds != Some(true) {
                 broken.push(invariant.name.clone());
             }
@@ -244,42 +246,42 @@ impl<'w> ScriptExecution<'w> {
     async fn final_rows(&mut self) -> Result<Vec<String>, ExploreError> {
         let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
         let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
-        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", said(&error))))?;
-        Ok(rows.iter().map(|row| named_ids::columns(row).join(", ")).collect())
+        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", error_text(&error))))?;
+        Ok(rows.iter().map(|row| columns(row).join(", ")).collect())
     }
 }
 
 #[async_trait]
 impl Execution for ScriptExecution<'_> {
     async fn begin(&mut self) -> Result<(InterleavingRunner<'_>, Result<(), Unsettled>), ExploreError> {
-        self.clear(false).await?;
+        self.finish(false).await?;
         let mut connections = Vec::new();
         for client in 0..self.clients() {
             connections.push(self.connection(Actor::Client(client)).await?);
         }
-        self.set_back().await?;
-        let (events, heard) = mpsc::unbounded_channel();
+        self.reset().await?;
+        let (events, received) = mpsc::unbounded_channel();
         for (client, (connection, script)) in (0..).zip(connections.into_iter().zip(&self.variant.sessions)) {
             let actor = Actor::Client(client);
             let (script, events) = (script.clone(), events.clone());
             let mut gate = Gate::new(actor, client, Uuid::new_v4(), events.clone());
             self.sessions.spawn(async move {
-                let ended = runner::play(&script, connection, &mut gate).await;
+                let ended = runner::run(&script, connection, &mut gate).await;
                 let heard = match &ended {
                     Ok(ended) => ended.heard.clone(),
                     Err(error) => error.to_string(),
                 };
-                let _ = events.send((actor, GateEvent::Heard(heard)));
+                let _ = events.send((actor, GateEvent::OperationEnded(heard)));
                 (actor, ended)
             });
         }
         let clients = self.clients();
-        self.world.gather(heard, clients).await
+        self.database.gather(received, clients).await
     }
 
     async fn judge(&mut self, seen: Observations) -> Result<JudgedInterleaving, ExploreError> {
         let waits_for_ever = seen.heard.len() < self.variant.sessions.len();
-        self.clear(waits_for_ever).await?;
+        self.finish(waits_for_ever).await?;
         let waited = seen.entries.iter().filter(|entry| entry.wait.is_some());
         self.waited.extend(waited.map(|entry| (entry.actor, entry.name.clone())));
         let after = self.final_rows().await?;
@@ -297,22 +299,20 @@ impl Execution for ScriptExecution<'_> {
             .collect();
         let mut transcript =
             Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
-        named_ids::without_ids(&mut transcript);
+        without_ids(&mut transcript);
         let outcome = transcript.outcome();
         let mut explanation = match anomalies.first() {
-            Some(_) if waits_for_ever => {
-                "somebody waits for a session that has done its work and keeps its locks".to_owned()
-            }
-            Some(_) => "in the end, what must always be true is not".to_owned(),
+            Some(_) if waits_for_ever => "a session waits for one that has ended and still holds its locks".to_owned(),
+            Some(_) => format!("in the end, an invariant does not hold: {}", anomalies.join(", ")),
             None => String::new(),
         };
         if self.serial.as_ref().is_some_and(|ends| !ends.contains(&outcome)) {
             anomalies.push(NOT_SERIALIZABLE.to_owned());
             if explanation.is_empty() {
-                "no order of the sessions, one after the other, ends like this".clone_into(&mut explanation);
+                "no serial order of the sessions ends like this".clone_into(&mut explanation);
             }
         }
-        Ok(JudgedInterleaving { transcript, outcome, anomalies, explanation, spared: false, crash_after: None })
+        Ok(JudgedInterleaving { transcript, outcome, anomalies, explanation, crash_missed: false, crash_after: None })
     }
 
     fn clients(&self) -> u8 {
@@ -343,7 +343,7 @@ impl StatementBarrier for Gate {
     }
 }
 
-/// All orders of so many sessions.
+/// All orders of this number of sessions.
 fn orders(sessions: u8) -> Vec<Vec<u8>> {
     (0..sessions).fold(vec![Vec::new()], |orders, session| {
         let with = |order: Vec<u8>| {

@@ -1,21 +1,20 @@
-//! From the text of a file to what is explored.
+//! From the text of an explore file to a [`Script`].
+
+use std::path::Path;
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::expect::ExpectTable;
+use super::expect_table::ExpectTable;
+use super::fields::{check_name, check_sql, expected, kind};
+use super::script::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SessionScript};
 use super::sessions::{CutPoints, SessionTable};
-use super::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SessionScript};
-use crate::explore::schedule::Actor;
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
 const LEVELS: [&str; 4] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
 
-/// The place that the file's `isolation` fills.
+/// The placeholder for the levels of `isolation`.
 const ISOLATION: &str = "isolation";
-
-/// Longest title or name, in characters: it stands in a line of a table.
-const NAME_MAX: usize = 80;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +35,10 @@ struct ExploreFile {
     expect: Table,
 }
 
-/// Reads an explore file; the error says what is wrong.
-pub fn script(text: &str) -> Result<Script, String> {
+/// Parses an explore file. The error says what is wrong.
+fn parse(text: &str) -> Result<Script, String> {
     let file: ExploreFile = toml::from_str(text).map_err(|error| error.to_string())?;
-    named("title", &file.title)?;
+    check_name("title", &file.title)?;
     let invariants = invariants(file.invariant)?;
     if !(1..=SESSIONS_MAX).contains(&file.session.len()) {
         return Err(expected("session", &format!("1 to {SESSIONS_MAX} sessions"), file.session.len()));
@@ -61,22 +60,28 @@ pub fn script(text: &str) -> Result<Script, String> {
     Ok(Script { title, story, setup, reset, invariants, outcome, serial, variants })
 }
 
-/// What is said of a field that has something else than what is allowed.
-pub fn expected(field: &str, what: &str, found: impl std::fmt::Display) -> String {
-    format!("{field}: expected {what}, found {found}")
-}
+/// Why an explore file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ExploreFileError(String);
 
-/// Whether a text can stand as a name in a line of a report.
-pub fn named(field: &str, name: &str) -> Result<(), String> {
-    if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.contains(char::is_control) {
-        return Err(expected(field, &format!("1 to {NAME_MAX} printable characters"), format_args!("{name:?}")));
+impl Script {
+    /// Reads an explore file.
+    ///
+    /// # Errors
+    /// [`ExploreFileError`], which names the file and what is wrong.
+    pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
+        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        text.and_then(|text| parse(&text)).map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
     }
-    Ok(())
-}
 
-/// Whether there is any SQL; what is wrong with it, PostgreSQL says.
-pub fn written(field: &str, sql: &str) -> Result<(), String> {
-    if sql.trim().is_empty() { Err(expected(field, "SQL", format_args!("{sql:?}"))) } else { Ok(()) }
+    /// Parses the text of an explore file.
+    ///
+    /// # Errors
+    /// [`ExploreFileError`], which names what is wrong.
+    pub fn parse(text: &str) -> Result<Self, ExploreFileError> {
+        parse(text).map_err(ExploreFileError)
+    }
 }
 
 fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
@@ -93,34 +98,20 @@ fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
         }
     };
     for invariant in &invariants {
-        named("invariant.name", &invariant.name)?;
-        written("invariant.query", &invariant.query)?;
+        check_name("invariant.name", &invariant.name)?;
+        check_sql("invariant.query", &invariant.query)?;
     }
     Ok(invariants)
 }
 
-/// What a value is, or the value itself where that says more.
-pub fn kind(value: &Value) -> String {
-    match value {
-        Value::Integer(number) => number.to_string(),
-        Value::String(text) => format!("{text:?}"),
-        other => other.type_str().to_owned(),
-    }
-}
-
-/// Who a session is, by its place in the file.
-pub fn letter(index: usize) -> Actor {
-    Actor::Client(u8::try_from(index).unwrap_or(u8::MAX))
-}
-
-/// The isolation levels of the explorations: one unnamed if the file leaves it to its statements.
+/// The isolation levels of the variants; a single `None` if the file leaves the level to its statements.
 fn levels(isolation: Option<Vec<String>>, sessions: &[SessionScript]) -> Result<Vec<Option<String>>, String> {
-    let mut places =
-        sessions.iter().flat_map(|session| &session.statements).flat_map(|statement| statement.sql.places());
-    let used = places.any(|place| place == ISOLATION);
+    let mut placeholders =
+        sessions.iter().flat_map(|session| &session.statements).flat_map(|statement| statement.sql.placeholders());
+    let used = placeholders.any(|placeholder| placeholder == ISOLATION);
     let Some(levels) = isolation else {
-        let nothing = "isolation: expected levels for the {isolation} in a statement, found none";
-        return if used { Err(nothing.to_owned()) } else { Ok(vec![None]) };
+        let missing = "isolation: expected levels for the {isolation} in a statement, found none";
+        return if used { Err(missing.to_owned()) } else { Ok(vec![None]) };
     };
     if let Some(unknown) = levels.iter().find(|level| !LEVELS.contains(&level.as_str())) {
         return Err(expected("isolation", &LEVELS.join(", "), format_args!("{unknown:?}")));
@@ -146,7 +137,7 @@ fn at_level(sessions: &[SessionScript], level: Option<&str>) -> Vec<SessionScrip
     sessions
 }
 
-/// The variant once for each place where the one session that is cut everywhere is cut.
+/// The variant, once for each cut of the session that is cut at several places.
 fn with_cuts(variant: &ScriptVariant, cuts: &[CutPoints]) -> Vec<ScriptVariant> {
     let most = cuts.iter().map(Vec::len).max().unwrap_or(1);
     let cut = |at: usize| {

@@ -1,27 +1,28 @@
-//! Plays a session of a file: sends its statements, each when it is let go, keeps what it reads, and does about errors what the
-//! file says.
+//! Runs a session of a file: sends each statement when the barrier lets it, keeps the values that it reads, and reacts to errors as
+//! the file says.
 //!
-//! Statements go by the simple protocol, as from psql: one round trip each, and the server sees them as they are written. Like a
-//! pooled connection, the session's stays open when its work is done, so what it still holds there goes on blocking others.
+//! Statements are sent by the simple protocol, as by psql: one round trip each, and the server receives the text as it is written.
+//! Like a pooled connection, the connection stays open after the last statement, so the locks that it still holds go on blocking
+//! other sessions.
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
 
+use super::script::{OnError, ScriptStatement, SessionScript};
 use super::template::{Literal, MissingVariable, Variables};
-use super::{OnError, ScriptStatement, SessionScript};
-use crate::explore::named_ids::returns_rows;
+use crate::explore::sql_words::returns_rows;
 
-/// Where a session waits before each of its statements, and tells what came back.
+/// A session waits here before each of its statements, and reports what each returned.
 #[async_trait]
 pub trait StatementBarrier: Send {
-    /// Waits until this statement may be sent.
+    /// Waits until this statement is let go.
     async fn step(&mut self, name: &str, sql: &str);
 
-    /// Hears what came back from it; `rows` where no row is an answer too.
+    /// Reports what the statement returned. `rows` says that it returns rows, so that none is an answer as well.
     fn returned(&mut self, outcome: Result<&[PgRow], &sqlx::Error>, rows: bool);
 
-    /// Hears that it was carried out, and that its connection is cut before the answer is heard.
+    /// Reports that the statement was executed, and its connection is cut before the answer is received.
     fn cut(&mut self);
 }
 
@@ -30,60 +31,60 @@ pub trait StatementBarrier: Send {
 pub struct SessionEnd {
     /// How it ended, such as `done` or `gave up: 40001 could not serialize access due to concurrent update`.
     pub heard: String,
-    /// Its connection, if that was not cut.
+    /// Its connection, if it was not cut.
     pub connection: Option<PgConnection>,
 }
 
-/// Why a session could not be played to its end: the fault of the file or of the surroundings, not a finding.
+/// Why a session could not be run to its end. The cause is the file or the machine; it is not a finding.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
-    /// A statement has a place for something that was not read.
+    /// A statement has a placeholder for a value that was not read.
     #[error("{statement}: {missing}")]
     Missing {
         /// The statement's name.
         statement: String,
-        /// What it lacks.
+        /// The missing value.
         missing: MissingVariable,
     },
-    /// There was no answer, or none that can be read.
-    #[error("{statement}: {}", said(error))]
+    /// There was no answer, or it cannot be used.
+    #[error("{statement}: {}", error_text(error))]
     Unanswered {
         /// The statement's name.
         statement: String,
-        /// What was there instead.
+        /// The error.
         error: sqlx::Error,
     },
 }
 
-/// Plays a session to its end.
+/// Runs a session to its end.
 ///
 /// # Errors
-/// [`ScriptError`]. An error that PostgreSQL answers with is not one: the session deals with it.
-pub async fn play(
+/// [`ScriptError`]. An error that PostgreSQL returns is none: the session reacts to it as the file says.
+pub async fn run(
     script: &SessionScript,
     connection: PgConnection,
-    turnstile: &mut dyn StatementBarrier,
+    barrier: &mut dyn StatementBarrier,
 ) -> Result<SessionEnd, ScriptError> {
-    let mut player =
-        ScriptRunner { script, connection, turnstile, variables: Variables::new(), in_transaction: false, error: None };
-    let heard = player.play().await?;
+    let mut runner =
+        ScriptRunner { script, connection, barrier, variables: Variables::new(), in_transaction: false, error: None };
+    let heard = runner.run().await?;
     let Some(heard) = heard else {
-        // Neither a Terminate message nor an answer: the server sees what it sees when a client dies.
-        let _ = player.connection.close_hard().await;
+        // The connection is closed without a Terminate message, as when a client dies.
+        let _ = runner.connection.close_hard().await;
         let heard = format!("cut after statement {}", script.cut_after.unwrap_or_default());
         return Ok(SessionEnd { heard, connection: None });
     };
-    Ok(SessionEnd { heard, connection: Some(player.connection) })
+    Ok(SessionEnd { heard, connection: Some(runner.connection) })
 }
 
 struct ScriptRunner<'a> {
     script: &'a SessionScript,
     connection: PgConnection,
-    turnstile: &'a mut dyn StatementBarrier,
-    /// What this attempt has read.
+    barrier: &'a mut dyn StatementBarrier,
+    /// The values that this attempt has read.
     variables: Variables,
     in_transaction: bool,
-    /// The first error that this attempt went on after.
+    /// The first error after which this attempt has continued.
     error: Option<String>,
 }
 
@@ -96,7 +97,7 @@ enum AttemptEnd {
 
 impl ScriptRunner<'_> {
     /// How the session ended; `None` if it was cut.
-    async fn play(&mut self) -> Result<Option<String>, ScriptError> {
+    async fn run(&mut self) -> Result<Option<String>, ScriptError> {
         let mut attempts_left = match self.script.on_error {
             OnError::Retry { attempts } => attempts,
             OnError::Stop | OnError::Continue => 1,
@@ -113,7 +114,7 @@ impl ScriptRunner<'_> {
             self.roll_back().await?;
             attempts_left -= 1;
             if attempts_left == 0 || !matches!(sqlstate(&error).as_deref(), Some("40001" | "40P01")) {
-                return Ok(Some(format!("gave up: {}", said(&error))));
+                return Ok(Some(format!("gave up: {}", error_text(&error))));
             }
         }
     }
@@ -131,7 +132,7 @@ impl ScriptRunner<'_> {
                     kept.map_err(|error| ScriptError::Unanswered { statement: statement.name.clone(), error })?;
                 }
                 Err(error) if self.script.on_error == OnError::Continue => {
-                    self.error.get_or_insert_with(|| said(&error));
+                    self.error.get_or_insert_with(|| error_text(&error));
                 }
                 Err(error) => return Ok(AttemptEnd::Failed(error)),
             }
@@ -139,14 +140,14 @@ impl ScriptRunner<'_> {
         Ok(AttemptEnd::Done)
     }
 
-    /// Sends a statement when it is let go. The inner error is PostgreSQL's answer.
+    /// Sends a statement when the barrier lets it. The inner error is PostgreSQL's answer.
     async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
-        self.turnstile.step(name, sql).await;
+        self.barrier.step(name, sql).await;
         let answer = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         self.in_transaction = in_transaction_after(sql, self.in_transaction);
         match &answer {
-            Ok(_) if cut => self.turnstile.cut(),
-            answer => self.turnstile.returned(answer.as_deref(), returns_rows(sql)),
+            Ok(_) if cut => self.barrier.cut(),
+            answer => self.barrier.returned(answer.as_deref(), returns_rows(sql)),
         }
         match answer {
             Err(error) if !matches!(error, sqlx::Error::Database(_)) || is_mistyped(&error) => {
@@ -158,15 +159,15 @@ impl ScriptRunner<'_> {
 
     async fn roll_back(&mut self) -> Result<(), ScriptError> {
         if self.in_transaction {
-            // What it answers changes nothing: the connection is lost with it, or the transaction is over.
+            // Its answer changes nothing: either the connection is lost, or the transaction has ended.
             let _ = self.send("rollback", "rollback", false).await?;
         }
         Ok(())
     }
 
-    /// Keeps what a statement returned for those that come after it: the columns of its only row, nulls if it has none.
+    /// Keeps the values that a statement returned for later ones: the columns of its only row, or nulls if it returned no row.
     async fn keep(&mut self, sql: &str, rows: &[PgRow], later: &[ScriptStatement]) -> Result<(), sqlx::Error> {
-        if later.iter().all(|statement| statement.sql.places().next().is_none()) {
+        if later.iter().all(|statement| statement.sql.placeholders().next().is_none()) {
             return Ok(());
         }
         match rows {
@@ -179,12 +180,12 @@ impl ScriptRunner<'_> {
                 }
             }
             [] => {
-                // An answer without rows does not tell its columns.
+                // An answer without rows does not name its columns.
                 let prepared = (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await?;
                 let columns = prepared.columns().iter().map(|column| column.name().to_owned());
                 self.variables.extend(columns.map(|name| (name, Literal::new("", None))));
             }
-            // What was read into them before is no longer what was read last.
+            // An older value of these columns is not the last one any more.
             [row, ..] => row.columns().iter().for_each(|column| {
                 self.variables.remove(column.name());
             }),
@@ -193,7 +194,7 @@ impl ScriptRunner<'_> {
     }
 }
 
-/// Whether a transaction is open after this statement: by its words, since the driver keeps what the server says to itself.
+/// Whether a transaction is open after this statement. Its words decide, because the driver does not expose the server's answer.
 fn in_transaction_after(sql: &str, before: bool) -> bool {
     let mut words = sql.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| !word.is_empty());
     let mut word = || words.next().unwrap_or_default().to_ascii_lowercase();
@@ -205,8 +206,8 @@ fn in_transaction_after(sql: &str, before: bool) -> bool {
     }
 }
 
-/// Whether PostgreSQL does not understand the statement (`syntax_error`, `undefined_column`, `undefined_function`): a mistake in
-/// the file, and no finding.
+/// Whether PostgreSQL does not understand the statement (`syntax_error`, `undefined_column`, `undefined_function`). That is a
+/// mistake in the file, and not a finding.
 fn is_mistyped(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42601" | "42703" | "42883"))
 }
@@ -215,9 +216,9 @@ fn sqlstate(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// What PostgreSQL says, with its SQLSTATE.
+/// The error's text, with its SQLSTATE if PostgreSQL has returned it.
 #[must_use]
-pub fn said(error: &sqlx::Error) -> String {
+pub fn error_text(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(answer) => format!("{} {}", answer.code().unwrap_or_default(), answer.message()),
         None => error.to_string(),

@@ -1,16 +1,16 @@
-//! A session as a file has it.
+//! A `[[session]]` of a file.
 
 use serde::Deserialize;
 use toml::Value;
 
-use super::reading::{expected, kind, letter, named, written};
+use super::fields::{actor, check_name, check_sql, expected, kind};
+use super::script::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 use super::template::SqlTemplate;
-use super::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 
-/// Attempts of a session that retries, if the file does not say: a victim of one other session needs two.
+/// The default for the attempts of a session that retries. A victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
 
-/// A `[[session]]`.
+/// A `[[session]]`, as TOML has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTable {
@@ -38,13 +38,13 @@ struct Named {
     sql: String,
 }
 
-/// The places at which a connection is cut, one an exploration.
+/// The statements after which the connection is cut, one per variant.
 pub type CutPoints = Vec<Option<usize>>;
 
 impl SessionTable {
-    /// The session, which nobody cuts yet, and where it is to be cut.
+    /// The session, without a cut, and the places at which it is to be cut.
     pub fn read(self, index: usize) -> Result<(SessionScript, CutPoints), String> {
-        let place = format!("session {}", letter(index));
+        let place = format!("session {}", actor(index));
         if !(1..=STATEMENTS_MAX).contains(&self.statements.len()) {
             let field = format!("{place}: statements");
             return Err(expected(&field, &format!("1 to {STATEMENTS_MAX}"), self.statements.len()));
@@ -52,7 +52,7 @@ impl SessionTable {
         let on_error = self.on_error(&place)?;
         let cuts = self.cuts(&place)?;
         let name = self.name.unwrap_or_else(|| place.clone());
-        named(&format!("{place}: name"), &name)?;
+        check_name(&format!("{place}: name"), &name)?;
         let statements = statements(&place, self.statements)?;
         Ok((SessionScript { name, statements, on_error, cut_after: None }, cuts))
     }
@@ -112,17 +112,17 @@ fn statement(field: &str, value: Value) -> Result<(Option<String>, String), Stri
         other => return Err(expected(field, "SQL, or { name = \"…\", sql = \"…\" }", kind(&other))),
     };
     if let Some(name) = &name {
-        named(&format!("{field}: name"), name)?;
-        // A number already stands for a statement: the one at its place.
+        check_name(&format!("{field}: name"), name)?;
+        // A number refers to the statement at that place.
         if name.parse::<usize>().is_ok() {
             return Err(expected(&format!("{field}: name"), "no number", name));
         }
     }
-    written(field, &sql)?;
+    check_sql(field, &sql)?;
     Ok((name, sql.trim().to_owned()))
 }
 
-/// A name that is not taken, for a statement that was given none: its first word, such as `update` or `update 2`.
+/// A unique name for a statement without one: its first word, such as `update` or `update 2`.
 fn name_of(sql: &str, taken: &[String]) -> String {
     let word = sql.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty());
     let word = word.unwrap_or("statement").to_ascii_lowercase();

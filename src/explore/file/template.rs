@@ -1,8 +1,8 @@
-//! SQL with places that what a session has read before is filled into.
+//! SQL with placeholders for values that the session has read before.
 
 use std::collections::BTreeMap;
 
-/// SQL with places: `{identifier}` and nothing else, so array and JSON literals stand for themselves. `{{identifier}` is the text
+/// SQL with placeholders. Only `{identifier}` is one, so array and JSON literals are plain text. `{{identifier}` is the text
 /// `{identifier}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlTemplate(Vec<SqlPart>);
@@ -10,39 +10,39 @@ pub struct SqlTemplate(Vec<SqlPart>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SqlPart {
     Text(String),
-    Place(String),
+    Placeholder(String),
 }
 
-/// A value as SQL writes it: nothing in it can end it early.
+/// A value as an SQL literal. No value can end its literal early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal(String);
 
-/// A place that nothing can be filled into.
+/// A placeholder for which there is no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{{{name}}}: no statement of this session before it returned this column in its only row (known: {known}); write \
-     {{{{{name}}} for the braces themselves"
+    "{{{name}}}: no earlier statement of this session returned a single row with this column (columns read so far: {known}); \
+     write {{{{{name}}} for the text in braces"
 )]
 pub struct MissingVariable {
     name: String,
     known: String,
 }
 
-/// What a session has read, by column.
+/// The values that a session has read, by column.
 pub type Variables = BTreeMap<String, Literal>;
 
 impl SqlTemplate {
-    /// Reads the places; all text is a template.
+    /// Parses the placeholders. Any text is a valid template.
     #[must_use]
     pub fn parse(sql: &str) -> Self {
-        let mut pieces = Vec::new();
+        let mut parts = Vec::new();
         let mut text = String::new();
         let mut rest = sql;
         while let Some((before, behind)) = rest.split_once('{') {
             text.push_str(before);
             if let Some(name) = identifier_in_braces(behind) {
-                pieces.push(SqlPart::Text(std::mem::take(&mut text)));
-                pieces.push(SqlPart::Place(name.to_owned()));
+                parts.push(SqlPart::Text(std::mem::take(&mut text)));
+                parts.push(SqlPart::Placeholder(name.to_owned()));
                 rest = &behind[name.len() + 1..];
             } else if let Some(name) = behind.strip_prefix('{').and_then(identifier_in_braces) {
                 text.extend(["{", name, "}"]);
@@ -53,40 +53,40 @@ impl SqlTemplate {
             }
         }
         text.push_str(rest);
-        pieces.push(SqlPart::Text(text));
-        Self(pieces)
+        parts.push(SqlPart::Text(text));
+        Self(parts)
     }
 
-    /// The SQL with each place filled in.
+    /// The SQL with a value in place of each placeholder.
     ///
     /// # Errors
-    /// A place for which there is no value.
+    /// [`MissingVariable`] if a placeholder has no value.
     pub fn fill(&self, variables: &Variables) -> Result<String, MissingVariable> {
-        let piece = |piece: &SqlPart| match piece {
+        let part = |part: &SqlPart| match part {
             SqlPart::Text(text) => Ok(text.clone()),
-            SqlPart::Place(name) => {
+            SqlPart::Placeholder(name) => {
                 variables.get(name).map(|Literal(sql)| sql.clone()).ok_or_else(|| missing(name, variables))
             }
         };
-        self.0.iter().map(piece).collect()
+        self.0.iter().map(part).collect()
     }
 
-    /// The names of its places.
-    pub fn places(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|piece| match piece {
-            SqlPart::Place(name) => Some(name.as_str()),
+    /// The names of its placeholders.
+    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            SqlPart::Placeholder(name) => Some(name.as_str()),
             SqlPart::Text(_) => None,
         })
     }
 
-    /// The template in which this text stands at all places of this name.
+    /// The template with this text in place of all placeholders of this name.
     #[must_use]
     pub fn with(&self, name: &str, text: &str) -> Self {
-        let piece = |piece: &SqlPart| match piece {
-            SqlPart::Place(place) if place == name => SqlPart::Text(text.to_owned()),
+        let part = |part: &SqlPart| match part {
+            SqlPart::Placeholder(placeholder) if placeholder == name => SqlPart::Text(text.to_owned()),
             other => other.clone(),
         };
-        Self(self.0.iter().map(piece).collect())
+        Self(self.0.iter().map(part).collect())
     }
 }
 
@@ -112,7 +112,7 @@ impl Literal {
         let Some(value) = value else { return Self("null".to_owned()) };
         match type_name {
             "BOOL" => Self(if value == "t" { "true" } else { "false" }.to_owned()),
-            // NaN and the infinities are written as text, in SQL too.
+            // NaN and the infinities are written as text in SQL as well.
             "INT2" | "INT4" | "INT8" | "NUMERIC" | "FLOAT4" | "FLOAT8"
                 if value.ends_with(|last: char| last.is_ascii_digit()) =>
             {
@@ -122,12 +122,12 @@ impl Literal {
         }
     }
 
-    /// In parentheses if it is negative: two minus signs would begin a comment.
+    /// A number. If it is negative, it is in parentheses, because two minus signs would begin a comment.
     fn number(value: &str) -> Self {
         Self(if value.starts_with('-') { format!("({value})") } else { value.to_owned() })
     }
 
-    /// Quoted as by `quote_literal`: right whatever `standard_conforming_strings` is.
+    /// A text, quoted as by `quote_literal`: correct for each value of `standard_conforming_strings`.
     fn text(value: &str) -> Self {
         let quoted = value.replace('\'', "''");
         Self(if value.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") })
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_identifiers_in_braces_are_places() {
+    fn only_identifiers_in_braces_are_placeholders() {
         for (sql, expected) in [
             ("select {n}", "select 5"),
             ("7-{minus}", "7-(-0.5)"),
@@ -165,24 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_a_value_is_named() {
+    fn a_placeholder_without_a_value_is_named_in_the_error() {
         let error = SqlTemplate::parse("select {balance}").fill(&variables()).unwrap_err().to_string();
-        assert!(error.starts_with("{balance}: no statement"), "{error}");
+        assert!(error.starts_with("{balance}: no earlier statement"), "{error}");
         assert!(
-            error.contains("(known: minus, n, name, nothing)")
-                && error.ends_with("{{balance} for the braces themselves")
+            error.contains("(columns read so far: minus, n, name, nothing)")
+                && error.ends_with("{{balance} for the text in braces")
         );
     }
 
     #[test]
-    fn a_place_can_be_taken_before_the_values_are_known() {
+    fn a_placeholder_can_be_replaced_by_sql_before_the_values_are_known() {
         let template = SqlTemplate::parse("begin isolation level {isolation} -- {n}").with("isolation", "serializable");
-        assert_eq!(template.places().collect::<Vec<_>>(), ["n"]);
+        assert_eq!(template.placeholders().collect::<Vec<_>>(), ["n"]);
         assert_eq!(template.fill(&variables()).unwrap(), "begin isolation level serializable -- 5");
     }
 
     #[test]
-    fn a_value_is_written_as_its_type_wants_it() {
+    fn a_value_is_written_as_a_literal_of_its_type() {
         for (type_name, value, expected) in [
             ("INT8", Some("-9223372036854775808"), "(-9223372036854775808)"),
             ("FLOAT8", Some("1e-07"), "1e-07"),
@@ -224,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn text_without_places_stays_as_it_is(sql in "[^{]*([{][0-9 ,\"}][^{]*){0,4}") {
+        fn text_without_placeholders_is_unchanged(sql in "[^{]*([{][0-9 ,\"}][^{]*){0,4}") {
             prop_assert_eq!(SqlTemplate::parse(&sql).fill(&Variables::new()), Ok(sql));
         }
     }

@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::expect::ExpectedVerdict;
+use super::script::OnError;
 use super::template::Variables;
 use super::*;
 
@@ -35,12 +38,12 @@ const TRANSFER: &str = r#"
 "#;
 
 #[test]
-fn a_file_is_explored_once_for_each_level_and_cut() {
+fn a_file_has_one_variant_for_each_level_and_cut() {
     let script = Script::parse(TRANSFER).unwrap();
-    let said: Vec<String> = script.variants.iter().map(ToString::to_string).collect();
-    assert_eq!(said.len(), 10);
-    assert_eq!(said[0], "read committed, A cut after 1 (begin), B cut after 1 (update)");
-    assert_eq!(said[9], "serializable, A cut after 5 (commit), B cut after 1 (update)");
+    let variants: Vec<String> = script.variants.iter().map(ToString::to_string).collect();
+    assert_eq!(variants.len(), 10);
+    assert_eq!(variants[0], "read committed, A cut after 1 (begin), B cut after 1 (update)");
+    assert_eq!(variants[9], "serializable, A cut after 5 (commit), B cut after 1 (update)");
     let ScriptVariant { sessions, expect, .. } = &script.variants[5];
     let [begin, read, first, second, _] = &sessions[0].statements[..] else { panic!("{sessions:?}") };
     assert_eq!(begin.sql.fill(&Variables::new()).unwrap(), "begin isolation level serializable");
@@ -51,7 +54,7 @@ fn a_file_is_explored_once_for_each_level_and_cut() {
 }
 
 #[test]
-fn a_few_lines_are_enough() {
+fn a_minimal_file_is_valid() {
     let script =
         Script::parse("title = 'one'\ninvariant = 'select true'\n[[session]]\nstatements = ['select 1']").unwrap();
     assert_eq!((script.variants.len(), script.variants[0].to_string().as_str()), (1, ""));
@@ -59,7 +62,7 @@ fn a_few_lines_are_enough() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said() {
+fn an_error_in_a_file_names_the_field_and_what_is_expected() {
     for (from, to, reason) in [
         ("\"a transfer\"", "\"\"", "title: expected 1 to 80 printable characters, found \"\""),
         ("title =", "titel =", "unknown field `titel`"),
@@ -114,12 +117,14 @@ fn what_is_wrong_with_a_file_is_said() {
         TRANSFER.replace("cut_after = 1", "cut_after = 'each'").replace("balance = 0\"", "balance = 0\", \"commit\"");
     let error = Script::parse(&each_twice).unwrap_err().to_string();
     assert!(error.starts_with("cut_after: expected \"each\" in one session at most"), "{error}");
-    let crowd = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(3);
-    assert!(Script::parse(&crowd).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5"));
+    let too_many = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(3);
+    assert!(
+        Script::parse(&too_many).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5")
+    );
 }
 
 #[test]
-fn the_files_that_come_with_it_are_read() {
+fn the_example_files_are_valid() {
     for folder in ["examples/explore", "tests/explore/facts"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
@@ -132,7 +137,7 @@ fn the_files_that_come_with_it_are_read() {
 }
 
 #[test]
-fn the_documented_file_is_read() {
+fn the_documented_file_is_valid() {
     let text = include_str!("../../../docs/EXPLORE.md");
     let example = text.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     assert_eq!(Script::parse(example).unwrap().variants.len(), 2);

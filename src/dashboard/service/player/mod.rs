@@ -19,9 +19,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::experiment_databases::{DatabasePurpose, ExperimentDatabaseError, ExperimentDatabases};
 use crate::explore::ExploreError;
-use crate::explore::execution::TestCase;
 use crate::explore::position::{AfterSchedule, Position, PositionError};
 use crate::explore::schedule::Schedule;
+use crate::explore::test_case::TestCase;
 pub use violation_search::ViolationSearchResult;
 use worker::{PlayerCommand, PlayerReply, PlayerTask};
 

@@ -6,10 +6,11 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::worker::{PlayerReply, opened};
 use super::{PlayerBlocked, PlayerError};
-use crate::explore::execution::{ApproachExecution, TestCase};
+use crate::explore::execution::ApproachExecution;
 use crate::explore::exploration::readability;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::search::{JudgedInterleaving, Search, SearchPlan, SearchStep};
+use crate::explore::test_case::TestCase;
 
 /// Interleavings of one search: all of most approaches with two clients, and of others as many as a viewer waits for …
 const INTERLEAVINGS_MAX: u64 = 3_000;

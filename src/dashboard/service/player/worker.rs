@@ -8,10 +8,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::violation_search::{ViolationSearch, ViolationSearchResult};
 use super::{PlayerBlocked, PlayerError};
-use crate::explore::execution::{ApproachExecution, TestCase};
+use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::position::{self, AfterSchedule, Position, PositionError};
 use crate::explore::schedule::Schedule;
+use crate::explore::test_case::TestCase;
 
 /// How long the explorer's database stays open without a request.
 const IDLE: Duration = Duration::from_mins(1);

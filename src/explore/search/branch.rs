@@ -1,20 +1,20 @@
-//! A branching point of the search, and who sleeps there: see [`super::search`].
+//! A branching point of the search, and which steps sleep there: see [`super::depth_first`].
 
 use super::independence::{TakenStep, independent};
-use super::schedule::Actor;
+use crate::explore::schedule::Actor;
 
-/// Where several may be let go.
+/// A point at which several actors can go.
 #[derive(Debug)]
 pub struct BranchPoint {
-    /// Who stood at the gate, in the order in which they are let go.
+    /// The actors that can go, in the order in which the search tries them.
     pub choices: Vec<Actor>,
-    /// The name of what each of them stood at.
+    /// The name of the next step of each of them.
     pub steps: Vec<String>,
-    /// Which of them is being explored.
+    /// The index of the choice that is being explored.
     pub at: usize,
-    /// Their steps, as far as explored.
+    /// The steps of the choices, as far as they are explored.
     pub taken: Vec<Option<TakenStep>>,
-    /// Those that need not be explored here, with their steps.
+    /// The actors that need not be explored here, with their steps.
     pub sleeping: Vec<(Actor, TakenStep)>,
 }
 
@@ -25,14 +25,14 @@ impl BranchPoint {
         self.sleeping.iter().any(|(sleeper, _)| *sleeper == actor)
     }
 
-    /// On to the next one that is to be explored.
+    /// Moves on to the next choice that is to be explored.
     pub fn skip_sleeping(&mut self) {
         while self.at < self.choices.len() && self.is_asleep(self.choices[self.at]) {
             self.at += 1;
         }
     }
 
-    /// Whose steps sleep after the step at hand has been taken.
+    /// The actors that sleep once the current choice has taken its step.
     #[must_use]
     pub fn sleeping_after(&self, step: TakenStep) -> Vec<(Actor, TakenStep)> {
         let before = self.choices[..self.at].iter().zip(&self.taken);

@@ -1,8 +1,8 @@
-//! The gate: the probe at which every step of a session waits until the controller lets it go.
+//! The gate: the probe at which every step of a session waits until the runner lets it go.
 //!
-//! It tells the controller where its session stands, what came back, and what happens inside the process, all through one
-//! channel, so that the controller hears it in the order in which it happened. When the controller is gone, the
-//! gate stands open, and whoever waits at it runs to its end.
+//! The gate reports to the runner which step comes next, what a step returned, and what happens inside the process. All gates use
+//! one channel, so the runner receives the events in the order in which they happened. When the runner is dropped, the gate is
+//! open: its session runs to the end.
 
 use std::sync::Arc;
 
@@ -10,27 +10,28 @@ use sqlx::postgres::{PgDatabaseError, PgRow};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
-use super::named_ids;
-use super::schedule::Actor;
-use super::transcript::StepOutcome;
+use crate::explore::row_text::columns;
+use crate::explore::schedule::Actor;
+use crate::explore::sql_words::returns_rows;
+use crate::explore::transcript::StepOutcome;
 use crate::session::probe::{Completed, Delay, Probe, ProcessEvent, Step};
 use crate::session::statement::Statement;
 use domain::Row;
 
-/// What the controller hears.
+/// An event that the runner receives from an actor.
 #[derive(Debug)]
 pub enum GateEvent {
-    /// Somebody new: a writer whom nobody has seen yet, or a client's first word.
-    Arrives {
-        /// Lets it go, a step for each.
+    /// A session has started: a client's, or that of a new writer.
+    Started {
+        /// Lets its next step go.
         go: mpsc::Sender<()>,
-        /// On which server.
+        /// The server that it is on.
         server: u8,
-        /// Its session.
+        /// The session.
         session: Uuid,
     },
-    /// It stands before this step.
-    Stands {
+    /// It is at the gate, before this step.
+    Ready {
         /// The statement's name.
         name: String,
         /// Its text.
@@ -38,27 +39,27 @@ pub enum GateEvent {
         /// The values of its parameters.
         values: Vec<String>,
     },
-    /// Its step came back.
+    /// Its step has returned.
     Returned(StepOutcome),
-    /// It wants the mutex of a row.
-    Wants(Row),
+    /// It asks for the mutex of a row.
+    WantsMutex(Row),
     /// It has that mutex.
-    Has(Row),
-    /// It has no mutex any more.
-    Released,
+    HasMutex(Row),
+    /// It has released its mutexes.
+    ReleasedMutexes,
     /// It waits for the answer of a batch.
     Queued,
     /// It has answered the changes of these sessions.
     Answered(Vec<Uuid>),
     /// Its session has ended.
-    Gone,
-    /// Its operation has ended, and this is what it heard.
-    Heard(String),
-    /// Its client waits no longer, while the operation goes on.
+    SessionEnded,
+    /// Its operation has ended, with this answer.
+    OperationEnded(String),
+    /// Its client has hung up, and its operation goes on. This is what the client knows.
     HungUp(String),
 }
 
-/// Where events go: a few for each step, and the controller reads them all before it lets another step go.
+/// Where events are sent. Unbounded: a step makes a few events, and the runner reads them all before it lets another step go.
 pub type GateEvents = mpsc::UnboundedSender<(Actor, GateEvent)>;
 
 /// The gate of one session.
@@ -67,40 +68,40 @@ pub struct Gate {
     actor: Actor,
     events: GateEvents,
     go: mpsc::Receiver<()>,
-    /// Statements after which its connection is cut; 0 once it was, or never is.
+    /// Statements until its connection is cut; 0 if it is not cut, or was.
     cut_after: u32,
-    /// Steps until one during which its client hangs up, and who tells it.
+    /// Steps until the one during which its client hangs up, and how the client is notified.
     hang_up: Option<(u32, Arc<Notify>)>,
 }
 
 impl Gate {
-    /// A gate for an actor's session, of which the controller hears at once.
+    /// A gate for an actor's session. The runner is notified at once that the session has started.
     #[must_use]
     pub fn new(actor: Actor, server: u8, session: Uuid, events: GateEvents) -> Self {
-        let (go, gone) = mpsc::channel(1);
-        let gate = Self { actor, events, go: gone, cut_after: 0, hang_up: None };
-        gate.tell(GateEvent::Arrives { go, server, session });
+        let (go, let_go) = mpsc::channel(1);
+        let gate = Self { actor, events, go: let_go, cut_after: 0, hang_up: None };
+        gate.send(GateEvent::Started { go, server, session });
         gate
     }
 
-    /// The same, with its connection cut after so many statements, from 1.
+    /// The same, with the connection cut after this statement, counted from 1; 0 for never.
     #[must_use]
     pub fn cut_after(mut self, statements: u32) -> Self {
         self.cut_after = statements;
         self
     }
 
-    /// The same, with its client told to hang up while this step, from 1, is under way.
+    /// The same, with the client notified to hang up during this step, counted from 1.
     #[must_use]
     pub fn hang_up_during(mut self, step: u32, client: Arc<Notify>) -> Self {
         self.hang_up = Some((step, client));
         self
     }
 
-    /// Waits before a step until it is let go.
+    /// Waits before a step until the runner lets it go.
     pub async fn step(&mut self, name: &str, sql: &str, values: &[String]) {
-        self.tell(GateEvent::Stands { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
-        // None: the controller is gone, and the gate open.
+        self.send(GateEvent::Ready { name: name.to_owned(), sql: sql.to_owned(), values: values.to_vec() });
+        // It returns None when the runner is dropped: then the gate is open.
         self.go.recv().await;
         if let Some((steps, client)) = &mut self.hang_up {
             *steps = steps.saturating_sub(1);
@@ -111,16 +112,16 @@ impl Gate {
         }
     }
 
-    /// Tells what came back from a step.
+    /// Reports what a step returned. `rows` says that the statement returns rows, so that none is an answer as well.
     pub fn returned(&self, outcome: Result<&[PgRow], &sqlx::Error>, rows: bool) {
-        self.tell(GateEvent::Returned(match outcome {
+        self.send(GateEvent::Returned(match outcome {
             Ok([]) if !rows => StepOutcome::Done,
-            Ok(rows) => StepOutcome::Rows(rows.iter().map(named_ids::columns).collect()),
-            Err(error) => failed(error),
+            Ok(rows) => StepOutcome::Rows(rows.iter().map(columns).collect()),
+            Err(error) => error_outcome(error),
         }));
     }
 
-    /// Whether the connection is to be cut now that one more statement has been carried out.
+    /// Whether the connection is to be cut, now that one more statement was executed.
     pub fn cuts(&mut self) -> bool {
         let cut = self.cut_after == 1;
         self.cut_after = self.cut_after.saturating_sub(1);
@@ -130,18 +131,18 @@ impl Gate {
         cut
     }
 
-    /// Tells that the connection was cut, and the answer of the last step not heard.
+    /// Reports that the connection was cut before the answer of the last step was received.
     pub fn was_cut(&self) {
-        self.tell(GateEvent::Returned(StepOutcome::Cut));
+        self.send(GateEvent::Returned(StepOutcome::Cut));
     }
 
-    /// Nobody hears it when the controller is gone.
-    fn tell(&self, event: GateEvent) {
+    /// Sends an event. When the runner is dropped, the event is, too.
+    fn send(&self, event: GateEvent) {
         let _ = self.events.send((self.actor, event));
     }
 }
 
-fn failed(error: &sqlx::Error) -> StepOutcome {
+fn error_outcome(error: &sqlx::Error) -> StepOutcome {
     let answer = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     match answer {
         Some(answer) => {
@@ -159,7 +160,7 @@ impl Probe for Gate {
     }
 
     fn completed(&mut self, completed: &Completed<'_>) {
-        self.returned(completed.outcome, named_ids::returns_rows(completed.statement.sql));
+        self.returned(completed.outcome, returns_rows(completed.statement.sql));
     }
 
     fn cuts_after(&mut self, _: &Statement) -> bool {
@@ -167,10 +168,10 @@ impl Probe for Gate {
     }
 
     fn inside(&mut self, event: ProcessEvent<'_>) {
-        self.tell(match event {
-            ProcessEvent::Wants(row) => GateEvent::Wants(row),
-            ProcessEvent::Has(row) => GateEvent::Has(row),
-            ProcessEvent::Released => GateEvent::Released,
+        self.send(match event {
+            ProcessEvent::Wants(row) => GateEvent::WantsMutex(row),
+            ProcessEvent::Has(row) => GateEvent::HasMutex(row),
+            ProcessEvent::Released => GateEvent::ReleasedMutexes,
             ProcessEvent::Queued => GateEvent::Queued,
             ProcessEvent::Took(changes) => {
                 let rows = vec![vec![format!("changes = {changes}")]];
@@ -183,6 +184,6 @@ impl Probe for Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.tell(GateEvent::Gone);
+        self.send(GateEvent::SessionEnded);
     }
 }

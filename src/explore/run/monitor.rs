@@ -1,11 +1,12 @@
-//! Who waits for whom, as PostgreSQL says.
+//! The monitor: asks PostgreSQL which session waits for which.
 //!
-//! The manual, "System Information Functions": `pg_blocking_pids` names the sessions that hold, or wait earlier for, the lock that a
-//! session waits for; `pg_safe_snapshot_blocking_pids` those that keep a read-only serializable one from its safe
-//! snapshot. Row locks are waits for the transaction that holds them (`transactionid`), or in the queue before it (`tuple`).
+//! The manual, "System Information Functions": `pg_blocking_pids` names the sessions that hold the lock that a session waits for, or
+//! wait for it ahead of that session; `pg_safe_snapshot_blocking_pids` names those that keep a read-only serializable session
+//! from its safe snapshot. A wait for a row is a wait for the transaction that holds it (`transactionid`), or in the queue for
+//! the row (`tuple`).
 //!
-//! An error is told to its client before its transaction is rolled back and its locks are released. So who waits for a session that is still at work,
-//! and does not wait itself, is about to go on, and does not count as waiting.
+//! PostgreSQL reports an error to the client before it rolls the transaction back and releases its locks. So a session that is
+//! blocked by one that is still at work, and does not wait itself, is about to continue. It does not count as waiting.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,17 +14,17 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use super::ExploreError;
-use super::explorer_database;
-use super::schedule::Actor;
-use super::transcript::StepWait;
 use crate::database::within;
+use crate::explore::error::ExploreError;
+use crate::explore::schedule::Actor;
+use crate::explore::table_rows;
+use crate::explore::transcript::StepWait;
 use domain::state::State;
 
-/// A name for the connection of each actor, by which the server's views know it.
+/// The name of each actor's connection in PostgreSQL's views (`application_name`).
 #[derive(Debug, Clone)]
 pub struct ActorNames {
-    /// Of this exploration only: several may share a server.
+    /// Of this exploration only: several explorations may share a server.
     prefix: String,
 }
 
@@ -32,7 +33,7 @@ pub struct ActorNames {
 const NAME_MAX: usize = 63;
 
 impl ActorNames {
-    /// Names that nobody else has.
+    /// Names that no other exploration has.
     #[must_use]
     pub fn new() -> Self {
         Self { prefix: format!("concurrency-lab explore {} ", &uuid::Uuid::new_v4().simple().to_string()[..12]) }
@@ -44,7 +45,7 @@ impl ActorNames {
         format!("{}{actor}", self.prefix)
     }
 
-    /// What all of them begin with.
+    /// The prefix of all these names.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
@@ -61,27 +62,27 @@ impl Default for ActorNames {
     }
 }
 
-/// Asks on a connection of its own, which waits for nobody.
+/// Asks on a connection of its own, which waits for no lock.
 #[derive(Debug)]
 pub struct WaitMonitor {
     connection: PgConnection,
     names: ActorNames,
 }
 
-/// What the server said at one moment.
+/// What PostgreSQL reported at one moment.
 #[derive(Debug, Default)]
 pub struct WaitReading {
-    /// Who waits, and for whom; for nobody where it is a session that is none of ours.
+    /// The actors that wait, and for whom. The list of holders is empty if another program's session blocks the actor.
     pub waits: BTreeMap<Actor, StepWait>,
 }
 
-/// How long one answer may take: the question waits for no lock of a table.
+/// The limit for one answer. The query waits for no lock, so it is quick.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether sessions that were ended are gone.
-const EVICTION_STEP: Duration = Duration::from_millis(5);
+/// The pause between two checks whether terminated sessions are gone.
+const TERMINATION_POLL: Duration = Duration::from_millis(5);
 
-/// Name, pid, pids for which it waits, what for, and whether it is at work.
+/// A session: `application_name`, pid, pids that block it, `wait_event`, and whether its state is `active`.
 type BackendRow = (String, i32, Vec<i32>, Option<String>, bool);
 
 impl WaitMonitor {
@@ -94,7 +95,7 @@ impl WaitMonitor {
         Ok(Self { connection: options.connect().await?, names })
     }
 
-    /// Who waits for whom now.
+    /// The actors that wait now.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
@@ -116,19 +117,19 @@ impl WaitMonitor {
         Ok(reading)
     }
 
-    /// The rows that are committed now.
+    /// All rows that are committed now.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
     pub async fn rows(&mut self) -> Result<State, ExploreError> {
-        Ok(within(ANSWER_MAX, explorer_database::rows(&mut self.connection)).await?)
+        Ok(within(ANSWER_MAX, table_rows::read(&mut self.connection)).await?)
     }
 
-    /// Ends the sessions of all actors, whatever they wait for, and waits until they are gone.
+    /// Terminates the sessions of all actors, and waits until they are gone.
     ///
     /// # Errors
     /// [`ExploreError::Database`]; [`ExploreError::NeverEnds`].
-    pub async fn evict(&mut self) -> Result<(), ExploreError> {
+    pub async fn terminate_sessions(&mut self) -> Result<(), ExploreError> {
         let begun = Instant::now();
         while begun.elapsed() < ANSWER_MAX {
             let ended: Vec<(bool,)> = sqlx::query_as(
@@ -141,7 +142,7 @@ impl WaitMonitor {
             if ended.is_empty() {
                 return Ok(());
             }
-            tokio::time::sleep(EVICTION_STEP).await;
+            tokio::time::sleep(TERMINATION_POLL).await;
         }
         Err(ExploreError::NeverEnds)
     }
@@ -157,9 +158,9 @@ impl WaitMonitor {
         Ok(within(ANSWER_MAX, rows).await?)
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub async fn close(self) {
-        // Nothing hangs on how it ends.
+        // An error while closing changes nothing.
         let _ = self.connection.close().await;
     }
 }
@@ -169,13 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_fit_and_tell_the_actor() {
+    fn a_connection_name_is_not_truncated_and_identifies_its_actor() {
         let names = ActorNames::new();
         for actor in [Actor::Client(0), Actor::Client(2), Actor::Writer(1)] {
             let name = names.of(actor);
             assert!(name.len() <= NAME_MAX, "{name}");
             assert_eq!(names.actor(&name), Some(actor));
-            assert_eq!(ActorNames::new().actor(&name), None, "somebody else's");
+            assert_eq!(ActorNames::new().actor(&name), None, "a name of another exploration");
         }
     }
 }

@@ -1,39 +1,39 @@
 //! Which steps commute: the relation by which the reduced search leaves interleavings out.
 //!
-//! Two steps of different actors are *independent* when they can change places, next to each other, without anybody noticing: the same
-//! answers, the same rows, the same locks. Interleavings that differ only by such changes are equivalent (Mazurkiewicz), and
-//! one of them is enough. The relation errs on the side of dependence. Independent are only:
+//! Two adjacent steps of different actors are *independent* if exchanging them changes nothing: the same answers, the same rows, the
+//! same locks. Interleavings that differ only by such exchanges are equivalent (Mazurkiewicz), and one of them is enough. In doubt,
+//! steps count as dependent. Independent are only:
 //!
-//! 1. BEGIN with anything: it takes neither a snapshot nor a lock. A transaction's snapshot is taken by its first query (the manual, "Transaction Isolation"),
-//!    or at READ COMMITTED by each.
-//! 2. A plain SELECT with a plain SELECT: readers do not notice each other; below SERIALIZABLE not at all, and there the
-//!    read marks of two readers are a set without an order.
-//! 3. A plain SELECT with a change or a lock of rows inside a transaction that is still open afterwards, below SERIALIZABLE:
-//!    what is not committed is not seen, and a plain SELECT waits for no row (though it does for a table that is truncated).
+//! 1. BEGIN and any step. BEGIN takes neither a snapshot nor a lock. The first query of a transaction takes its snapshot (the manual,
+//!    "Transaction Isolation"), at READ COMMITTED each query.
+//! 2. A plain SELECT and a plain SELECT. Readers do not affect each other. At SERIALIZABLE the read marks of two readers are a set
+//!    without an order.
+//! 3. Below SERIALIZABLE, a plain SELECT and a change or lock of rows inside a transaction that stays open. Uncommitted changes are
+//!    not visible, and a plain SELECT waits for no row (though it does for a table that is truncated).
 //!
-//! and none of these where
+//! and none of these if
 //!
-//! - a step waited, or ended somebody's wait, or failed: whether it does may hang on the order,
-//! - one is its client's first step and the other ended its own operation: then their order is one of real time, which
-//!   the oracle respects,
+//! - a step waited, ended another step's wait, or failed: that may depend on the order,
+//! - one step is the first of its client, and the other is the last of its own: their order is one of real time, which the oracle
+//!   respects,
 //! - both are first steps: of identical clients, only one may begin.
 
-use super::named_ids::{begins_with, in_word};
-use super::transcript::{StepOutcome, TranscriptStep};
+use crate::explore::sql_words::{begins_with, in_word};
+use crate::explore::transcript::{StepOutcome, TranscriptStep};
 
-/// What matters of a step that was taken.
+/// The properties of a step on which the relation depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "four properties, each by itself")]
 pub struct TakenStep {
-    /// What kind of statement it was.
+    /// The kind of statement.
     pub kind: StatementKind,
-    /// The first one of its actor.
+    /// It is the first one of its actor.
     pub first: bool,
     /// It ended its actor's operation.
     pub last: bool,
     /// It waited, ended a wait, or failed.
     pub entangled: bool,
-    /// In a transaction at SERIALIZABLE.
+    /// It is in a transaction at SERIALIZABLE.
     pub serializable: bool,
 }
 
@@ -42,11 +42,11 @@ pub struct TakenStep {
 pub enum StatementKind {
     /// BEGIN.
     Begin,
-    /// A SELECT that neither locks nor calls a function that might.
+    /// A SELECT that neither locks nor calls a function that could.
     PlainRead,
-    /// Changes or locks rows, in a transaction that stays open.
+    /// A change or lock of rows in a transaction that stays open.
     Within,
-    /// Anything else: it commits, rolls back, is no SQL, or does who knows what.
+    /// Anything else: it commits, rolls back, is no SQL, or its effect is unknown.
     Visible,
 }
 
@@ -68,12 +68,12 @@ pub fn independent(one: TakenStep, other: TakenStep) -> bool {
     }
 }
 
-/// What matters of an entry, among all that were made so far.
+/// The properties of a step, given all steps so far.
 #[must_use]
 pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
     let entry = &entries[at];
     let own = || entries[..at].iter().filter(|before| before.actor == entry.actor);
-    // Whatever is neither a look nor about rows may have ended it.
+    // Any statement that neither reads nor changes rows may have ended the transaction.
     let begin = own().rev().find(|before| !is_plain_read(&before.sql) && !is_about_rows(&before.sql));
     let in_transaction = begin.is_some_and(|before| is_begin(&before.sql));
     let ended_a_wait = entries.iter().any(|other| other.actor != entry.actor && other.returned_with == Some(at));
@@ -93,7 +93,7 @@ pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
         entangled: entry.wait.is_some()
             || ended_a_wait
             || matches!(entry.outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost),
-        // BEGIN is not the only statement that may say so.
+        // Not only BEGIN can set the level.
         serializable: own().any(|before| before.sql.to_ascii_lowercase().contains("serializable")),
     }
 }
@@ -102,27 +102,28 @@ fn is_begin(sql: &str) -> bool {
     begins_with(sql, &["begin", "start transaction"]) && is_one(sql)
 }
 
-/// What may stand before a parenthesis and only looks.
-const LOOKS: &[&str] = &[
+/// Words before a parenthesis that only read.
+const READING_WORDS: &[&str] = &[
     "and", "any", "avg", "coalesce", "count", "exists", "from", "in", "max", "min", "not", "on", "or", "select", "sum",
     "using", "where",
 ];
 
-/// A SELECT without a locking clause, a new table, a look at the server itself (locks, sessions), or a function that is not
-/// known to only look.
+/// A SELECT without a locking clause, a new table, a view of the server's state (locks, sessions), or a function that is not known
+/// to only read.
 fn is_plain_read(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    let looks = |word: &str| !matches!(word, "for" | "into") && !word.starts_with("pg_");
+    let reads = |word: &str| !matches!(word, "for" | "into") && !word.starts_with("pg_");
     begins_with(&sql, &["select"])
         && is_one(&sql)
-        && sql.split(|next| !in_word(next)).all(looks)
-        && calls_only(&sql, LOOKS)
+        && sql.split(|next| !in_word(next)).all(reads)
+        && calls_only(&sql, READING_WORDS)
 }
 
-/// It changes rows, or locks rows or names (advisory), and nothing else.
+/// It changes rows, or takes locks on rows or advisory locks, and nothing else.
 fn is_about_rows(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
-    let locks = || calls_only(&sql, &[LOOKS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
+    let locks =
+        || calls_only(&sql, &[READING_WORDS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
     is_one(&sql) && (begins_with(&sql, &["insert", "update", "delete"]) || begins_with(&sql, &["select"]) && locks())
 }
 
@@ -131,7 +132,7 @@ fn is_one(sql: &str) -> bool {
     !sql.trim_end().trim_end_matches(';').contains(';')
 }
 
-/// Whether nothing but these words, and operators, stands before a parenthesis.
+/// Whether each parenthesis follows one of these words, or an operator.
 fn calls_only(sql: &str, words: &[&str]) -> bool {
     sql.match_indices('(').all(|(at, _)| {
         let before = sql[..at].trim_end();
@@ -149,7 +150,7 @@ mod tests {
     use crate::explore::schedule::Actor;
 
     #[test]
-    fn only_what_surely_looks_is_a_plain_read() {
+    fn only_a_statement_that_certainly_just_reads_is_a_plain_read() {
         let table = [
             ("select balance, version from users where id = $1", true),
             ("select exists(select from users where id = $2) as exists", true),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_step_is_hangs_on_those_before_it() {
+    fn the_kind_of_a_step_depends_on_the_steps_before_it() {
         let entry = |sql: &str| TranscriptStep {
             actor: Actor::Client(0),
             name: String::new(),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_relation_is_the_one_that_is_written_down() {
+    fn the_relation_is_the_documented_one() {
         use StatementKind::{Begin, PlainRead, Visible, Within};
         let table = [
             (Begin, Visible, true),

@@ -1,0 +1,112 @@
+//! An explore file as data: its tables, its variants, and their sessions.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::expect::Expect;
+use super::template::SqlTemplate;
+use crate::explore::schedule::Actor;
+
+/// Sessions of a file at most. More would take too long.
+pub const SESSIONS_MAX: usize = 4;
+
+/// Statements of a session at most. Two sessions of 16 statements have 600 million interleavings.
+pub const STATEMENTS_MAX: usize = 16;
+
+/// Attempts of a session at most. Each attempt that another session can make fail adds interleavings.
+pub const ATTEMPTS_MAX: u32 = 10;
+
+/// The name of an end that no serial order gives.
+pub const NOT_SERIALIZABLE: &str = "not serializable";
+
+/// An explore file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Its name in the report.
+    pub title: String,
+    /// What the file shows, and why. May be empty.
+    pub story: String,
+    /// SQL that creates its tables in an empty schema.
+    pub setup: String,
+    /// SQL that resets the rows. Without it, the schema is dropped and set up again.
+    pub reset: Option<String>,
+    /// What must be true at every end.
+    pub invariants: Vec<Invariant>,
+    /// A query that returns the final state.
+    pub outcome: Option<String>,
+    /// Whether every end must be the end of some serial order.
+    pub serial: bool,
+    /// What is explored, one variant after the other.
+    pub variants: Vec<ScriptVariant>,
+}
+
+/// What must be true at every end.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invariant {
+    /// The name of what is wrong if it is false.
+    pub name: String,
+    /// A query that returns one boolean, true if all is well.
+    pub query: String,
+}
+
+/// One exploration of a file: at one isolation level, with each connection cut at one place or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptVariant {
+    /// The isolation level, if the file names several.
+    pub isolation: Option<String>,
+    /// The sessions, `A` first.
+    pub sessions: Vec<SessionScript>,
+    /// What is expected.
+    pub expect: Expect,
+}
+
+/// What one session does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionScript {
+    /// What it does, for the report.
+    pub name: String,
+    /// Its statements, in order.
+    pub statements: Vec<ScriptStatement>,
+    /// How it reacts to an error.
+    pub on_error: OnError,
+    /// Its connection is cut after this statement, from 1, was executed.
+    pub cut_after: Option<usize>,
+}
+
+/// One statement of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptStatement {
+    /// Its name, unique in its session.
+    pub name: String,
+    /// The SQL that is sent.
+    pub sql: SqlTemplate,
+}
+
+/// How a session reacts to an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It rolls back and gives up.
+    Stop,
+    /// After a serialization failure (40001) or a deadlock (40P01) it rolls back and begins again; after others it gives up.
+    Retry {
+        /// Attempts in all.
+        attempts: u32,
+    },
+    /// It continues with its next statement, as psql does.
+    Continue,
+}
+
+/// The isolation level and the cuts, such as `repeatable read, A cut after 2 (debit)`. Empty if the file has only one variant.
+impl fmt::Display for ScriptVariant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cuts = (0..).zip(&self.sessions).filter_map(|(number, session)| {
+            let after = session.cut_after?;
+            let statement = session.statements.get(after.checked_sub(1)?)?;
+            Some(format!("{} cut after {after} ({})", Actor::Client(number), statement.name))
+        });
+        let parts: Vec<String> = self.isolation.iter().cloned().chain(cuts).collect();
+        formatter.write_str(&parts.join(", "))
+    }
+}

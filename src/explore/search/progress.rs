@@ -1,0 +1,51 @@
+//! How to search, what each run finds, and how far the search is.
+
+use super::execution::JudgedInterleaving;
+use crate::explore::schedule::Schedule;
+
+/// How to search.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SearchPlan {
+    /// Leave out interleavings that are equivalent to one that is run.
+    pub reduce: bool,
+    /// Run identical clients in every order as well.
+    pub permute: bool,
+    /// The largest number of interleavings.
+    pub limit: Option<u64>,
+    /// Determines the order of the branches. With `None` an actor continues for as long as possible.
+    pub seed: Option<u64>,
+    /// Continue after this schedule, which an earlier search has reported as its last one.
+    pub after: Option<Schedule>,
+}
+
+/// What one run of the search found.
+#[derive(Debug)]
+pub enum SearchStep {
+    /// An interleaving.
+    Interleaving(Box<JudgedInterleaving>),
+    /// An interleaving that could not be decided, and why.
+    Undecided(Schedule, String),
+}
+
+/// How far a search is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SearchProgress {
+    /// Interleavings that were run and judged.
+    pub interleavings: u64,
+    /// Interleavings that were left out as equivalent to others: a lower bound.
+    pub pruned: u64,
+    /// The part of the tree that is explored, from 0 to 1.
+    pub explored: f64,
+    /// The part of it that an earlier search has explored.
+    pub before: f64,
+}
+
+impl SearchProgress {
+    /// The estimated number of all interleavings.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn estimate(&self) -> f64 {
+        let explored = self.explored - self.before;
+        if explored > 0.0 { self.interleavings as f64 / explored } else { 0.0 }
+    }
+}
