@@ -17,6 +17,8 @@
 pub mod execution;
 pub mod expect;
 mod expect_table;
+#[cfg(test)]
+mod expect_tests;
 mod fields;
 mod reading;
 pub mod runner;
