@@ -239,7 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_change_is_applied_or_refused_at_the_very_edges() {
+    fn a_change_is_applied_or_refused_exactly_at_the_limits() {
         let table = [
             (10_000, -2, Ok(9_998)),
             (2, -2, Ok(0)),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_refused_to_those_who_have_one_before_it_is_sold_out() {
+    fn already_booked_is_refused_before_sold_out() {
         let event = |booked| Event { capacity: 2, booked, version: 1 };
         assert_eq!(seats_taken(&event(1), false), Ok(2));
         assert_eq!(seats_taken(&event(2), false), Err(Refusal::SoldOut));
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_ends_at_the_edge_of_a_bigint() {
+    fn a_counter_refuses_an_increment_beyond_a_bigint() {
         assert_eq!(incremented(1), Ok(2));
         assert_eq!(incremented(i64::MAX), Err(Refusal::CounterOutOfRange));
     }

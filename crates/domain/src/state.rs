@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_sees_what_the_one_before_it_left() {
+    fn each_change_sees_the_state_after_the_one_before_it() {
         let mut state = state();
         let id = Uuid::from_u128(7);
         let version = |version| Change::Balance(BalanceChange { user: 1, amount: 0, if_version: Some(version) });
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_sold_twice_to_one_user_is_given_back_twice() {
+    fn a_seat_sold_twice_to_one_user_is_freed_by_two_cancellations() {
         let mut state = state();
         let [first, second] = [1, 2].map(Uuid::from_u128);
         state.events.insert(2, Event { capacity: 2, booked: 2, version: 3 });
