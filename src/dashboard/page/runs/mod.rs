@@ -1,4 +1,4 @@
-//! Earlier experiments: the history, [one](one) of them, [two](compared) of them side by side, and their [files](file).
+//! Earlier experiments: their history, [`one`] of them, two of them [`compared`], and the [`file`]s of one.
 
 pub mod compared;
 pub mod file;
