@@ -5,7 +5,7 @@ use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
-use crate::stage::{Stage, piece};
+use super::stage::{Stage, piece};
 
 /// What a statement does about the one lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

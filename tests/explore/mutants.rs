@@ -12,7 +12,7 @@ use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach::{self, *};
 use referee::judgement::Anomaly::{self, *};
 
-use crate::stage::{Stage, assert_finds, piece, reduced};
+use super::stage::{Stage, assert_finds, piece, reduced};
 
 /// How a missing guard shows.
 #[derive(Debug, Clone, Copy)]

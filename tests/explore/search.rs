@@ -9,7 +9,7 @@ use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
-use crate::stage::{Stage, outcomes, piece, reduced};
+use super::stage::{Stage, outcomes, piece, reduced};
 
 /// How often each outcome came.
 fn counts<'a>(found: impl IntoIterator<Item = &'a Exploration>) -> BTreeMap<&'a [String], u64> {

@@ -8,16 +8,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::runs::{end_of, run, start};
+use super::served::{Served, run_to_end};
 use crate::common::{directory, eventually, program, repository};
-use crate::runs::{end_of, run, start};
-use crate::served::{Served, run_to_end};
 
 /// Latencies while the server stands still for two seconds: a closed loop sends next to nothing meanwhile and so sees next to
 /// nothing of it; an open loop counts for everybody who would have come.
 #[tokio::test]
 async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
     let directory = directory();
-    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let p99_ms = async |name: &str, loop_options: &[&str]| {
         let out = directory.path().join(name);
@@ -48,7 +48,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
 #[tokio::test]
 async fn an_open_loop_does_not_forget_what_was_due_when_its_time_was_up() {
     let directory = directory();
-    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let out = directory.path().join("runs");
     let arguments =
@@ -80,7 +80,7 @@ async fn grows(out: &Path) {
 #[tokio::test]
 async fn a_target_that_dies_leaves_what_there_is_and_exits_3() {
     let directory = directory();
-    let mut server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let mut server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let out = directory.path().join("runs");
     let arguments = ["--approach=atomic-returning", &target, "--duration=30s", "--concurrency=4", "--amount=0"];

@@ -1,8 +1,6 @@
 //! The explorer on a real PostgreSQL: it runs every interleaving that there is, no matter how it leaves some out; what it
 //! says of each approach is what is claimed; and it finds every guard that is taken away.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[macro_use]
 mod stage;
 
