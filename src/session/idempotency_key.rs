@@ -27,7 +27,6 @@
 //! before the strategy asks for the reason.
 
 use serde::Serialize;
-use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::statement::{Isolation, Statement};
@@ -83,13 +82,15 @@ impl IdempotencyKey {
 }
 
 /// What is stored with a key.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct StoredAnswer {
     /// The change that the key was used for.
     pub request: String,
     /// The answer to that change.
     pub answer: String,
 }
+
+domain::from_row!(StoredAnswer: request, answer);
 
 impl StoredAnswer {
     /// How the attempt at this request ends, now that an answer is stored under its key. It is never a success, because

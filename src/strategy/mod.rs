@@ -196,7 +196,7 @@ pub struct BookingRow {
     pub booking_time: String,
 }
 
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 struct EventRow {
     capacity: i64,
     booked: i64,
@@ -206,6 +206,8 @@ struct EventRow {
     booking_time: Option<String>,
 }
 
+domain::from_row!(EventRow: capacity, booked, version, booking_id, user_id, booking_time);
+
 impl EventRow {
     fn booking(self) -> Option<BookingRow> {
         Some(BookingRow { booking_id: self.booking_id?, user_id: self.user_id?, booking_time: self.booking_time? })
@@ -213,7 +215,7 @@ impl EventRow {
 }
 
 /// A row of `users`, where a statement reads several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserRow {
     /// The user.
     pub id: i64,
@@ -222,6 +224,8 @@ pub struct UserRow {
     /// Its version.
     pub version: i64,
 }
+
+domain::from_row!(UserRow: id, balance, version);
 
 /// The payer's and the payee's account, from the rows read for a transfer.
 ///
@@ -236,13 +240,15 @@ pub fn payer_and_payee(rows: &[UserRow], transfer: &Transfer) -> Result<Transfer
 }
 
 /// What a booking reads in addition to the event's own row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BookingCheck {
     /// The user exists.
     pub exists: bool,
     /// The user has a booking for this event.
     pub booked: bool,
 }
+
+domain::from_row!(BookingCheck: exists, booked);
 
 impl BookingCheck {
     /// Whether the user, who must exist, has booked already.

@@ -11,8 +11,8 @@ use reqwest::Method;
 use sqlx::{Connection, Executor};
 use strum::IntoEnumIterator;
 
+use super::exposition::{self, Samples};
 use crate::common::{Answer, Lab, Setup, eventually};
-use crate::exposition::{self, Samples};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 

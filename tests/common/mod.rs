@@ -1,12 +1,12 @@
 //! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and
 //! a server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+mod postgres;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use concurrency_lab::config::{Limits, RetryPolicy};
@@ -23,35 +23,11 @@ use private_postgres::Cluster;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
+use sqlx::{ConnectOptions, Connection};
 use strum::{IntoEnumIterator, VariantNames};
-use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Connections of the shared PostgreSQL: a few concurrent tests, each with a full pool and some connections of its own.
-const MAX_CONNECTIONS: u32 = 300;
-
-static SHARED: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
-
-/// The shared PostgreSQL.
-pub async fn cluster() -> Arc<Cluster> {
-    let mut shared = SHARED.lock().await;
-    if let Some(cluster) = shared.upgrade() {
-        return cluster;
-    }
-    let cluster = Cluster::start_temporary(None, MAX_CONNECTIONS).await.expect("a temporary PostgreSQL");
-    let cluster = Arc::new(cluster);
-    *shared = Arc::downgrade(&cluster);
-    cluster
-}
-
-/// Creates a new, empty database on the shared PostgreSQL.
-pub async fn new_database(cluster: &Cluster) -> PgConnectOptions {
-    let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-    let mut connection = cluster.connect_options().connect().await.expect("a connection");
-    connection.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.expect("a new database");
-    cluster.connect_options().database(&name)
-}
+pub use postgres::{OwnDatabase, cluster, new_database};
 
 /// What a test may set differently from the default.
 #[derive(Debug, Clone)]
@@ -94,7 +70,10 @@ impl Lab {
 
     pub async fn with(setup: Setup) -> Self {
         let cluster = cluster().await;
-        let options = new_database(&cluster).await;
+        let options = match setup.seed {
+            Seed::Withdrawal => postgres::prepared_database(&cluster).await,
+            _ => new_database(&cluster).await,
+        };
         Self::on(cluster, options, setup).await
     }
 

@@ -5,7 +5,7 @@ use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::strategy::Approach;
 
-use crate::fixture::{Explorer, test_case};
+use super::fixture::{Explorer, test_case};
 
 /// What a statement does with the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach::{self, *};
 use referee::judgement::Anomaly::{self, *};
 
-use crate::fixture::{Explorer, assert_finds, reduced, test_case};
+use super::fixture::{Explorer, assert_finds, reduced, test_case};
 
 /// How a missing guard is found.
 #[derive(Debug, Clone, Copy)]

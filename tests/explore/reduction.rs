@@ -1,20 +1,19 @@
 //! The reduced search leaves out only equivalent interleavings: it finds the same as the full search, with fewer runs.
+//! With two clients, `claims` compares the two for every approach in every scenario.
 
 use std::sync::Arc;
 
-use concurrency_lab::explore::catalog::test_cases;
-use concurrency_lab::explore::findings::{Exploration, Servers};
+use concurrency_lab::explore::findings::Exploration;
 use concurrency_lab::explore::mutation::Mutation;
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::explore::test_case::TestCase;
 use concurrency_lab::strategy::Approach;
-use strum::IntoEnumIterator;
 
-use crate::fixture::{Explorer, outcomes, reduced, test_case};
+use super::fixture::{Explorer, outcomes, reduced, test_case};
 
-/// Explores a test case with both searches, checks that they agree, and returns the number of interleavings of each.
-async fn compare_searches(explorer: &mut Explorer, approach: Approach, case: &TestCase) -> (u64, u64) {
+/// Explores a test case with both searches. Both must find the same.
+pub async fn agree(explorer: &mut Explorer, approach: Approach, case: &TestCase) -> (Exploration, Exploration) {
     let full = explorer.explore(approach, case, SearchPlan::default()).await;
     let less = explorer.explore(approach, case, reduced()).await;
     let context = format!("{approach} {} with {} clients on {}", case.scenario, case.clients, case.servers);
@@ -24,23 +23,8 @@ async fn compare_searches(explorer: &mut Explorer, approach: Approach, case: &Te
     assert!(less.interleavings <= full.interleavings, "{context}");
     let seen = |found: &Exploration| (found.waited > 0, found.deadlocks > 0, found.conflicts > 0);
     assert_eq!(seen(&full), seen(&less), "{context}: waits, deadlocks, conflicts");
-    (full.interleavings, less.interleavings)
+    (full, less)
 }
-
-async fn reduced_and_full_search_agree(approach: Approach) {
-    let mut explorer = Explorer::new().await;
-    for scenario in ExploreScenario::iter() {
-        for case in test_cases(approach, scenario, 2) {
-            // It has thousands of interleavings.
-            if approach == Approach::GroupCommit && case.servers == Servers::Each {
-                continue;
-            }
-            compare_searches(&mut explorer, approach, &case).await;
-        }
-    }
-}
-
-for_each_approach!(reduced_and_full_search_agree);
 
 #[tokio::test]
 async fn reduced_and_full_search_agree_with_three_clients() {
@@ -53,7 +37,7 @@ async fn reduced_and_full_search_agree_with_three_clients() {
         (Approach::Pessimistic, ExploreScenario::MoneyForAll),
         (Approach::InProcessMutex, ExploreScenario::OppositeTransfers),
     ] {
-        compare_searches(&mut explorer, approach, &test_case(approach, scenario, 3)).await;
+        agree(&mut explorer, approach, &test_case(approach, scenario, 3)).await;
     }
 }
 
@@ -68,7 +52,7 @@ async fn reduced_and_full_search_agree_with_deadlocks() {
         let case = test_case(Approach::Pessimistic, scenario, 2);
         let mutation = Mutation::new(case.strategy, text, by).expect("a text of the approach");
         let case = TestCase { mutation: Some(Arc::new(mutation)), ..case };
-        compare_searches(&mut explorer, Approach::Pessimistic, &case).await;
+        agree(&mut explorer, Approach::Pessimistic, &case).await;
     }
 }
 
@@ -80,7 +64,8 @@ async fn the_reduced_search_leaves_most_interleavings_out() {
         (Approach::ReadCommitted, ExploreScenario::OppositeTransfers, 10),
         (Approach::Serializable, ExploreScenario::DepositAndWithdrawal, 2),
     ] {
-        let (full, less) = compare_searches(&mut explorer, approach, &test_case(approach, scenario, 2)).await;
+        let (full, less) = agree(&mut explorer, approach, &test_case(approach, scenario, 2)).await;
+        let (full, less) = (full.interleavings, less.interleavings);
         assert!(less * at_least <= full, "{approach} {scenario}: {less} of {full}");
     }
 }

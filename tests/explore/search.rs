@@ -8,7 +8,7 @@ use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::explore::test_case::{Crash, TestCase};
 use concurrency_lab::strategy::Approach;
 
-use crate::fixture::{Explorer, outcomes, reduced, test_case};
+use super::fixture::{Explorer, outcomes, reduced, test_case};
 
 /// The number of interleavings of each outcome.
 fn counts<'a>(found: impl IntoIterator<Item = &'a Exploration>) -> BTreeMap<&'a [String], u64> {

@@ -12,8 +12,8 @@ use concurrency_lab::explore::worker_pool::{ExploreJob, ExploreObserver, JobSubj
 use concurrency_lab::strategy::Approach;
 use tokio_util::sync::CancellationToken;
 
+use super::fixture::test_case;
 use crate::common;
-use crate::fixture::test_case;
 
 /// Panics on the worker's thread, in the middle of the exploration of this approach.
 struct PanickingObserver {

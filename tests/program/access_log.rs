@@ -1,20 +1,19 @@
 //! The access log: one line for every request if it is on, none if it is off, and no request waits for it.
 
 use std::io::Read as _;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
-use crate::common::{directory, program};
-use crate::served::Served;
+use super::served::Served;
+use crate::common::{OwnDatabase, program};
 
 /// Starts a server with this log filter, whose standard error the test can read.
-fn serve(data_dir: &Path, filter: &str) -> Served {
+fn serve(database: &OwnDatabase, filter: &str) -> Served {
     let mut command = program();
-    command.args(["serve", "--listen=127.0.0.1:0", "--data-dir"]).arg(data_dir).env("LAB_LOG", filter);
+    command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", &database.url).env("LAB_LOG", filter);
     command.stderr(Stdio::piped());
     Served::spawn(command)
 }
@@ -34,8 +33,8 @@ async fn stop(mut server: Served) -> String {
 
 #[tokio::test]
 async fn the_access_log_has_a_line_for_every_request_if_it_is_on_and_none_if_it_is_off() {
-    let directory = directory();
-    let server = serve(directory.path(), "warn,concurrency_lab::access=info");
+    let database = OwnDatabase::new();
+    let server = serve(&database, "warn,concurrency_lab::access=info");
     let request = server.client.patch(format!("{}/approach/naive/balance?secret=1", server.url));
     let request = request.header("x-request-id", "mine\"").json(&serde_json::json!({"userId": 1, "amount": -2}));
     assert_eq!(request.send().await.expect("an answer").status(), 200);
@@ -56,7 +55,7 @@ async fn the_access_log_has_a_line_for_every_request_if_it_is_on_and_none_if_it_
     assert!(lines[0].contains(r#"id="mine\"" "#), "a client's text cannot end its field: {log}");
     assert!(!log.contains("secret"), "{log}");
 
-    let server = serve(directory.path(), "warn");
+    let server = serve(&database, "warn");
     assert_eq!(server.withdraw("naive", 1).await.expect("an answer").0, 200);
     assert_eq!(stop(server).await, "", "off by default");
 }
@@ -67,8 +66,8 @@ async fn a_log_that_is_not_read_blocks_no_request_and_the_number_of_lost_lines_i
     const CLIENTS: usize = 16;
     const REQUESTS: usize = 700;
     const PATIENCE: Duration = Duration::from_mins(2);
-    let directory = directory();
-    let server = serve(directory.path(), "warn,concurrency_lab::access=info");
+    let database = OwnDatabase::new();
+    let server = serve(&database, "warn,concurrency_lab::access=info");
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let (client, url) = (server.client.clone(), format!("{}/healthz", server.url));

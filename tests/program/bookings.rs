@@ -1,7 +1,6 @@
 //! Ten thousand concurrent bookings for a hundred seats, on a server in a process of its own.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use concurrency_lab::strategy::Claim;
 use domain::Workload;
@@ -9,8 +8,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::common::{claiming, directory, program};
-use crate::served::{Served, run_to_end};
+use super::served::{Served, run_to_end};
+use crate::common::{claiming, program};
 
 /// Requests of each user, in flight at the same time as those of all other users.
 const REQUESTS_BY_USER: i64 = 10;
@@ -21,8 +20,7 @@ const USERS: i64 = 1_000;
 async fn ten_thousand_concurrent_bookings_sell_a_hundred_seats_to_a_hundred_users() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of open files");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("as many open files as allowed");
-    let directory = directory();
-    let server = Served::start(directory.path(), &["--seed=booking"]);
+    let server = Served::on_shared(&["--seed=booking"]);
     let safe = claiming(Workload::Booking, Claim::Safe).chain(claiming(Workload::Booking, Claim::SafeOnOneServer));
     for approach in safe {
         let reset = server.client.post(format!("{}/reset", server.url)).send().await.expect("a reset");
@@ -63,15 +61,15 @@ async fn ten_thousand_concurrent_bookings_sell_a_hundred_seats_to_a_hundred_user
     }
     // A backend reports its counts at its end.
     let others = "select count(pg_terminate_backend(pid, 10000)) > 0 from pg_stat_activity \
-                  where application_name = 'concurrency-lab' and pid <> pg_backend_pid()";
-    assert_eq!(psql(directory.path(), others), "t");
+                  where datname = current_database() and application_name = 'concurrency-lab' and pid <> pg_backend_pid()";
+    assert_eq!(psql(&server, others), "t");
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
-    assert_eq!(psql(directory.path(), deadlocks), "0");
+    assert_eq!(psql(&server, deadlocks), "0");
 }
 
-fn psql(data_dir: &Path, sql: &str) -> String {
+fn psql(server: &Served, sql: &str) -> String {
     let mut psql = program();
-    psql.args(["psql", "--data-dir"]).arg(data_dir).args(["-Atc", sql]);
+    psql.env("DATABASE_URL", server.database_url()).args(["psql", "--", "-Atc", sql]);
     let (code, output, errors) = run_to_end(psql);
     assert_eq!(code, Some(0), "{errors}");
     output.trim().to_owned()

@@ -9,8 +9,8 @@ use concurrency_lab::strategy::{Approach, Claim};
 use strum::IntoEnumIterator;
 use tokio::time::timeout;
 
+use super::served::{Served, run_to_end};
 use crate::common::{directory, repository};
-use crate::served::{Served, run_to_end};
 
 fn client(program: &str) -> Command {
     let found = Command::new(program).arg("version").output();
@@ -31,8 +31,7 @@ fn wrk(server: &Served, script: &str, path: &str, options: &[&str]) -> String {
 
 #[tokio::test]
 async fn wrk_patches_one_hot_row_and_many_rows_without_an_error() {
-    let directory = directory();
-    let server = Served::start(directory.path(), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     for (script, users) in [("lua/patch_request.lua", 1), ("lua/random_user.lua", 1000)] {
         server.client.post(format!("{}/reset", server.url)).send().await.expect("a reset");
         let output = wrk(&server, script, "/approach/atomic-returning/balance", &["-c64"]);
@@ -53,8 +52,7 @@ async fn wrk_patches_one_hot_row_and_many_rows_without_an_error() {
 /// The server raises its limit of open files itself; the shell raises it for wrk.
 #[tokio::test]
 async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory() {
-    let directory = directory();
-    let server = Served::start(directory.path(), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     let script = format!(
         "ulimit -n $(ulimit -Hn); exec wrk -t2 -c10000 -d20s --timeout 30s -s lua/patch_request.lua {}/approach/atomic-returning/balance",
         server.url
@@ -83,7 +81,7 @@ async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory(
 #[tokio::test]
 async fn the_go_tester_agrees_with_the_claims() {
     let directory = directory();
-    let server = Served::start(&directory.path().join("data"), &[]);
+    let server = Served::on_shared(&[]);
     let tester = directory.path().join("go-test");
     let mut build = client("go");
     build.current_dir(repository().join("go-test")).args(["build", "-o"]).arg(&tester).arg("main.go");
@@ -148,8 +146,7 @@ const THINK_TIME_MS: u32 = 20;
 
 #[tokio::test]
 async fn k6_passes_a_safe_approach_and_fails_a_broken_one() {
-    let directory = directory();
-    let server = Served::start(directory.path(), &[]);
+    let server = Served::on_shared(&[]);
     let (code, said) = k6(&server, Approach::Pessimistic, 0).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("600 complete and 0 interrupted iterations"), "{said}");
@@ -164,8 +161,7 @@ async fn k6_passes_a_safe_approach_and_fails_a_broken_one() {
 
 #[tokio::test]
 async fn locust_passes_a_safe_approach_and_fails_a_broken_one() {
-    let directory = directory();
-    let server = Served::start(directory.path(), &[]);
+    let server = Served::on_shared(&[]);
     let (code, said) = locust(&server, Approach::Pessimistic, 0).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("no update was lost: 600 changes were made"), "{said}");

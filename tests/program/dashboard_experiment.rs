@@ -12,8 +12,8 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 
+use super::served::Served;
 use crate::common::{cluster, directory, eventually, new_database, program};
-use crate::served::Served;
 
 /// Longer than any experiment here takes on a busy machine.
 const WAIT_MAX: Duration = Duration::from_mins(1);

@@ -7,16 +7,16 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use strum::IntoEnumIterator as _;
 
+use super::runs::run;
+use super::served::{Served, run_to_end};
 use crate::common::{directory, program};
-use crate::runs::run;
-use crate::served::{Served, run_to_end};
 
 const PAGE_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// A server with this run folder, and a client that follows no redirects.
-fn serve(data_dir: &Path, runs: &Path) -> (Served, Client) {
-    let server = Served::start(data_dir, &["--runs", runs.to_str().expect("a path")]);
+fn serve(runs: &Path) -> (Served, Client) {
+    let server = Served::on_shared(&["--runs", runs.to_str().expect("a path")]);
     let client = Client::builder().redirect(Policy::none()).build().expect("a client");
     (server, client)
 }
@@ -93,9 +93,9 @@ fn make_results(runs: &Path) -> [String; 3] {
 
 #[tokio::test]
 async fn results_are_shown_beside_the_claims() {
-    let (data, runs) = (directory(), directory());
+    let runs = directory();
     let [first, second, counter] = make_results(runs.path());
-    let (server, client) = serve(data.path(), runs.path());
+    let (server, client) = serve(runs.path());
     let ok = async |path: &str| page(&server, &client, path, StatusCode::OK).await;
 
     let overview = ok("/").await;
@@ -199,8 +199,8 @@ async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
 
 #[tokio::test]
 async fn without_results_the_pages_say_what_to_do() {
-    let (data, runs) = (directory(), directory());
-    let (server, client) = serve(data.path(), &runs.path().join("never"));
+    let runs = directory();
+    let (server, client) = serve(&runs.path().join("never"));
     let overview = page(&server, &client, "/", StatusCode::OK).await;
     assert!(overview.contains("nothing-yet") && overview.contains("no evidence yet"), "{overview}");
     let history = page(&server, &client, "/lab/runs", StatusCode::OK).await;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Executor as _};
 
+use super::served::Served;
 use crate::common::directory;
-use crate::served::{Served, database_url};
 
 /// How long an event of the locks page may take: there is one a second.
 const EVENT_MAX: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ fn html(position: &Value) -> &str {
 #[tokio::test]
 async fn an_interleaving_is_played_step_by_step_and_a_lock_wait_is_shown() {
     let directory = directory();
-    let server = Served::start(directory.path(), &["--runs", directory.path().join("runs").to_str().expect("a path")]);
+    let server = Served::on_shared(&["--runs", directory.path().join("runs").to_str().expect("a path")]);
     a_lost_update_comes_about_step_by_step(&server).await;
     a_waiting_client_cannot_go_and_its_blocker_is_named(&server).await;
     a_schedule_continues_as_requested(&server).await;
@@ -47,7 +47,7 @@ async fn an_interleaving_is_played_step_by_step_and_a_lock_wait_is_shown() {
     simultaneous_viewers_get_their_own_positions(&server).await;
     a_search_finds_the_shortest_violation_or_counts_the_interleavings(&server).await;
     a_link_opens_its_schedule(&server).await;
-    a_lock_wait_is_shown_with_sessions_lock_and_statement(&server, &database_url(directory.path(), None)).await;
+    a_lock_wait_is_shown_with_sessions_lock_and_statement(&server, server.database_url()).await;
 }
 
 async fn a_lost_update_comes_about_step_by_step(server: &Served) {
@@ -231,8 +231,7 @@ async fn a_lock_wait_is_shown_with_sessions_lock_and_statement(server: &Served, 
 /// A request without the token cannot use the player, and an open stream does not delay the end of the server.
 #[tokio::test]
 async fn playing_needs_the_token_and_a_stream_ends_with_its_server() {
-    let directory = directory();
-    let mut server = Served::start(directory.path(), &["--admin-token=s3cret"]);
+    let mut server = Served::on_shared(&["--admin-token=s3cret"]);
     let body = json!({"approach": "naive", "scenario": "last-money", "clients": 2, "schedule": "A"});
     for path in ["positions", "violation"] {
         let (status, refused) = answer(post(&server, path, &body)).await;

@@ -7,8 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::served::{Served, postmaster};
 use crate::common::{directory, eventually};
-use crate::served::{Served, postmaster};
 
 /// Clients of the load. Each withdraws 2 from a user of its own, so that its acknowledged changes can be counted.
 const CLIENTS: u64 = 16;

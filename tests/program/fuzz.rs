@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::served::Served;
 use crate::common::{directory, repository};
-use crate::served::Served;
 
 /// The random seed. The same seed generates the same requests.
 const SEED: u32 = 1;
@@ -25,8 +25,8 @@ const TIME_LIMIT: Duration = Duration::from_mins(6);
 async fn the_server_answers_generated_requests_as_documented() {
     let program = repository().join("target/python/bin/schemathesis");
     assert!(program.exists(), "schemathesis is not installed; scripts/setup.sh test installs it");
-    let (data, scratch) = (directory(), directory());
-    let server = Served::start(data.path(), &[]);
+    let scratch = directory();
+    let server = Served::on_shared(&[]);
     let mut command = Command::new(program);
     command
         .arg("--config-file")

@@ -8,16 +8,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::runs::{end_of, run, start};
+use super::served::{Served, run_to_end};
 use crate::common::{directory, eventually, program, repository};
-use crate::runs::{end_of, run, start};
-use crate::served::{Served, run_to_end};
 
 /// The server stops for two seconds. A closed loop sends almost nothing meanwhile, so its percentiles hardly show the stall; an
 /// open loop counts every request that was due.
 #[tokio::test]
 async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
     let directory = directory();
-    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let p99_ms = async |name: &str, loop_options: &[&str]| {
         let out = directory.path().join(name);
@@ -48,7 +48,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
 #[tokio::test]
 async fn an_open_loop_also_sends_the_requests_that_were_due_before_its_end() {
     let directory = directory();
-    let server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let out = directory.path().join("runs");
     let arguments =
@@ -80,7 +80,7 @@ async fn grows(out: &Path) {
 #[tokio::test]
 async fn a_run_whose_target_dies_keeps_its_results_and_exits_3() {
     let directory = directory();
-    let mut server = Served::start(&directory.path().join("data"), &["--seed=bench"]);
+    let mut server = Served::on_shared(&["--seed=bench"]);
     let target = format!("--target={}", server.url);
     let out = directory.path().join("runs");
     let arguments = ["--approach=atomic-returning", &target, "--duration=30s", "--concurrency=4", "--amount=0"];

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use concurrency_lab::cli;
 
+use super::served::run_to_end;
 use crate::common::{directory, program, repository};
-use crate::served::run_to_end;
 
 /// Every variable of the command line, with its default if it has one.
 fn variables() -> BTreeMap<String, Option<String>> {

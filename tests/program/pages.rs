@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::runs::run;
+use super::served::run_to_end;
 use crate::common::directory;
-use crate::runs::run;
-use crate::served::run_to_end;
 
 /// The names of Chromium and Chrome.
 const BROWSERS: [&str; 4] =

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::program;
-use crate::served::run_to_end;
+use super::served::run_to_end;
+use crate::common::{OwnDatabase, program};
 
 /// The exit code, the output and the directory of a run that has ended.
 pub struct Run {
@@ -23,9 +23,15 @@ pub fn command(out: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Makes a run and waits for its end.
+/// Makes a run and waits for its end. Without a target, the server is its own, with an empty database on the shared PostgreSQL.
 pub fn run(out: &Path, arguments: &[&str]) -> Run {
-    let (code, output, errors) = run_to_end(command(out, arguments));
+    let mut command = command(out, arguments);
+    let has_target = arguments.iter().any(|argument| argument.starts_with("--target"));
+    let database = (!has_target).then(OwnDatabase::new);
+    if let Some(database) = &database {
+        command.env("DATABASE_URL", &database.url);
+    }
+    let (code, output, errors) = run_to_end(command);
     Run { code, output, errors, out: out.to_owned() }
 }
 

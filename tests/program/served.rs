@@ -11,17 +11,29 @@ use nix::unistd::Pid;
 use reqwest::Client;
 use serde_json::Value;
 
-use crate::common::{directory, eventually, program};
+use crate::common::{OwnDatabase, directory, eventually, program};
 
 /// A server in a process of its own. It is killed when dropped.
 pub struct Served {
     pub child: Child,
     pub url: String,
     pub client: Client,
+    /// Its database, if that is on the shared PostgreSQL.
+    database: Option<OwnDatabase>,
 }
 
 impl Served {
-    /// Starts a server on this data directory and a free port.
+    /// Starts a server on a free port, with an empty database on the shared PostgreSQL.
+    pub fn on_shared(arguments: &[&str]) -> Self {
+        let database = OwnDatabase::new();
+        let mut command = program();
+        command.args(["serve", "--listen=127.0.0.1:0"]).args(arguments).env("DATABASE_URL", &database.url);
+        let mut server = Self::spawn(command);
+        server.database = Some(database);
+        server
+    }
+
+    /// Starts a server on a free port, with a private PostgreSQL in this data directory.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = program();
         command.args(["serve", "--listen=127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
@@ -38,7 +50,12 @@ impl Served {
         let url = url
             .unwrap_or_else(|| panic!("expected the line that says where the server listens, found {line:?}"))
             .to_owned();
-        Self { child, url, client: Client::new() }
+        Self { child, url, client: Client::new(), database: None }
+    }
+
+    /// The URL of the database that [`Served::on_shared`] gave it.
+    pub fn database_url(&self) -> &str {
+        &self.database.as_ref().expect("a database on the shared PostgreSQL").url
     }
 
     pub async fn get(&self, path: &str) -> Option<Value> {
@@ -94,12 +111,11 @@ pub fn postmaster(data_dir: &Path) -> Option<Pid> {
     file.lines().next()?.parse().ok().map(Pid::from_raw)
 }
 
-/// The URL of the private PostgreSQL of this data directory, for `database` or else for the lab's own database.
-pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
+/// The URL of the private PostgreSQL that serves from this data directory.
+fn database_url(data_dir: &Path) -> String {
     let endpoint = private_postgres::running_endpoint(data_dir).expect("an endpoint");
     let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
-    let database = database.unwrap_or(&endpoint.database);
-    format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password)
+    format!("postgres://{}:{}@{socket}/{}", endpoint.user, endpoint.password, endpoint.database)
 }
 
 /// The time limit of a command. The longest one takes some minutes on a slow disk.
@@ -236,23 +252,20 @@ async fn psql_opens_on_the_database_that_serve_uses() {
 
 #[tokio::test]
 async fn an_existing_database_is_used_only_in_the_schema_concurrency_lab() {
-    let cluster_directory = directory();
-    let _postgres = Served::start(cluster_directory.path(), &[]);
-    let url = |database: &str| database_url(cluster_directory.path(), Some(database));
-    let psql = |database: &str, sql: &str| {
+    let theirs = OwnDatabase::new();
+    let psql = |sql: &str| {
         let mut command = program();
-        command.env("DATABASE_URL", url(database)).args(["psql", "--", "-Atc", sql]);
+        command.env("DATABASE_URL", &theirs.url).args(["psql", "--", "-Atc", sql]);
         run_to_end(command)
     };
-    assert_eq!(psql("postgres", "create database theirs").0, Some(0));
-    assert_eq!(psql("theirs", "create table public.precious (id int)").0, Some(0));
+    assert_eq!(psql("create table public.precious (id int)").0, Some(0));
     let mut command = program();
-    command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", url("theirs"));
+    command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", &theirs.url);
     let server = Served::spawn(command);
     assert_eq!(server.withdraw("naive", 1).await.map(|(status, _)| status), Some(200));
     let tables =
         "select schemaname || '.' || tablename from pg_tables where schemaname !~ '^(pg_|information)' order by 1";
-    let (_, tables, _) = psql("theirs", tables);
+    let (_, tables, _) = psql(tables);
     assert!(tables.contains("concurrency_lab.users") && tables.contains("public.precious"), "{tables}");
     assert_eq!(tables.lines().filter(|table| table.starts_with("public.")).count(), 1, "{tables}");
 }
@@ -262,7 +275,7 @@ async fn while_the_database_is_down_requests_and_readyz_get_503() {
     let cluster_directory = directory();
     let mut postgres = Served::start(cluster_directory.path(), &[]);
     let mut command = program();
-    let url = database_url(cluster_directory.path(), None);
+    let url = database_url(cluster_directory.path());
     command.args(["serve", "--listen=127.0.0.1:0"]).env("DATABASE_URL", url);
     let server = Served::spawn(command);
     assert_eq!(server.withdraw("pessimistic", 1).await.map(|(status, _)| status), Some(200));

@@ -3,6 +3,9 @@
 //! The functions use no clock, no I/O and no randomness. The strategies decide with them, and the referee judges with
 //! the same ones. [`state`] applies a whole sequence of changes with them.
 
+#[cfg(feature = "sqlx")]
+#[macro_use]
+mod from_row;
 mod refusal;
 pub mod state;
 mod workload;
@@ -18,7 +21,6 @@ pub use workload::Workload;
 
 /// A user's balance at one version of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Account {
     /// What the user owns, in whole units; never below 0.
     pub balance: i64,
@@ -26,9 +28,11 @@ pub struct Account {
     pub version: i64,
 }
 
+#[cfg(feature = "sqlx")]
+from_row!(Account: balance, version);
+
 /// An event at one version of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Event {
     /// Seats in all.
     pub capacity: i64,
@@ -38,15 +42,20 @@ pub struct Event {
     pub version: i64,
 }
 
+#[cfg(feature = "sqlx")]
+from_row!(Event: capacity, booked, version);
+
 /// A counter at one version of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Counter {
     /// Its value.
     pub value: i64,
     /// 1 as seeded, and 1 more with each increment.
     pub version: i64,
 }
+
+#[cfg(feature = "sqlx")]
+from_row!(Counter: value, version);
 
 /// A request to change one balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -90,7 +99,6 @@ impl Transfer {
 
 /// Both accounts after a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Transferred {
     /// The payer's account.
     pub from: Account,
@@ -109,7 +117,6 @@ pub struct Booking {
 
 /// A seat that was booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Booked {
     /// The booking.
     pub booking_id: Uuid,
@@ -119,15 +126,20 @@ pub struct Booked {
     pub version: i64,
 }
 
+#[cfg(feature = "sqlx")]
+from_row!(Booked: booking_id, seats_left, version);
+
 /// A booking that was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Cancelled {
     /// The event whose seat is free again.
     pub event_id: i64,
     /// The event's new version.
     pub version: i64,
 }
+
+#[cfg(feature = "sqlx")]
+from_row!(Cancelled: event_id, version);
 
 /// A request to cancel a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A session of the server, other than the sampler's own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedSession {
     /// The id of its server process.
     pub pid: i32,
@@ -29,6 +29,8 @@ pub struct ObservedSession {
     /// … and the object that the lock is on.
     pub of: Option<String>,
 }
+
+domain::from_row!(ObservedSession: pid, application, database, state, query, event, state_ms, transaction_ms, blockers, lock, of);
 
 /// The state of a session without a statement or a transaction.
 const IDLE: &str = "idle";

@@ -1,9 +1,6 @@
 //! The program, run as a process: its commands, their output and exit codes, the state after a kill, and clients of
 //! other projects.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod access_log;
 mod bookings;
 mod clients;

@@ -1,8 +1,6 @@
 //! The explorer on a real PostgreSQL. It runs every interleaving, and leaves out only equivalent ones. Each approach is as claimed.
 //! Every guard that is taken away is found. A worker that panics is an error.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[macro_use]
 mod fixture;
 

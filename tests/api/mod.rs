@@ -1,8 +1,5 @@
 //! The server's behaviour over real HTTP, on a real PostgreSQL.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod contention;
 mod database;
 mod exposition;
