@@ -9,6 +9,8 @@
 //! - [`database`]: schema, seeds, pool, and who may work on which row
 //! - [`metrics`]: what happened, counted
 //! - [`http`]: routes, bodies, headers, limits
+//! - [`report`]: tables, figures, pages: what all reports are made with
+//! - [`feed`]: the events of `--events`
 //! - [`lab`]: load, referee, report
 //! - [`explore`]: every interleaving
 //! - [`dashboard`]: pages that show all of it, and start it
@@ -23,8 +25,10 @@ pub mod database;
 pub mod engine;
 pub mod error;
 pub mod explore;
+pub mod feed;
 pub mod http;
 pub mod lab;
 pub mod metrics;
+pub mod report;
 pub mod session;
 pub mod strategy;

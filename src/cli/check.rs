@@ -13,8 +13,8 @@ use crate::lab::history::RoundTitle;
 use crate::lab::history::file::{HistoryReader, ReadRound};
 use crate::lab::judgement::{Counts, Judgement};
 use crate::lab::referee::judge;
-use crate::lab::reports::figures::{ms_of_ns, printable};
 use crate::lab::results::RunVerdict;
+use crate::report::figures::{ms_of_ns, printable};
 
 /// Options of `check`.
 #[derive(Debug, Args)]

@@ -5,10 +5,9 @@ use maud::{Markup, html};
 use super::archive::entry::{ApproachCost, ExplorationSummary};
 use super::archive::evidence::{Evidence, RunEvidence};
 use crate::explore::findings::{ExplorationVerdict as Proof, Servers, Subject};
-use crate::explore::report::view::counted;
 use crate::explore::schedule::Schedule;
-use crate::lab::reports::figures::{ms, whole};
 use crate::lab::results::RunVerdict;
+use crate::report::figures::{counted, ms, whole};
 use crate::strategy::Claim;
 use charts::scale::grouped;
 

@@ -12,7 +12,7 @@ use super::archive::ArchiveListing;
 use super::archive::evidence::Evidence;
 use super::page::{NavigationItem, Page};
 use super::{approach, evidence, experiment, runs};
-use crate::lab::reports::html::wide;
+use crate::report::html::wide;
 use crate::strategy::Approach;
 use domain::Workload;
 

@@ -1,17 +1,19 @@
-//! Slices of a load while it runs, for whoever looks on. Where nobody does, nothing of this is done.
+//! Slices of a load while it runs, for `--events`. Without it, nothing of this is done.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::feed::{BUCKETS, LiveSlice, SLICE, bucket, sparse};
+use super::history::Outcome;
 use super::load::micros;
 use super::recorder::HeardOperation;
+use super::results::Waits;
 use super::waits::TraceTotals;
+use crate::feed::{BUCKETS, LiveSlice, LiveWaits, OutcomeCounts, SLICE, bucket, sparse};
 
 /// Takes a slice as soon as it is over.
 pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
 
-/// Collects slices for whoever looks on. A slice has what was heard while it lasted: answers are handed over some 100 ms late.
+/// Collects slices. A slice has what was heard while it lasted: answers are handed over some 100 ms late.
 pub(super) struct SliceCollector {
     tell: OnSlice,
     /// When the load began, as far as its first answers tell.
@@ -31,7 +33,7 @@ impl SliceCollector {
             let now = Instant::now();
             now.checked_sub(Duration::from_nanos(heard.operation.returned_ns)).unwrap_or(now)
         });
-        self.slice.tally.count(&heard.operation.outcome, heard.retried());
+        count(&mut self.slice.tally, &heard.operation.outcome, heard.retried());
         if heard.is_decided() {
             self.latencies[usize::from(bucket(micros(heard.latency())))] += 1;
         }
@@ -48,13 +50,36 @@ impl SliceCollector {
         let Some(began) = self.began else { return };
         let to_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut slice = std::mem::replace(&mut self.slice, LiveSlice { from_ms: to_ms, ..LiveSlice::default() });
-        (slice.to_ms, slice.waits) = (to_ms, traces.waits());
+        (slice.to_ms, slice.waits) = (to_ms, traces.waits().map(LiveWaits::from));
         slice.latencies = sparse(&std::mem::replace(&mut self.latencies, [0; BUCKETS]));
         (self.tell)(slice);
     }
 }
 
-/// The next batch; `None` when the senders are gone. Slices end meanwhile, if anybody wants them: also those of a server that is silent.
+/// Counts one answer.
+fn count(counts: &mut OutcomeCounts, outcome: &Outcome, retried: bool) {
+    match outcome {
+        Outcome::Done(_) => counts.done += 1,
+        Outcome::Refused(_) => counts.refused += 1,
+        Outcome::NotDone => counts.gave_up += 1,
+        Outcome::Unknown | Outcome::Unexpected => counts.other += 1,
+    }
+    counts.retried += u64::from(retried);
+}
+
+impl From<Waits> for LiveWaits {
+    fn from(Waits { traced, pool_us, locks_us, statements_us, commit_us }: Waits) -> Self {
+        Self { traced, pool_us, locks_us, statements_us, commit_us }
+    }
+}
+
+impl From<LiveWaits> for Waits {
+    fn from(LiveWaits { traced, pool_us, locks_us, statements_us, commit_us }: LiveWaits) -> Self {
+        Self { traced, pool_us, locks_us, statements_us, commit_us }
+    }
+}
+
+/// The next batch; `None` when the senders are gone. Slices end meanwhile, if they are wanted: also while the server is silent.
 pub(super) fn next(
     heard: &Receiver<Vec<HeardOperation>>,
     live: &mut Option<SliceCollector>,
@@ -83,7 +108,7 @@ mod tests {
     use axum::body::Bytes;
 
     use super::*;
-    use crate::lab::history::{Outcome, RecordedOperation, Request};
+    use crate::lab::history::{RecordedOperation, Request};
 
     fn heard(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };

@@ -6,7 +6,7 @@
 //! - [`client`]: one keep-alive connection
 //! - [`plan`]: what a round is to be; [`load`]: many clients at once
 //! - [`recorder`], [`waits`]: what they heard, written and counted
-//! - [`feed`], [`live`]: what an experiment tells while it goes on
+//! - [`live`]: figures of a load while it runs
 //! - [`history`]: everything that was asked and heard, as the referee gets it
 //! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
 //! - [`rows`]: the rows before and after
@@ -16,7 +16,6 @@
 
 pub mod client;
 pub mod experiment;
-pub mod feed;
 pub mod history;
 pub mod judgement;
 pub mod live;

@@ -10,9 +10,9 @@ use super::super::archive::entry::{ArchiveEntry, ExplorationSummary};
 use super::super::archive::evidence::Evidence;
 use super::super::evidence::{anomaly, experiment, player};
 use crate::explore::findings::ExplorationVerdict;
-use crate::explore::report::html::{class, symbol};
-use crate::lab::reports::figures::NONE;
-use crate::lab::reports::html::wide;
+use crate::explore::report::view::mark_of;
+use crate::report::figures::NONE;
+use crate::report::html::wide;
 use crate::strategy::Approach;
 use charts::scale::grouped;
 use domain::Workload;
@@ -83,7 +83,7 @@ fn verdict(one: &ExplorationSummary) -> Markup {
         ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
         ExplorationVerdict::Undecided => "undecided".to_owned(),
     };
-    let text = html! { span class=(class(one.verdict)) { (symbol(one.verdict)) " " (word) } };
+    let text = html! { (mark_of(one.verdict).html(&word)) };
     let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));
     html! {
         (text)

@@ -1,8 +1,7 @@
 //! The course of a round under load: its slices, in a bounded number.
 
-use crate::lab::feed::{LiveSlice, OutcomeCounts, PoolGauges};
+use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
 use crate::lab::history::RoundTitle;
-use crate::lab::results::Waits;
 
 /// Slices at most, about one for each second pixel of a chart. When there are more, neighbours become one: a long round is drawn
 /// with wider columns, and needs no more memory or time than a short one.
@@ -23,7 +22,7 @@ pub struct LiveRound {
     /// All of it.
     pub tally: OutcomeCounts,
     /// Where requests waited.
-    pub waits: Option<Waits>,
+    pub waits: Option<LiveWaits>,
     /// How the server's connections stood when last asked.
     pub pool: Option<PoolGauges>,
     /// The load is over, and the referee reads.

@@ -38,8 +38,15 @@ use super::Dashboard;
 use super::json_body::JsonBody;
 use super::page::{NavigationItem, Page};
 use super::permission::{ExperimentPermission, Permitted};
+use crate::explore::findings::{Exploration, Subject};
+use crate::feed::FeedEvent;
 use crate::http::answer;
 use crate::http::answer::Rejection;
+use crate::lab::history::RoundTitle;
+use crate::lab::results::Round;
+
+/// What the process of an experiment writes, and this server reads.
+pub type ExperimentEvent = FeedEvent<RoundTitle, Round, Subject, Exploration>;
 
 /// Where the experiment is watched.
 pub const PATH: &str = "/lab/experiment";

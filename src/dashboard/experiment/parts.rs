@@ -8,7 +8,7 @@ use super::request::ExperimentKind;
 use super::snapshot::{ExperimentEnding, ExperimentFindings, ExperimentPhase, ExperimentState, Snapshot};
 use super::{race, search};
 use crate::dashboard::runs::moment;
-use crate::lab::reports::figures::printable;
+use crate::report::figures::printable;
 
 /// How many pieces there are.
 pub const PARTS: usize = 4;
@@ -142,13 +142,13 @@ fn lines(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::super::ExperimentEvent;
     use super::super::request::ExperimentRequest;
     use super::super::snapshot::SnapshotVersion;
     use super::*;
-    use crate::lab::feed::{FeedEvent, LiveSlice, OutcomeCounts, PoolGauges};
+    use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
     use crate::lab::history::{ClaimedSafety, RoundTitle};
     use crate::lab::reports::sample;
-    use crate::lab::results::Waits;
 
     fn state(asked: serde_json::Value) -> ExperimentState {
         let serde_json::Value::Object(fields) = asked else { panic!("an object") };
@@ -170,16 +170,25 @@ mod tests {
         let mut state = state(json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"]}));
         assert!(shown(&state).contains("Preparing the database"));
         let approaches = ["naive", "pessimistic"].map(str::to_owned).to_vec();
-        state.hear(FeedEvent::Race { rounds: 2, approaches, not_offered: Vec::new() });
+        state.hear(ExperimentEvent::Race { rounds: 2, approaches, not_offered: Vec::new() });
         let (requests, duration_ms) = (Some(100), None);
-        state.hear(FeedEvent::RoundBegins { title: title("naive", ClaimedSafety::Broken, 1), requests, duration_ms });
+        state.hear(ExperimentEvent::RoundBegins {
+            title: title("naive", ClaimedSafety::Broken, 1),
+            requests,
+            duration_ms,
+        });
         for number in 0..2 {
             let tally = OutcomeCounts { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
-            let waits = Some(Waits { traced: 1, pool_us: 900.0, ..Waits::default() });
+            let waits = Some(LiveWaits { traced: 1, pool_us: 900.0, ..LiveWaits::default() });
             let (from_ms, to_ms) = (number * 250, (number + 1) * 250);
-            state.hear(FeedEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
+            state.hear(ExperimentEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
         }
-        state.hear(FeedEvent::Pool(PoolGauges { in_use: 4, limit: 32, waiting_for_row: 250, ..PoolGauges::default() }));
+        state.hear(ExperimentEvent::Pool(PoolGauges {
+            in_use: 4,
+            limit: 32,
+            waiting_for_row: 250,
+            ..PoolGauges::default()
+        }));
         let text = shown(&state);
         for expected in [
             "round 1 of 2: ",
@@ -197,12 +206,12 @@ mod tests {
         }
         let run = sample::run();
         let broken = run.results.iter().find(|result| result.approach == "naive").unwrap();
-        state.hear(FeedEvent::Judging);
+        state.hear(ExperimentEvent::Judging);
         assert!(shown(&state).contains("the referee"), "{}", shown(&state));
         let round = Box::new(broken.rounds[0].clone());
-        state.hear(FeedEvent::RoundEnds { title: title("naive", ClaimedSafety::Broken, 1), round });
+        state.hear(ExperimentEvent::RoundEnds { title: title("naive", ClaimedSafety::Broken, 1), round });
         assert!(shown(&state).contains("✗ BROKEN"));
-        state.hear(FeedEvent::Saved { folder: "1700000000-7".to_owned() });
+        state.hear(ExperimentEvent::Saved { folder: "1700000000-7".to_owned() });
         state.phase = ExperimentPhase::Ended(ExperimentEnding::AsClaimed);
         let text = shown(&state);
         assert!(text.contains("href=\"/lab/runs/1700000000-7\"") && text.contains("as claimed"), "{text}");
@@ -213,14 +222,14 @@ mod tests {
     #[test]
     fn an_exploration_is_folded_from_what_it_told() {
         let mut state = state(json!({"kind": "explore", "scenario": "last-money"}));
-        state.hear(FeedEvent::Plan { explorations: 3 });
+        state.hear(ExperimentEvent::Plan { explorations: 3 });
         let report = crate::explore::report::sample::report();
         let broken = report.explorations.iter().find(|found| found.witness.is_some()).unwrap();
         let subject = broken.subject.clone();
-        state.hear(FeedEvent::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
+        state.hear(ExperimentEvent::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
         let text = shown(&state);
         assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20"), "{text}");
-        state.hear(FeedEvent::Explored { job: 2, exploration: Box::new(broken.clone()) });
+        state.hear(ExperimentEvent::Explored { job: 2, exploration: Box::new(broken.clone()) });
         let (text, schedule) = (shown(&state), &broken.witness.as_ref().unwrap().transcript.schedule);
         assert!(text.contains("1 of 3 explorations") && !text.contains("5 of about"), "{text}");
         assert!(text.contains(&format!("/lab/player?approach={}&amp;scenario={}", subject.approach, subject.scenario)));
@@ -230,7 +239,7 @@ mod tests {
     #[test]
     fn what_another_process_says_is_shown_and_not_obeyed() {
         let mut state = state(json!({"kind": "run", "scenario": "mixed"}));
-        state.hear(FeedEvent::Warning { text: "<b>\u{1b}[31mred".to_owned() });
+        state.hear(ExperimentEvent::Warning { text: "<b>\u{1b}[31mred".to_owned() });
         state.phase =
             ExperimentPhase::Ended(ExperimentEnding::Failed("no initdb\r\n<script>alert(1)</script>".to_owned()));
         let text = shown(&state);

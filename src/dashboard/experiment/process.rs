@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use super::ExperimentEvent;
 use super::request::ExperimentRequest;
-use crate::lab::feed::FeedEvent;
 use crate::lab::target::own_program;
 
 /// How long it may take to end once it was told to: answers are waited for (5 s), the referee reads, the server and its connections end.
@@ -74,7 +74,7 @@ impl ExperimentProcess {
 
     /// What it tells next; `None` when it has nothing more to tell. It may be dropped at any time: what was read of a line is in `line`, and
     /// the next call goes on from there.
-    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<FeedEvent> {
+    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<ExperimentEvent> {
         loop {
             let room = LINE_MAX.saturating_sub(line.len() as u64);
             let read = (&mut self.told).take(room).read_until(b'\n', line).await;

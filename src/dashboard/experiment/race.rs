@@ -4,10 +4,11 @@ use maud::{Markup, html};
 
 use super::live_round::LiveRound;
 use super::snapshot::LiveRun;
-use crate::lab::feed::{LiveSlice, bounds_us};
-use crate::lab::reports::figures::{NONE, float, ms, whole};
-use crate::lab::reports::html::charts::{figure, waits_of};
-use crate::lab::reports::html::verdicts::table;
+use crate::feed::{LiveSlice, bounds_us};
+use crate::lab::reports::html::charts::waits_of;
+use crate::lab::reports::table;
+use crate::report::figures::{NONE, float, ms, whole};
+use crate::report::html::figure;
 use charts::heatmap::{Heatmap, HeatmapCell, HeatmapColumn};
 use charts::lines::{LineChart, LineSeries, XAxis};
 use charts::scale::{Spacing, grouped};
@@ -64,7 +65,7 @@ pub fn now(race: &LiveRun, over: bool) -> Markup {
                 (figure("Latency", "Answers by how long they took, on a logarithmic axis: the darker, the more. Lines: percentiles.", &latency(course)))
                 (figure("Where the time goes", "Means over traced requests of this round: waiting for the row's turn and a connection, for \
                     PostgreSQL's locks, in statements, for the commit to be durable.",
-                    &waits_of("live-waits", vec![(course.title.approach.clone(), course.waits)])))
+                    &waits_of("live-waits", vec![(course.title.approach.clone(), course.waits.map(Into::into))])))
             }
         }
     }
@@ -211,7 +212,7 @@ pub fn done(race: &LiveRun) -> Markup {
     html! {
         @if !results.is_empty() {
             h3 { (race.rounds_done()) " of " (race.rounds) " rounds are judged" }
-            (table(None, &results))
+            (table::html(None, &results))
         }
         @if !race.not_offered.is_empty() {
             p.soft { "Not raced, as they do not offer the scenario: " (race.not_offered.join(", ")) "." }

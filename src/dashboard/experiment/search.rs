@@ -5,15 +5,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::snapshot::LiveExploration;
 use crate::explore::findings::{Exploration, Servers, ViolationWitness};
-use crate::explore::report::html::verdict;
 use crate::explore::report::view;
-use crate::lab::reports::figures::{NONE, float, hundredths, whole};
 use crate::lab::reports::view::claim;
+use crate::report::figures::{NONE, counted, float, hundredths, whole};
 
 /// How far it is.
 pub fn sentence(search: &LiveExploration) -> Markup {
     html! {
-        "Exploring: " (search.done.len()) " of " (view::counted(search.planned, "exploration")) " "
+        "Exploring: " (search.done.len()) " of " (counted(search.planned, "exploration")) " "
         @if search.planned == 1 { "is" } @else { "are" } " done."
         @if search.contradictions() > 0 { " " strong { (search.contradictions()) " not as claimed." } }
     }
@@ -65,7 +64,7 @@ pub fn done(search: &LiveExploration) -> Markup {
 fn row(job: u64, exploration: &Exploration) -> Markup {
     html! {
         tr {
-            td { (verdict(exploration, &view::verdict(exploration))) }
+            td { (view::mark(exploration).html(&view::verdict(exploration))) }
             th.name scope="row" { (view::name(&exploration.subject)) }
             td { (exploration.subject.scenario) }
             td { (claim(exploration.subject.claim)) }

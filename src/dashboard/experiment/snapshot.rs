@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::ExperimentEvent;
 use super::live_round::LiveRound;
 use super::parts::PageParts;
 use super::request::{ExperimentKind, ExperimentRequest};
 use crate::explore::findings::{Exploration, Subject};
-use crate::lab::feed::FeedEvent;
 use crate::lab::history::{ClaimedSafety, RoundTitle};
 use crate::lab::results::{ApproachResult, Round};
 
@@ -150,14 +150,14 @@ impl ExperimentState {
     }
 
     /// Takes in what its process told.
-    pub fn hear(&mut self, event: FeedEvent) {
+    pub fn hear(&mut self, event: ExperimentEvent) {
         if matches!(self.phase, ExperimentPhase::Preparing | ExperimentPhase::Starting) {
             self.phase = ExperimentPhase::Running;
         }
         match event {
-            FeedEvent::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
-            FeedEvent::Warning { .. } => {}
-            FeedEvent::Saved { folder } => self.saved = Some(folder),
+            ExperimentEvent::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
+            ExperimentEvent::Warning { .. } => {}
+            ExperimentEvent::Saved { folder } => self.saved = Some(folder),
             event => match &mut self.found {
                 ExperimentFindings::Run(race) => race.hear(event),
                 ExperimentFindings::Exploration(search) => search.hear(event),
@@ -173,16 +173,18 @@ impl ExperimentState {
 }
 
 impl LiveRun {
-    fn hear(&mut self, event: FeedEvent) {
+    fn hear(&mut self, event: ExperimentEvent) {
         match event {
-            FeedEvent::Race { rounds, not_offered, .. } => (self.rounds, self.not_offered) = (rounds, not_offered),
-            FeedEvent::RoundBegins { title, requests, duration_ms } => {
+            ExperimentEvent::Race { rounds, not_offered, .. } => {
+                (self.rounds, self.not_offered) = (rounds, not_offered)
+            }
+            ExperimentEvent::RoundBegins { title, requests, duration_ms } => {
                 self.course = Some(Arc::new(LiveRound::new(title, requests, duration_ms)));
             }
-            FeedEvent::Tick(slice) => self.in_course(|course| course.push(slice)),
-            FeedEvent::Pool(pool) => self.in_course(|course| course.pool = Some(pool)),
-            FeedEvent::Judging => self.in_course(|course| course.judging = true),
-            FeedEvent::RoundEnds { title, round } => {
+            ExperimentEvent::Tick(slice) => self.in_course(|course| course.push(slice)),
+            ExperimentEvent::Pool(pool) => self.in_course(|course| course.pool = Some(pool)),
+            ExperimentEvent::Judging => self.in_course(|course| course.judging = true),
+            ExperimentEvent::RoundEnds { title, round } => {
                 self.in_course(|course| course.judging = false);
                 self.take(&title, *round);
             }
@@ -217,15 +219,15 @@ impl LiveRun {
 }
 
 impl LiveExploration {
-    fn hear(&mut self, event: FeedEvent) {
+    fn hear(&mut self, event: ExperimentEvent) {
         match event {
-            FeedEvent::Plan { explorations } => self.planned = explorations,
-            FeedEvent::Exploring { job, subject, interleavings, estimate }
+            ExperimentEvent::Plan { explorations } => self.planned = explorations,
+            ExperimentEvent::Exploring { job, subject, interleavings, estimate }
                 if self.under_way.contains_key(&job) || self.under_way.len() < UNDER_WAY_MAX =>
             {
                 self.under_way.insert(job, (subject, interleavings, estimate));
             }
-            FeedEvent::Explored { job, exploration } => {
+            ExperimentEvent::Explored { job, exploration } => {
                 self.under_way.remove(&job);
                 if self.done.len() < FINISHED_MAX {
                     self.done.insert(job, Arc::from(exploration));

@@ -7,8 +7,7 @@ use maud::{Markup, html};
 use super::known_statements;
 use super::sampler::{LockSample, ObservedSession, PERIOD, waits};
 use super::tree::{WaitTree, forest};
-use crate::explore::report::view::counted;
-use crate::lab::reports::html::listed;
+use crate::report::figures::{counted, listed};
 
 /// Sessions in the tree, and in the table: more are no picture.
 const SHOWN_MAX: usize = 50;

@@ -14,8 +14,8 @@ use super::super::archive::OpenedExperiment;
 use super::super::evidence::experiment;
 use super::super::page::{NavigationItem, Page};
 use crate::lab::reports::compare::compare;
-use crate::lab::reports::html::wide;
 use crate::lab::results::Run;
+use crate::report::html::wide;
 
 /// Which two.
 #[derive(Debug, Deserialize)]

@@ -14,8 +14,8 @@ use tokio_util::io::ReaderStream;
 use super::super::Dashboard;
 use super::super::archive::{Archive, EXPLORATION};
 use super::super::page::{POLICY, missing};
-use crate::lab::reports::figures::float;
 use crate::lab::reports::read;
+use crate::report::figures::float;
 
 /// A report is one file with its style inside, and nothing of it may run, be fetched or be sent, whoever wrote it.
 const REPORT_POLICY: HeaderValue = HeaderValue::from_static(

@@ -19,10 +19,10 @@ use super::archive::entry::{ArchiveEntry, ArchivedResult};
 use super::archive::{ArchiveListing, NEWEST};
 use super::evidence::experiment;
 use super::page::{NavigationItem, Page};
-use crate::explore::report::html as explored;
-use crate::explore::report::view::counted;
-use crate::lab::reports::figures::whole;
-use crate::lab::reports::html::{tally, wide};
+use crate::explore::report::view as explored;
+use crate::lab::reports::view::tally;
+use crate::report::figures::{counted, whole};
+use crate::report::html::wide;
 
 /// Names that are listed; more are counted.
 const NAMES_MAX: usize = 3;

@@ -5,7 +5,8 @@ use csv::Writer;
 use strum::IntoEnumIterator as _;
 
 use crate::lab::judgement::Anomaly;
-use crate::lab::results::{ApproachResult, Round, Run};
+use crate::lab::results::{ApproachResult, Round, Run, Waits};
+use crate::report::RenderError;
 
 /// The columns before those of the anomalies, which are `found_` and their name.
 const COLUMNS: [&str; 33] = [
@@ -47,8 +48,8 @@ const COLUMNS: [&str; 33] = [
 /// The table.
 ///
 /// # Errors
-/// As the writer does.
-pub fn render(run: &Run) -> Result<String, csv::Error> {
+/// [`RenderError::Csv`].
+pub fn render(run: &Run) -> Result<String, RenderError> {
     let mut out = Writer::from_writer(Vec::new());
     let anomalies = Anomaly::iter().map(|anomaly| format!("found_{}", anomaly.to_string().replace('-', "_")));
     out.write_record(COLUMNS.map(str::to_owned).into_iter().chain(anomalies))?;
@@ -64,7 +65,7 @@ pub fn render(run: &Run) -> Result<String, csv::Error> {
 
 fn cells(run: &Run, result: &ApproachResult, round: &Round) -> [String; COLUMNS.len()] {
     let (counts, latency) = (&round.judgement.counts, &round.latency);
-    let wait = |of: fn(&crate::lab::results::Waits) -> f64| round.waits.as_ref().map(|waits| decimals(of(waits)));
+    let wait = |of: fn(&Waits) -> f64| round.waits.as_ref().map(|waits| decimals(of(waits)));
     [
         text(&run.scenario),
         text(&run.started),
@@ -118,9 +119,9 @@ fn text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
+    use crate::report::expected::expect_file;
 
     #[test]
     fn csv_looks_like_this() {

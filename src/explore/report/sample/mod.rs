@@ -9,8 +9,7 @@ use crate::explore::findings::{
 use crate::explore::transcript::Transcript;
 use crate::lab::history::ClaimedSafety;
 
-const LOST: &str = "A wrote version 3 of users/1 with 2, but version 2 was 2 already and -8 makes -6: A had decided on a \
-                    balance that B had replaced.";
+const LOST: &str = "Two withdrawals both read 10 and both wrote 2, so one is lost (versions 2 and 3 of users/1).";
 
 /// Three scenarios: proved, broken, incomplete, undecided, and one of each kind of failed claim.
 pub fn report() -> ExploreReport {
@@ -86,35 +85,24 @@ pub fn levels() -> ExploreReport {
 
 /// A report whose names and texts are out to break every format.
 pub fn hostile() -> ExploreReport {
-    let nasty = "<script>alert(1)</script> | 'x' \u{1b}[31m, \"q\" ]]> & =1+1\n# head";
-    let mut report = ExploreReport { interrupted: true, ..report() };
-    for exploration in &mut report.explorations {
-        exploration.estimate = 1e300;
-        exploration.undecided.push(nasty.to_owned());
-        let subject = &mut exploration.subject;
-        subject.without = Some(nasty.to_owned());
-        subject.isolation = Some(nasty.to_owned());
-        for text in [&mut subject.scenario, &mut subject.approach] {
-            text.insert_str(0, nasty);
-        }
-        for text in
-            exploration.outcomes.iter_mut().flat_map(|outcome| outcome.lines.iter_mut().chain(&mut outcome.anomalies))
-        {
-            text.push_str(nasty);
-        }
-        if let Some(witness) = &mut exploration.witness {
-            witness.explanation.push_str(nasty);
-            let transcript = &mut witness.transcript;
-            for text in transcript.parts.iter_mut().map(|part| &mut part.title).chain(&mut transcript.before) {
-                text.push_str(nasty);
-            }
-            for entry in &mut transcript.entries {
-                entry.sql.push_str(nasty);
-                entry.values.push(nasty.to_owned());
-                entry.ended = Some(nasty.to_owned());
-            }
-        }
-    }
+    let fields = [
+        "approach",
+        "scenario",
+        "without",
+        "isolation",
+        "undecided",
+        "lines",
+        "anomalies",
+        "explanation",
+        "title",
+        "before",
+        "sql",
+        "values",
+        "ended",
+    ];
+    let mut report = crate::report::sample::hostile(&report(), &fields);
+    report.interrupted = true;
+    report.explorations.iter_mut().for_each(|exploration| exploration.estimate = 1e300);
     report
 }
 
@@ -221,7 +209,7 @@ fn oversell() -> Exploration {
 
 fn write_skew() -> Exploration {
     let sound = Exploration { outcomes: Vec::new(), ..proved("on-call doctors", "", 70) };
-    let why = "Nobody is on call, although either of them alone would have stayed.";
+    let why = "No doctor is on call, although each of them alone would have stayed.";
     broken(sound, 52, &["write-skew"], why, transcripts::write_skew())
 }
 

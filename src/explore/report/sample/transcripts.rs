@@ -81,7 +81,7 @@ fn transcript(parts: &[(char, &str)], before: &[&str], mut entries: Vec<Transcri
     }
 }
 
-const TWO_WITHDRAWALS: [(char, &str); 2] = [('A', "users/1 -8"), ('B', "users/1 -8")];
+const TWO_WITHDRAWALS: [(char, &str); 2] = [('A', "withdraw 8 from user 1"), ('B', "withdraw 8 from user 1")];
 const TEN: &str = "balance = 10, version = 1";
 const TWO: &str = "balance = 2, version = 2";
 const DONE: &str = "done: users/1=2 (version 2)";
@@ -161,7 +161,7 @@ pub fn batch() -> Transcript {
         sends('w', "write-users", write, &["{1}", "{2}", "{1}"]),
         sends('w', "commit", "commit", &[]),
     ];
-    let parts = [('A', "users/1 -8"), ('B', "users/1 -8"), ('w', "batches of A and B")];
+    let parts = [('A', "withdraw 8 from user 1"), ('B', "withdraw 8 from user 1"), ('w', "batches of A and B")];
     transcript(&parts, &["users/1: balance 10, version 1"], steps, &["users/1: balance 2, version 2"])
 }
 
@@ -236,11 +236,11 @@ pub fn three_bookings() -> Transcript {
     transcript(&parts, &["events/1: capacity 1, booked 0, version 1"], steps, &rows)
 }
 
-/// An explore file: each takes the other for the one who stays on call.
+/// An explore file: each doctor relies on the other one to stay on call.
 pub fn write_skew() -> Transcript {
     let begin = "begin isolation level repeatable read";
     let count = "select count(*) from doctors where on_call";
-    let leave = |who: &str| format!("update doctors set on_call = false where name = '{who}'");
+    let leave = |name: &str| format!("update doctors set on_call = false where name = '{name}'");
     let steps = vec![
         sends('A', "a1", begin, &[]),
         sends('A', "a2", count, &[]).gives("count = 2"),
