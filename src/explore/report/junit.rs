@@ -57,6 +57,10 @@ mod tests {
 
     #[test]
     fn junit_looks_like_this() {
-        expect_file("src/explore/report/expected/junit.xml", &render(&sample::report()).unwrap());
+        let mut report = sample::report();
+        // Broken as claimed, proved, incomplete, undecided, and a claim that failed.
+        let mut index = 0..;
+        report.explorations.retain(|_| [0, 1, 7, 8, 9].contains(&index.next().unwrap()));
+        expect_file("src/explore/report/expected/junit.xml", &render(&report).unwrap());
     }
 }

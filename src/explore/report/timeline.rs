@@ -181,8 +181,6 @@ mod tests {
         expect_file("src/explore/report/expected/timeline-lost-update.txt", &told);
         for (name, transcript) in [
             ("lock-wait", transcripts::lock_wait()),
-            ("retry", transcripts::retry()),
-            ("mutex", transcripts::mutex()),
             ("batch", transcripts::batch()),
             ("deadlock", transcripts::deadlock()),
             ("cut", transcripts::cut()),

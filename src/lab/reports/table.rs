@@ -6,7 +6,7 @@ use super::conditions;
 use super::figures::{LATENCIES, attempts, deviation, median, other};
 use super::notes;
 use super::view::{self, claim, evidence_in_words, is_ranked, mark, ordered};
-use crate::lab::results::{ApproachResult, Run, Sweep};
+use crate::lab::results::{ApproachResult, Round, Run, Sweep};
 use crate::report::figures::{NONE, float, hundredths, ms, whole};
 use crate::report::markdown::escaped;
 use crate::report::table::{Cell, Column, Row, Table};
@@ -21,13 +21,6 @@ enum Medium {
     Terminal,
     Markdown,
     Page,
-}
-
-/// A column of the table. The last ones are of speed: a result that is not ranked has a text in their place.
-struct RunColumn {
-    column: Column,
-    is_speed: bool,
-    cell: Box<dyn Fn(&ApproachResult) -> Cell>,
 }
 
 /// The report for a terminal.
@@ -81,78 +74,46 @@ fn heading(run: &Run, left_out: &[&str]) -> String {
 }
 
 fn table(sweep: Option<&Sweep>, results: &[&ApproachResult], medium: Medium) -> Table {
-    let columns = columns(sweep, results, medium);
+    let page = medium == Medium::Page;
+    let others =
+        medium != Medium::Terminal || results.iter().flat_map(|result| &result.rounds).any(|round| other(round) > 0);
+    let mut columns = vec![Column::text("verdict"), Column::name("approach")];
+    columns.extend(page.then(|| Column::text("claim")));
+    columns.extend(sweep.map(|sweep| Column::figure(&sweep.parameter)));
+    columns.extend(["accepted", "refused"].map(Column::figure));
+    columns.extend(others.then(|| Column::figure("other")));
+    columns.extend(["distinct answers", "attempts"].map(Column::figure));
+    columns.push(Column { class: Some(if page { "figure best" } else { "figure" }), ..Column::figure("req/s") });
+    columns.extend(page.then(|| Column { class: Some("figure soft"), ..Column::figure("range of req/s") }));
+    columns.extend(LATENCIES.map(|(head, _)| Column { unit: Some("ms"), ..Column::figure(head) }));
     let row = |result: &&ApproachResult| {
-        let ranked = is_ranked(result);
-        let shown = columns.iter().filter(|column| ranked || !column.is_speed);
+        let count = |count: fn(&Round) -> u64| Cell::from(whole(median(result, count)));
+        let mut cells =
+            vec![Cell::marked(mark(result.verdict), &result.verdict.to_string()), result.approach.as_str().into()];
+        cells.extend(page.then(|| claim(result.claim).into()));
+        cells.extend(sweep.map(|_| result.value.as_deref().unwrap_or(NONE).into()));
+        cells.extend([count(|round| round.judgement.counts.done), count(|round| round.judgement.counts.refused)]);
+        cells.extend(others.then(|| count(other)));
+        cells.push(count(|round| round.distinct_answers));
+        cells.push(attempts(result).map_or(NONE.to_owned(), |attempts| hundredths(attempts.median)).into());
         let class = if result.verdict.is_broken() { "found bad" } else { "found open" };
-        let rest = (!ranked).then(|| (view::why_unranked(result), class));
-        Row { cells: shown.map(|column| (column.cell)(result)).collect(), rest }
+        let rest = (!is_ranked(result)).then(|| (view::why_unranked(result), class));
+        cells.extend(if rest.is_none() { speed(result, page) } else { Vec::new() });
+        Row { cells, rest }
     };
-    let rows = results.iter().map(row).collect();
-    Table { rows, columns: columns.into_iter().map(|column| column.column).collect() }
+    Table { columns, rows: results.iter().map(row).collect() }
 }
 
-fn columns(sweep: Option<&Sweep>, results: &[&ApproachResult], medium: Medium) -> Vec<RunColumn> {
-    fn of(column: Column, cell: fn(&ApproachResult) -> Cell) -> RunColumn {
-        RunColumn { column, is_speed: false, cell: Box::new(cell) }
-    }
-    fn count(head: &str, cell: fn(&ApproachResult) -> f64) -> RunColumn {
-        let cell = Box::new(move |result: &ApproachResult| whole(cell(result)).into());
-        RunColumn { column: Column::figure(head), is_speed: false, cell }
-    }
-    let mut columns = vec![
-        of(Column::text("verdict"), |result| Cell::marked(mark(result.verdict), &result.verdict.to_string())),
-        of(Column::name("approach"), |result| result.approach.as_str().into()),
-    ];
-    if medium == Medium::Page {
-        columns.push(of(Column::text("claim"), |result| claim(result.claim).into()));
-    }
-    if let Some(sweep) = sweep {
-        columns.push(of(Column::figure(&sweep.parameter), |result| result.value.as_deref().unwrap_or(NONE).into()));
-    }
-    columns.push(count("accepted", |result| median(result, |round| round.judgement.counts.done)));
-    columns.push(count("refused", |result| median(result, |round| round.judgement.counts.refused)));
-    let others = results.iter().flat_map(|result| &result.rounds).any(|round| other(round) > 0);
-    if others || medium != Medium::Terminal {
-        columns.push(count("other", |result| median(result, other)));
-    }
-    columns.push(count("distinct answers", |result| median(result, |round| round.distinct_answers)));
-    columns.push(of(Column::figure("attempts"), |result| {
-        attempts(result).map_or(NONE.to_owned(), |all| hundredths(all.median)).into()
-    }));
-    columns.extend(speed(medium));
-    columns
-}
-
-fn speed(medium: Medium) -> Vec<RunColumn> {
-    let of = |column, cell| RunColumn { column, is_speed: true, cell };
-    let rate = |result: &ApproachResult| result.spread(|round| round.rate_per_s);
-    let mut columns = if medium == Medium::Page {
-        vec![
-            of(
-                Column { class: Some("figure best"), ..Column::figure("req/s") },
-                Box::new(move |result: &ApproachResult| whole(rate(result).median).into()) as Box<_>,
-            ),
-            of(
-                Column { class: Some("figure soft"), ..Column::figure("range of req/s") },
-                Box::new(move |result| match result.rounds.len() {
-                    0 | 1 => "one round".into(),
-                    _ => format!("{:.0}…{:.0}", rate(result).min, rate(result).max).into(),
-                }),
-            ),
-        ]
-    } else {
-        let cell = move |result: &ApproachResult| {
-            (whole(rate(result).median) + &deviation(&rate(result), result.rounds.len())).into()
-        };
-        vec![of(Column::figure("req/s"), Box::new(cell) as Box<_>)]
+/// The figures of speed: what is not ranked has a text in their place.
+fn speed(result: &ApproachResult, page: bool) -> Vec<Cell> {
+    let (rate, rounds) = (result.spread(|round| round.rate_per_s), result.rounds.len());
+    let rates = match page {
+        true if rounds > 1 => vec![whole(rate.median), format!("{:.0}…{:.0}", rate.min, rate.max)],
+        true => vec![whole(rate.median), "one round".to_owned()],
+        false => vec![whole(rate.median) + &deviation(&rate, rounds)],
     };
-    columns.extend(LATENCIES.map(|(head, latency)| {
-        let cell = move |result: &ApproachResult| ms(result.spread(|round| float(latency(round))).median).into();
-        of(Column { unit: Some("ms"), ..Column::figure(head) }, Box::new(cell))
-    }));
-    columns
+    let latencies = LATENCIES.map(|(_, latency)| ms(result.spread(|round| float(latency(round))).median));
+    rates.into_iter().chain(latencies).map(Cell::from).collect()
 }
 
 #[cfg(test)]

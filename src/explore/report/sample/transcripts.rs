@@ -4,7 +4,6 @@ use crate::explore::schedule::{Actor, Schedule};
 use crate::explore::transcript::{Participant, StepOutcome, StepWait, Transcript, TranscriptStep};
 
 const BEGIN: &str = "begin isolation level read committed";
-const BEGIN_REPEATABLE_READ: &str = "begin isolation level repeatable read";
 const READ: &str = "select balance, version from users where id = $1";
 const LOCK: &str = "select balance, version from users where id = $1 for update";
 const WRITE: &str =
@@ -111,38 +110,6 @@ pub fn lock_wait() -> Transcript {
         sends('A', "write", WRITE, &["1", "2"]).gives(TWO),
         sends('A', "commit", "commit", &[]).ends(DONE),
         sends('B', "rollback", "rollback", &[]).ends("refused: Insufficient funds"),
-    ];
-    of_two_withdrawals(steps, "users/1: balance 2, version 2")
-}
-
-/// repeatable-read: the second writer gets 40001 and begins again.
-pub fn retry() -> Transcript {
-    let steps = vec![
-        sends('A', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('A', "read", READ, &["1"]).gives(TEN),
-        sends('B', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('B', "read", READ, &["1"]).gives(TEN),
-        sends('A', "write", WRITE, &["1", "2"]).gives(TWO),
-        sends('B', "write", WRITE, &["1", "2"])
-            .waits("A", "transactionid", 6)
-            .fails("40001", "could not serialize access due to concurrent update"),
-        sends('A', "commit", "commit", &[]).ends(DONE),
-        sends('B', "rollback", "rollback", &[]),
-        sends('B', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('B', "read", READ, &["1"]).gives(TWO),
-        sends('B', "rollback", "rollback", &[]).ends("refused: Insufficient funds"),
-    ];
-    of_two_withdrawals(steps, "users/1: balance 2, version 2")
-}
-
-/// in-process-mutex on one server: B waits outside the database.
-pub fn mutex() -> Transcript {
-    let steps = vec![
-        sends('A', "mutex", "-- takes the mutex of users/1", &[]),
-        sends('A', "read", READ, &["1"]).gives(TEN),
-        sends('B', "mutex", "-- takes the mutex of users/1", &[]).waits("A", "mutex", 3),
-        sends('A', "write", WRITE, &["1", "2"]).gives(TWO).ends(DONE),
-        sends('B', "read", READ, &["1"]).gives(TWO).ends("refused: Insufficient funds"),
     ];
     of_two_withdrawals(steps, "users/1: balance 2, version 2")
 }
