@@ -94,7 +94,7 @@ const COLOURS: usize = 4;
 pub fn told(beat: &TimelineEvent<'_>) -> Markup {
     let entry = beat.entry;
     html! {
-        p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", continued" } }
+        p.session { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", continued" } }
         @if beat.sends() {
             p { (statement(&entry.sql, &entry.values)) }
             @if let Some(wait) = timeline_events::wait(entry) { p.wait { "… " (wait) } }
