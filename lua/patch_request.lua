@@ -4,20 +4,20 @@
 --     wrk ... http://localhost:3000/approach/atomic-returning/balance -- --amount 1 --user 7
 --
 -- Options, after --:
---     --user N      whose balance (1)
---     --amount N    what each request adds to it (-2)
---     --statuses    count every status by itself; costs wrk about a third of its speed
+--     --user N      the user whose balance changes (1)
+--     --amount N    the amount that each request adds (-2)
+--     --statuses    count each status separately; costs wrk about a third of its speed
 --
--- wrk calls every answer above 399 "Non-2xx or 3xx responses". A refusal (409) is one, so the 5000 withdrawals of 2
--- that a balance of 10000 allows are soon over, and from then on nearly everything is such a response, rightly.
--- To measure changes and not refusals, seed the server with more money (bench) or add a positive amount.
+-- wrk counts every answer above 399 under "Non-2xx or 3xx responses", refusals (409) included. A balance of 10000 allows
+-- 5000 withdrawals of 2; after those, nearly every answer is a refusal, as it should be. To measure changes and not
+-- refusals, use a seed with more money (bench) or a positive amount.
 
 local function fail(complaint)
    io.stderr:write("patch_request.lua: ", complaint, "; known: --user N, --amount N, --statuses\n")
    os.exit(2)
 end
 
--- The digits stay text, so that no number is rounded on its way into the body.
+-- The digits stay text, so that no number is rounded in the body.
 local function parse(args)
    local options = { user = "1", amount = "-2", statuses = false }
    local form = { user = "^[1-9]%d*$", amount = "^%-?%d+$" }
@@ -40,14 +40,14 @@ local function parse(args)
    return options
 end
 
--- wrk calls setup and done in its main thread, and init in each of the others, which share no variable with it.
+-- wrk calls setup and done in its main thread, and init in each other thread. These share no variables with it.
 local threads = {}
 
 function setup(thread)
    table.insert(threads, thread)
 end
 
--- Without a function request(), wrk builds the request once from these fields and never enters Lua again.
+-- Without a function request(), wrk builds the request once from these fields and does not call Lua again.
 function init(args)
    local options = parse(args)
    wrk.method = "PATCH"
@@ -55,7 +55,7 @@ function init(args)
    wrk.body = string.format('{"userId":%s,"amount":%s}', options.user, options.amount)
    if options.statuses then
       statuses = {} -- global: done asks for it by name
-      -- Defined on request only: with it, wrk hands every answer, headers and body, over to Lua.
+      -- Defined only with --statuses, because then wrk passes every answer, headers and body, to Lua.
       function response(status)
          statuses[status] = (statuses[status] or 0) + 1
       end

@@ -1,15 +1,15 @@
--- Transfers between random pairs of accounts: two rows a request, and many pairs at once that share a row or meet each
--- other in the opposite direction.
+-- Transfers between random pairs of accounts: two rows per request, and many concurrent pairs that share a row or have
+-- the opposite direction.
 --
 --     wrk -t2 -c64 -d10s -s lua/random_transfer.lua http://localhost:3000/approach/pessimistic/transfer
 --     wrk ... http://localhost:3000/approach/pessimistic/transfer -- --users 10 --amount 5
 --
 -- Options, after --:
---     --users N     users 1 to N take part (100, as many as the seed transfer has; bench has 1000)
---     --amount N    what each request moves (1)
+--     --users N     users 1 to N take part (100, the number in the seed transfer; bench has 1000)
+--     --amount N    the amount that each request moves (1)
 --
--- wrk calls every answer above 399 "Non-2xx or 3xx responses": refusals (409) and unknown users (404) are among them. With
--- the seed transfer an account may run dry; with bench none does.
+-- wrk counts every answer above 399 under "Non-2xx or 3xx responses", among them refusals (409) and unknown users (404).
+-- With the seed transfer an account may run out of money; with bench none does.
 
 local prepared = 10000 -- requests that each thread keeps, of some 200 bytes
 
@@ -18,7 +18,7 @@ local function fail(complaint)
    os.exit(2)
 end
 
--- The digits stay text, so that no number is rounded on its way into the body.
+-- The digits stay text, so that no number is rounded in the body.
 local function parse(args)
    local options = { users = "100", amount = "1" }
    for i = 1, #args, 2 do
@@ -47,10 +47,10 @@ end
 
 local requests = {}
 
--- Every request is built here, once: what is left for the hot path is a look-up.
+-- Every request is built here, once, so that the hot path only looks it up.
 function init(args)
    local options = parse(args)
-   -- As in random_user.lua: no two threads in step.
+   -- As in random_user.lua: threads must not use the same sequence.
    math.randomseed(os.time() + 7919 * thread_id)
    for _ = 1, 10 do
       math.random()
@@ -58,7 +58,7 @@ function init(args)
    wrk.headers["Content-Type"] = "application/json"
    for number = 1, prepared do
       local from = math.random(options.users)
-      -- Any of the others, each as likely.
+      -- Each other account is equally likely.
       local to = math.random(options.users - 1)
       if to >= from then
          to = to + 1

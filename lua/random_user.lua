@@ -1,14 +1,14 @@
--- Many rows: every request changes the balance of a random user, so that requests seldom meet at a row. What is left
--- of the cost is not contention. (patch_request.lua is the opposite: one hot row.)
+-- Many rows: every request changes the balance of a random user, so requests seldom want the same row, and contention is
+-- not part of the cost. (patch_request.lua is the opposite: one hot row.)
 --
 --     wrk -t2 -c64 -d10s -s lua/random_user.lua http://localhost:3000/approach/atomic-returning/balance
 --     wrk ... http://localhost:3000/approach/atomic-returning/balance -- --users 100 --amount 1
 --
 -- Options, after --:
---     --users N     users 1 to N take part (1000; the seed bench has that many, with money enough)
---     --amount N    what each request adds to a balance (-2)
+--     --users N     users 1 to N take part (1000, the number in the seed bench, which has enough money)
+--     --amount N    the amount that each request adds to a balance (-2)
 --
--- wrk calls every answer above 399 "Non-2xx or 3xx responses": refusals (409) and unknown users (404) are among them.
+-- wrk counts every answer above 399 under "Non-2xx or 3xx responses", among them refusals (409) and unknown users (404).
 
 local max_users = 100000 -- each thread keeps a request of some 200 bytes for every user
 
@@ -17,7 +17,7 @@ local function fail(complaint)
    os.exit(2)
 end
 
--- The digits stay text, so that no number is rounded on its way into the body.
+-- The digits stay text, so that no number is rounded in the body.
 local function parse(args)
    local options = { users = "1000", amount = "-2" }
    local form = { users = "^[1-9]%d*$", amount = "^%-?%d+$" }
@@ -47,11 +47,11 @@ end
 
 local requests = {}
 
--- Every request is built here, once: what is left for the hot path is a look-up.
+-- Every request is built here, once, so that the hot path only looks it up.
 function init(args)
    local options = parse(args)
-   -- Threads that start in the same second must not walk through the same users in step. The factor is a prime that
-   -- keeps the seeds of neighbouring threads and seconds apart; the first numbers after a seed still resemble each other.
+   -- Threads that start in the same second must not use the same sequence of users. The factor is a prime that keeps
+   -- the seeds of neighbouring threads and seconds apart. The first numbers after a seed still resemble each other.
    math.randomseed(os.time() + 7919 * thread_id)
    for _ = 1, 10 do
       math.random()

@@ -1,4 +1,4 @@
--- A thousand users, an event with one seat and one with a hundred.
+-- A thousand users, one event with one seat and one event with a hundred seats.
 insert into users (id, name, balance, version)
 select id, 'Guest ' || id, 0, 1
 from generate_series(1, 1000) as id

@@ -1,4 +1,4 @@
--- A hundred accounts to move money between: Markov with 5000, Curie with 10000, and 98 more with 1000 each.
+-- A hundred accounts for transfers: Markov with 5000, Curie with 10000, and 98 more with 1000 each.
 insert into users (id, name, balance, version)
 select id,
        case id when 1 then 'Markov' when 2 then 'Curie' else 'Account ' || id end,

@@ -1,7 +1,7 @@
-//! The reference for HTTP: what axum does with one route and nothing around it.
+//! The reference for HTTP: axum with one route and nothing else.
 //!
-//! It reads and parses the same body, answers the same constant as `/ceiling/balance`, and has none of its limits, ids
-//! and checks. It is this program itself, started again with a hidden option, on the runtime that the server has.
+//! It reads and parses the same body and answers the same constant as `/ceiling/balance`, without its limits, ids and
+//! checks. It is this program itself, started again with a hidden option, on the same runtime as the server.
 
 use std::io::Write as _;
 
@@ -20,19 +20,19 @@ use crate::Failure;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "parsed for what parsing costs")]
+#[expect(dead_code, reason = "only parsed, to pay the cost of parsing")]
 struct BalanceBody {
     user_id: i64,
     amount: i64,
 }
 
-/// Serves until SIGTERM, or until the end of standard input: our parent's.
+/// Serves until SIGTERM, or until standard input ends because the parent process has ended.
 pub async fn serve() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(Failure::environment)?;
     let address = listener.local_addr().map_err(Failure::environment)?;
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).map_err(Failure::environment)?;
-    // As our server does; without it small answers might wait for acknowledgements.
+    // The server does the same. Without it, small answers might wait for acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let mut terminated = signal(SignalKind::terminate()).map_err(Failure::environment)?;
     let router = Router::new().route("/balance", patch(change));

@@ -1,4 +1,4 @@
-//! Under which conditions it was measured: whoever reads the numbers later needs them.
+//! The conditions of the measurement. A later reader of the numbers needs them.
 
 use std::process::Command;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use crate::points::CONNECTIONS;
 use crate::stage::Stage;
 use crate::{Failure, Options, pools, wrk};
 
-/// Settings of PostgreSQL that decide what a commit costs.
+/// Settings of PostgreSQL that determine the cost of a commit.
 const SETTINGS: [&str; 4] = ["fsync", "synchronous_commit", "shared_buffers", "max_connections"];
 
 /// The conditions, as pairs of a label and a value.
@@ -79,7 +79,7 @@ fn load() -> String {
     averages.unwrap_or_else(|| says("uptime", &[]))
 }
 
-/// What a program prints, or "?" where it cannot.
+/// The output of a program, or "?" if it cannot run.
 fn says(program: &str, arguments: &[&str]) -> String {
     match Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),

@@ -1,7 +1,7 @@
-//! The disk alone: how often a second it makes 8 kB durable, one after the other.
+//! The disk alone: how many sequential writes of 8 kB per second it makes durable.
 //!
-//! It is what a commit on a hot row waits for, and what changes most on a shared machine. It is no upper limit: commits
-//! that do not wait for each other's row share a write.
+//! A commit on a hot row waits for such a write, and on a shared machine its time varies most. The figure is not an upper
+//! limit: commits that do not wait for each other's row share a write.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -13,10 +13,10 @@ use crate::Failure;
 /// A page of PostgreSQL's write-ahead log.
 const PAGE: [u8; 8192] = [0x5a; 8192];
 
-/// Pages in the file, which are written round and round as in a segment of the log that is used again.
+/// Pages in the file. They are written over and over, as in a recycled segment of the log.
 const PAGES: u64 = 256;
 
-/// Writes a second.
+/// Measures writes per second.
 pub async fn measure(dir: &Path, time: Duration) -> Result<f64, Failure> {
     let path = dir.join("side-by-side.tmp");
     let measured = tokio::task::spawn_blocking(move || {
@@ -36,7 +36,7 @@ fn write(file: &File, time: Duration) -> std::io::Result<f64> {
     let mut writes = 0_u32;
     while started.elapsed() < time {
         file.write_all_at(&PAGE, u64::from(writes) % PAGES * PAGE.len() as u64)?;
-        // As `wal_sync_method` is by default on Linux.
+        // The same system call as the default of `wal_sync_method` on Linux.
         file.sync_data()?;
         writes += 1;
     }

@@ -1,5 +1,5 @@
-//! HTTP load by `concurrency-lab run`, with all that it records, on the route that costs nothing else: how much of what wrk gets
-//! there does it get?
+//! HTTP load by `concurrency-lab run`, with everything that it records, on the route that touches no database. It shows
+//! which part of wrk's rate the lab's own load generator reaches.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::points::CONNECTIONS;
 use crate::results::Measured;
 use crate::{Failure, stage};
 
-/// Answers a second.
+/// Measures answers per second.
 pub async fn measure(target: &Target, time: Duration) -> Result<Measured, Failure> {
     let out = tempfile::tempdir().map_err(Failure::environment)?;
     let mut command = stage::program();
@@ -27,7 +27,7 @@ pub async fn measure(target: &Target, time: Duration) -> Result<Measured, Failur
     if counts.not_done + counts.unknown + counts.unexpected + counts.refused > 0 {
         return Err(Failure::Untrue(format!("run: answers that are not 200: {counts:?}")));
     }
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds, for display")]
     let p99_ms = Some(round.latency.p99_us as f64 / 1e3);
     Ok(Measured { per_second: round.rate_per_s, p99_ms, unanswered: 0 })
 }

@@ -1,4 +1,4 @@
-//! What is hoped for.
+//! The goals.
 
 use concurrency_lab::strategy::Approach;
 
@@ -6,29 +6,29 @@ use crate::groups::{GROUP_COMMIT_CONNECTIONS, Group, WITH_EVERY_POOL, fastest, g
 use crate::points::{CONNECTIONS, CROWD, CROWD_TIMEOUT, Load, Point, PoolKind, Setup};
 use crate::results::{Key, Results, Spread};
 
-/// A goal and what was measured of it.
+/// A goal and its measurement.
 pub struct Goal {
-    /// In words.
+    /// The goal in words.
     pub what: String,
-    /// What would do.
+    /// The bound.
     pub bound: Bound,
-    /// What was found.
+    /// The measured value.
     pub measured: Spread,
 }
 
-/// What would do.
+/// The bound of a goal.
 #[derive(Debug, Clone, Copy)]
 pub enum Bound {
-    /// This or more.
+    /// At least this.
     AtLeast(f64),
     /// Less than this.
     Below(f64),
-    /// Nothing at all.
+    /// Exactly 0.
     None,
 }
 
 impl Goal {
-    /// Whether the median does.
+    /// Whether the median meets the bound.
     pub fn met(&self) -> bool {
         match self.bound {
             Bound::AtLeast(least) => self.measured.median >= least,
@@ -37,14 +37,14 @@ impl Goal {
         }
     }
 
-    /// At least so many times the reference; nothing if one of the two was not measured.
+    /// At least this many times the reference. `None` if one of the two was not measured.
     fn ratio(results: &Results, what: String, key: Key, reference: Option<Key>, least: f64) -> Option<Self> {
         let measured = results.ratio(key, reference?)?;
         Some(Self { what, bound: Bound::AtLeast(least), measured })
     }
 }
 
-/// The goals of everything that was measured.
+/// The goals for everything that was measured.
 pub fn of(results: &Results) -> Vec<Goal> {
     let mut goals = of_approaches(results);
     goals.extend(of_http(results));
@@ -80,7 +80,7 @@ fn of_http(results: &Results) -> Vec<Goal> {
     let bare = Some((Group::Http, Point::BareAxum));
     let what = "/ceiling/balance / bare axum".to_owned();
     let mut goals = vec![Goal::ratio(results, what, (Group::Http, Point::ceiling()), bare, 0.9)];
-    let what = "/ceiling/balance: our load generator / wrk".to_owned();
+    let what = "/ceiling/balance: the lab's load generator / wrk".to_owned();
     let ceiling_of_wrk = Some((Group::Http, Point::ceiling()));
     goals.push(Goal::ratio(results, what, (Group::Http, Point::Generator), ceiling_of_wrk, 0.6));
     let ceiling = |setup| (Group::Metrics, Point::Ceiling { setup, connections: CONNECTIONS });
@@ -90,14 +90,14 @@ fn of_http(results: &Results) -> Vec<Goal> {
     goals.push(of_metrics("/ceiling/balance: with metrics / without".to_owned(), setups.map(ceiling)));
     goals.push(of_metrics(format!("1000 rows, {}: with metrics / without", fastest()), setups.map(approach)));
     let [ours, sqlx] = [PoolKind::Ours, PoolKind::Sqlx].map(|kind| (Group::Pools, Point::Pool(kind)));
-    goals.push(Goal::ratio(results, "our pool / sqlx's pool".to_owned(), ours, Some(sqlx), 1.0));
+    goals.push(Goal::ratio(results, "the lab's pool / sqlx's pool".to_owned(), ours, Some(sqlx), 1.0));
     goals.into_iter().flatten().collect()
 }
 
 fn of_group_commit(results: &Results, it: Approach) -> Vec<Goal> {
     let http = |approach, load, connections| Point::Approach { setup: Setup::Default, approach, load, connections };
     let mut goals = Vec::new();
-    // By connections: of the ceiling, and of pgbench's best with the single guarded UPDATE.
+    // By number of connections: the ratio to the ceiling, and to pgbench's best with the single guarded UPDATE.
     let hot = GROUP_COMMIT_CONNECTIONS.into_iter().zip([(0.6, Some(10.0)), (0.85, None), (0.9, Some(15.0))]);
     for (connections, (of_ceiling, of_pgbench)) in hot {
         let group = Group::Hot(it, connections);

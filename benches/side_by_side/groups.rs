@@ -1,4 +1,4 @@
-//! Which points are compared with each other, and the order in which each round takes them.
+//! The groups of points that are compared with each other, and their order in each round.
 
 use concurrency_lab::strategy::Approach;
 use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _};
@@ -9,26 +9,26 @@ use crate::points::{CONNECTIONS, CROWD, Load, PGBENCH_CLIENTS, Point, PoolKind, 
 /// The approaches that are also measured with other pools: one statement, and a transaction of several.
 pub const WITH_EVERY_POOL: [Approach; 2] = [Approach::AtomicReturning, Approach::Pessimistic];
 
-/// How many ask group-commit at once for the same row.
+/// The numbers of connections at which group-commit is measured on one row.
 pub const GROUP_COMMIT_CONNECTIONS: [u32; 3] = [CONNECTIONS, 256, 1_000];
 
-/// What can be asked for by itself (`--only`).
+/// A part of the measurement that `--only` can select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Section {
-    /// `/ceiling/balance` against a bare axum handler, and our load generator against wrk.
+    /// `/ceiling/balance` against a bare axum handler, and the lab's load generator against wrk.
     Http,
-    /// A server that counts against one that does not.
+    /// A server with metrics against one without.
     Metrics,
-    /// Every approach, with its own statements by pgbench.
+    /// Every approach against its own statements, sent by pgbench.
     Approaches,
-    /// group-commit against what it must beat.
+    /// group-commit against the references that it must beat.
     GroupCommit,
-    /// Our pool against sqlx's.
+    /// The lab's pool against sqlx's.
     Pools,
 }
 
-/// Points that are compared with each other. A point may be in several groups, and is measured for each.
+/// Points that are compared with each other. A point may be in several groups; it is measured for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Group {
     /// See [`Section::Http`].
@@ -37,30 +37,30 @@ pub enum Group {
     Metrics,
     /// One approach under one load, and its references.
     Approach(Approach, Load),
-    /// An approach (group-commit) on one hot row, for so many at once, and its references.
+    /// An approach (group-commit) on one hot row, with this many connections, and its references.
     Hot(Approach, u32),
     /// The same on 1000 rows.
     Rows(Approach),
     /// The same for transfers.
     Transfers(Approach),
-    /// The same for 10000 at once.
+    /// The same with 10000 connections.
     Crowd(Approach),
     /// See [`Section::Pools`].
     Pools,
 }
 
-/// group-commit, if this program has it.
+/// The approach group-commit, if this program has it.
 pub fn group_commit() -> Option<Approach> {
     Approach::find("group-commit")
 }
 
-/// The approach that is asked with and without metrics: the less it does itself, the more counting would show.
+/// The approach that is measured with and without metrics. The less it does itself, the more the cost of counting shows.
 pub fn fastest() -> Approach {
     group_commit().unwrap_or(Approach::AtomicReturning)
 }
 
 impl Group {
-    /// The groups of these sections; all of them, if none is named.
+    /// The groups of these sections, or all groups if no section is named.
     pub fn chosen(sections: &[Section], approaches: &[Approach]) -> Vec<Self> {
         let wanted = |section: &Section| sections.is_empty() || sections.contains(section);
         Section::iter().filter(wanted).flat_map(|section| Self::of(section, approaches)).collect()
@@ -127,7 +127,7 @@ fn of_pgbench(approach: Approach, load: Load) -> [Point; 3] {
     PGBENCH_CLIENTS.map(|clients| Point::Pgbench { approach, load, clients })
 }
 
-/// The same circle, entered at another place each time.
+/// The same order, started at another element in each turn.
 pub fn rotated<T: Clone>(circle: &[T], turn: u32, turns: u32) -> Vec<T> {
     let mut order = circle.to_vec();
     if !order.is_empty() {

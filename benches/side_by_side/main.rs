@@ -1,43 +1,43 @@
-//! Side by side: what each approach costs, next to what it cannot beat, in one run on one machine.
+//! Side by side: the cost of each approach next to a reference that it cannot beat, in one run on one machine.
 //!
-//! A throughput by itself says nothing: it is the disk's, the processor's, the neighbours'. So everything here is
-//! measured against a reference, in the same minutes, on the same PostgreSQL:
+//! A throughput by itself says little, because it depends on the disk, the processor and other load on the machine. So
+//! everything here is measured against a reference, in the same minutes, on the same PostgreSQL:
 //!
 //! - every approach over HTTP (wrk), on one hot row and on 1000 rows, against `/ceiling/balance` of the same server
-//!   (what HTTP costs alone) and against pgbench sending the same statements (what PostgreSQL costs alone);
-//! - `/ceiling/balance` against a bare axum handler, in a process of its own (what our routes and headers cost);
-//! - our own load generator against wrk, on the same route (what its history costs);
-//! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions a row (what
-//!   waiting inside PostgreSQL costs);
-//! - the same server with and without metrics (what counting costs);
+//!   (the cost of HTTP alone) and against pgbench sending the same statements (the cost of PostgreSQL alone);
+//! - `/ceiling/balance` against a bare axum handler, in a process of its own (the cost of the server's routes and headers);
+//! - the lab's load generator against wrk, on the same route (the cost of recording its history);
+//! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions per row (the
+//!   cost of waiting inside PostgreSQL);
+//! - the same server with and without metrics (the cost of counting);
 //! - group-commit against the ceiling, against pgbench's single UPDATE, against other approaches on many rows and for
-//!   transfers, and with 10000 connections at once;
-//! - sqlx's own pool against ours (why we have one).
+//!   transfers, and with 10000 connections;
+//! - sqlx's own pool against the lab's (the reason for a pool of its own).
 //!
-//! A shared machine changes its mood within seconds, its disk by a factor of ten. So what is compared with each other
-//! is measured at the same time, as nearly as can be: points that belong together take turns, a second each, until each
-//! has had its time. Each round does so with every group, and starts at another one, so that nobody always runs on the fresh
-//! database or on the worn one. The tables have medians over the rounds and their spread; a ratio is taken within each
-//! round first, and then its median.
+//! The speed of a shared machine changes within seconds, and that of its disk by a factor of ten. So points that are
+//! compared with each other are measured as nearly at the same time as possible: they take turns of a second each until each
+//! has had its time. Each round does this for every group and starts at another group, so that no group always runs on the
+//! fresh database or on the worn one. The tables show medians over the rounds and their spread. A ratio is computed within
+//! each round, and the table shows the median of these ratios.
 //!
 //! ```text
-//! cargo bench --bench side_by_side                            3 rounds of 2 s a point, a quarter of an hour
-//! cargo bench --bench side_by_side -- --quick                 1 round of 1 s: does it work?
+//! cargo bench --bench side_by_side                            3 rounds of 2 s per point, a quarter of an hour
+//! cargo bench --bench side_by_side -- --quick                 1 round of 1 s, to check that it works
 //! cargo bench --bench side_by_side -- --only group-commit     a part: http, metrics, approaches, group-commit, pools
 //! ```
 //!
-//! A missed goal is no failure: this measures, the tests judge. Exit codes: 0 measured, 1 a measurement is not to be
-//! trusted (a request that was not answered with 2xx), 2 usage, 3 environment, 130 interrupted.
+//! A missed goal is not a failure: this program measures, and the tests judge. Exit codes: 0 measured, 1 a measurement
+//! cannot be trusted (a request was not answered with 2xx), 2 usage, 3 environment, 130 interrupted.
 //!
 //! # Layout, in reading order
 //!
-//! - [`points`]: what is measured
-//! - [`groups`]: what is compared with what
+//! - [`points`]: the points that are measured
+//! - [`groups`]: the points that are compared with each other
 //! - [`stage`]: the database, the servers, and their end
 //! - [`bare_axum`]: the reference for HTTP
 //! - [`wrk`], [`generator`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
 //! - [`results`]: medians and ratios
-//! - [`goals`]: what is hoped for
+//! - [`goals`]: the goals
 //! - [`report`], [`conditions`]: the Markdown
 
 mod bare_axum;
@@ -67,14 +67,14 @@ use points::{CONNECTIONS, CROWD, Load, Point};
 use results::{Measured, Results};
 use stage::Stage;
 
-/// The program's own, so that the bare server and the pools differ from it in nothing else.
+/// The same allocator as the program's, so that the bare server and the pools do not differ from it in this.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long each server is warmed up: its pool opens its connections, its connections prepare their statements.
+/// How long each server is warmed up. In this time its pool opens connections, and these prepare their statements.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Measure every approach side by side with what it cannot beat.
+/// Measure every approach side by side with a reference that it cannot beat.
 #[derive(Debug, Parser)]
 #[command(name = "side_by_side", max_term_width = 120)]
 pub struct Options {
@@ -86,7 +86,7 @@ pub struct Options {
     #[arg(long, default_value_t = 2, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 
-    /// 1 round of 1 second: shows that everything works, and no more.
+    /// 1 round of 1 second, only to check that everything works.
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     quick: bool,
 
@@ -98,11 +98,11 @@ pub struct Options {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Section>,
 
-    /// What `cargo bench` says, and `cargo test` does not: then nothing is to be measured.
+    /// `cargo bench` sets this option and `cargo test` does not. Without it nothing is measured.
     #[arg(long, hide = true)]
     bench: bool,
 
-    /// Be the bare axum server.
+    /// Run as the bare axum server.
     #[arg(long, hide = true)]
     bare_axum: bool,
 }
@@ -110,19 +110,19 @@ pub struct Options {
 /// Why there is no report. The variants are the exit codes.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// 1: something was measured that is not what it claims to be.
-    #[error("not to be trusted: {0}")]
+    /// 1: a measurement is not of what it claims to be.
+    #[error("a measurement cannot be trusted: {0}")]
     Untrue(String),
     /// 3: a program is missing or does not start.
     #[error("{0}")]
     Environment(String),
-    /// 130: somebody has seen enough.
+    /// 130: the run was interrupted.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl Failure {
-    /// Wraps what the environment said.
+    /// Wraps an error of the environment.
     pub fn environment(error: impl std::fmt::Display) -> Self {
         Self::Environment(error.to_string())
     }
@@ -139,7 +139,7 @@ impl Options {
 }
 
 fn approach(name: &str) -> Result<Approach, String> {
-    Approach::find(name).ok_or_else(|| "there is no such approach; GET /approaches lists them".to_owned())
+    Approach::find(name).ok_or_else(|| "there is no approach of this name; GET /approaches lists them".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -155,7 +155,7 @@ fn main() -> ExitCode {
         eprintln!("side_by_side: nothing measured; `cargo bench --bench side_by_side` measures");
         return ExitCode::SUCCESS;
     }
-    // Dropping the measurement half-way ends what it started: servers, load, database, directories.
+    // Dropping the measurement before its end stops what it started: servers, load, database, directories.
     finish(&runtime.block_on(async {
         tokio::select! {
             measured = measure(&options) => measured,
@@ -204,16 +204,16 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     stage.take_down().await
 }
 
-/// What is to be measured, without what cannot be.
+/// The groups to measure, without those that cannot be measured here.
 fn chosen_groups(options: &Options, approaches: &[Approach]) -> Vec<Group> {
     concurrency_lab::cli::raise_open_files_limit();
-    // wrk has the limit that we have, and needs a file a connection.
+    // wrk has the same limit as this process, and needs one file per connection.
     let room = getrlimit(Resource::RLIMIT_NOFILE).is_ok_and(|(soft, _)| soft > u64::from(CROWD) + 100);
     let mut groups = Group::chosen(&options.only, approaches);
     groups.retain(|group| {
         let possible = room || !matches!(group, Group::Crowd(_));
         if !possible {
-            eprintln!("SKIPPED: {CROWD} connections at once need a higher limit of open files (ulimit -n)");
+            eprintln!("SKIPPED: {CROWD} connections need a higher limit of open files (ulimit -n)");
         }
         possible
     });
@@ -221,7 +221,7 @@ fn chosen_groups(options: &Options, approaches: &[Approach]) -> Vec<Group> {
 }
 
 impl Stage {
-    /// Measures the points of a group in turns, a slice of each.
+    /// Measures the points of a group in turns, one slice of each at a time.
     async fn measure_group(&self, group: Group, seconds: u32) -> Result<Vec<(Point, Measured)>, Failure> {
         let points: Vec<_> = group.points().into_iter().filter(|&point| self.pgbench.can(point)).collect();
         let mut slices = vec![Vec::new(); points.len()];

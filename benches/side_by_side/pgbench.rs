@@ -1,12 +1,12 @@
-//! The approaches' own statements, sent by pgbench: what PostgreSQL costs without a server around it.
+//! The approaches' own statements, sent by pgbench: the cost of PostgreSQL without a server in front of it.
 //!
-//! The SQL is taken from the approaches, so it cannot drift apart; how the statements follow each other is said here
-//! again, because a script cannot call Rust. An approach that decides in the server's memory has no reference.
+//! The SQL comes from the approaches, so it cannot differ from theirs. The order of the statements is repeated here, because
+//! a script cannot call Rust. An approach that decides in the server's memory has no reference.
 //!
-//! What PostgreSQL refuses to serialize, pgbench repeats at once (`--max-tries`, from version 15 on), as the engine does after
-//! a pause.
+//! pgbench repeats a transaction at once when PostgreSQL fails it with a serialization failure (`--max-tries`, from version
+//! 15 on). The engine does so after a pause.
 //!
-//! What counts is what changed: rows have versions, and a compare-and-set that lost its race (optimistic-version) is a
+//! The figure counts changes, by the versions of the rows. A compare-and-set that lost its race (optimistic-version) is a
 //! transaction for pgbench, but not a change.
 
 use std::fmt::Write as _;
@@ -24,19 +24,19 @@ use tokio::process::Command;
 use crate::points::{Load, Point};
 use crate::{Failure, stage};
 
-/// pgbench's threads; more than it has clients it refuses.
+/// pgbench's threads. pgbench refuses more threads than clients.
 const THREADS: u32 = 2;
 
-/// The first version that repeats what was refused with 40001.
+/// The first version that repeats a transaction after 40001.
 const REPEATS_SINCE: u32 = 15;
 
-/// How often; more than any transaction of 32 clients needs.
+/// The maximum number of tries, more than any transaction of 32 clients needs.
 const MAX_TRIES: u32 = 10_000;
 
-/// Between two looks at the data.
+/// The pause between two reads of the data.
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks until the data must have come to rest: a minute, in which a queue of 10000 requests is served on a slow disk too.
+/// Reads until the data must have stopped changing: a minute, enough to serve a queue of 10000 requests on a slow disk.
 const SETTLE_LOOKS: u32 = 1_200;
 
 /// A line of a script.
@@ -44,11 +44,11 @@ const SETTLE_LOOKS: u32 = 1_200;
 enum Step {
     Begin(Isolation),
     Commit,
-    /// A statement of the approach by its name, with the variables that are its parameters; its row does not matter.
+    /// A statement of the approach, by its name, with the variables of its parameters. Its row is ignored.
     Send(&'static str, &'static [&'static str]),
     /// The same, and the columns of its row become variables.
     Read(&'static str, &'static [&'static str]),
-    /// What the application does in between: `balance := balance + amount`.
+    /// The decision of the application: `balance := balance + amount`.
     Decide,
 }
 
@@ -94,23 +94,23 @@ pub fn knows(approach: Approach) -> bool {
     protocol(approach).is_some()
 }
 
-/// Whether PostgreSQL may refuse the script's transactions, which are then to be repeated.
+/// Whether PostgreSQL may fail the script's transactions with 40001, so that pgbench must repeat them.
 fn repeats(approach: Approach) -> bool {
     matches!(approach, Approach::RepeatableRead | Approach::Serializable)
 }
 
-/// The program, and where it connects to.
+/// The program, and the database that it connects to.
 pub struct Pgbench {
     program: PathBuf,
     version: String,
     environment: Vec<(&'static str, String)>,
     scripts: TempDir,
-    /// One connection that counts.
+    /// The connection that counts changes.
     counter: PgPool,
 }
 
 impl Pgbench {
-    /// Nothing is started yet.
+    /// Prepares the measurement. It starts no process yet.
     pub async fn new(program: PathBuf, endpoint: &Endpoint, options: PgConnectOptions) -> Result<Self, Failure> {
         let Endpoint { socket_dir, user, password, database, port } = endpoint;
         let environment = vec![
@@ -132,14 +132,14 @@ impl Pgbench {
         &self.version
     }
 
-    /// Whether this version of it can measure a point. Points of others it knows nothing of, and has nothing against.
+    /// Whether this version of pgbench can measure a point. True for points that are not measured by pgbench.
     pub fn can(&self, point: Point) -> bool {
         let digits = self.version.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty());
         let major: u32 = digits.and_then(|digits| digits.parse().ok()).unwrap_or_default();
         !matches!(point, Point::Pgbench { approach, .. } if repeats(approach) && major < REPEATS_SINCE)
     }
 
-    /// Changes a second.
+    /// Measures changes per second.
     pub async fn measure(&self, approach: Approach, load: Load, clients: u32, time: Duration) -> Result<f64, Failure> {
         let script = self.scripts.path().join("script.sql");
         let text = script_of(approach, load).map_err(Failure::Untrue)?;
@@ -158,8 +158,8 @@ impl Pgbench {
         changes_per_second(approach, changes, &said).map_err(|reason| Failure::Untrue(format!("{reason}:\n{said}")))
     }
 
-    /// Waits until nothing changes any more: a server finishes what its clients no longer wait for, and the next point
-    /// must not pay for it.
+    /// Waits until the data no longer change. A server finishes requests that its clients no longer wait for, and these must
+    /// not affect the next point.
     pub async fn settle(&self) -> Result<(), Failure> {
         let mut before = self.changes().await?;
         for _ in 0..SETTLE_LOOKS {
@@ -170,23 +170,23 @@ impl Pgbench {
             }
             before = now;
         }
-        Err(Failure::Untrue("something else changes the data".to_owned()))
+        Err(Failure::Untrue("another process changes the data".to_owned()))
     }
 
-    /// Whether a session has something under way: a commit may take longer than the time between two looks.
+    /// Whether a session is active: a commit may take longer than the pause between two reads.
     async fn busy(&self) -> Result<bool, Failure> {
         let busy = "select exists(select from pg_stat_activity where backend_type = 'client backend' \
                     and state <> 'idle' and pid <> pg_backend_pid())";
         sqlx::query_scalar(busy).fetch_one(&self.counter).await.map_err(Failure::environment)
     }
 
-    /// Every change raises its row's version by 1.
+    /// The number of changes: every change raises its row's version by 1.
     async fn changes(&self) -> Result<i64, Failure> {
         let sum = sqlx::query_scalar("select sum(version)::bigint from users").fetch_one(&self.counter).await;
         sum.map_err(Failure::environment)
     }
 
-    /// Ends its connection.
+    /// Closes its connection.
     pub async fn close(&self) {
         self.counter.close().await;
     }
@@ -215,7 +215,7 @@ fn script_of(approach: Approach, load: Load) -> Result<String, String> {
     Ok(script)
 }
 
-/// The statement with `:name` for `$1`. From the last one, or `$1` would be found in `$10`.
+/// The statement with `:name` for `$1`. The last parameter is replaced first, because `$1` is also the start of `$10`.
 fn with_variables(approach: Approach, name: &str, variables: &[&str]) -> Result<String, String> {
     let statements = approach.info().statements;
     let statement = statements.iter().find(|statement| statement.name == name);
@@ -236,9 +236,9 @@ fn changes_per_second(approach: Approach, changes: i64, said: &str) -> Result<f6
     let transactions: i64 = after("number of transactions actually processed:")
         .and_then(|number| number.parse().ok())
         .filter(|transactions| *transactions > 0)
-        .ok_or("pgbench did nothing")?;
-    // Without the time that connecting took: our servers are connected, too.
-    let rate: f64 = after("tps =").and_then(|rate| rate.parse().ok()).ok_or("pgbench tells no rate")?;
+        .ok_or("pgbench reports no transaction count")?;
+    // Without the time that connecting took, because the servers are connected before the measurement too.
+    let rate: f64 = after("tps =").and_then(|rate| rate.parse().ok()).ok_or("pgbench reports no rate")?;
     if changes > transactions || (changes < transactions && approach != Approach::OptimisticVersion) {
         return Err(format!("{transactions} transactions made {changes} changes"));
     }

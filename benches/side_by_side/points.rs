@@ -1,4 +1,4 @@
-//! What is measured: one number of the report each, and what it takes to measure it.
+//! The points: each is one number of the report, with what is needed to measure it.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,57 +6,57 @@ use std::time::Duration;
 use concurrency_lab::config::Limits;
 use concurrency_lab::strategy::Approach;
 
-/// Clients that pgbench is tried with: alone, a few, as many as our pool has connections.
+/// Numbers of pgbench's clients: one, a few, and as many as the lab's pool has connections.
 pub const PGBENCH_CLIENTS: [u32; 3] = [1, 8, 32];
 
-/// wrk's connections, each of which waits for its answer before it asks again: a closed loop.
+/// wrk's connections. Each waits for its answer before it sends the next request: a closed loop.
 pub const CONNECTIONS: u32 = 64;
 
-/// Connections at once that must all be answered in time, [`CROWD_TIMEOUT`].
+/// The crowd: this many concurrent connections, which must all be answered within [`CROWD_TIMEOUT`].
 pub const CROWD: u32 = 10_000;
 
-/// How late an answer to the crowd may be.
+/// The time limit of an answer to the crowd.
 pub const CROWD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An answer later than this counts as none. Longer than any wait in these queues.
+/// An answer later than this counts as missing. It is longer than any wait in the server's queues.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a point is measured at a time, before it is the next one's turn. wrk counts in whole seconds.
+/// How long a point is measured before the next point has its turn. wrk counts in whole seconds.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// The same for the crowd, whose first answers come when all are connected.
+/// The same for the crowd, whose first answers come when all connections are open.
 const CROWD_SLICE: Duration = Duration::from_secs(6);
 
-/// What the requests ask for.
+/// The requests of a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Load {
     /// Changes of one row, user 1.
     Hot,
-    /// Changes of a random one of 1000.
+    /// Changes of a random row of 1000.
     Cold,
-    /// Transfers between two of 100.
+    /// Transfers between two random accounts of 100.
     Transfers,
 }
 
-/// How a server is set up.
+/// The setup of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Setup {
-    /// As it comes.
+    /// The defaults.
     Default,
-    /// A pool as small as a hot row likes it.
+    /// A pool as small as is best for a hot row.
     SmallPool,
-    /// A large pool, and all of it may wait at one row inside PostgreSQL.
+    /// A large pool whose sessions may all wait for one row inside PostgreSQL.
     NoRowLimit,
-    /// As it comes, but it counts nothing for Prometheus.
+    /// The defaults, without metrics.
     NoMetrics,
 }
 
-/// Whose pool lends the connections.
+/// The pool that provides the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoolKind {
     /// [`concurrency_lab::database::pool`].
     Ours,
-    /// sqlx's own.
+    /// sqlx's own pool.
     Sqlx,
 }
 
@@ -65,36 +65,36 @@ pub enum PoolKind {
 pub enum Point {
     /// An approach over HTTP.
     Approach {
-        /// Of which server.
+        /// The server.
         setup: Setup,
-        /// Which one.
+        /// The approach.
         approach: Approach,
-        /// Asked for what.
+        /// The load.
         load: Load,
-        /// By how many at once.
+        /// The number of connections.
         connections: u32,
     },
     /// The route that touches no database.
     Ceiling {
-        /// Of which server.
+        /// The server.
         setup: Setup,
-        /// By how many at once.
+        /// The number of connections.
         connections: u32,
     },
-    /// A server that does nothing else.
+    /// The bare axum server.
     BareAxum,
-    /// The route that touches no database, asked by our own load generator.
+    /// The route that touches no database, under the lab's own load generator.
     Generator,
     /// An approach's statements, sent by pgbench.
     Pgbench {
-        /// Whose statements.
+        /// The approach whose statements are sent.
         approach: Approach,
-        /// On which rows.
+        /// The load.
         load: Load,
-        /// By how many clients.
+        /// The number of clients.
         clients: u32,
     },
-    /// The disk alone: how often it makes something durable.
+    /// The disk alone: the rate of durable writes.
     Disk,
     /// A pool in this process, with the statement of atomic-returning on 1000 rows.
     Pool(PoolKind),
@@ -104,7 +104,7 @@ impl Load {
     /// The loads that every approach is measured with.
     pub const OF_ALL: [Self; 2] = [Self::Hot, Self::Cold];
 
-    /// The route that it asks.
+    /// The route of its requests.
     pub fn route(self) -> &'static str {
         match self {
             Self::Hot | Self::Cold => "/balance",
@@ -112,7 +112,7 @@ impl Load {
         }
     }
 
-    /// The script of wrk that asks for it.
+    /// The script of wrk that sends it.
     pub fn script(self) -> &'static str {
         match self {
             Self::Hot => "patch_request.lua",
@@ -123,13 +123,13 @@ impl Load {
 }
 
 impl Setup {
-    /// All of them.
+    /// All setups.
     pub const ALL: [Self; 4] = [Self::Default, Self::SmallPool, Self::NoRowLimit, Self::NoMetrics];
 
-    /// Those that differ in what a hot row has to wait for.
+    /// The setups that differ in what a request for a hot row waits for.
     pub const POOLS: [Self; 3] = [Self::Default, Self::SmallPool, Self::NoRowLimit];
 
-    /// Connections of its pool, and sessions that may work on one row.
+    /// The connections of its pool, and the sessions allowed on one row.
     pub fn limits(self) -> (usize, usize) {
         let default = Limits::default();
         match self {
@@ -141,17 +141,17 @@ impl Setup {
 }
 
 impl Point {
-    /// An approach of a server, by as many as usual.
+    /// An approach of a server, with the usual number of connections.
     pub fn http(setup: Setup, approach: Approach, load: Load) -> Self {
         Self::Approach { setup, approach, load, connections: CONNECTIONS }
     }
 
-    /// The ceiling of the default server, by as many as usual.
+    /// The ceiling of the default server, with the usual number of connections.
     pub fn ceiling() -> Self {
         Self::Ceiling { setup: Setup::Default, connections: CONNECTIONS }
     }
 
-    /// How long it is measured at a time.
+    /// How long it is measured in one turn.
     pub fn slice(self) -> Duration {
         match self {
             Self::Approach { connections: CROWD, .. } => CROWD_SLICE,
@@ -160,7 +160,7 @@ impl Point {
     }
 }
 
-/// How late an answer may be; where it is the crowd's, late ones are a result and no failure of the measurement.
+/// The time limit of an answer. For the crowd, late answers are a result and not a failure of the measurement.
 pub fn answer_timeout(connections: u32) -> Duration {
     if connections == CROWD { CROWD_TIMEOUT } else { ANSWER_TIMEOUT }
 }
@@ -179,9 +179,9 @@ impl fmt::Display for Setup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (pool_size, row_sessions) = self.limits();
         match self {
-            Self::Default => write!(formatter, "default (pool {pool_size}, {row_sessions} a row)"),
+            Self::Default => write!(formatter, "default (pool {pool_size}, {row_sessions} per row)"),
             Self::SmallPool => write!(formatter, "pool {pool_size}"),
-            Self::NoRowLimit => write!(formatter, "pool {pool_size}, no limit a row"),
+            Self::NoRowLimit => write!(formatter, "pool {pool_size}, no limit per row"),
             Self::NoMetrics => formatter.write_str("without metrics"),
         }
     }
@@ -190,7 +190,7 @@ impl fmt::Display for Setup {
 impl fmt::Display for PoolKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Ours => "our pool (deadpool's slots)",
+            Self::Ours => "the lab's pool (deadpool's slots)",
             Self::Sqlx => "sqlx's pool",
         })
     }
@@ -204,7 +204,7 @@ impl fmt::Display for Point {
             }
             Self::Ceiling { setup, connections } => write!(formatter, "/ceiling/balance, -c{connections}, {setup}"),
             Self::BareAxum => formatter.write_str("bare axum"),
-            Self::Generator => formatter.write_str("/ceiling/balance, asked by `run` instead of wrk"),
+            Self::Generator => formatter.write_str("/ceiling/balance, load by `run` instead of wrk"),
             Self::Pgbench { approach, load, clients } => {
                 write!(formatter, "pgbench, {clients} clients, {approach}, {load}")
             }

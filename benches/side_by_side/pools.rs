@@ -1,5 +1,5 @@
-//! Our pool of connections against sqlx's own, without HTTP around them: the same connections, the same statement, the
-//! same tasks.
+//! The lab's pool of connections against sqlx's own, without HTTP: the same connections, the same statement, the same
+//! tasks.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::points::PoolKind;
 /// Connections of each pool.
 pub const SIZE: usize = 32;
 
-/// Tasks that want a connection: more than there are, as in a busy server.
+/// Tasks that need a connection. They are more than the connections, as in a busy server.
 pub const TASKS: usize = 64;
 
 /// Both pools, open.
@@ -25,18 +25,18 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Opens both.
+    /// Opens both pools.
     pub async fn open(options: PgConnectOptions) -> Result<Self, Failure> {
         let limits = Limits { pool_size: SIZE, ..Limits::default() };
         let ours = Pool::new(options.clone(), &limits).map_err(Failure::environment)?;
         let size = u32::try_from(SIZE).unwrap_or(u32::MAX);
-        // Its best: no ping before each use, and no connection that has to be opened again.
+        // sqlx's fastest settings: no ping before each use, and no connection that must be opened again.
         let sqlx = PgPoolOptions::new().max_connections(size).min_connections(size).test_before_acquire(false);
         let sqlx = sqlx.idle_timeout(None).max_lifetime(None).connect_with(options).await;
         Ok(Self { ours, sqlx: sqlx.map_err(Failure::environment)? })
     }
 
-    /// Changes a second.
+    /// Measures changes per second.
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub async fn measure(&self, kind: PoolKind, time: Duration) -> Result<f64, Failure> {
         let started = Instant::now();
@@ -55,7 +55,7 @@ impl Pools {
         Ok(changes as f64 / started.elapsed().as_secs_f64())
     }
 
-    /// Closes both.
+    /// Closes both pools.
     pub async fn close(&self) {
         self.ours.close();
         self.sqlx.close().await;

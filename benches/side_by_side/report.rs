@@ -9,7 +9,7 @@ use crate::groups::{GROUP_COMMIT_CONNECTIONS, Group, WITH_EVERY_POOL, fastest, g
 use crate::points::{CONNECTIONS, Load, PGBENCH_CLIENTS, Point, PoolKind, Setup};
 use crate::results::{Results, Spread};
 
-/// What stands in a cell that has no number.
+/// The text of a cell without a number.
 const NOTHING: &str = "–";
 
 /// The whole report.
@@ -30,7 +30,7 @@ pub fn markdown(conditions: &[(&'static str, String)], approaches: &[Approach], 
     text
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with separated thousands.
 pub fn count(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::with_capacity(digits.len() + 4);
@@ -144,7 +144,7 @@ fn pools(results: &Results) -> String {
     table.text
 }
 
-/// What group-commit is compared with.
+/// The comparisons of group-commit.
 fn groups(results: &Results) -> String {
     let Some(it) = group_commit() else {
         return "\n## group-commit\n\nThis program has no group-commit: nothing measured.\n".to_owned();
@@ -188,7 +188,7 @@ fn goals(results: &Results) -> String {
     table.text
 }
 
-/// A broken approach is measured like the others and must not be taken for one of them.
+/// The label of an approach. A broken approach is measured like the others, so its label says that it is broken.
 fn label(approach: Approach) -> String {
     if approach.info().claims.balance == Claim::Broken { format!("{approach} (broken)") } else { approach.to_string() }
 }

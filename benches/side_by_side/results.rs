@@ -11,14 +11,14 @@ use crate::points::{Load, PGBENCH_CLIENTS, Point};
 /// A point, measured for a group.
 pub type Key = (Group, Point);
 
-/// What came of measuring a point once.
+/// The result of measuring a point once.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Measured {
-    /// How often a second.
+    /// The rate per second.
     pub per_second: f64,
-    /// The time within which 99 of 100 were answered, where somebody looked.
+    /// The time within which 99 of 100 requests were answered, if it was measured.
     pub p99_ms: Option<f64>,
-    /// Requests that were not answered in time; more than 0 only for the crowd.
+    /// Requests that were not answered in time. It is more than 0 only for the crowd.
     pub unanswered: u64,
 }
 
@@ -28,7 +28,7 @@ impl Measured {
         Self { per_second, ..Self::default() }
     }
 
-    /// One of several slices.
+    /// The mean of several slices.
     pub fn mean(slices: &[Self]) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "slices are few")]
         let count = slices.len() as f64;
@@ -41,7 +41,7 @@ impl Measured {
     }
 }
 
-/// What was measured: one a round.
+/// All measurements, one per round.
 #[derive(Debug, Default)]
 pub struct Results {
     measured: HashMap<Key, Vec<Measured>>,
@@ -54,7 +54,7 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
 }
 
 impl Results {
-    /// Notes what a round measured.
+    /// Adds the measurement of a round.
     pub fn add(&mut self, key: Key, measured: Measured) {
         self.measured.entry(key).or_default().push(measured);
     }
@@ -64,24 +64,24 @@ impl Results {
         spread(self.measured.get(&key)?.iter().map(|measured| measured.per_second))
     }
 
-    /// The same of its 99th percentiles.
+    /// A point's 99th percentiles, if it was measured.
     pub fn p99_ms(&self, key: Key) -> Option<Spread> {
         spread(self.measured.get(&key)?.iter().filter_map(|measured| measured.p99_ms))
     }
 
-    /// All requests that were not answered in time.
+    /// The number of requests that were not answered in time, in all rounds.
     pub fn unanswered(&self, key: Key) -> Option<u64> {
         Some(self.measured.get(&key)?.iter().map(|measured| measured.unanswered).sum())
     }
 
-    /// One point by another one: by round, since a round's two measurements are closer to each other in time than two
-    /// medians are, and so have more of the machine's mood in common.
+    /// The ratio of one point to another, computed within each round: the two measurements of a round are closer in time than
+    /// two medians, so the state of the machine differs less between them.
     pub fn ratio(&self, key: Key, reference: Key) -> Option<Spread> {
         let pairs = self.measured.get(&key)?.iter().zip(self.measured.get(&reference)?);
         spread(pairs.map(|(measured, reference)| measured.per_second / reference.per_second))
     }
 
-    /// pgbench at its best: with the number of clients that has the highest median.
+    /// pgbench's best: the number of clients with the highest median.
     pub fn best_pgbench(&self, group: Group, approach: Approach, load: Load) -> Option<(u32, Key)> {
         let tried = PGBENCH_CLIENTS.map(|clients| (clients, (group, Point::Pgbench { approach, load, clients })));
         let measured = tried.into_iter().filter_map(|(clients, key)| Some((clients, key, self.rate(key)?)));

@@ -1,7 +1,7 @@
-//! The stage: one temporary PostgreSQL, the servers on it, and the end of all of them.
+//! The stage: one temporary PostgreSQL and the servers on it, from start to stop.
 //!
-//! All servers are up all the time, each with its pool open, so that a point differs from the next one in nothing but
-//! who gets the load. An idle server costs nothing that could be seen beside a loaded one.
+//! All servers run all the time, each with an open pool, so that two points differ only in the server that gets the load.
+//! The cost of an idle server is not visible beside a loaded one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use concurrency_lab::config::SPARE_DATABASE_CONNECTIONS;
 use concurrency_lab::database::SCHEMA;
-use concurrency_lab::lab::history::ClaimedSafety;
 use concurrency_lab::lab::target::{OwnServer, Target};
 use concurrency_lab::strategy::Approach;
 use domain::Workload;
 use private_postgres::{self, Cluster, Endpoint};
+use referee::history::ClaimedSafety;
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
 
@@ -27,15 +27,15 @@ use crate::wrk::Wrk;
 /// The server under test, built for this benchmark with the same profile.
 const SERVER: &str = env!("CARGO_BIN_EXE_concurrency-lab");
 
-/// Everything that runs. Dropped in this order: first who uses the database, then the database.
+/// Everything that runs. The fields are dropped in this order: first the users of the database, then the database.
 pub struct Stage {
-    /// Sends HTTP.
+    /// Sends requests over HTTP.
     pub wrk: Wrk,
-    /// Sends the statements alone.
+    /// Sends statements without HTTP.
     pub pgbench: Pgbench,
     /// The pools in this process.
     pub pools: Pools,
-    /// One for each [`Setup`].
+    /// One server for each [`Setup`].
     servers: HashMap<Setup, OwnServer>,
     bare_axum: OwnServer,
     cluster: Cluster,
@@ -44,7 +44,7 @@ pub struct Stage {
 impl Stage {
     /// Starts everything.
     pub async fn set_up() -> Result<Self, Failure> {
-        // First what may be missing: it fails at once.
+        // First the programs that may be missing, so that the start fails at once.
         let wrk = Wrk::find().await?;
         let pgbench_program = find_pgbench()?;
         let cluster = Cluster::start_temporary(None, max_connections()).await.map_err(Failure::environment)?;
@@ -60,7 +60,7 @@ impl Stage {
         Ok(Self { wrk, pgbench, pools, servers, bare_axum, cluster })
     }
 
-    /// The approaches that the server offers for balances, or those of them that are wanted.
+    /// The approaches that the server offers for balances, reduced to `wanted` if it names any.
     pub async fn approaches(&self, wanted: &[Approach]) -> Result<Vec<Approach>, Failure> {
         let offered = self.default_server().approaches().await.map_err(Failure::environment)?;
         let approaches =
@@ -69,17 +69,17 @@ impl Stage {
         Ok(approaches.filter(|approach| wanted.is_empty() || wanted.contains(approach)).collect())
     }
 
-    /// Where a server listens.
+    /// The address of a server.
     pub fn server(&self, setup: Setup) -> &Target {
         &self.servers[&setup].target
     }
 
-    /// Where the default server listens.
+    /// The address of the default server.
     pub fn default_server(&self) -> &Target {
         self.server(Setup::Default)
     }
 
-    /// Where the bare axum server listens.
+    /// The address of the bare axum server.
     pub fn bare_axum(&self) -> &Target {
         &self.bare_axum.target
     }
@@ -94,7 +94,7 @@ impl Stage {
         self.cluster.data_dir()
     }
 
-    /// Gives every server a first load, which nobody counts.
+    /// Gives every server a first load, which is not counted.
     pub async fn warm_up(&self, time: Duration) -> Result<(), Failure> {
         for (setup, server) in &self.servers {
             eprintln!("warming up: {setup}");
@@ -104,7 +104,7 @@ impl Stage {
         self.wrk.measure(self.bare_axum(), "/balance", Load::Cold, CONNECTIONS, time).await.map(drop)
     }
 
-    /// Ends everything, and says if something would not.
+    /// Stops everything, and reports what did not stop.
     pub async fn take_down(self) -> Result<(), Failure> {
         self.pools.close().await;
         self.pgbench.close().await;
@@ -116,9 +116,9 @@ impl Stage {
     }
 }
 
-/// Runs a program to its end, which comes after `time` or not much later, and returns what it said.
+/// Runs a program to its end, which comes after `time` or little later, and returns its output.
 pub async fn run(command: &mut Command, time: Duration) -> Result<String, Failure> {
-    /// Start, connections, and the last answers.
+    /// Time for its start, its connections and the last answers.
     const GRACE: Duration = Duration::from_secs(30);
     let program = Path::new(command.as_std().get_program()).display().to_string();
     let child = command.stdin(Stdio::null()).kill_on_drop(true).output();
@@ -139,7 +139,7 @@ fn find_pgbench() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::Environment(format!("{error}\nscripts/setup.sh test installs it")))
 }
 
-/// All pools at once, and pgbench beside them.
+/// Enough connections for all pools and pgbench at the same time.
 fn max_connections() -> u32 {
     let servers: usize = Setup::ALL.iter().map(|setup| setup.limits().0).sum();
     let ours = u32::try_from(servers + 2 * pools::SIZE).unwrap_or(u32::MAX);
@@ -163,25 +163,25 @@ fn bare_axum() -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// A command that no setting of this machine reaches, and that does not outlive us.
 /// The program under test.
 pub fn program() -> Command {
     clean(Path::new(SERVER))
 }
 
+/// A command that no setting of this machine affects, and that ends with this process.
 fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LAB_")) {
         command.env_remove(name);
     }
-    // Where no .env is found.
+    // A folder without a .env.
     command.current_dir("/");
     die_with_us(&mut command);
     command
 }
 
-/// A benchmark that is killed cannot stop its servers; the kernel can. The signal comes when the thread ends that
-/// started the child: that is the main thread, which `block_on` runs this on.
+/// A benchmark that is killed cannot stop its servers, but the kernel can. The kernel sends the signal when the thread that
+/// started the child ends. That is the main thread, because `block_on` runs this code on it.
 #[cfg(target_os = "linux")]
 fn die_with_us(command: &mut Command) {
     let set = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(Into::into);
@@ -192,7 +192,7 @@ fn die_with_us(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_us(_command: &mut Command) {}
 
-/// The socket's directory stands in the host's place, its slashes encoded.
+/// The URL has the socket's directory as its host, with encoded slashes.
 fn url(endpoint: &Endpoint) -> Result<String, Failure> {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     let Endpoint { socket_dir, user, password, database, port } = endpoint;

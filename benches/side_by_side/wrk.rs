@@ -20,9 +20,9 @@ pub struct Wrk {
 }
 
 impl Wrk {
-    /// Makes sure that it is there.
+    /// Checks that wrk is installed.
     pub async fn find() -> Result<Self, Failure> {
-        // It says its version and then ends as if that were a fault.
+        // wrk prints its version and then exits with an error.
         let said = Command::new("wrk").arg("-v").kill_on_drop(true).output().await.map_err(|error| {
             Failure::Environment(format!("cannot run wrk: {error}\nscripts/setup.sh test installs it"))
         })?;
@@ -36,7 +36,8 @@ impl Wrk {
         &self.version
     }
 
-    /// Requests a second that were answered with 2xx, and how late; anything else is a failure, but for the crowd's late ones.
+    /// Measures requests per second that were answered with 2xx, and their latency. Any other answer is a failure, except
+    /// late answers to the crowd.
     pub async fn measure(
         &self,
         target: &Target,
@@ -56,11 +57,11 @@ impl Wrk {
 }
 
 fn measured(said: &str, may_be_late: bool) -> Result<Measured, &'static str> {
-    // By the scripts' own count, and by wrk's lines, which it prints only if there is something to complain of.
+    // From the scripts' own counts, and from wrk's lines, which it prints only if there were errors.
     let counted = |answers: &str| {
         let line = said.lines().find(|line| line.contains(answers)).ok_or("the script did not count the answers")?;
         let number = line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
-        number.ok_or("the script's count is none")
+        number.ok_or("the script's count is not a number")
     };
     let unanswered = counted("none: connect")?;
     if counted("above 399")? != 0 || said.contains("Non-2xx") {

@@ -1,8 +1,9 @@
-"""Somebody's own service, to be raced: a wallet in memory that reads, decides and then writes.
+"""An example of your own service under load: a wallet in memory that reads, decides and then writes.
 
     python3 examples/foreign/server.py [PORT] [--fixed]
 
-Broken on purpose: between the read and the write of one thread, another may read the same. --fixed locks around both.
+It is broken on purpose: between the read and the write of one thread, another thread may read the same value. --fixed
+holds a lock around both.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 START = {1: 10_000, 2: 10_000, 3: 10_000}
-LOOK_AWAY_S = 0.0005  # what a query to a database would take
+QUERY_TIME_S = 0.0005  # about the time of a query to a database
 accounts = dict(START)
 guard = contextlib.nullcontext()
 
@@ -24,8 +25,8 @@ def debit(number, cents):
         available = accounts[number]  # read
         if available < cents:  # decide
             return 402, {"problem": "not enough"}
-        time.sleep(LOOK_AWAY_S)
-        accounts[number] = available - cents  # write, whatever is there by now
+        time.sleep(QUERY_TIME_S)
+        accounts[number] = available - cents  # write, whatever the current value is
     return 200, {"account": {"id": number, "available": available - cents}}
 
 
@@ -46,8 +47,8 @@ def route(method, path, body):
 
 
 class Wallet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept
-    wbufsize = -1  # an answer is one write: in two, the second would wait for the client's acknowledgement
+    protocol_version = "HTTP/1.1"  # keeps connections open
+    wbufsize = -1  # send an answer in one write: a second one would wait for the client's acknowledgement
     timeout = 60
 
     def do_GET(self):
@@ -61,10 +62,10 @@ class Wallet(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     do_POST = do_GET
-    log_message = lambda *_: None  # noqa: E731 - not a line a request
+    log_message = lambda *_: None  # noqa: E731 - no line per request
 
     def handle(self):
-        with contextlib.suppress(ConnectionError):  # a client that hangs up
+        with contextlib.suppress(ConnectionError):  # a client that disconnects
             super().handle()
 
 
@@ -74,7 +75,7 @@ if __name__ == "__main__":
     parser.add_argument("--fixed", action="store_true")
     arguments = parser.parse_args()
     guard = threading.Lock() if arguments.fixed else guard
-    ThreadingHTTPServer.request_queue_size = 1024  # many clients come at once; by default, five may wait
+    ThreadingHTTPServer.request_queue_size = 1024  # many clients connect at once; by default only five may wait
     server = ThreadingHTTPServer(("127.0.0.1", arguments.port), Wallet)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

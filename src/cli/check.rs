@@ -9,12 +9,12 @@ use clap::Args;
 
 use super::CliError;
 use super::output::print;
-use crate::lab::history::RoundTitle;
-use crate::lab::history::file::{HistoryReader, ReadRound};
-use crate::lab::judgement::{Counts, Judgement};
-use crate::lab::referee::judge;
 use crate::lab::results::RunVerdict;
 use crate::report::figures::{ms_of_ns, printable};
+use referee::history::RoundTitle;
+use referee::history::file::{HistoryReader, ReadRound};
+use referee::judge;
+use referee::judgement::{Counts, Judgement};
 
 /// Options of `check`.
 #[derive(Debug, Args)]

@@ -18,11 +18,11 @@ use crate::explore::search;
 use crate::explore::worker_pool;
 use crate::feed::{PoolGauges, SLICE};
 use crate::lab::experiment;
-use crate::lab::history::RoundTitle;
 use crate::lab::live::OnSlice;
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::results::Round;
 use crate::lab::target::Target;
+use referee::history::RoundTitle;
 
 /// How often the server is asked for its connections: seldom enough to cost the load nothing.
 const POOL_EVERY: Duration = Duration::from_secs(1);

@@ -6,8 +6,8 @@ use super::execution::TestCase;
 use super::findings::{Servers, Subject};
 use super::mutation::Mutation;
 use super::scenario::ExploreScenario;
-use crate::lab::history::ClaimedSafety;
 use crate::strategy::{Approach, Claim};
+use referee::history::ClaimedSafety;
 
 /// The approaches that read, decide in the application, and write: what their isolation level does for them is the question.
 pub const READ_DECIDE_WRITE: [Approach; 7] = [

@@ -8,16 +8,15 @@ use super::oracle::{ClientAnswer, ClientCall, explains};
 use super::schedule::Actor;
 use super::search::JudgedInterleaving;
 use super::transcript::{GAVE_UP, Participant, Transcript};
-use crate::lab::history::{
-    self, ClaimedSafety, History, ObservedRow as SeenRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
-    RowState,
-};
-use crate::lab::judgement::Anomaly;
-use crate::lab::referee;
 use domain::Refusal;
 use domain::Row;
 use domain::state::{Change, ChangeResult, State};
 use domain::{Booking, Transfer};
+use referee::history::{
+    self, ClaimedSafety, History, ObservedRow as SeenRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
+    RowState,
+};
+use referee::judgement::Anomaly;
 
 /// The name of an outcome that no serial order explains and that has no better name.
 pub const NOT_SERIALIZABLE: &str = "not-serializable";

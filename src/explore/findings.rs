@@ -6,7 +6,7 @@ use strum::{Display, EnumIter};
 
 use super::schedule::Schedule;
 use super::transcript::Transcript;
-use crate::lab::history::ClaimedSafety;
+use referee::history::ClaimedSafety;
 
 /// The format of the JSON: raised when a reader of the one before would misread it.
 pub const FORMAT: u32 = 1;
@@ -163,7 +163,7 @@ pub struct DistinctOutcome {
     pub lines: Vec<String>,
     /// How many interleavings ended so.
     pub count: u64,
-    /// What is wrong with it, by the names of [`crate::lab::judgement::Anomaly`] or of an explore file's own words; empty if
+    /// What is wrong with it, by the names of [`referee::judgement::Anomaly`] or of an explore file's own words; empty if
     /// a serial order explains it.
     pub anomalies: Vec<String>,
     /// One of them.

@@ -1,6 +1,7 @@
-//! The access log: one line a request, with the target [`TARGET`], at the level of information.
+//! The access log: one line per request, with the target [`TARGET`], at the level INFO.
 //!
-//! It is off unless the log's filter asks for it, and costs nothing then: no clock is read and nothing is written down.
+//! It is off unless the log's filter asks for it. When it is off it costs nothing: the server reads no clock and
+//! records nothing.
 
 use std::time::Instant;
 
@@ -10,18 +11,18 @@ use axum::response::Response;
 
 use super::guard::REQUEST_ID;
 
-/// By this name the log's filter turns it on: `LAB_LOG=warn,concurrency_lab::access=info`.
+/// The target of its lines. The log's filter turns it on by this name: `LAB_LOG=warn,concurrency_lab::access=info`.
 pub const TARGET: &str = "concurrency_lab::access";
 
-/// Longest path that is shown, in characters: the buffer of the log is bounded by its lines.
+/// Longest path that a line shows, in characters. The log's buffer holds a bounded number of lines, so lines are bounded too.
 const PATH_MAX: usize = 256;
 
-/// The line of one request; written when it has been answered, or dropped without an answer.
+/// The line of one request. It is written when the request is answered, or when it is dropped without an answer.
 #[derive(Debug)]
 #[must_use]
 pub struct AccessLogEntry(Option<LoggedRequest>);
 
-/// What the line needs of a request, which is gone when it is answered.
+/// The part of a request that the line needs. The request itself no longer exists when it is answered.
 #[derive(Debug)]
 struct LoggedRequest {
     started: Instant,
@@ -30,25 +31,25 @@ struct LoggedRequest {
 }
 
 impl AccessLogEntry {
-    /// The line of this request, if there is to be one.
+    /// Starts the line of this request, if the log is on.
     pub fn of<B>(request: &Request<B>) -> Self {
         let wanted = tracing::enabled!(target: TARGET, tracing::Level::INFO);
         Self(wanted.then(|| LoggedRequest {
             started: Instant::now(),
             method: request.method().clone(),
-            // Without the query, which nobody needs here and somebody may not want to keep.
+            // Without the query: the line does not need it, and a user may not want it stored.
             path: request.uri().path().chars().take(PATH_MAX).collect(),
         }))
     }
 
-    /// Writes the line about this answer, which it passes on.
+    /// Writes the line about this answer, and returns the answer.
     pub fn answered(mut self, response: Response) -> Response {
         if let Some(LoggedRequest { started, method, path }) = self.0.take() {
             let id = response.headers().get(&REQUEST_ID).map(tracing::field::debug);
             let status = response.status().as_u16();
             let bytes = response.body().size_hint().exact();
             let duration_us = micros(started);
-            // Ids and paths come from clients: as Debug they cannot end the line.
+            // Ids and paths come from clients. The Debug format escapes line breaks, so they cannot end the line.
             tracing::info!(target: TARGET, id, %method, ?path, status, duration_us, bytes);
         }
         response

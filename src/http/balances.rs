@@ -21,32 +21,32 @@ struct NewBalance {
     balance: i64,
 }
 
-/// A balance and whose it is.
+/// A user's balance.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserBalance {
-    /// Whose.
+    /// The user.
     pub user_id: i64,
-    /// What they own.
+    /// The balance.
     pub balance: i64,
 }
 
 /// `PATCH /balance`: `{"userId":1,"amount":-2}` → `{"balance":9998}`.
-pub async fn change(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, AmountRule::Any).await
+pub async fn change(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    routes.change(request, AmountRule::Any).await
 }
 
 /// `POST /deposit`: an amount from 1.
-pub async fn deposit(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, AmountRule::Deposit).await
+pub async fn deposit(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    routes.change(request, AmountRule::Deposit).await
 }
 
 /// `POST /withdraw`: an amount from 1.
-pub async fn withdraw(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    desk.change(request, AmountRule::Withdrawal).await
+pub async fn withdraw(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    routes.change(request, AmountRule::Withdrawal).await
 }
 
-/// `PATCH /ceiling/balance`: everything that HTTP costs and nothing else; the limit of what any approach can reach here.
+/// `PATCH /ceiling/balance`: the cost of HTTP and nothing else. No approach can be faster than this route.
 pub async fn ceiling(State(app): State<Arc<AppState>>, request: Request) -> Result<Response, Rejection> {
     let (parts, body) = request.into_parts();
     let fields = BalanceBody::fields(AmountRule::Any);
@@ -56,11 +56,11 @@ pub async fn ceiling(State(app): State<Arc<AppState>>, request: Request) -> Resu
 
 /// `GET /balance/{userId}`.
 pub async fn read_by_path(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     PathSegment(user): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
-    desk.read(request, &user).await
+    routes.read(request, &user).await
 }
 
 /// The query of `GET /balance`.
@@ -72,22 +72,24 @@ pub struct UserQuery {
 
 /// `GET /balance?userId=1`.
 pub async fn read_by_query(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     query: Result<Query<UserQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Rejection> {
     match query {
-        Ok(Query(UserQuery { user_id: Some(user) })) => desk.read(request, &user).await,
-        Ok(_) => Err(Rejection::invalid("userId: missing; as in /balance?userId=1 or /balance/1")),
+        Ok(Query(UserQuery { user_id: Some(user) })) => routes.read(request, &user).await,
+        Ok(_) => Err(Rejection::invalid(
+            "userId: missing; expected a query such as /balance?userId=1, or a path such as /balance/1",
+        )),
         Err(error) => Err(Rejection::invalid(format!("query: {}", error.body_text()))),
     }
 }
 
 impl ApproachRoutes {
     async fn change(&self, request: Request, amounts: AmountRule) -> Result<Response, Rejection> {
-        let asked = self.read_change(request, amounts).await?;
-        let user = asked.operation.user;
-        let outcome = self.execute(asked).await;
+        let parsed = self.read_change(request, amounts).await?;
+        let user = parsed.operation.user;
+        let outcome = self.execute(parsed).await;
         Ok(answer::outcome(&outcome, |&Account { balance, version }| {
             let response = answer::with_etag(answer::json(StatusCode::OK, &NewBalance { balance }), version);
             answer::with_versions(response, format_args!("users/{user}={version}"))
@@ -109,8 +111,8 @@ impl ApproachRoutes {
 
     async fn read(&self, request: Request, user: &str) -> Result<Response, Rejection> {
         let user_id = body::id(body::USER_ID, user)?;
-        let asked = self.asked(&request.into_parts().0, BalanceRead { user: user_id })?;
-        let outcome = self.execute(asked).await;
+        let parsed = self.asked(&request.into_parts().0, BalanceRead { user: user_id })?;
+        let outcome = self.execute(parsed).await;
         Ok(answer::outcome(&outcome, |&Account { balance, version }| {
             answer::with_etag(answer::json(StatusCode::OK, &UserBalance { user_id, balance }), version)
         }))

@@ -1,7 +1,7 @@
-//! From the bytes of a request to valid input, or an error that names the field, the value and what is allowed.
+//! Turns the bytes of a request into valid input, or into an error that names the field, the value and what is allowed.
 //!
-//! The fast path is serde into the exact type. Only when that fails is the body read a second time, as plain JSON, to
-//! find out what to tell the client.
+//! The fast path is serde into the exact type. Only if that fails is the body parsed a second time, as plain JSON, to
+//! find out what the error message must say.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,13 +22,13 @@ const QUOTE_MAX: usize = 40;
 pub struct Field {
     /// Its name.
     pub name: &'static str,
-    /// The smallest value that is allowed; the largest is that of an i64.
+    /// The smallest value that is allowed. The largest is `i64::MAX`.
     pub min: i64,
 }
 
 /// A body of whole numbers, each with its [`Field`].
 pub trait NumberBody: DeserializeOwned {
-    /// An array of them.
+    /// An array of the values.
     type Values: AsRef<[i64]>;
 
     /// The values in the order of the fields.
@@ -39,9 +39,9 @@ pub trait NumberBody: DeserializeOwned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BalanceBody {
-    /// Whose balance.
+    /// The user.
     pub user_id: i64,
-    /// How much.
+    /// The amount.
     pub amount: i64,
 }
 
@@ -63,20 +63,20 @@ pub const EVENT_ID: Field = Field::from_1("eventId");
 pub const COUNTER_ID: Field = Field::from_1("counterId");
 
 impl Field {
-    /// A number from 1, as every id is.
+    /// A field that takes numbers from 1, as every id does.
     pub const fn from_1(name: &'static str) -> Self {
         Self { name, min: 1 }
     }
 }
 
-/// Which amounts a route takes, and what they mean.
+/// The amounts that a route takes, and their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmountRule {
-    /// Any, 0 too: added as it is.
+    /// Any amount, also 0 and negative ones. It is added.
     Any,
-    /// From 1: added.
+    /// An amount from 1. It is added.
     Deposit,
-    /// From 1: taken away.
+    /// An amount from 1. It is subtracted.
     Withdrawal,
 }
 
@@ -85,7 +85,7 @@ impl AmountRule {
         Field { name: "amount", min: if matches!(self, Self::Any) { i64::MIN } else { 1 } }
     }
 
-    /// What to add to the balance for an amount that is allowed.
+    /// The number to add to the balance, for an amount that is allowed.
     pub fn signed(self, amount: i64) -> i64 {
         match self {
             Self::Any | Self::Deposit => amount,
@@ -96,7 +96,7 @@ impl AmountRule {
 }
 
 impl BalanceBody {
-    /// Its fields, on a route that takes these amounts.
+    /// The fields of the body, on a route that takes these amounts.
     pub const fn fields(amounts: AmountRule) -> [Field; 2] {
         [USER_ID, amounts.field()]
     }
@@ -105,7 +105,7 @@ impl BalanceBody {
 /// Reads a JSON body of whole numbers.
 ///
 /// # Errors
-/// The answer to give: 400 malformed, 413 too large, 415 not JSON, 422 invalid, 408 too slow.
+/// The answer to send: 400 malformed, 413 too large, 415 not JSON, 422 invalid, 408 too slow.
 pub async fn numbers<B: NumberBody>(
     headers: &HeaderMap,
     body: Body,
@@ -117,10 +117,10 @@ pub async fn numbers<B: NumberBody>(
     parse(&bytes, fields)
 }
 
-/// Makes sure that there is nothing to read: no body, or an empty object from a client that always sends one.
+/// Checks that the body is empty. It also accepts `{}`, for a client that always sends an object.
 ///
 /// # Errors
-/// The answer to give, as of [`numbers`].
+/// The answer to send, as for [`numbers`].
 pub async fn nothing(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<(), Rejection> {
     let bytes = collect(body, limits).await?;
     if bytes.trim_ascii().is_empty() {
@@ -129,7 +129,7 @@ pub async fn nothing(headers: &HeaderMap, body: Body, limits: &Limits) -> Result
     require_json(headers)?;
     match serde_json::from_slice::<Value>(&bytes) {
         Ok(Value::Object(object)) if object.is_empty() => Ok(()),
-        Ok(value) => Err(Rejection::invalid(format!("body: expected nothing or {{}}, found {}", quote(&value)))),
+        Ok(value) => Err(Rejection::invalid(format!("body: expected no body or {{}}, found {}", quote(&value)))),
         Err(error) => Err(Rejection::new(StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}"))),
     }
 }
@@ -137,7 +137,7 @@ pub async fn nothing(headers: &HeaderMap, body: Body, limits: &Limits) -> Result
 /// Reads the whole body, within bounds.
 ///
 /// # Errors
-/// The answer to give: 413, 408, or 400 when the connection broke off.
+/// The answer to send: 413, 408, or 400 if the connection broke.
 pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Rejection> {
     let collected = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_read_timeout, collected).await {
@@ -150,20 +150,20 @@ pub async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Rejection> {
 
 /// The answer to a body that is too large.
 pub fn too_large(limits: &Limits) -> Rejection {
-    let message = format!("body: longer than the {} bytes that are allowed", limits.body_bytes);
+    let message = format!("body: larger than the limit of {} bytes", limits.body_bytes);
     Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 /// The answer to a body that takes too long to arrive.
 pub fn too_slow(limits: &Limits) -> Rejection {
-    let message = format!("body: not complete within {} s", limits.body_read_timeout.as_secs());
+    let message = format!("body: did not arrive completely within {} s", limits.body_read_timeout.as_secs());
     Rejection::new(StatusCode::REQUEST_TIMEOUT, message)
 }
 
-/// Whether the content type says JSON.
+/// Checks that the content type is JSON.
 ///
 /// # Errors
-/// The 415 to answer.
+/// The answer to send: 415.
 pub fn require_json(headers: &HeaderMap) -> Result<(), Rejection> {
     let found = headers.get(header::CONTENT_TYPE);
     if found.is_some_and(|value| is_json(value.as_bytes())) {
@@ -181,7 +181,7 @@ fn is_json(content_type: &[u8]) -> bool {
     essence.eq_ignore_ascii_case(b"application/json")
 }
 
-/// Reads the bytes of such a body.
+/// Parses the bytes of such a body.
 ///
 /// # Errors
 /// 400 malformed, 422 invalid.
@@ -193,10 +193,10 @@ pub fn parse<B: NumberBody>(bytes: &[u8], fields: &[Field]) -> Result<B, Rejecti
     }
 }
 
-/// Reads an object. serde would take an array of the fields' values as well.
+/// Parses an object. serde alone would also accept an array of the fields' values.
 ///
 /// # Errors
-/// As serde says.
+/// The error of serde.
 pub fn from_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     match bytes.trim_ascii_start().first() {
         Some(b'[') => Err(serde::de::Error::custom("expected a JSON object, found an array")),
@@ -204,7 +204,7 @@ pub fn from_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::E
     }
 }
 
-/// What is wrong with a body, in the order in which a person would look: JSON at all, an object, each field, others.
+/// The first thing that is wrong with a body. The order is: valid JSON, an object, each field, unknown fields.
 fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) -> Rejection {
     let names = fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
     let value: Value = match serde_json::from_slice(bytes) {
@@ -212,13 +212,16 @@ fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) ->
         Err(_) if bytes.is_empty() => {
             return Rejection::new(
                 StatusCode::BAD_REQUEST,
-                format!("body: empty; expected a JSON object with {names}"),
+                format!("body: empty; expected a JSON object with the fields {names}"),
             );
         }
         Err(error) => return Rejection::new(StatusCode::BAD_REQUEST, format!("body: not valid JSON: {error}")),
     };
     let Value::Object(object) = &value else {
-        return Rejection::invalid(format!("body: expected a JSON object with {names}, found {}", quote(&value)));
+        return Rejection::invalid(format!(
+            "body: expected a JSON object with the fields {names}, found {}",
+            quote(&value)
+        ));
     };
     for field in fields {
         let Field { name, min } = *field;
@@ -233,9 +236,9 @@ fn explain(bytes: &[u8], fields: &[Field], error: Option<&serde_json::Error>) ->
     }
     if let Some(unknown) = object.keys().find(|key| fields.iter().all(|field| field.name != key.as_str())) {
         let unknown: String = unknown.chars().take(QUOTE_MAX).collect();
-        return Rejection::invalid(format!("{unknown}: unknown field; allowed are {names}"));
+        return Rejection::invalid(format!("{unknown}: unknown field; the allowed fields are {names}"));
     }
-    // Nothing wrong with each field by itself: a field that is there twice.
+    // Each field by itself is valid. What remains is a field that occurs twice.
     Rejection::invalid(error.map_or_else(|| "body: invalid".to_owned(), |error| format!("body: {error}")))
 }
 
@@ -247,13 +250,13 @@ fn quote(value: &Value) -> String {
     text.chars().take(QUOTE_MAX).chain(['…']).collect()
 }
 
-/// An id in a path or a query.
+/// Parses an id in a path or a query.
 ///
 /// # Errors
-/// The 422 to answer.
+/// The answer to send: 422.
 pub fn id(Field { name, min }: Field, text: &str) -> Result<i64, Rejection> {
     match text.parse::<i64>() {
-        // "+1" and "01" parse, but are no way to write an id.
+        // "+1" and "01" parse as numbers, but they are not accepted as ids.
         Ok(id) if id >= min && text.bytes().next().is_some_and(|first| (b'1'..=b'9').contains(&first)) => Ok(id),
         _ => Err(Rejection::invalid(format!(
             "{name}: expected a whole number from {min} to {}, found {}",
@@ -263,14 +266,14 @@ pub fn id(Field { name, min }: Field, text: &str) -> Result<i64, Rejection> {
     }
 }
 
-/// A booking's id in a path.
+/// Parses a booking's id in a path.
 ///
 /// # Errors
-/// The 422 to answer.
+/// The answer to send: 422.
 pub fn booking_id(text: &str) -> Result<Uuid, Rejection> {
     text.parse().map_err(|_| {
         Rejection::invalid(format!(
-            "bookingId: expected a UUID as POST /bookings gave it, found {}",
+            "bookingId: expected a UUID as returned by POST /bookings, found {}",
             quote(&Value::from(text))
         ))
     })
@@ -288,12 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn bad_bodies_are_told_what_is_wrong() {
+    fn a_bad_body_gets_an_error_that_names_what_is_wrong() {
         let table: &[(&str, AmountRule, u16, &str)] = &[
             ("", AmountRule::Any, 400, "body: empty"),
             ("{", AmountRule::Any, 400, "body: not valid JSON"),
             (r#"{"userId":1,"amount":-2}x"#, AmountRule::Any, 400, "body: not valid JSON: trailing characters"),
-            ("[1,2]", AmountRule::Any, 422, "body: expected a JSON object with userId, amount, found [1,2]"),
+            ("[1,2]", AmountRule::Any, 422, "body: expected a JSON object with the fields userId, amount, found [1,2]"),
             ("{}", AmountRule::Any, 422, "userId: missing; expected a whole number from 1"),
             (r#"{"userId":1}"#, AmountRule::Any, 422, "amount: missing"),
             (r#"{"amount":1}"#, AmountRule::Any, 422, "userId: missing"),
@@ -320,7 +323,7 @@ mod tests {
                 r#"{"userId":1,"amount":1,"currency":"EUR"}"#,
                 AmountRule::Any,
                 422,
-                "currency: unknown field; allowed are userId, amount",
+                "currency: unknown field; the allowed fields are userId, amount",
             ),
             (r#"{"userId":1,"userId":2,"amount":1}"#, AmountRule::Any, 422, "body: duplicate field `userId`"),
             (r#"{"userId":1,"amount":0}"#, AmountRule::Deposit, 422, "amount: expected a whole number from 1"),
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn good_bodies_are_taken_at_the_edges() {
+    fn a_body_is_accepted_at_the_smallest_and_largest_values() {
         for (body, amounts, user_id, amount) in [
             (r#"{"userId":1,"amount":0}"#, AmountRule::Any, 1, 0),
             (r#" {"amount":-9223372036854775808, "userId":9223372036854775807} "#, AmountRule::Any, i64::MAX, i64::MIN),
@@ -345,13 +348,16 @@ mod tests {
     }
 
     #[test]
-    fn the_bodies_of_transfers_and_bookings_are_told_what_is_wrong_as_well() {
+    fn a_bad_body_of_a_transfer_or_a_booking_gets_an_error_that_names_what_is_wrong() {
         let transfer = |body: &str| super::parse::<TransferBody>(body.as_bytes(), &TransferBody::FIELDS);
         for (body, message) in [
             (r#"{"to":2,"amount":1}"#, "from: missing; expected a whole number from 1"),
             (r#"{"from":1,"to":0,"amount":1}"#, "to: expected a whole number from 1"),
             (r#"{"from":1,"to":2,"amount":0}"#, "amount: expected a whole number from 1"),
-            (r#"{"from":1,"to":2,"amount":1,"note":2}"#, "note: unknown field; allowed are from, to, amount"),
+            (
+                r#"{"from":1,"to":2,"amount":1,"note":2}"#,
+                "note: unknown field; the allowed fields are from, to, amount",
+            ),
         ] {
             assert!(transfer(body).unwrap_err().message.contains(message), "{body}");
         }
@@ -380,7 +386,7 @@ mod tests {
         }
 
         #[test]
-        fn every_valid_body_is_taken(user_id in 1..=i64::MAX, amount in any::<i64>()) {
+        fn every_valid_body_is_accepted(user_id in 1..=i64::MAX, amount in any::<i64>()) {
             let body = format!(r#"{{"userId":{user_id},"amount":{amount}}}"#);
             prop_assert_eq!(parse(body.as_bytes(), AmountRule::Any).unwrap(), BalanceBody { user_id, amount });
         }

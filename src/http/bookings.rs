@@ -1,4 +1,4 @@
-//! The routes of events and their seats: book one, give it back, look.
+//! The routes of events and their seats: book a seat, cancel a booking, read an event.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -21,12 +21,12 @@ use domain::{Booked, Booking, Cancellation, Cancelled};
 pub struct BookingBody {
     /// The event.
     pub event_id: i64,
-    /// Who wants to go.
+    /// The user who wants a seat.
     pub user_id: i64,
 }
 
 impl BookingBody {
-    /// Its fields.
+    /// The fields of the body.
     pub const FIELDS: [Field; 2] = [body::EVENT_ID, body::USER_ID];
 }
 
@@ -47,10 +47,10 @@ struct BookingCreated {
 }
 
 /// `POST /bookings`: `{"eventId":1,"userId":7}` → 201 with the booking's id.
-pub async fn book(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    let asked = desk.read_booking(request).await?;
-    let event_id = asked.operation.event;
-    let outcome = desk.execute(asked).await;
+pub async fn book(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    let parsed = routes.read_booking(request).await?;
+    let event_id = parsed.operation.event;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |&Booked { booking_id, seats_left, version }| {
         let response = answer::json(StatusCode::CREATED, &BookingCreated { booking_id, event_id, seats_left });
         answer::with_versions(response, format_args!("events/{event_id}={version}"))
@@ -59,12 +59,12 @@ pub async fn book(State(desk): State<ApproachRoutes>, request: Request) -> Resul
 
 /// `DELETE /bookings/{id}` → 204; the seat is free again.
 pub async fn cancel(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     PathSegment(booking): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
-    let asked = desk.read_cancellation(request, &booking).await?;
-    let outcome = desk.execute(asked).await;
+    let parsed = routes.read_cancellation(request, &booking).await?;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |Cancelled { event_id, version }| {
         answer::with_versions(StatusCode::NO_CONTENT.into_response(), format_args!("events/{event_id}={version}"))
     }))
@@ -80,15 +80,15 @@ struct EventBody<'a> {
     bookings: &'a [BookingRow],
 }
 
-/// `GET /events/{id}`: the event and its bookings; `isBooked` when no seat is left.
+/// `GET /events/{id}`: the event and its bookings. `isBooked` is true when no seat is left.
 pub async fn read_event(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     PathSegment(event): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let event_id = body::id(body::EVENT_ID, &event)?;
-    let asked = desk.asked(&request.into_parts().0, EventRead { event: event_id })?;
-    let outcome = desk.execute(asked).await;
+    let parsed = routes.asked(&request.into_parts().0, EventRead { event: event_id })?;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |(event, bookings)| {
         let (capacity, booked) = (event.capacity, event.booked);
         let shown = EventBody { event_id, capacity, booked, is_booked: booked >= capacity, bookings };

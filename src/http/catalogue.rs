@@ -1,4 +1,4 @@
-//! What there is: the approaches with their claims, one approach with its SQL, and whether the server is well.
+//! The catalogue: all approaches with their claims, one approach with its SQL, and the health of the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::strategy::{Approach, Claims};
 /// How long `/readyz` and `/environment` wait for the database.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An approach as it is listed.
+/// An entry of the list of approaches.
 #[derive(Debug, Serialize)]
 pub struct CatalogueEntry {
     name: &'static str,
@@ -51,7 +51,7 @@ pub fn names() -> Vec<&'static str> {
     Approach::iter().map(Approach::name).collect()
 }
 
-/// All approaches as they are listed.
+/// The list of approaches.
 #[derive(Debug, Serialize)]
 pub struct ApproachCatalogue {
     approaches: Vec<CatalogueEntry>,
@@ -73,8 +73,8 @@ pub async fn approaches() -> Response {
 }
 
 /// `GET /approach/{approach}`: its entry, with the SQL.
-pub async fn approach(State(desk): State<ApproachRoutes>) -> Response {
-    answer::json(StatusCode::OK, &whole(desk.approach))
+pub async fn approach(State(routes): State<ApproachRoutes>) -> Response {
+    answer::json(StatusCode::OK, &whole(routes.approach))
 }
 
 #[derive(Serialize)]
@@ -87,7 +87,7 @@ pub async fn healthz() -> Response {
     answer::json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// `GET /readyz`: the database answers too.
+/// `GET /readyz`: the process and its database answer.
 pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Response {
     match in_time(app.engine.database().check()).await {
         Ok(()) => answer::json(StatusCode::OK, &Health { status: "ready" }),
@@ -95,10 +95,10 @@ pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Respo
     }
 }
 
-/// What the database says if it says it soon.
+/// Waits for the database's answer, for a bounded time.
 ///
 /// # Errors
-/// The 503 that says why not.
+/// The reason, as a 503.
 pub async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
     let reason = match tokio::time::timeout(READY_TIMEOUT, answer).await {
         Ok(Ok(answer)) => return Ok(answer),

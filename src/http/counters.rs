@@ -1,4 +1,4 @@
-//! The routes of a counter: count one more, look.
+//! The routes of a counter: increment it, read it.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -19,13 +19,13 @@ struct CounterValue {
 
 /// `POST /counters/{id}/increment` → `{"value":2}`.
 pub async fn increment(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     PathSegment(counter): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
-    let asked = desk.read_increment(request, &counter).await?;
-    let id = asked.operation.counter;
-    let outcome = desk.execute(asked).await;
+    let parsed = routes.read_increment(request, &counter).await?;
+    let id = parsed.operation.counter;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |&Counter { value, version }| {
         let response = answer::with_etag(answer::json(StatusCode::OK, &CounterValue { value }), version);
         answer::with_versions(response, format_args!("counters/{id}={version}"))
@@ -34,13 +34,13 @@ pub async fn increment(
 
 /// `GET /counters/{id}` → `{"value":2}`.
 pub async fn read(
-    State(desk): State<ApproachRoutes>,
+    State(routes): State<ApproachRoutes>,
     PathSegment(counter): PathSegment,
     request: Request,
 ) -> Result<Response, Rejection> {
     let counter = body::id(body::COUNTER_ID, &counter)?;
-    let asked = desk.asked(&request.into_parts().0, CounterRead { counter })?;
-    let outcome = desk.execute(asked).await;
+    let parsed = routes.asked(&request.into_parts().0, CounterRead { counter })?;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |&Counter { value, version }| {
         answer::with_etag(answer::json(StatusCode::OK, &CounterValue { value }), version)
     }))

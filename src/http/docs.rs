@@ -1,4 +1,5 @@
-//! `GET /docs`: the interface for people, with Swagger UI. Its files are in the program; a browser asks nobody else.
+//! `GET /docs`: a page that shows the interface, with Swagger UI. Its files are part of the program, so a browser loads
+//! nothing from another server.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use utoipa_swagger_ui::{Config, serve};
 use super::answer::Rejection;
 use super::path_segment::PathSegment;
 
-/// The page. `start.js` is a file of its own, so that no script within a page need be allowed.
+/// The page. `start.js` is a separate file, so that the policy need not allow scripts inside a page.
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -31,15 +32,15 @@ const START_FILE: &str = "start.js";
 const START: &str = r##"SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true });
 "##;
 
-/// What of Swagger UI the page needs; the rest stays in the program.
+/// The files of Swagger UI that the page needs. The server does not serve the others.
 const FROM_SWAGGER_UI: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
 
-/// The page's files, all of them.
+/// All files of the page.
 pub fn files() -> impl Iterator<Item = &'static str> {
     FROM_SWAGGER_UI.into_iter().chain([START_FILE])
 }
 
-/// Everything from here; Swagger UI's style sheet has images within.
+/// The page loads everything from this server. `data:` is for the images inside Swagger UI's style sheet.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; img-src 'self' data:");
 
 /// `GET /docs`.
@@ -47,7 +48,7 @@ pub async fn page() -> Response {
     shown("text/html; charset=utf-8", PAGE.as_bytes().into())
 }
 
-/// `GET /docs/{file}`: what the page is made of.
+/// `GET /docs/{file}`: a file of the page.
 pub async fn file(PathSegment(name): PathSegment) -> Response {
     if name == START_FILE {
         return shown("text/javascript", START.as_bytes().into());
@@ -59,9 +60,9 @@ pub async fn file(PathSegment(name): PathSegment) -> Response {
     }
 }
 
-/// The answer to a file that the page does not have.
+/// The answer to a request for a file that the page does not have.
 pub fn missing(name: &str) -> Rejection {
-    Rejection::new(StatusCode::NOT_FOUND, format!("/docs/{name} is not a route; the page is /docs"))
+    Rejection::new(StatusCode::NOT_FOUND, format!("/docs/{name} is not a file of the page /docs"))
 }
 
 fn shown(content_type: &str, bytes: Cow<'static, [u8]>) -> Response {

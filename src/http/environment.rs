@@ -1,4 +1,4 @@
-//! `GET /environment`: what a report must say about the server, for its figures to mean anything.
+//! `GET /environment`: the conditions that a report must state about the server, because its figures depend on them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 use super::guard::SessionId;
 use super::{AppState, answer, catalogue};
 
-/// What a server of ours says of itself.
+/// The conditions of a server of this project, as it reports them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerEnvironment {
-    /// Its program's version.
+    /// The version of the program.
     pub version: String,
-    /// The commit that it was built from, if that is known.
+    /// The commit that the program was built from, if known.
     pub commit: Option<String>,
-    /// Cores that it may use.
+    /// The number of cores that it may use.
     pub cores: u32,
-    /// Database connections at most.
+    /// The maximum number of database connections.
     pub pool_size: u64,
-    /// Sessions at most on one row.
+    /// The maximum number of sessions on one row.
     pub row_sessions: u64,
     /// Whether it honours the experiment headers, such as `Lab-Think-Time`.
     pub lab_headers: bool,
@@ -34,13 +34,13 @@ pub struct ServerEnvironment {
     pub settings: BTreeMap<String, String>,
 }
 
-/// Where it is.
+/// The path of the route.
 pub const PATH: &str = "/environment";
 
-/// The commit that this program was built from, if the build could tell.
+/// The commit that this program was built from, if the build knew it.
 pub const COMMIT: Option<&str> = option_env!("LAB_COMMIT");
 
-/// Versions, limits, and the settings of PostgreSQL that matter.
+/// `GET /environment`: versions, limits, and the settings of PostgreSQL that affect the figures.
 pub async fn environment(State(app): State<Arc<AppState>>, request: Request) -> Response {
     let limits = app.engine.limits();
     let found = catalogue::in_time(app.engine.database().settings()).await;

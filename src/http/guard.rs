@@ -1,9 +1,9 @@
-//! What every request passes: it gets an id, and if it changes something, its Origin and Host are looked at.
+//! The first step of every request: it gets an id, and if it changes something, the server checks its Origin and Host.
 //!
-//! The lab listens where a browser can reach it. A page that somebody visits may send requests to it (cross-site
-//! request forgery), or let its own name resolve to 127.0.0.1 and read the answers too (DNS rebinding). So a request
-//! that changes something is refused when its Origin is not the Host it asks for, or when that Host is a name
-//! that nobody allowed. Command-line clients send no Origin and are not affected.
+//! The server listens where a browser can reach it. Any web page that a user visits may send requests to it (cross-site
+//! request forgery), or let its own host name resolve to 127.0.0.1 and read the answers too (DNS rebinding). So a
+//! request that changes something is refused if its Origin is not the Host that it asks for, or if that Host is a name
+//! that is not allowed. Command-line clients send no Origin and are not affected.
 
 use std::net::IpAddr;
 
@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::AppState;
 use super::answer::{LAB_ATTEMPTS, Rejection};
 
-/// Echoed if the client sent one, else the session's id.
+/// The header with the request's id: the client's own id if it sent one, otherwise the session's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id of a client's own that is echoed, in bytes.
+/// Longest id of a client that is returned, in bytes.
 const REQUEST_ID_MAX: usize = 128;
 
 /// The id of the request's session with the database.
@@ -25,19 +25,19 @@ const REQUEST_ID_MAX: usize = 128;
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
-    /// The id that the guard gave to a request.
+    /// The id that [`admit`] gave to a request.
     pub fn of(extensions: &Extensions) -> Self {
-        // Every route is behind the guard; a request that came by another way is still one of its own.
+        // Every route is behind the guard. A request that bypassed it still gets an id of its own.
         extensions.get().copied().unwrap_or_else(|| Self(Uuid::new_v4()))
     }
 }
 
-/// Gives a request its id, and lets it in or refuses it. The id is what [`sign`] puts on its answer.
+/// Gives a request its id, and admits or refuses it. [`sign`] puts the id on the answer.
 pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue, Box<Response>> {
     let session = Uuid::new_v4();
     let id = match request.headers().get(&REQUEST_ID).filter(|id| id.len() <= REQUEST_ID_MAX) {
         Some(request_id) => {
-            tracing::debug!(%session, ?request_id, "the client's name for this session's request");
+            tracing::debug!(%session, ?request_id, "the client sent its own request id for this session");
             request_id.clone()
         }
         None => encoded(session),
@@ -52,7 +52,7 @@ pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue,
     Ok(id)
 }
 
-/// Puts on an answer what every answer has: the request's id, and how often an operation was tried, if only 0 times.
+/// Adds the headers that every answer has: the request's id, and the number of attempts, which may be 0.
 pub fn sign(response: &mut Response, id: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
@@ -61,7 +61,7 @@ pub fn sign(response: &mut Response, id: HeaderValue) {
 
 fn encoded(id: Uuid) -> HeaderValue {
     let mut buffer = Uuid::encode_buffer();
-    // Hexadecimal digits and hyphens are a valid header's value.
+    // Hexadecimal digits and hyphens are valid in a header's value.
     HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
@@ -69,11 +69,13 @@ fn encoded(id: Uuid) -> HeaderValue {
 pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
     let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         Some(Ok(host)) => host,
-        Some(Err(_)) => return Some("Host: not readable".to_owned()),
+        Some(Err(_)) => return Some("Host: expected visible ASCII characters only".to_owned()),
         None => return Some("Host: missing".to_owned()),
     };
     if !host_allowed(host, allowed) {
-        return Some(format!("Host: {host:?} is neither an IP address nor localhost nor named by --allow-host"));
+        return Some(format!(
+            "Host: expected an IP address, localhost or a name given by --allow-host, found {host:?}"
+        ));
     }
     let origin = headers.get(header::ORIGIN)?;
     let own = origin
@@ -82,7 +84,7 @@ pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
         .and_then(|origin| origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")));
     match own {
         Some(origin) if origin.eq_ignore_ascii_case(host) => None,
-        _ => Some(format!("Origin: {origin:?} is not this server's own ({host})")),
+        _ => Some(format!("Origin: expected this server's own origin ({host}), found {origin:?}")),
     }
 }
 
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_needs_a_host_that_is_ours_and_no_foreign_origin() {
+    fn a_change_is_refused_when_its_host_or_its_origin_is_not_allowed() {
         let allowed = ["lab.example".to_owned()];
         // Host, Origin, allowed
         let table = [

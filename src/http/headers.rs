@@ -11,13 +11,13 @@ use crate::engine::Instrumentation;
 use crate::error::Error;
 use crate::strategy::Approach;
 
-/// The client's name for a change that is to be made once.
+/// The header with the client's key of a change that must be made only once.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Reads the experiment headers, where they are honoured.
+/// Reads the experiment headers, if they are honoured.
 ///
 /// # Errors
-/// The 422 to answer to a value that is not allowed.
+/// The answer to send: 422 for a value that is not allowed.
 pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Instrumentation, Rejection> {
     if !honoured {
         return Ok(Instrumentation::default());
@@ -53,16 +53,19 @@ fn think_time(text: &[u8]) -> Option<Duration> {
     (pause <= THINK_TIME_MAX).then_some(pause)
 }
 
-/// Refuses headers that ask for a guarantee which the approach cannot give: ignoring them would be a broken promise.
+/// Reads `If-Match`. An approach that cannot honour it refuses it, because ignoring it would break a guarantee that the
+/// client asked for.
 ///
 /// # Errors
-/// 501 with the reason, or 422 to a malformed `If-Match`.
+/// 501 with the reason, or 422 for a malformed `If-Match`.
 pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>, Rejection> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     if !approach.info().honours_if_match {
-        return Err(unsupported(format!("If-Match: {approach} compares no versions; optimistic-version does")));
+        return Err(unsupported(format!(
+            "If-Match: not supported by {approach}, which compares no versions; use optimistic-version"
+        )));
     }
-    // RFC 9110, 13.1.1: "*" is any version, and a user that is unknown is refused anyway; a weak tag never matches.
+    // RFC 9110, 13.1.1: "*" matches any version (an unknown user is refused anyway), and a weak tag never matches.
     let tag = value.as_bytes();
     if tag == b"*" {
         return Ok(None);
@@ -75,58 +78,58 @@ pub fn if_version(headers: &HeaderMap, approach: Approach) -> Result<Option<i64>
         .and_then(|rest| rest.strip_suffix(b"\""))
         .and_then(|digits| std::str::from_utf8(digits).ok())
         .and_then(|digits| digits.parse().ok());
-    version.map(Some).ok_or_else(|| invalid("If-Match", "one quoted version, as ETag gave it, like \"12\"", tag))
+    version.map(Some).ok_or_else(|| invalid("If-Match", "one quoted version as returned in ETag, such as \"12\"", tag))
 }
 
-/// As [`if_version`], where no approach compares versions.
+/// Refuses `If-Match` on a route where no approach compares versions.
 ///
 /// # Errors
 /// 501 with the reason.
 pub fn no_version(headers: &HeaderMap) -> Result<(), Rejection> {
     if headers.contains_key(header::IF_MATCH) {
         return Err(unsupported(
-            "If-Match: only where one row is addressed, a balance or a counter, on optimistic-version".to_owned(),
+            "If-Match: supported only for one balance or one counter, by optimistic-version".to_owned(),
         ));
     }
     Ok(())
 }
 
-/// As [`if_version`] and [`idempotency_key`], where everything is replaced.
+/// Refuses `If-Match` and `Idempotency-Key` on a reset, which replaces everything.
 ///
 /// # Errors
 /// 501 with the reason.
 pub fn none_on_a_reset(headers: &HeaderMap) -> Result<(), Rejection> {
     match [header::IF_MATCH, IDEMPOTENCY_KEY].iter().find(|name| headers.contains_key(*name)) {
-        Some(name) => Err(unsupported(format!(
-            "{name}: not on a reset, which replaces all data, the versions and the keys as well"
-        ))),
+        Some(name) => {
+            Err(unsupported(format!("{name}: not supported on a reset, which also replaces the versions and the keys")))
+        }
         None => Ok(()),
     }
 }
 
-/// Reads the key under which a change is to be made once, if there is one: a UUID, bare or, as a string of RFC 8941, in
-/// double quotes.
+/// Reads the key of a change that must be made only once, if there is one: a UUID, bare or in double quotes (as a
+/// string of RFC 8941).
 ///
 /// # Errors
-/// 501 with the reason, or 422 to anything else.
+/// 501 with the reason, or 422 for a value that is not one UUID.
 pub fn idempotency_key(headers: &HeaderMap, approach: Approach) -> Result<Option<Uuid>, Rejection> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if !approach.info().crash_atomic {
         return Err(unsupported(format!(
-            "Idempotency-Key: {approach} has no transaction in which to store the key with the change"
+            "Idempotency-Key: not supported by {approach}, which has no transaction to store the key with the change"
         )));
     }
     let text = value.as_bytes();
     let bare = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(text);
     match Uuid::try_parse_ascii(bare) {
         Ok(key) if values.next().is_none() => Ok(Some(key)),
-        Ok(_) => Err(Rejection::invalid("Idempotency-Key: expected one, found several")),
+        Ok(_) => Err(Rejection::invalid("Idempotency-Key: expected one key, found several")),
         Err(_) => Err(invalid("Idempotency-Key", "a UUID", text)),
     }
 }
 
-/// Versions start from 1: this one never matches.
+/// A version that never matches, because versions start from 1.
 const NO_VERSION: i64 = 0;
 
 fn unsupported(reason: String) -> Rejection {
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn think_time_is_bounded_and_named_when_wrong() {
+    fn a_bad_think_time_gets_an_error_that_names_the_header() {
         for (value, expected) in [
             ("0", Some(0)),
             ("5", Some(5)),
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_one_quoted_version_and_only_where_it_is_honoured() {
+    fn if_match_takes_one_quoted_version_and_is_refused_by_approaches_that_do_not_honour_it() {
         let optimistic = Approach::OptimisticVersion;
         for (value, expected) in [
             ("\"12\"", Ok(Some(12))),

@@ -1,4 +1,4 @@
-//! Client connections: accepted up to a bound, served with time limits, and ended gracefully.
+//! Client connections: the server accepts them up to a bound, serves them with time limits, and ends them gracefully.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,39 +18,39 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::HttpService;
 use crate::config::Limits;
 
-/// Connections that the kernel may hold for us until they are accepted; it caps this by `net.core.somaxconn`.
+/// Connections that the kernel may queue until the server accepts them. The kernel caps this at `net.core.somaxconn`.
 const BACKLOG: u32 = 16_384;
 
-/// A pause after an accept that failed for want of something (file descriptors), so as not to spin.
+/// The pause after a failed accept, for example when file descriptors ran out, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens the listening socket.
 ///
 /// # Errors
-/// As the operating system says: address in use, not ours, not permitted.
+/// The error of the operating system: the address is in use, does not belong to this machine, or is not permitted.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait for connections of the last run that linger in TIME_WAIT.
+    // A restart must not wait for connections of the previous process that are still in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop` resolves, then lets requests in flight finish, for as long as `limits.drain` allows.
-pub async fn serve(listener: TcpListener, front: HttpService, limits: &Limits, stop: impl Future<Output = ()>) {
+/// Serves until `stop` resolves. Then it lets requests in flight finish, for at most `limits.drain`.
+pub async fn serve(listener: TcpListener, http_service: HttpService, limits: &Limits, stop: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.header_read_timeout);
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.client_connections));
+    let permits = Arc::new(Semaphore::new(limits.client_connections));
     let mut stop = pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
             () = &mut stop => break,
         };
-        let (stream, place) = match accepted {
+        let (stream, permit) = match accepted {
             Ok(accepted) => accepted,
-            // Hung up before it was accepted: nobody's fault, and no reason to let others wait.
+            // The client closed the connection before it was accepted. This is no error, so the loop goes on without a pause.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -58,17 +58,17 @@ pub async fn serve(listener: TcpListener, front: HttpService, limits: &Limits, s
                 continue;
             }
         };
-        let front = front.clone();
+        let http_service = http_service.clone();
         let service = service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
+            let http_service = http_service.clone();
+            async move { Ok::<_, Infallible>(http_service.answer(request).await) }
         });
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a client connection ended early");
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -78,10 +78,10 @@ pub async fn serve(listener: TcpListener, front: HttpService, limits: &Limits, s
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are small and complete: nothing is gained by holding them back. It fails if the client is gone already.
+    // Answers are small and complete, so delaying them gains nothing. The call fails if the client has already disconnected.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, permit))
 }

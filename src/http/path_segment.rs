@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 
 use super::answer::Rejection;
 
-/// The only parameter of a path, decoded. What cannot be decoded is answered like any other error, which axum's own
-/// extractor would not do.
+/// The only parameter of a path, decoded. A segment that cannot be decoded gets an answer in the same form as every
+/// other error; axum's own extractor would answer in another form.
 #[derive(Debug)]
 pub struct PathSegment(pub String);
 

@@ -1,4 +1,4 @@
-//! `POST /reset`: all data replaced by a seed's.
+//! `POST /reset`: replaces all data with the data of a seed.
 
 use std::str::FromStr;
 
@@ -23,8 +23,8 @@ struct ResetBody {
 }
 
 /// `POST /reset`: no body, an empty one, `{"seed":"mixed"}` or `?seed=mixed` → `{"seed":"mixed"}`.
-pub async fn reset(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    let app = &desk.app;
+pub async fn reset(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    let app = &routes.app;
     let (parts, body) = request.into_parts();
     let id = SessionId::of(&parts.extensions);
     headers::none_on_a_reset(&parts.headers)?;
@@ -41,10 +41,10 @@ struct ResetDone {
     seed: &'static str,
 }
 
-/// The seed that a request names, if it names one.
+/// The seed that a request names, if any.
 ///
 /// # Errors
-/// 400 or 415 to a body that cannot be read, 422 to a seed that does not exist or to two of them.
+/// 400 or 415 for a body that cannot be read, 422 for an unknown seed or for two different ones.
 pub fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Option<Seed>, Rejection> {
     let Query(query) = Query::<ResetBody>::try_from_uri(uri)
         .map_err(|error| Rejection::invalid(format!("query: {}", error.body_text())))?;
@@ -54,13 +54,15 @@ pub fn chosen_seed(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Optio
         body::require_json(headers)?;
         let body: ResetBody = body::from_object(body).map_err(|error| {
             let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            Rejection::new(status, format!("body: expected nothing or {{\"seed\":\"…\"}}: {error}"))
+            Rejection::new(status, format!("body: expected no body or {{\"seed\":\"…\"}}: {error}"))
         })?;
         body.seed
     };
     let name = match (query.seed, in_body) {
         (Some(query), Some(body)) if query != body => {
-            return Err(Rejection::invalid(format!("seed: the query says {query:?}, the body {body:?}; give one")));
+            return Err(Rejection::invalid(format!(
+                "seed: expected one seed, found {query:?} in the query and {body:?} in the body"
+            )));
         }
         (query, body) => query.or(body),
     };

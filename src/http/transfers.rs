@@ -16,16 +16,16 @@ use domain::{Transfer, Transferred};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransferBody {
-    /// Who pays.
+    /// The user who pays.
     pub from: i64,
-    /// Who is paid.
+    /// The user who is paid.
     pub to: i64,
-    /// How much.
+    /// The amount.
     pub amount: i64,
 }
 
 impl TransferBody {
-    /// Its fields.
+    /// The fields of the body.
     pub const FIELDS: [Field; 3] = [Field::from_1("from"), Field::from_1("to"), Field::from_1("amount")];
 }
 
@@ -44,10 +44,10 @@ struct TransferBalances {
 }
 
 /// `POST /transfer`: `{"from":1,"to":2,"amount":7500}` → both new balances.
-pub async fn transfer(State(desk): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
-    let asked = desk.read_transfer(request).await?;
-    let Transfer { from: payer, to: payee, .. } = asked.operation;
-    let outcome = desk.execute(asked).await;
+pub async fn transfer(State(routes): State<ApproachRoutes>, request: Request) -> Result<Response, Rejection> {
+    let parsed = routes.read_transfer(request).await?;
+    let Transfer { from: payer, to: payee, .. } = parsed.operation;
+    let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |Transferred { from, to }| {
         let body = TransferBalances {
             from: UserBalance { user_id: payer, balance: from.balance },
@@ -64,7 +64,7 @@ impl ApproachRoutes {
         let TransferBody { from, to, amount } =
             body::numbers(&parts.headers, body, &TransferBody::FIELDS, self.app.engine.limits()).await?;
         if from == to {
-            return Err(Rejection::invalid(format!("to: expected another user than from, found {to}")));
+            return Err(Rejection::invalid(format!("to: expected a user other than from, found {to}")));
         }
         headers::no_version(&parts.headers)?;
         self.asked(&parts, Transfer { from, to, amount })

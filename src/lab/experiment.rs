@@ -16,19 +16,19 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::history::file::{self, HistoryError, HistoryReader};
-use super::history::{HistoryState, RoundTitle};
-use super::judgement::Judgement;
 use super::live::OnSlice;
 use super::load::{self, LoadError};
 use super::plan::{Contestant, LoadPlan, RunConditions};
 use super::recorder::{AnswerCounts, RecordedRound};
-use super::referee::judge;
 use super::responses_log;
 use super::results::{ApproachResult, Generator, Round, RunVerdict};
 use super::routes::RouteCall;
 use super::rows;
 use super::target::{Target, TargetError};
+use referee::history::file::{self, HistoryError, HistoryReader};
+use referee::history::{HistoryState, RoundTitle};
+use referee::judge;
+use referee::judgement::Judgement;
 
 /// Batches of answers that may wait for the recorder: with 256 answers each some 10 MB.
 const BATCHES_WAITING: usize = 128;

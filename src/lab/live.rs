@@ -3,12 +3,12 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::history::Outcome;
 use super::load::micros;
 use super::recorder::HeardOperation;
 use super::results::Waits;
 use super::waits::TraceTotals;
 use crate::feed::{BUCKETS, LiveSlice, LiveWaits, OutcomeCounts, SLICE, bucket, sparse};
+use referee::history::Outcome;
 
 /// Takes a slice as soon as it is over.
 pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
@@ -108,7 +108,7 @@ mod tests {
     use axum::body::Bytes;
 
     use super::*;
-    use crate::lab::history::{RecordedOperation, Request};
+    use referee::history::{RecordedOperation, Request};
 
     fn heard(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };

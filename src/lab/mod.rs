@@ -7,8 +7,9 @@
 //! - [`plan`]: what a round is to be; [`load`]: many clients at once
 //! - [`recorder`], [`waits`]: what they heard, written and counted
 //! - [`live`]: figures of a load while it runs
-//! - [`history`]: everything that was asked and heard, as the referee gets it
-//! - [`referee`]: pure: what a history proves; [`judgement`]: how it says so
+//!
+//! The history of a round, and the verdict on it, are those of the crate [`referee`].
+//!
 //! - [`rows`]: the rows before and after
 //! - [`experiment`]: rounds of all this, one approach after the other
 //! - [`results`]: what a run found
@@ -16,13 +17,10 @@
 
 pub mod client;
 pub mod experiment;
-pub mod history;
-pub mod judgement;
 pub mod live;
 pub mod load;
 pub mod plan;
 pub mod recorder;
-pub mod referee;
 pub mod reports;
 pub mod responses_log;
 pub mod results;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::ClaimedSafety;
 use super::routes::ServiceRoutes;
 use super::scenario::ScenarioWork;
 use super::target::Target;
+use referee::history::ClaimedSafety;
 
 /// What every round is made under.
 #[derive(Debug, Clone)]

@@ -12,12 +12,12 @@ use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 
 use super::client::HttpAnswer;
-use super::history::file;
-use super::history::lines::OperationLine;
-use super::history::{Outcome, RecordedOperation};
 use super::live::{OnSlice, SliceCollector, next};
 use super::results::{Bucket, Latency, Second};
 use super::waits::TraceTotals;
+use referee::history::file;
+use referee::history::lines::OperationLine;
+use referee::history::{Outcome, RecordedOperation};
 
 /// Longest latency that is recorded, in µs: longer than any answer is waited for.
 const LATENCY_MAX_US: u64 = 3_600_000_000;

@@ -7,9 +7,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::history::ClaimedSafety;
-use super::judgement::{Anomaly, Judgement};
 pub use crate::http::environment::ServerEnvironment;
+use referee::history::ClaimedSafety;
+use referee::judgement::{Anomaly, Judgement};
 
 /// The version of the format. A reader refuses others.
 pub const FORMAT: u32 = 1;
@@ -337,8 +337,8 @@ impl Spread {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::{Counts, Finding, Witness};
     use super::*;
+    use referee::judgement::{Counts, Finding, Witness};
 
     #[test]
     fn a_verdict_is_claim_and_evidence() {

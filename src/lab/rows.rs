@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::experiment::RunError;
-use super::history::{HistoryState, RowState};
 use super::plan::{Contestant, RunConditions};
 use super::target::{Target, TargetError};
 use domain::Row;
+use referee::history::{HistoryState, RowState};
 
 /// Rows that are read at the same time.
 const READING: usize = 16;

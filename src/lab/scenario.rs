@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 
-use super::history::Request;
 use crate::database::seed::Seed;
 use domain::Row;
 use domain::Workload;
+use referee::history::Request;
 
 /// A workload with its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]

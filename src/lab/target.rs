@@ -19,12 +19,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::client::{Client, ClientError, HttpAnswer};
-use super::history::{ClaimedSafety, Request, RowState};
 use super::results::ServerEnvironment;
 use super::routes::{Misread, RowRead};
 use crate::http::environment;
 use domain::Row;
 use domain::Workload;
+use referee::history::{ClaimedSafety, Request, RowState};
 
 /// How long each address of a host with several may take to connect.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

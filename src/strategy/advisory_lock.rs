@@ -1,23 +1,26 @@
 //! # advisory-lock: a lock that the application names
 //!
-//! **Idea.** Lock a *name* instead of a row. `pg_advisory_xact_lock` takes a number that means whatever the
-//! application says it means, here "the balance of user n", and holds it until the transaction ends. It can guard
-//! things that are not rows: a name that does not exist yet, an external service, a computation.
+//! **Idea.** The approach locks a *name* instead of a row. `pg_advisory_xact_lock` takes a number whose meaning the
+//! application defines, here "the balance of user n", and holds the lock until the transaction ends. Such a lock can
+//! guard things that are not rows: a name that does not exist yet, an external service, a computation.
 //!
-//! **Guarantee.** Safe at READ COMMITTED, *if* everybody asks for the same lock before looking, and if the lock is a
-//! statement of its own. A statement's snapshot is taken before the statement runs: lock and read in one SELECT read what was
-//! committed before the lock was waited for. At REPEATABLE READ and above the same mistake happens across statements,
-//! because the statement that locks is the first one and fixes the transaction's snapshot. `tests/explore/facts/07-*.toml` prove
-//! both, and what follows.
+//! **Guarantee.** Safe at READ COMMITTED, on two conditions: every transaction takes the same lock before it reads, and
+//! it takes the lock in a statement of its own. A statement's snapshot is older than the lock that the statement waits
+//! for. So a SELECT that both locks and reads returns what was committed before the wait. At REPEATABLE READ and above
+//! the same happens across statements: the statement that locks is the first one of the transaction and fixes its
+//! snapshot. `tests/explore/facts/07-*.toml` prove both, and what the next paragraph says of ROLLBACK and COMMIT.
 //!
-//! The lock ends with the transaction (`xact`). The session's form, `pg_advisory_lock`, survives ROLLBACK, must be
-//! released by hand, after COMMIT and never before, and stays with a pooled connection if its owner stops waiting.
+//! The lock of this form (`xact`) ends with the transaction. The session form, `pg_advisory_lock`, survives ROLLBACK.
+//! It must be released explicitly, after COMMIT and never before: a release before COMMIT loses updates. If its owner
+//! stops waiting, the lock stays with the pooled connection.
 //!
-//! **Cost.** Five round trips; the lock is held during four of them and the commit. The lock table in shared memory is bounded
-//! (`max_locks_per_transaction` × `max_connections`).
+//! **Cost.** Five round trips. The lock is held during four of them and the commit. Advisory locks take space in the
+//! lock table in shared memory, whose size is bounded (`max_locks_per_transaction` × `max_connections`).
 //!
-//! **How it fails.** By convention: whoever does not ask is not stopped. Two keys may collide, which only makes
-//! strangers wait for each other. Keys live in one namespace for the whole database: `classid` is ours, `objid` the user.
+//! **How it fails.** The lock is a convention: it does not stop a transaction that does not ask for it. Two keys may
+//! collide; then unrelated requests wait for each other, and nothing else goes wrong. All keys share one namespace in
+//! the database. Here `classid` stands for the table, with a value that is specific to this project, and `objid` for
+//! the row.
 
 use async_trait::async_trait;
 
@@ -32,13 +35,13 @@ use domain::{
 };
 use uuid::Uuid;
 
-/// The `classid` of our locks on users: the letters "clau", so that other users of the database are unlikely to share it.
+/// The `classid` of locks on users: the letters "clau", so that another application in the database is unlikely to use it.
 const USERS: i32 = i32::from_be_bytes(*b"clau");
 
-/// Of our locks on events.
+/// The `classid` of locks on events.
 const EVENTS: i32 = i32::from_be_bytes(*b"clae");
 
-/// Of our locks on counters.
+/// The `classid` of locks on counters.
 const COUNTERS: i32 = i32::from_be_bytes(*b"clac");
 
 const LOCK: Statement = Statement::reads("lock", "select pg_advisory_xact_lock($1, $2)");
@@ -77,7 +80,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
 
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("advisory_lock.rs"),
     aliases: &[],
     idea: "pg_advisory_xact_lock on a number that names the row, in its own statement; then read, decide, write.",
@@ -106,7 +109,7 @@ pub struct AdvisoryLock;
 #[async_trait]
 impl Strategy for AdvisoryLock {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -121,7 +124,7 @@ impl Strategy for AdvisoryLock {
 
     async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
         session.begin(Isolation::ReadCommitted).await?;
-        // In the order of the keys, not of the ids: two ids may share a key, and locking it twice does no harm.
+        // In the order of the keys, not of the ids. Two ids may share a key; locking it twice does no harm.
         let mut keys = [object_id(transfer.from), object_id(transfer.to)];
         keys.sort_unstable();
         for key in keys {
@@ -163,7 +166,8 @@ impl Strategy for AdvisoryLock {
         Ok(counted)
     }
 
-    /// Who cancels must ask for the same lock as those who book, or their absolute writes would undo the cancellation.
+    /// A cancellation takes the same lock as a booking. Without it, the absolute write of a booking would undo the
+    /// cancellation.
     async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
         let booking = cancellation.booking;
         session.begin(Isolation::ReadCommitted).await?;
@@ -176,8 +180,8 @@ impl Strategy for AdvisoryLock {
     }
 }
 
-/// The lower 32 bits of an id: ids 2^32 apart share a lock, which makes them wait and nothing worse.
-#[allow(clippy::cast_possible_truncation, reason = "a collision only over-serialises")]
+/// The lower 32 bits of an id. Ids that are 2^32 apart share a lock: their requests wait for each other, and nothing else happens.
+#[allow(clippy::cast_possible_truncation, reason = "a collision only makes requests wait")]
 fn object_id(id: i64) -> i32 {
     id as i32
 }

@@ -1,35 +1,35 @@
 //! # atomic-returning: one guarded UPDATE
 //!
-//! **Idea.** Do not read at all. Let one statement check, change and tell: the guard stands in WHERE, the change is
-//! relative, the answer comes from RETURNING. There is no gap to race in.
+//! **Idea.** The application does not read first. One statement checks, changes and answers: the guard is in WHERE, the
+//! change is relative, and RETURNING gives the answer. No other request can come between a read and a write.
 //!
-//! **Guarantee.** Safe at READ COMMITTED, PostgreSQL's default. An UPDATE locks the row that it found. If it had to wait
-//! for another writer, it evaluates WHERE again on the newest version before it writes (the manual calls it
-//! re-checking the search condition, the source code `EvalPlanQual`); so the guard always holds for the version that is
-//! changed. No row returned means that nothing was changed.
+//! **Guarantee.** Safe at READ COMMITTED, PostgreSQL's default. An UPDATE locks the row that it found. If it had to
+//! wait for another writer, it evaluates WHERE again on the newest version before it writes. (The manual calls this
+//! re-evaluating the search condition; the source code calls it `EvalPlanQual`.) So the guard always holds for the
+//! version that is changed. If no row is returned, nothing was changed.
 //!
-//! What is re-evaluated is the locked row only. A subquery in the same WHERE keeps the statement's old snapshot,
-//! and rows that only *newly* match are missed: a withdrawal that found too little money is refused at once, even
-//! if a deposit is about to commit. That refusal is true: at that moment the money was not there. (In every interleaving:
-//! `tests/explore/facts/04-*.toml`.)
+//! PostgreSQL re-evaluates the condition for the locked row only. A subquery in the same WHERE keeps the old snapshot
+//! of the statement, and rows that only *newly* match are missed: a withdrawal that found too little money is refused
+//! at once, even if a deposit is about to commit. That refusal is true, because at that moment the money was not there.
+//! `tests/explore/facts/04-*.toml` show both in every interleaving.
 //!
-//! **Cost.** One round trip for a change, and the lock is held for one statement and its commit, the shortest time of
-//! all. A refusal costs a second statement, to tell an unknown user from a poor one.
+//! **Cost.** One round trip for a change. The lock is held for one statement and its commit, the shortest time of all
+//! approaches. A refusal costs a second statement, which tells an unknown user from one with too little money.
 //!
-//! **How it fails.** By not fitting: it can guard only what one statement can see. As soon as the decision needs other
-//! rows, or the application's own code, it is another approach's turn. Written with an absolute value
-//! (`set balance = $2`) it would be naive again.
+//! **How it fails.** It is limited to what one statement can see. A decision that needs other rows, or code of the
+//! application, needs another approach. Written with an absolute value (`set balance = $2`), it would be `naive` again.
 //!
-//! The sum may exceed a bigint before the guard is asked (22003): the engine answers "Balance out of range".
+//! The sum may exceed a bigint before the guard is evaluated (22003). The server then answers "Balance out of range".
 //!
-//! **Transfers** are one statement too, and the trap: an UPDATE of two rows locks them in whatever order it finds them, so
-//! opposite transfers deadlock. A first CTE locks both in the order of their ids, and the new values come from the rows
-//! that *it* returned: the target's own column is still the statement's old snapshot. `tests/explore/facts/15-*.toml` have both
-//! the traps and the cure.
+//! **Transfers** are one statement too, with a trap: an UPDATE of two rows locks them in the order in which it finds
+//! them, so opposite transfers deadlock. Here a first CTE locks both rows in the order of their ids, and the new values
+//! come from the rows that this CTE returned. The target's own column would still have the value of the statement's old
+//! snapshot. `tests/explore/facts/15-*.toml` show the traps and the remedy.
 //!
-//! **Bookings** cannot be guarded by `not exists (select … from bookings …)` in the same WHERE: a subquery is not evaluated
-//! again after a wait, and the same user is booked twice (`tests/explore/facts/16-subquery-in-where-is-stale.toml`).
-//! Here the event's row is guarded by its own column, and a unique index refuses the second booking of a user.
+//! **Bookings** cannot be guarded by `not exists (select … from bookings …)` in the same WHERE: after a wait,
+//! PostgreSQL does not evaluate the subquery on a new snapshot, and the same user is booked twice
+//! (`tests/explore/facts/16-subquery-in-where-is-stale.toml`). Here the event's own column guards the event's row, and
+//! a unique index refuses the second booking of a user.
 
 use async_trait::async_trait;
 
@@ -89,10 +89,10 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
             exists(select from bookings where event_id = $1 and user_id = $2) as booked",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("atomic_returning.rs"),
     aliases: &["self"],
-    idea: "One statement checks, changes and tells: the guard in WHERE, a relative change, RETURNING for the answer.",
+    idea: "One statement checks, changes and answers: the guard in WHERE, a relative change, RETURNING for the answer.",
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
@@ -107,14 +107,14 @@ pub struct AtomicReturning;
 #[async_trait]
 impl Strategy for AtomicReturning {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         if let Some(changed) = session.fetch_optional(&CHANGE, (change.user, change.amount)).await? {
             return Ok(changed);
         }
-        // Nothing was changed; this only finds out why.
+        // Nothing was changed. This read only finds out why.
         let found: Option<Account> = session.fetch_optional(&EXISTS, (change.user,)).await?;
         Err(found.map_or(Refusal::UserNotFound, |_| Refusal::InsufficientFunds).into())
     }
@@ -131,9 +131,9 @@ impl Strategy for AtomicReturning {
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         match session.fetch_optional(&BOOK, (booking.event, booking.user)).await {
             Ok(Some(booked)) => Ok(booked),
-            // The index has said it: by the time of a second look, the other booking may be cancelled.
+            // The index has decided. A second read would not do: the other booking may be cancelled by then.
             Err(Error::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
-            // No seat, or a user who is not there: nothing was changed.
+            // There is no free seat, or no such user. Nothing was changed.
             Ok(None) | Err(Error::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
             Err(error) => Err(error),
         }
@@ -145,8 +145,8 @@ impl Strategy for AtomicReturning {
     }
 }
 
-/// Why a statement that transfers changed nothing. If the rule would allow it by now, money arrived since: at the moment of
-/// the statement it was missing.
+/// Why the statement of a transfer changed nothing. If the rule would allow the transfer now, money arrived since; at
+/// the moment of the statement it was missing.
 async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Result<Refusal, Error> {
     let rows: Vec<UserRow> = session.fetch_all(&WHY_NOT, (transfer.from, transfer.to)).await?;
     let found = match payer_and_payee(&rows, &transfer) {
@@ -157,7 +157,7 @@ async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Resul
     Ok(decided.err().unwrap_or(Refusal::InsufficientFunds))
 }
 
-/// Why a statement that books changed nothing, in the order in which refusals are told.
+/// Why the statement of a booking changed nothing: the first refusal in the fixed order.
 async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, Error> {
     let (event, guest, booked): (bool, bool, bool) = session.fetch_one(&WHY_NOT_BOOKED, (event, user)).await?;
     Ok(match (event, guest, booked) {

@@ -1,23 +1,23 @@
-//! # check-constraint: let the table refuse
+//! # check-constraint: the table refuses
 //!
-//! **Idea.** Do not decide in the application at all. Write the change without a guard, relative to whatever is there, and let
-//! a CHECK on the table refuse what must not be: SQLSTATE 23514. The rule stands once, in the schema, and binds everybody,
-//! also the script that somebody runs by hand next year.
+//! **Idea.** The application does not decide. It writes the change without a guard, relative to the current value, and
+//! a CHECK on the table refuses a forbidden result: SQLSTATE 23514. The rule is written once, in the schema, and binds
+//! every writer, also a script that is run by hand next year.
 //!
-//! **Guarantee.** Safe, for the reason [`super::atomic_returning`] is: a relative UPDATE locks its row and computes from
-//! the newest version, and the CHECK looks at exactly what is about to be written.
+//! **Guarantee.** Safe, for the same reason as [`super::atomic_returning`]: a relative UPDATE locks its row and
+//! computes from the newest version, and the CHECK examines exactly the row that is about to be written
+//! (`tests/explore/facts/05-check-stops-overdrafts.toml`).
 //!
-//! A CHECK alone guarantees less than people think. It sees one row, so it stops an overdraft; it does not stop a *lost
-//! update*, because a balance that is merely wrong is not negative. Put the same CHECK under an absolute write
-//! (`set balance = $2`) and it will watch updates get lost, as in
-//! `tests/explore/facts/05-check-does-not-stop-lost-updates.toml`.
+//! A CHECK alone guarantees less than is often assumed. It sees one row, so it stops an overdraft. It does not stop a
+//! *lost update*, because a balance that is only wrong is not negative. With an absolute write (`set balance = $2`) the
+//! same CHECK lets updates get lost: `tests/explore/facts/05-check-does-not-stop-lost-updates.toml`.
 //!
-//! **Cost.** One round trip for a change. A refusal is an error inside PostgreSQL: a rolled-back statement, a line in its log,
-//! and, within a larger transaction, that transaction aborted (unless a savepoint was set). Where refusals are common,
-//! a guard in WHERE is cheaper.
+//! **Cost.** One round trip for a change. A refusal is an error inside PostgreSQL: a rolled-back statement and a line
+//! in PostgreSQL's log. Within a larger transaction it also aborts that transaction, unless a savepoint was set. Where
+//! refusals are common, a guard in WHERE is cheaper.
 //!
-//! **How it fails.** It cannot express what needs more than one row. For bookings a unique index says "once a user", which
-//! is the same idea for two rows. For a counter there is nothing to refuse: not supported.
+//! **How it fails.** A CHECK cannot express a rule about more than one row. For bookings a unique index says "once per
+//! user", which is the same idea for two rows. For a counter there is nothing to refuse, so counters are not supported.
 
 use async_trait::async_trait;
 
@@ -69,12 +69,12 @@ const WHY_NOT_BOOKED: Statement = Statement::reads(
             exists(select from bookings where event_id = $1 and user_id = $2) as booked",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("check_constraint.rs"),
     aliases: &[],
-    idea: "Change without a guard; the table's CHECK (and a unique index) refuses what must not be.",
+    idea: "Change without a guard; the table's CHECK (for bookings also a unique index) refuses a forbidden result.",
     claims: Claims { balance: Claim::Safe, transfer: Claim::Safe, booking: Claim::Safe, counter: Claim::Unsupported },
-    unsupported_because: "a counter has no rule that a constraint could refuse",
+    unsupported_because: "a counter has no rule for a constraint to enforce",
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
@@ -87,15 +87,15 @@ pub struct CheckConstraint;
 #[async_trait]
 impl Strategy for CheckConstraint {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         match session.fetch_optional(&CHANGE, (change.user, change.amount)).await {
             Ok(changed) => Ok(changed.ok_or(Refusal::UserNotFound)?),
-            // users.balance_not_negative, the only one that a change of a balance can break.
+            // users.balance_not_negative: no other constraint can refuse a change of a balance.
             Err(Error::Constraint(_)) => Err(Refusal::InsufficientFunds.into()),
-            // Below the least bigint is far below 0.
+            // A value below the least bigint is below 0 as well.
             Err(Error::OutOfRange) if change.amount < 0 => Err(Refusal::InsufficientFunds.into()),
             Err(error) => Err(error),
         }
@@ -105,7 +105,7 @@ impl Strategy for CheckConstraint {
         let Transfer { from, to, amount } = transfer;
         match session.fetch_all::<UserRow>(&TRANSFER, (from, to, amount)).await {
             Ok(changed) if !changed.is_empty() => Ok(payer_and_payee(&changed, &transfer)?),
-            // Whichever row PostgreSQL looked at first: the payer's refusal is told before the payee's.
+            // PostgreSQL may have checked either row first. The answer names the payer's refusal before the payee's.
             Ok(_) | Err(Error::Constraint(_)) => {
                 Err(why_not_transferred(session, transfer, Refusal::InsufficientFunds).await?.into())
             }
@@ -119,32 +119,36 @@ impl Strategy for CheckConstraint {
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         match session.fetch_optional(&BOOK, (booking.event, booking.user)).await {
             Ok(Some(booked)) => Ok(booked),
-            // The index has said it: by the time of a second look, the other booking may be cancelled.
+            // The index has decided. A second read would not do: the other booking may be cancelled by then.
             Err(Error::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
-            // events_not_oversold, or a user who is not there: nothing was changed.
+            // events_not_oversold refused, or there is no such user. Nothing was changed.
             Ok(None) | Err(Error::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
             Err(error) => Err(error),
         }
     }
 
     async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+        Err(Error::Unsupported(INFO.unsupported_because.into()))
     }
 }
 
-/// Why a statement that transfers changed nothing. If the rule would allow it by now, it was true at the moment of the
-/// statement what the database said then.
-async fn why_not_transferred(session: &mut Session, transfer: Transfer, then: Refusal) -> Result<Refusal, Error> {
+/// Why the statement of a transfer changed nothing. If the rule would allow the transfer now, the rows have changed
+/// since; the answer is then the refusal that the database gave at the time.
+async fn why_not_transferred(
+    session: &mut Session,
+    transfer: Transfer,
+    at_the_time: Refusal,
+) -> Result<Refusal, Error> {
     let rows: Vec<UserRow> = session.fetch_all(&WHY_NOT, (transfer.from, transfer.to)).await?;
     let found = match payer_and_payee(&rows, &transfer) {
         Ok(found) => found,
         Err(unknown) => return Ok(unknown),
     };
     let decided = transferred_balances(found.from.balance, found.to.balance, transfer.amount);
-    Ok(decided.err().unwrap_or(then))
+    Ok(decided.err().unwrap_or(at_the_time))
 }
 
-/// Why a statement that books changed nothing, in the order in which refusals are told.
+/// Why the statement of a booking changed nothing: the first refusal in the fixed order.
 async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, Error> {
     let (event, guest, booked): (bool, bool, bool) = session.fetch_one(&WHY_NOT_BOOKED, (event, user)).await?;
     Ok(match (event, guest, booked) {

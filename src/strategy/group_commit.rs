@@ -1,18 +1,20 @@
-//! # group-commit: one durable commit for all who wait for one
+//! # group-commit: one durable commit for all requests that wait for one
 //!
-//! **Idea.** What makes a hot row slow is not the change but the COMMIT: each waits for the disk while it holds the row, and the
-//! next one may not even look. So requests that arrive while a transaction is in flight do not begin their own; together they
-//! are the next one. It reads and locks what all of them need, answers one after the other in the application, and writes
-//! what is left, each row once. Databases do this below the row lock (the manual, "Asynchronous Commit" and `commit_delay`;
-//! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984); here it is done above it, so one row is
-//! changed hundreds of times by one commit.
+//! **Idea.** On a hot row the change is cheap and the COMMIT is slow: each request waits for the disk while it holds
+//! the row, and the next request may not even read it. So a request that arrives while a transaction is in flight does
+//! not begin its own. The requests that arrived meanwhile share the next transaction. It reads and locks the rows that
+//! all of them need, the application decides them one after the other, and the transaction writes each changed row
+//! once. Databases do the same below the row lock (PostgreSQL's manual, "Asynchronous Commit" and `commit_delay`;
+//! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984). Here it is done above the row
+//! lock, so one commit makes hundreds of changes of one row.
 //!
-//! **Guarantee.** As if the requests of a batch had run alone, in the order in which they arrived at this server. Every row that
-//! any of them is about is locked before anybody's question is decided, and stays locked until the commit; the decisions
-//! are those of [`domain::state`], each on what the ones before it left. A refusal is an answer and no error: it changes
-//! nothing and touches nobody else. Nobody is answered before the commit is on disk. Other servers are kept out
-//! by the same row locks, taken in one order (events, users, counters, each by id). So are other approaches, as long as they lock or
-//! compare the same rows; a booking beside one that leaves the decision to a unique index is not among them.
+//! **Guarantee.** As if the requests of a batch had run alone, in the order in which they arrived at this server. The
+//! transaction locks every row of the batch before the first decision and until the commit. The decisions are those of
+//! [`domain::state`], each on the state that the one before it left. A refusal is an answer and not an error: it
+//! changes nothing and does not affect the other requests. The server answers no request of a batch before the commit
+//! is on disk. The same row locks, taken in one order (events, users, counters, each by id), keep other servers out.
+//! They also keep out other approaches that lock or compare the same rows. A booking by an approach that leaves the
+//! decision to a unique index is not among them.
 //!
 //! ```text
 //!   requests 1 2 3            requests 4 5 6 7 8 arrive
@@ -26,24 +28,32 @@
 //!                             …
 //! ```
 //!
-//! **Cost.** Four round trips a batch of balances, however many are in it (begin, lock, write, commit; seats need three more, and each
-//! further kind of rows its own): the more wait, the cheaper each. And only one, where the writer still
-//! knows all the balances concerned from its batches before: then it decides on what it knows, and one statement, a transaction by
-//! itself, locks the rows, compares them with what was assumed, and writes all or nothing: compare-and-set, as
-//! [`super::optimistic_version`] does for one row. If somebody else was there, the batch starts again with the locks.
-//! Nobody waits on purpose: a request that finds nothing in flight is a batch of one, and costs what [`super::pessimistic`]
-//! costs. A request that comes a moment too late waits for up to one transaction more. No request takes a connection;
-//! one writer does.
+//! **Cost.** Four round trips for a batch of balances of any size (begin, lock, write, commit). Seats need three more,
+//! and each further kind of rows its own. The more requests wait, the less each one costs.
 //!
-//! **How it fails.** Together. If the answer of COMMIT is lost, nobody in the batch knows (504), and a row that somebody else keeps
-//! locked holds up all who share the batch with one who wants it, until the lock timeout. A batch that loses a deadlock is put together again from its
-//! requests: to a reset, which locks tables; to a transfer of another approach that holds one of its guests; to a request elsewhere
-//! that holds one of its keys, for a batch stores keys last where others claim them first. The queue lives in one process: on several servers each has its own
-//! order, and the rows' locks decide between them.
+//! A batch needs only one round trip if the writer still knows all its balances from earlier batches. The writer then
+//! decides on what it knows. One statement, a transaction by itself, locks the rows, compares them with the assumed
+//! values, and writes all or nothing: a compare-and-set, as [`super::optimistic_version`] does for one row. If another
+//! transaction has changed a row, the batch starts again with the locks.
 //!
-//! **Bookings** lock the event, then look for the user's booking in a statement of its own, whose snapshot is newer than
-//! the lock. `for no key update`, because FOR UPDATE would wait for those who inserted a booking and hold its event and user
-//! FOR KEY SHARE.
+//! No request waits in order to fill a batch. A request that finds no transaction in flight is a batch of one and costs
+//! what [`super::pessimistic`] costs. A request that comes a moment too late waits for up to one more transaction.
+//! Requests take no connection; only the writer does.
+//!
+//! **How it fails.** A batch fails as a whole.
+//!
+//! - If the answer of COMMIT is lost, the outcome is unknown for the whole batch (504).
+//! - If another session keeps a row locked, every request that shares a batch with a request for that row waits, until
+//!   the lock timeout.
+//! - If the batch loses a deadlock, the server builds it again from its requests. It can lose one to a reset, which
+//!   locks tables; to a transfer of another approach that holds the row of a user in one of its bookings; and to a
+//!   request elsewhere that holds one of its idempotency keys, because a batch stores keys last and others claim them
+//!   first.
+//! - The queue lives in one process. Each of several servers has its own order, and the row locks decide between them.
+//!
+//! **Bookings** lock the event, and then look for the user's booking in a statement of its own, whose snapshot is newer
+//! than the lock. The lock is `for no key update`, because FOR UPDATE would wait for transactions that inserted a
+//! booking and hold its event and user FOR KEY SHARE.
 
 use std::collections::BTreeMap;
 
@@ -137,7 +147,7 @@ const STORE_ANSWERS: Statement = Statement::writes(
      on conflict do nothing returning key",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("group_commit.rs"),
     aliases: &[],
     idea: "Requests that arrive while a transaction is in flight share the next one and its one durable COMMIT.",
@@ -169,7 +179,7 @@ pub struct GroupCommit;
 #[async_trait]
 impl Strategy for GroupCommit {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -209,7 +219,7 @@ impl Strategy for GroupCommit {
 }
 
 fn mixed_up(answer: &ChangeResult) -> Error {
-    Error::Bug(format!("a batch gave somebody else's answer: {answer:?}").into())
+    Error::Bug(format!("a batch answered a request with the result of another kind of change: {answer:?}").into())
 }
 
 /// The whole protocol: one transaction for a batch.
@@ -244,9 +254,10 @@ fn commit_together<'a>(session: &'a mut Session, memory: &'a mut BalanceMemory, 
     })
 }
 
-/// The same in one round trip, for a batch about balances that this writer knows from its batches before: decided on what it
-/// knows, and written by one statement, a transaction by itself, that locks the rows and changes nothing unless all of
-/// them are still so. `None`: not possible, or somebody else has changed them; then the batch is to be made from the start.
+/// The same in one round trip, for a batch about balances that this writer knows from earlier batches. The writer
+/// decides on what it knows. One statement, a transaction by itself, locks the rows and changes nothing unless all of
+/// them still have the known values. `None` means that this is not possible, or that another session has changed a row;
+/// the batch then starts again with the locks.
 async fn compare_and_set(
     session: &mut Session,
     memory: &mut BalanceMemory,
@@ -280,13 +291,9 @@ async fn compare_and_set(
             memory.contradicted();
             return Ok(None);
         }
-        // It cannot be; but it has been committed by now.
+        // This must not happen. The statement is a transaction of its own, so it is committed.
         Ok(rows) => {
-            tracing::error!(
-                expected,
-                written = rows.len(),
-                "a comparison of balances has let through a part of a batch"
-            );
+            tracing::error!(expected, written = rows.len(), "the compare-and-set of a batch wrote a part of its rows");
             "a part of the batch was written".into()
         }
         Err(Error::OutcomeUnknown(reason)) => reason,
@@ -296,7 +303,7 @@ async fn compare_and_set(
     Ok(Some(doubted(batch, answers, &nothing, &reason)))
 }
 
-/// Locks every row that the batch is about and reads what it needs to know about them, in the one order of all approaches.
+/// Locks every row that the batch is about and reads what the decisions need, in the one order of all approaches.
 async fn lock(session: &mut Session, batch: &[BatchEntry]) -> Result<State, Error> {
     let RowSet { users, guests, events, counters, booked, cancelled } =
         RowSet::these(batch.iter().map(|entry| &entry.change));
@@ -330,10 +337,11 @@ async fn lock(session: &mut Session, batch: &[BatchEntry]) -> Result<State, Erro
     Ok(state)
 }
 
-/// What was stored by key.
+/// Stored answers, by idempotency key.
 type MadeBefore = BTreeMap<Uuid, StoredAnswer>;
 
-/// What was stored with the keys of the batch. After the locks: by then whoever makes the same change has made it.
+/// Reads the answers that are stored under the keys of the batch. It does so after the locks: a request that makes the
+/// same change has committed by then.
 async fn recall(session: &mut Session, batch: &[BatchEntry]) -> Result<MadeBefore, Error> {
     let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.once.as_ref()?.key)).collect();
     if keys.is_empty() {
@@ -343,7 +351,8 @@ async fn recall(session: &mut Session, batch: &[BatchEntry]) -> Result<MadeBefor
     Ok(rows.into_iter().map(|(key, request, answer)| (key, StoredAnswer { request, answer })).collect())
 }
 
-/// Answers one after the other, and says what was made under which key; that counts for those behind it as well.
+/// Decides the changes one after the other, and returns the answers and what is to be stored under which key. A key
+/// also counts for the later entries of the same batch.
 fn decide(
     batch: &[BatchEntry],
     made_before: &MadeBefore,
@@ -366,7 +375,7 @@ fn decide(
     Ok((answers, made))
 }
 
-/// Writes each row that changed, once, and raises its version by the number of its changes.
+/// Writes each changed row once, and raises its version by the number of its changes.
 async fn write(session: &mut Session, before: &State, after: &State) -> Result<(), Error> {
     let users = changed(&before.users, &after.users, |account| (account.balance, account.version));
     if !users.ids.is_empty() {
@@ -394,7 +403,7 @@ async fn write(session: &mut Session, before: &State, after: &State) -> Result<(
     Ok(())
 }
 
-/// Stores the answers of what was made under a key.
+/// Stores the answers of the changes that have a key.
 async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
     if made.is_empty() {
         return Ok(());
@@ -404,14 +413,15 @@ async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
         made.into_iter().map(|(key, StoredAnswer { request, answer })| (key, (request, answer))).unzip();
     let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, answers)).await?;
     if stored.len() < count {
-        // Another server made a change under one of these keys since we looked.
-        return Err(Error::Conflict("A key was claimed elsewhere".into()));
+        // Another server has stored a change under one of these keys since this batch read them.
+        return Err(Error::Conflict("Another server claimed one of the batch's idempotency keys".into()));
     }
     Ok(())
 }
 
-/// The answers of a batch whose commit was not heard of. Who was refused has certainly changed nothing, but what the refusal
-/// rested on may not be so. What was stored before the batch is sure.
+/// The answers of a batch whose commit has an unknown outcome. A refused request has certainly changed nothing, but the
+/// state that its refusal rests on may not exist, so it gets "not done". An answer that was stored before the batch
+/// stays valid.
 fn doubted(
     batch: &[BatchEntry],
     answers: Vec<BatchAnswer>,
@@ -421,14 +431,14 @@ fn doubted(
     let doubt = |(entry, answer): (&BatchEntry, BatchAnswer)| match answer {
         sure if entry.once.as_ref().is_some_and(|once| made_before.contains_key(&once.key)) => sure,
         Ok(_) | Err(Error::MadeBefore(_)) => Err(Error::OutcomeUnknown(reason.to_owned().into())),
-        Err(refused) => {
-            Err(Error::NotDone(format!("{refused}, but the commit of those before was not heard of").into()))
-        }
+        Err(refused) => Err(Error::NotDone(
+            format!("{refused}, but the outcome of the commit that this refusal rests on is unknown").into(),
+        )),
     };
     batch.iter().zip(answers).map(doubt).collect()
 }
 
-/// Rows that changed, a column each.
+/// The rows that changed, as one array per column.
 #[derive(Default)]
 struct ChangedRows {
     ids: Vec<i64>,

@@ -1,20 +1,23 @@
 //! # in-process-mutex: a lock that only this process knows
 //!
-//! **Idea.** There is one server, so a mutex a row in its memory is enough: lock, read, decide, write, unlock. No
-//! transaction, no lock in the database, the simplest code of all.
+//! **Idea.** With one server, a mutex per row in its memory is enough: lock, read, decide, write, unlock. There is no
+//! transaction and no lock in the database. No other approach has simpler code.
 //!
-//! **Guarantee.** Safe as long as *everybody* who writes goes through this one process. A second server (a rolling
-//! deployment, a second replica, a nightly job, an operator with psql) knows nothing of the mutex, and updates are lost as with
-//! [`super::naive`]. It is safe on the developer's machine and broken in production, which is the worst order.
+//! **Guarantee.** Safe as long as *every* write goes through this one process. A second server (a rolling deployment, a
+//! second replica, a nightly job, an operator with psql) does not know the mutex, and updates are lost as with
+//! [`super::naive`]. So the approach is safe on the developer's machine and broken in production, where it matters
+//! most.
 //!
-//! Nor is it atomic: the two writes of a transfer are two transactions. A server that dies between them leaves one of
-//! them done. All is read and decided before the first write, so at least a *refusal* changes nothing.
+//! It is not atomic: the two writes of a transfer are two transactions. A server that dies between them leaves one of
+//! them done. The approach reads everything and decides before the first write, so at least a *refusal* changes
+//! nothing.
 //!
-//! **Cost.** No wait in the database at all, and the lock is handed over in memory. It is held across round trips, so a slow
-//! database makes a long queue; the queue is bounded, and so is the wait. Rows are locked in one order, or two transfers would
-//! wait for each other for ever: no database is there to find the deadlock.
+//! **Cost.** Requests do not wait in the database at all, and the lock changes hands in memory. The lock is held across
+//! round trips, so a slow database makes a long queue; both the queue and the wait are bounded. Rows are locked in one
+//! order. Otherwise two transfers could wait for each other for ever, because no database is there to find the
+//! deadlock.
 //!
-//! **How it fails.** Silently, on the day of the second server.
+//! **How it fails.** Silently, as soon as a second server writes.
 
 use async_trait::async_trait;
 
@@ -63,10 +66,10 @@ const WRITE_COUNTER: Statement = Statement::writes(
 
 const READ_BOOKING: Statement = Statement::reads("read-booking", "select event_id from bookings where id = $1");
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("in_process_mutex.rs"),
     aliases: &[],
-    idea: "A mutex a row in this process's memory around read, decide, write: safe until there is a second server.",
+    idea: "A mutex per row, in this process's memory, around read, decide and write: safe until there is a second server.",
     claims: Claims::all(Claim::SafeOnOneServer),
     unsupported_because: "",
     honours_if_match: false,
@@ -91,7 +94,7 @@ pub struct InProcessMutex;
 #[async_trait]
 impl Strategy for InProcessMutex {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -135,7 +138,8 @@ impl Strategy for InProcessMutex {
         Ok(counted)
     }
 
-    /// Who cancels must hold the same mutex as those who book, or their absolute writes would undo the cancellation.
+    /// A cancellation holds the same mutex as a booking. Without it, the absolute write of a booking would undo the
+    /// cancellation.
     async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
         let booking = cancellation.booking;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;

@@ -1,8 +1,8 @@
 //! The approaches: every way of guarding a read-decide-write, each with its own SQL.
 //!
-//! A strategy is one file of this folder. Its module documentation is the textbook chapter, its consts are the SQL,
-//! and each method shows one attempt of the whole protocol. What is not the exhibit is written once elsewhere: the
-//! rules ([`domain`]), the retry loop ([`crate::engine`]), what an SQLSTATE means
+//! A strategy is one file of this folder. Its module documentation is the textbook chapter, its consts are the SQL, and
+//! each method shows one attempt of the whole protocol. What does not differ between approaches is written once
+//! elsewhere: the rules ([`domain`]), the retry loop ([`crate::engine`]), the meaning of an SQLSTATE
 //! ([`crate::session::sqlstate`]).
 //!
 //! To add an approach: write its file, declare it below, and add a line to the list at the end of this file.
@@ -42,13 +42,13 @@ pub enum Claim {
     Safe,
     /// Correct as long as there is only one server.
     SafeOnOneServer,
-    /// Known to be wrong; the lab must be able to show it.
+    /// Known to be wrong. The explorer must find the anomaly.
     Broken,
-    /// Not offered: 501, with the reason in ApproachInfo.
+    /// Not offered. The server answers 501 with the reason in [`ApproachInfo::unsupported_because`].
     Unsupported,
 }
 
-/// An approach's promises, by workload.
+/// The claims of an approach, by workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// Changes of one user's balance.
@@ -62,13 +62,13 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// The same promise for every workload.
+    /// The same claim for every workload.
     #[must_use]
     pub const fn all(claim: Claim) -> Self {
         Self { balance: claim, transfer: claim, booking: claim, counter: claim }
     }
 
-    /// The promise for a workload.
+    /// The claim for a workload.
     #[must_use]
     pub const fn of(&self, workload: Workload) -> Claim {
         match workload {
@@ -83,37 +83,37 @@ impl Claims {
 /// What is known about an approach without running it.
 #[derive(Debug, Clone, Copy)]
 pub struct ApproachInfo {
-    /// The file that holds it, with its chapter.
+    /// The text of its file, which starts with its chapter.
     pub source: &'static str,
     /// Other names that routes and options accept.
     pub aliases: &'static [&'static str],
     /// The idea in one sentence.
     pub idea: &'static str,
-    /// The promises.
+    /// Its claims.
     pub claims: Claims,
-    /// Why it does not offer what its claims call unsupported; empty if it offers everything.
+    /// Why it does not offer the workloads that its claims call unsupported. Empty if it offers every workload.
     pub unsupported_because: &'static str,
-    /// Whether `If-Match` is part of its protocol.
+    /// Whether it honours `If-Match`.
     pub honours_if_match: bool,
-    /// Whether a change is whole or absent wherever its connection is cut; only then can an idempotency key be
-    /// stored with it.
+    /// Whether a change is whole or absent wherever its connection is cut. Only then can an idempotency key be stored
+    /// with the change.
     pub crash_atomic: bool,
-    /// Whether requests share transactions ([`crate::session::batch`]) and so do not queue for their rows one by one.
+    /// Whether requests share transactions ([`crate::session::batch`]), and so do not queue for their rows one by one.
     pub batches: bool,
-    /// Every statement it sends, beside `begin`, `commit` and `rollback`, in protocol order.
+    /// Every statement that it sends, except `begin`, `commit` and `rollback`, in the order of the protocol.
     pub statements: &'static [Statement],
 }
 
-/// A way of guarding a read-decide-write. Each method is **one attempt**: it may end in [`Error::Conflict`], and the
-/// engine then ends the attempt (rolling back) and makes another one.
+/// A way of guarding a read-decide-write. Each method is **one attempt**. An attempt may end in [`Error::Conflict`];
+/// the engine then rolls it back and makes another one.
 #[async_trait]
 pub trait Strategy: Send + Sync {
-    /// What is known about it.
+    /// Describes the approach.
     fn info(&self) -> &'static ApproachInfo;
 
     /// Changes a balance, or refuses.
     ///
-    /// A refusal or an error may leave by `?` with a transaction open: the engine rolls it back.
+    /// A method may return a refusal or an error with a transaction open: the engine rolls it back.
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error>;
 
     /// Moves money from one user to another, or refuses.
@@ -122,16 +122,16 @@ pub trait Strategy: Send + Sync {
     /// Books a seat, or refuses.
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error>;
 
-    /// Counts one more.
+    /// Adds one to a counter.
     async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error>;
 
-    /// Cancels a booking. The same single statement for every approach: it locks the event's row first, as those that
-    /// book do, and takes one from the count that it then finds.
+    /// Cancels a booking. Every approach sends the same single statement: it locks the event's row first, as a booking
+    /// does, and subtracts one from the count that it then reads.
     async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
         Ok(session.fetch_optional(&CANCEL, (cancellation.booking,)).await?.ok_or(Refusal::BookingNotFound)?)
     }
 
-    /// Reads a balance. A single statement sees one committed version whatever the approach.
+    /// Reads a balance. A single statement sees one committed version, whatever the approach.
     async fn read_balance(&self, session: &mut Session, user: i64) -> Result<Account, Error> {
         Ok(session.fetch_optional(&READ_BALANCE, (user,)).await?.ok_or(Refusal::UserNotFound)?)
     }
@@ -141,7 +141,7 @@ pub trait Strategy: Send + Sync {
         Ok(session.fetch_optional(&READ_COUNTER, (counter,)).await?.ok_or(Refusal::CounterNotFound)?)
     }
 
-    /// Reads an event with its bookings: one statement, so that count and rows are of one moment.
+    /// Reads an event with its bookings, in one statement, so that the count and the rows belong to the same moment.
     async fn read_event(&self, session: &mut Session, event: i64) -> Result<(Event, Vec<BookingRow>), Error> {
         let rows: Vec<EventRow> = session.fetch_all(&READ_EVENT, (event,)).await?;
         let first = rows.first().ok_or(Refusal::EventNotFound)?;
@@ -158,7 +158,7 @@ pub const READ_BALANCE: Statement =
 pub const READ_COUNTER: Statement =
     Statement::reads("read-counter", "select value, version from counters where id = $1");
 
-/// How every approach reads an event for `GET`: a row a booking, or one row without any.
+/// How every approach reads an event for `GET`: one row per booking, or a single row if there is none.
 pub const READ_EVENT: Statement = Statement::reads(
     "read-event",
     "select e.capacity, e.booked, e.version, b.id as booking_id, b.user_id, \
@@ -166,8 +166,9 @@ pub const READ_EVENT: Statement = Statement::reads(
      from events e left join bookings b on b.event_id = e.id where e.id = $1 order by b.booking_time, b.id",
 );
 
-/// How a booking is cancelled. `for no key update`, because FOR UPDATE would wait for those who have inserted a booking and
-/// not yet counted it (their foreign key holds the event FOR KEY SHARE), while they wait behind it: a deadlock.
+/// How a booking is cancelled. The lock is `for no key update`, because FOR UPDATE would deadlock: it would wait for a
+/// transaction that has inserted a booking and not yet counted it (whose foreign key holds the event FOR KEY SHARE),
+/// while that transaction waits behind it.
 pub const CANCEL: Statement = Statement::writes(
     "cancel",
     "with event as ( \
@@ -186,7 +187,7 @@ pub const CANCEL: Statement = Statement::writes(
 pub struct BookingRow {
     /// The booking.
     pub booking_id: Uuid,
-    /// Whose it is.
+    /// The user whose booking it is.
     pub user_id: i64,
     /// When it was made, in UTC (RFC 3339).
     pub booking_time: String,
@@ -208,10 +209,10 @@ impl EventRow {
     }
 }
 
-/// A user's row, when several are read at once.
+/// A row of `users`, where a statement reads several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct UserRow {
-    /// Whose.
+    /// The user.
     pub id: i64,
     /// The balance.
     pub balance: i64,
@@ -219,7 +220,7 @@ pub struct UserRow {
     pub version: i64,
 }
 
-/// Payer and payee among the rows read for a transfer.
+/// The payer's and the payee's account, from the rows read for a transfer.
 ///
 /// # Errors
 /// [`Refusal::UserNotFound`].
@@ -231,7 +232,7 @@ pub fn payer_and_payee(rows: &[UserRow], transfer: &Transfer) -> Result<Transfer
     Ok(Transferred { from: find(transfer.from)?, to: find(transfer.to)? })
 }
 
-/// What a booking needs to know beside the event's own row.
+/// What a booking reads in addition to the event's own row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct BookingCheck {
     /// The user exists.
@@ -241,7 +242,7 @@ pub struct BookingCheck {
 }
 
 impl BookingCheck {
-    /// Whether a user who exists has booked already.
+    /// Whether the user, who must exist, has booked already.
     ///
     /// # Errors
     /// [`Refusal::UserNotFound`].
@@ -264,17 +265,17 @@ impl Approach {
         self.into()
     }
 
-    /// What is known about it.
+    /// Describes the approach.
     #[must_use]
     pub fn info(self) -> &'static ApproachInfo {
         self.strategy().info()
     }
 }
 
-/// The one list: each line makes an [`Approach`] and names its strategy.
+/// The only list of approaches: each line declares an [`Approach`] and names its strategy.
 macro_rules! approaches {
     ($($module:ident :: $name:ident,)+) => {
-        /// The name of an approach; in kebab-case wherever people read or write it.
+        /// The name of an approach. Routes, options and reports write it in kebab-case.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[derive(Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
         #[strum(serialize_all = "kebab-case")]
@@ -283,7 +284,7 @@ macro_rules! approaches {
         }
 
         impl Approach {
-            /// The code that does it.
+            /// The strategy that implements the approach.
             #[must_use]
             pub fn strategy(self) -> &'static dyn Strategy {
                 match self {

@@ -1,10 +1,10 @@
 //! # naive: read, decide, write
 //!
-//! **Idea.** Read the balance, compute the new one in the application, write it. It is what everybody writes first,
-//! and every test that runs one request at a time is green.
+//! **Idea.** The application reads the balance, computes the new one and writes it. Most first versions of a service
+//! look like this, and they pass every test that runs one request at a time.
 //!
-//! **Guarantee.** None. Between the read and the write anybody may write, and the second writer overwrites the first
-//! with a value that never heard of it: a *lost update*.
+//! **Guarantee.** None. Another request may write between the read and the write. The second writer then overwrites the
+//! first one's value with a value that does not contain the first change: a *lost update*.
 //!
 //! ```text
 //!   client A                          client B
@@ -14,21 +14,22 @@
 //!                                     update set balance = 9998   ← A's withdrawal is lost
 //! ```
 //!
-//! Both are told "9998". Two withdrawals of 2 were paid out and the account shows one: with 10000 requests, far more
-//! than the 5000 that there is money for are accepted. The two equal answers are how the loss can be seen with the
-//! naked eye in `responses.log`.
+//! Both clients receive the answer 9998. Two withdrawals of 2 were paid out, and the account shows one. Of 10000 such
+//! requests, far more than the 5000 that there is money for succeed. The two equal answers show the loss:
+//! `responses.log` lists every answer that came more than once.
 //!
-//! **Cost.** Two statements, no transaction: cheap, and worth nothing.
+//! **Cost.** Two statements and no transaction. It is cheap, but its results are wrong.
 //!
-//! **How it fails under load.** Only if two requests overlap. With no gap between read and write it may pass a
-//! load test by luck; a think time widens the gap, and an enumeration of the interleavings needs no luck
-//! (`concurrency-lab explore --approach naive`).
-//! The CHECK constraint on the table (balance ≥ 0) does not help: no written value is negative, there are just too
-//! few of them.
+//! **How it fails.** Two requests must overlap. Without a gap between read and write, a load test may pass by luck. A
+//! think time widens the gap. Running every interleaving needs no luck: `concurrency-lab explore --approach naive`. The
+//! CHECK constraint on the table (balance ≥ 0) does not help, because no written value is negative; there are only
+//! fewer writes than withdrawals.
 //!
-//! **Transfers** make the classic mistake on top: two independent changes, the credit first. If the debit is refused, or
-//! the connection is cut in between, the credit stays: *money created*. **Bookings** look for a free seat and then insert:
-//! two clients see the same last seat free (*oversell*), and the same user twice not yet booked (*double booking*).
+//! **Transfers** add a second mistake: they are two independent changes, and the credit comes first. If the debit is
+//! refused, or the connection is cut in between, the credit stays: *money created*.
+//!
+//! **Bookings** look for a free seat and then insert. Two clients can see the same last seat free (*oversell*), and two
+//! requests of one user can both find no booking yet (*double booking*).
 
 use async_trait::async_trait;
 
@@ -75,7 +76,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("naive.rs"),
     aliases: &[],
     idea: "Read, decide in the application, write the new value: no transaction, no lock.",
@@ -93,28 +94,28 @@ pub struct Naive;
 #[async_trait]
 impl Strategy for Naive {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
-        // Whatever was committed since the read is overwritten here.
+        // This overwrites every change that was committed since the read.
         let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
         Ok(changed)
     }
 
     async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
         let Transfer { from, to, amount } = transfer;
-        // Looked at first, only so that unknown users are refused as everywhere.
+        // Both rows are read first, only to refuse unknown users as every approach does.
         let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
         let payee: Account = session.fetch_optional(&READ, (to,)).await?.ok_or(Refusal::UserNotFound)?;
-        // If there is no room for the credit, the refusal that comes first is told: here nothing has been changed.
+        // If the credit does not fit a bigint, the answer is the refusal that comes first in the fixed order. Nothing has been changed yet.
         let credited = changed_balance(payee.balance, amount).map_err(|out_of_range| {
             transferred_balances(payer.balance, payee.balance, amount).err().unwrap_or(out_of_range)
         })?;
         let to = session.fetch_optional(&WRITE, (to, credited)).await?.ok_or(Refusal::UserNotFound)?;
-        // The money is there already. A refusal, or a cut, from here on leaves it: money created.
+        // The credit is committed. A refusal or a cut connection from here on leaves it in place: money created.
         let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
         let debited = changed_balance(payer.balance, -amount)?;
         let from = session.fetch_optional(&WRITE, (from, debited)).await?.ok_or(Refusal::UserNotFound)?;
@@ -126,7 +127,7 @@ impl Strategy for Naive {
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
-        // Whoever else saw the same seat free inserts as well.
+        // Another request that saw the same seat free inserts as well.
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
         let booked = session.fetch_optional(&WRITE_EVENT, (event, taken, id)).await?;
         Ok(booked.ok_or(Refusal::EventNotFound)?)

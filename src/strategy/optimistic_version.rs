@@ -1,24 +1,31 @@
-//! # optimistic-version: look, then compare-and-set
+//! # optimistic-version: read, then compare and set
 //!
-//! **Idea.** Assume that nobody will interfere, and notice if somebody did. Read the row with its version, decide, and
-//! write only `WHERE version = $seen`. If no row was changed, somebody was faster: start again from the read.
+//! **Idea.** The approach expects no interference, and detects it where it happens. It reads the row with its version,
+//! decides, and writes only `WHERE version = $seen`. If no row was changed, another request was faster, and the attempt
+//! starts again from the read.
 //!
-//! **Guarantee.** Safe at READ COMMITTED, without a transaction and without a lock across a round trip. The writing
-//! UPDATE is a compare-and-set: when it has to wait for another writer, WHERE is evaluated again on the newest
-//! version, whose number has changed, and no row matches. The version must be an explicit column that *every* writer
-//! raises. `xmin` is 32 bits wide and wraps. `ctid` is a place in the file, which another version may have once VACUUM has
-//! cleared it: `tests/explore/facts/08-ctid-is-a-place.toml` loses an update that way. (Until the minor releases of November
-//! 2025, such as 17.7, a comparison of `ctid` was not even evaluated again after a wait.) Comparing the balance itself suffers
-//! from ABA: 10000 may have been 9998 in between.
+//! **Guarantee.** Safe at READ COMMITTED, without a transaction and without a lock across a round trip. The UPDATE that
+//! writes is a compare-and-set: if it has to wait for another writer, PostgreSQL evaluates WHERE again on the newest
+//! version of the row. Its version number has changed, so no row matches. The version must be an explicit column that
+//! *every* writer raises (`tests/explore/facts/08-version-column.toml`).
 //!
-//! **Cost.** Two round trips when nobody interferes. On a hot row of n competitors, one wins each round and the others
-//! have worked for nothing: `Lab-Attempts` tells how often. Retries are backed off with jitter and bounded.
+//! Substitutes for that column fail:
 //!
-//! **How it fails.** By giving up (503) when the contention outlasts the deadline; never by a wrong answer.
+//! - `xmin` is 32 bits wide and wraps around.
+//! - `ctid` is a place in the file. Another version may have the same place once VACUUM has cleared it;
+//!   `tests/explore/facts/08-ctid-is-a-place.toml` loses an update that way. Before the minor releases of November
+//!   2025, such as 17.7, PostgreSQL did not even evaluate a comparison of `ctid` again after a wait.
+//! - The balance itself suffers from the ABA problem: a balance of 10000 may have been 9998 in between.
 //!
-//! **Across requests.** The version is the `ETag`; a client that read it a minute ago sends it back as `If-Match`,
-//! and the change is made to exactly that version or refused with 412, with no retry: the client wanted *that*
-//! balance, not the next best one. No lock could be held over that minute.
+//! **Cost.** Two round trips without interference. When n requests compete for a hot row, one wins each round and the
+//! work of the others is wasted; `Lab-Attempts` reports the number of attempts. Retries wait with jitter and are
+//! bounded.
+//!
+//! **How it fails.** It gives up (503) when the contention outlasts the deadline. It never gives a wrong answer.
+//!
+//! **Across requests.** The version is the `ETag`. A client that read it a minute ago sends it back as `If-Match`. The
+//! change is then made to exactly that version, or refused with 412 and not retried, because the client decided on
+//! *that* balance and not on a later one. No lock could be held for that minute.
 
 use async_trait::async_trait;
 
@@ -67,10 +74,10 @@ const WRITE_COUNTER: Statement = Statement::writes(
      where id = $1 and version = $3 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("optimistic_version.rs"),
     aliases: &[],
-    idea: "Read with the version, write only where the version is still the same, start again where it is not.",
+    idea: "Read the row with its version, write only if the version is still the same, and otherwise start again.",
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: true,
@@ -85,7 +92,7 @@ pub struct OptimisticVersion;
 #[async_trait]
 impl Strategy for OptimisticVersion {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -102,7 +109,7 @@ impl Strategy for OptimisticVersion {
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
         let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
-        // Two rows, so two compare-and-sets: both or none, in the order of their ids.
+        // Two rows, so two compare-and-sets in one transaction: both or none, in the order of the ids.
         session.begin(Isolation::ReadCommitted).await?;
         let mut written = Vec::with_capacity(2);
         for user in transfer.in_order() {
@@ -117,7 +124,7 @@ impl Strategy for OptimisticVersion {
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        // After the event: whoever books in between raises the version that is compared below.
+        // After the event: a booking in between raises the version that is compared below.
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&seen, guest.known()?)?;
         session.begin(Isolation::ReadCommitted).await?;
@@ -140,7 +147,7 @@ impl Strategy for OptimisticVersion {
     }
 }
 
-/// No row had the version that was seen. Who asked for exactly that version is told; everybody else tries again.
+/// The result when no row had the version that was read. A request with `If-Match` is refused; any other is retried.
 fn lost_race(if_version: Option<i64>) -> Error {
     if if_version.is_some() {
         return Refusal::VersionMismatch.into();

@@ -1,14 +1,14 @@
-//! # pessimistic: lock, then look
+//! # pessimistic: lock, then read
 //!
-//! **Idea.** Assume that somebody will interfere, and keep everybody out before looking: SELECT … FOR UPDATE locks
-//! the row as it is read, until the transaction ends. What was read stays true until it has been acted on.
+//! **Idea.** The approach expects interference and excludes it before it reads: SELECT … FOR UPDATE locks the row as it
+//! reads it, until the transaction ends. What was read stays true until the transaction has acted on it.
 //!
-//! **Guarantee.** Safe at READ COMMITTED. A second locker waits, and when it gets the row it is given the newest version,
-//! not the one its snapshot saw. The decision may be as complicated as it likes, in any language.
+//! **Guarantee.** Safe at READ COMMITTED. A second transaction that wants the lock waits. When it gets the row, it gets
+//! the newest version, not the one that its snapshot saw. The decision may be of any kind, in any language.
 //!
-//! FOR UPDATE locks what it *found*: if no row matches, nothing is locked, and two clients can both find nothing. It also
-//! blocks inserts that refer to the row by a foreign key; FOR NO KEY UPDATE would not. `tests/explore/facts/06-*.toml` prove
-//! all three.
+//! FOR UPDATE locks the rows that it *found*. If no row matches, it locks nothing, and two clients can both find
+//! nothing. FOR UPDATE also blocks an insert that refers to the row by a foreign key; FOR NO KEY UPDATE does not.
+//! `tests/explore/facts/06-*.toml` prove all three statements.
 //!
 //! ```text
 //!   client A                          client B
@@ -21,16 +21,17 @@
 //!                                     commit
 //! ```
 //!
-//! **Cost.** Four round trips, and the lock is held during three of them and the commit's write to disk: on a hot row
-//! this is the price of a queue. A client that stalls inside its transaction stalls everybody behind it, hence
-//! `idle_in_transaction_session_timeout`, and `lock_timeout` for those who wait.
+//! **Cost.** Four round trips. The lock is held during three of them and during the commit's write to disk, so requests
+//! for a hot row form a queue. A client that stalls inside its transaction stalls every transaction behind it. Two
+//! settings bound this: `idle_in_transaction_session_timeout` for the stalled one and `lock_timeout` for those that
+//! wait.
 //!
-//! **How it fails.** Loudly: by lock timeouts, and by deadlocks when two transactions lock several rows in opposite order.
-//! Lock rows in one order (by id). Left out once, in one place of the code, it silently protects nothing: a plain
-//! SELECT is not stopped by anybody's lock.
+//! **How it fails.** With errors: lock timeouts, and deadlocks when two transactions lock several rows in opposite
+//! order. Locking rows in one order (by id) avoids the deadlocks (`tests/explore/facts/09-locks-in-order.toml`). One
+//! place in the code that omits the lock fails silently: no row lock stops a plain SELECT.
 //!
-//! **Bookings** lock the event, the parent row that everybody finds, and only then look whether the user has a seat: a
-//! booking that is not there yet cannot be locked.
+//! **Bookings** lock the event, the parent row that every booking finds, and only then look whether the user has a
+//! seat. A booking that does not exist yet cannot be locked.
 
 use async_trait::async_trait;
 
@@ -81,7 +82,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("pessimistic.rs"),
     aliases: &["transaction-pessimistic-locking", "robust"],
     idea: "SELECT … FOR UPDATE locks the row as it is read; what was read stays true until COMMIT.",
@@ -109,7 +110,7 @@ pub struct Pessimistic;
 #[async_trait]
 impl Strategy for Pessimistic {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -137,7 +138,7 @@ impl Strategy for Pessimistic {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        // In a statement of its own, after the lock: its snapshot then has every booking that was made before.
+        // In a statement of its own, after the lock: its snapshot then contains every booking that was committed before the lock.
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&locked, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;

@@ -1,12 +1,14 @@
 //! # read-committed: a transaction is not a lock
 //!
-//! **Idea.** "Data used in a transaction is locked until it completes", so put BEGIN and COMMIT around read, decide and write,
-//! and all is well. It is the most common fix of [`super::naive`], and no fix at all.
+//! **Idea.** A common belief says: "Data used in a transaction is locked until it completes." So the application puts
+//! BEGIN and COMMIT around read, decide and write. It is the most common fix of [`super::naive`], and it fixes no lost
+//! update.
 //!
-//! **Guarantee.** All or nothing: what the transaction wrote is there whole or not at all, so a refused or cut transfer
-//! creates no money. That is atomicity. It says nothing about what others do meanwhile: in PostgreSQL a plain SELECT locks
-//! nothing that an UPDATE would wait for, and at READ COMMITTED, the default, each statement sees whatever was committed
-//! before *it* began. The write is based on a read that may be out of date: *lost updates* as before.
+//! **Guarantee.** Atomicity: the writes of the transaction all take effect or none does, so a refused or cut transfer
+//! creates no money. Atomicity says nothing about other transactions that run meanwhile. In PostgreSQL a plain SELECT
+//! takes no lock that an UPDATE would wait for. At READ COMMITTED, the default, each statement sees the rows that were
+//! committed before *that statement* began. The write rests on a read that may be out of date, so updates are *lost* as
+//! before (`tests/explore/facts/01-read-committed-loses-updates.toml`).
 //!
 //! ```text
 //!   client A                          client B
@@ -16,17 +18,18 @@
 //!   update set balance = 9998
 //!                                     update set balance = 9998   (waits for A's row lock)
 //!   commit
-//!                                     … and overwrites it
+//!                                     the update goes on and overwrites A's value
 //!                                     commit
 //! ```
 //!
-//! The row lock that makes B wait is taken by A's UPDATE, one statement too late.
+//! A's UPDATE takes the row lock that B waits for. That is one statement too late: B has already read.
 //!
-//! **Cost.** That of a transaction: two round trips more, for atomicity alone.
+//! **Cost.** That of a transaction: two more round trips, for atomicity alone.
 //!
-//! **How it fails.** As `naive`, even more often: B's wait for A makes sure that B's read is out of date. Bookings oversell and
-//! double book in the same way. What helps: lock at the read ([`super::pessimistic`]), compare at the write
-//! ([`super::optimistic_version`]), or let the database notice ([`super::repeatable_read`]).
+//! **How it fails.** Like `naive`, and more often: while B waits for A, B's read becomes out of date. Bookings oversell
+//! and double book in the same way. There are three remedies: lock the row at the read ([`super::pessimistic`]),
+//! compare at the write ([`super::optimistic_version`]), or let the database detect the conflict
+//! ([`super::repeatable_read`]).
 
 use async_trait::async_trait;
 
@@ -73,7 +76,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("read_committed.rs"),
     aliases: &[],
     idea: "The same read, decide, write between BEGIN and COMMIT: a transaction alone is no lock.",
@@ -91,14 +94,14 @@ pub struct ReadCommitted;
 #[async_trait]
 impl Strategy for ReadCommitted {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
-        // It waits for whoever holds the row, and then overwrites what they wrote.
+        // The UPDATE waits for the transaction that holds the row, and then overwrites what that one wrote.
         let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
         session.commit().await?;
         Ok(changed)

@@ -1,23 +1,26 @@
-//! # repeatable-read: the second writer of a row is told
+//! # repeatable-read: the second writer of a row gets an error
 //!
-//! **Idea.** The same read, decide, write as [`super::read_committed`], at REPEATABLE READ: every statement of the
-//! transaction sees one snapshot, and an UPDATE of a row that somebody changed since that snapshot fails with 40001. The
-//! application does nothing but start again.
+//! **Idea.** The same read, decide and write as [`super::read_committed`], at REPEATABLE READ. Every statement of the
+//! transaction sees one snapshot, and an UPDATE of a row that was changed since that snapshot fails with 40001. The
+//! application then starts the transaction again.
 //!
-//! **Guarantee.** Snapshot isolation: no lost update, because the first updater wins and the others get 40001 ("could not
-//! serialize access due to concurrent update"). Safe for every workload here, since each transaction writes the row on which
-//! it decided: a balance, both balances, the event, the counter.
+//! **Guarantee.** Snapshot isolation. No update is lost, because the first updater wins and the others get 40001
+//! ("could not serialize access due to concurrent update"). It is safe for every workload here, because each
+//! transaction writes the row that its decision rests on: a balance, both balances, the event, the counter. See
+//! `tests/explore/facts/02-first-updater-wins.toml`.
 //!
-//! It is *not* serializable. Two transactions that each read two rows and write *different* ones do not conflict: *write
-//! skew*. Two doctors who each see the other on call may both go home (`tests/explore/facts/02-write-skew.toml`). For that
-//! see [`super::serializable`], or lock what was only read.
+//! REPEATABLE READ is *not* serializable. Two transactions that both read two rows and write *different* ones do not
+//! conflict: *write skew*. Two doctors on call, each seeing the other on call, may both go home
+//! (`tests/explore/facts/02-write-skew.toml`). Against that, use [`super::serializable`], or lock the rows that the
+//! transaction only reads.
 //!
-//! **Cost.** Nothing is locked while deciding, so on cold rows it costs what a transaction costs. On a hot row most
-//! attempts wait for the winner and then fail: all their work is for nothing. Retries repeat the *whole* transaction, from
-//! BEGIN, because its snapshot is what is out of date.
+//! **Cost.** The approach locks nothing while it decides, so on rows without contention it costs what a transaction
+//! costs. On a hot row most attempts wait for the winner and then fail, and their work is wasted. A retry repeats the
+//! *whole* transaction, from BEGIN, because its snapshot is what is out of date.
 //!
-//! **How it fails.** By giving up (503) when the contention outlasts the deadline. An advisory lock taken inside the
-//! transaction does not help: its statement already fixes the snapshot before it waits.
+//! **How it fails.** It gives up (503) when the contention outlasts the deadline. An advisory lock taken inside the
+//! transaction does not help, because the statement that takes the lock fixes the snapshot before it waits
+//! (`tests/explore/facts/07-lock-statement-fixes-the-snapshot.toml`).
 
 use async_trait::async_trait;
 
@@ -64,7 +67,7 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("repeatable_read.rs"),
     aliases: &[],
     idea: "Read, decide, write at REPEATABLE READ; the second writer of a row gets 40001 and starts again.",
@@ -82,14 +85,14 @@ pub struct RepeatableRead;
 #[async_trait]
 impl Strategy for RepeatableRead {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
         session.begin(Isolation::RepeatableRead).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
-        // 40001 if anybody changed the row since the snapshot.
+        // 40001 if another transaction changed the row since the snapshot.
         let changed = session.fetch_optional(&WRITE, (change.user, balance)).await?.ok_or(Refusal::UserNotFound)?;
         session.commit().await?;
         Ok(changed)
@@ -100,7 +103,7 @@ impl Strategy for RepeatableRead {
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
         let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
-        // In the order of their ids: opposite transfers conflict, and seldom deadlock.
+        // In the order of the ids: opposite transfers conflict and seldom deadlock.
         let mut written = Vec::with_capacity(2);
         for user in transfer.in_order() {
             let balance = if user == transfer.from { payer } else { payee };

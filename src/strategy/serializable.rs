@@ -1,23 +1,26 @@
 //! # serializable: as if one after the other
 //!
-//! **Idea.** Write the transaction as if nobody else existed, and let the database make it true: SERIALIZABLE. What cannot be
-//! put into some serial order is rolled back with 40001 and starts again.
+//! **Idea.** The application is written as if its transaction ran alone, and the database makes that true:
+//! SERIALIZABLE. PostgreSQL rolls back with 40001 a transaction that fits no serial order, and the application starts
+//! it again.
 //!
-//! **Guarantee.** The strongest there is, for any transaction, also those whose decisions rest on rows that they do not
-//! write (write skew) or that do not exist yet (phantoms). PostgreSQL does it with Serializable Snapshot Isolation: it
-//! lets everybody run on snapshots, tracks who read what others write, and breaks dangerous structures of such
-//! dependencies (Ports and Grittner, "Serializable Snapshot Isolation in PostgreSQL", VLDB 2012).
+//! **Guarantee.** The strongest one there is, for any transaction, also for one whose decision rests on rows that it
+//! does not write (write skew) or that do not exist yet (phantoms). PostgreSQL implements it as Serializable Snapshot
+//! Isolation: transactions run on snapshots, PostgreSQL tracks which transaction read what another one writes, and it
+//! aborts a transaction where these dependencies form a dangerous structure (Ports and Grittner, "Serializable Snapshot
+//! Isolation in PostgreSQL", VLDB 2012).
 //!
-//! Two things are easily forgotten. 40001 may come from *any* statement, COMMIT included, so what was read is not valid
-//! until COMMIT has succeeded: no answer before that. And everybody must play: one writer at a lower level voids the
-//! guarantee for all. See `02-commit-may-fail.toml` and `02-mixed-levels-void-the-guarantee.toml` in `tests/explore/facts`.
+//! Two rules are easily forgotten. First, 40001 may come from *any* statement, COMMIT included. What a transaction read
+//! is not valid until its COMMIT has succeeded, so the server answers after COMMIT and not before. Second, every
+//! transaction must run at this level: one writer at a lower level voids the guarantee for all. See
+//! `02-commit-may-fail.toml` and `02-mixed-levels-void-the-guarantee.toml` in `tests/explore/facts`.
 //!
-//! **Cost.** Bookkeeping of reads (predicate locks), and aborts: more than strictly necessary, since the tracking is
-//! by page or by table when rows are many or a scan is sequential, as on tiny tables
-//! (`02-false-conflicts-on-tiny-tables.toml`, in the same place). On a hot row it is [`super::repeatable_read`] with more
-//! aborts.
+//! **Cost.** PostgreSQL keeps records of reads (predicate locks) and aborts transactions. It aborts more of them than
+//! strictly necessary, because it tracks reads by page or by table when there are many rows or when a scan is
+//! sequential, as on tiny tables (`02-false-conflicts-on-tiny-tables.toml`, in the same folder). On a hot row it
+//! behaves like [`super::repeatable_read`] with more aborts.
 //!
-//! **How it fails.** By giving up (503) under contention; never by a wrong answer.
+//! **How it fails.** It gives up (503) when the contention outlasts the deadline. It never gives a wrong answer.
 
 use async_trait::async_trait;
 
@@ -64,10 +67,10 @@ const WRITE_COUNTER: Statement = Statement::writes(
     "update counters set value = $2, version = version + 1 where id = $1 returning value, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("serializable.rs"),
     aliases: &[],
-    idea: "Read, decide, write at SERIALIZABLE; what fits no serial order gets 40001, at COMMIT too, and starts again.",
+    idea: "Read, decide, write at SERIALIZABLE; a transaction that fits no serial order gets 40001, even at COMMIT, and starts again.",
     claims: Claims::all(Claim::Safe),
     unsupported_because: "",
     honours_if_match: false,
@@ -82,7 +85,7 @@ pub struct Serializable;
 #[async_trait]
 impl Strategy for Serializable {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -99,7 +102,7 @@ impl Strategy for Serializable {
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
         let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
-        // In the order of their ids: opposite transfers conflict, and seldom deadlock.
+        // In the order of the ids: opposite transfers conflict and seldom deadlock.
         let mut written = Vec::with_capacity(2);
         for user in transfer.in_order() {
             let balance = if user == transfer.from { payer } else { payee };
@@ -131,7 +134,7 @@ impl Strategy for Serializable {
         Ok(counted)
     }
 
-    /// At the same level as those who book: one writer below it voids the guarantee for all.
+    /// At the same level as a booking: one writer at a lower level voids the guarantee for all.
     async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
         let booking = cancellation.booking;
         session.begin(Isolation::Serializable).await?;

@@ -1,19 +1,20 @@
-//! # stored-function: lock and decide where the data are
+//! # stored-function: lock and decide in the database
 //!
-//! **Idea.** The protocol of [`super::pessimistic`], moved into the database: a PL/pgSQL function locks the rows, decides and
-//! writes. The application calls it in one round trip.
+//! **Idea.** The protocol of [`super::pessimistic`], moved into the database: a PL/pgSQL function locks the rows,
+//! decides and writes. The application calls it in one round trip.
 //!
-//! **Guarantee.** That of its body: SELECT … FOR UPDATE before the decision, rows in the order of their ids, so it is safe at READ
-//! COMMITTED. The statement that calls it is a transaction by itself. Inside a function each statement of a VOLATILE
-//! function at READ COMMITTED sees what was committed before *that statement*, so looking for a user's booking after the lock
-//! finds those that were made while it waited.
+//! **Guarantee.** That of the function's body. It takes its locks by SELECT … FOR UPDATE before it decides, rows in the
+//! order of their ids, so it is safe at READ COMMITTED. The statement that calls the function is a transaction by
+//! itself. At READ COMMITTED, each statement inside a VOLATILE function sees what was committed before *that
+//! statement*. So a look for a user's booking after the lock finds the bookings that were made while the function
+//! waited (`tests/explore/facts/16-check-after-the-lock.toml` shows the same order in two statements).
 //!
-//! **Cost.** One round trip instead of four, and the lock is held for no round trip at all, only for the function and its
-//! commit. The decision runs on the database's CPU, which is the one that is hardest to have more of.
+//! **Cost.** One round trip instead of four. The lock is held during no round trip, only while the function and its
+//! commit run. The decision uses the CPU of the database, which is the hardest one to add to.
 //!
-//! **How it fails.** As software does that lives in two places: the function must be deployed with the application, its
-//! version must fit, its language has other tools. Called within a larger transaction, its locks last until *that* ends.
-//! The functions are in `migrations/0003_stored_functions.sql`.
+//! **How it fails.** Like software that lives in two places: the function must be deployed with the application, its
+//! version must match, and its language has other tools. If the function is called within a larger transaction, its
+//! locks last until *that* transaction ends. The functions are in `migrations/0003_stored_functions.sql`.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -33,7 +34,7 @@ const BOOK: Statement = Statement::writes("book", "select * from lab_book($1, $2
 
 const INCREMENT: Statement = Statement::writes("increment", "select * from lab_increment($1)");
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("stored_function.rs"),
     aliases: &[],
     idea: "One round trip to a PL/pgSQL function that locks, decides and writes.",
@@ -51,7 +52,7 @@ pub struct StoredFunction;
 #[async_trait]
 impl Strategy for StoredFunction {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
@@ -87,7 +88,7 @@ impl Strategy for StoredFunction {
     }
 }
 
-/// What a function's `outcome` says.
+/// The refusal that a function's `outcome` names, or `Ok` for `done`.
 fn done(outcome: &str) -> Result<(), Error> {
     Err(match outcome {
         "done" => return Ok(()),

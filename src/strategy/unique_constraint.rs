@@ -1,24 +1,28 @@
-//! # unique-constraint: claim it, and let the index decide
+//! # unique-constraint: claim a row, and let the index decide
 //!
-//! **Idea.** A thing that exists once gets a row that can exist once. A seat is not "one less than before" but *this* seat:
-//! INSERT claims the lowest free one, a unique index over (event, seat) decides who was first, and who was not tries the
-//! next. Nothing is locked by hand, nothing is compared.
+//! **Idea.** A thing that exists once gets a row that can exist once. A seat is not "one less than before" but *this*
+//! seat. INSERT claims the lowest free one, and a unique index over (event, seat) decides which claim was first. A
+//! request that loses claims the next seat. The approach takes no explicit lock and compares no version.
 //!
-//! **Guarantee.** Safe at any isolation level: a unique index is enforced across all transactions, also those that cannot see
-//! each other. An insert that meets the same key of an unfinished transaction waits for its end, and then succeeds or
-//! conflicts. A second index over (event, user) makes sure that a user books once.
+//! **Guarantee.** Safe. PostgreSQL enforces a unique index at every isolation level and across all transactions, also
+//! between those that cannot see each other's rows. An insert that meets the same key of an unfinished transaction
+//! waits for its end, and then succeeds or conflicts (`tests/explore/facts/16-a-unique-index-decides.toml`). A second
+//! index, over (event, user), lets a user book once.
 //!
-//! ON CONFLICT DO NOTHING turns the conflict into "no row" instead of an error that would abort the transaction. It does not
-//! say *which* index refused, so a look afterwards does.
+//! ON CONFLICT DO NOTHING returns no row on a conflict instead of an error that would abort the transaction
+//! (`10-on-conflict-returns-no-row.toml`, in the same folder). It does not say *which* index refused, so the approach
+//! reads again to find out.
 //!
-//! "Pure inserters don't deadlock" is a myth: two transactions that insert the same two keys in opposite order do
-//! (`examples/explore/two-unique-keys.toml`). Here each inserts one row, and then takes the event's row, which everybody
-//! takes last.
+//! It is a myth that transactions which only insert do not deadlock: two that insert the same two keys in opposite
+//! order do (`examples/explore/two-unique-keys.toml`). Here each transaction inserts one row and then takes the event's
+//! row, which every booking takes last.
 //!
-//! **Cost.** Free seats do not contend: n clients claim n seats side by side, until they come to count. The last
-//! seats are fought for: whoever waited in vain starts with the next one, at most capacity times.
+//! **Cost.** Free seats do not contend: n clients claim n seats side by side, until they update the event's count. The
+//! last seats are contended. A request that waited for a seat and lost it starts with the next one, at most capacity
+//! times.
 //!
-//! **How it fails.** It needs things that can be named one by one. Money cannot, and neither can a counter: not supported.
+//! **How it fails.** It needs things that can be named one by one. Money and counters cannot, so both are not
+//! supported.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -56,17 +60,17 @@ const COUNT: Statement = Statement::writes(
      returning $2::uuid as booking_id, capacity - booked as seats_left, version",
 );
 
-static CARD: ApproachInfo = ApproachInfo {
+static INFO: ApproachInfo = ApproachInfo {
     source: include_str!("unique_constraint.rs"),
     aliases: &[],
-    idea: "INSERT claims the lowest free seat; a unique index decides who was first, the others try the next.",
+    idea: "INSERT claims the lowest free seat; a unique index decides which claim was first, and the others try the next seat.",
     claims: Claims {
         balance: Claim::Unsupported,
         transfer: Claim::Unsupported,
         booking: Claim::Safe,
         counter: Claim::Unsupported,
     },
-    unsupported_because: "a unique constraint decides who gets a thing that exists once, such as a seat; a sum of money or a counter is none",
+    unsupported_because: "a unique constraint guards things that exist once, such as a seat; a sum of money and a counter are not such things",
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
@@ -79,22 +83,22 @@ pub struct UniqueConstraint;
 #[async_trait]
 impl Strategy for UniqueConstraint {
     fn info(&self) -> &'static ApproachInfo {
-        &CARD
+        &INFO
     }
 
     async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+        Err(Error::Unsupported(INFO.unsupported_because.into()))
     }
 
     async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+        Err(Error::Unsupported(INFO.unsupported_because.into()))
     }
 
     async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        // At most once a seat: each round finds a seat taken that was free before, or ends.
+        // Bounded by the seats: each round either ends or finds a seat taken that was free before.
         for _ in 0..=seen.capacity {
             let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
             if guest.known()? {
@@ -102,7 +106,7 @@ impl Strategy for UniqueConstraint {
             }
             if let Some((id,)) = session.fetch_optional::<(Uuid,)>(&CLAIM, (event, user, seen.capacity)).await? {
                 let booked = match session.fetch_one(&COUNT, (event, id)).await {
-                    // events_not_oversold: others, who fill no `seat`, have the rest.
+                    // events_not_oversold refused: bookings of other approaches, which fill no `seat`, hold the rest.
                     Err(Error::Constraint(_)) => return Err(Refusal::SoldOut.into()),
                     counted => counted?,
                 };
@@ -111,15 +115,15 @@ impl Strategy for UniqueConstraint {
             }
             let (free,): (bool,) = session.fetch_one(&SEATS_FREE, (event, seen.capacity)).await?;
             if !free {
-                // The user may have got one of the last seats by another request, which is then the reason.
+                // Another request of this user may have got one of the last seats. The refusal then is "already booked".
                 let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
                 return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
             }
         }
-        Err(Error::Conflict("Too much contention: each seat was taken by somebody else".into()))
+        Err(Error::Conflict("Too much contention: other requests took every seat that this one tried".into()))
     }
 
     async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
-        Err(Error::Unsupported(CARD.unsupported_because.into()))
+        Err(Error::Unsupported(INFO.unsupported_because.into()))
     }
 }

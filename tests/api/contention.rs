@@ -1,4 +1,4 @@
-//! Transfers, seats and counters under contention over real HTTP: safe pairs keep their invariant, broken claims are
+//! Transfers, seats and counters under contention over real HTTP. Safe approaches keep their invariants; broken ones are
 //! shown broken with a think time.
 
 use std::collections::HashSet;
@@ -19,26 +19,26 @@ use crate::common::{Answer, Lab, Setup, claiming, crowded, eventually, reset};
 
 const CLIENTS: usize = 64;
 
-/// Wide enough for a race, and longer than a hand-over of a connection.
+/// A think time that is long enough for a race, and longer than passing a connection on takes.
 const THINK_TIME_MS: &str = "10";
 
-/// How long deadlocks are provoked; one that is there shows within seconds.
+/// How long the test provokes deadlocks. If one is possible, it occurs within seconds.
 const DEADLOCK_HUNT: Duration = Duration::from_secs(30);
 
-/// Accounts that transfers contend for; 1 and 2 have more money than the others.
+/// The accounts that transfers contend for. Accounts 1 and 2 have more money than the others.
 const ACCOUNTS: i64 = 4;
 
-/// All in fact safe on one server.
+/// The approaches that are safe on one server.
 fn safe(workload: Workload) -> impl Iterator<Item = Approach> {
     claiming(workload, Claim::Safe).chain(claiming(workload, Claim::SafeOnOneServer))
 }
 
-/// One row of the database, in a form that is easily compared.
-async fn look<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(lab: &Lab, sql: &'static str) -> T {
+/// Reads one row of the database, in a form that is easy to compare.
+async fn fetch_row<T: for<'r> FromRow<'r, PgRow> + Send + Unpin>(lab: &Lab, sql: &'static str) -> T {
     sqlx::query_as(sql).fetch_one(&mut lab.connection().await).await.expect("a row")
 }
 
-/// So many clients, each with one request in flight, until all are answered.
+/// Runs this many clients, each with one request in flight, until all requests are answered.
 async fn race(
     requests: usize,
     clients: usize,
@@ -66,7 +66,7 @@ fn count(answers: &[Answer], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()
 }
 
-/// What requests of these tests need to know of servers that outlive them.
+/// Builds requests to these servers, which live longer than the requests.
 fn poster(labs: &[&Lab], path: &str, think: bool) -> impl Fn(usize, String) -> RequestBuilder + Send + Sync + use<> {
     let (http, urls) = (labs[0].http.clone(), labs.iter().map(|lab| lab.url(path)).collect::<Vec<_>>());
     move |number, body| {
@@ -87,7 +87,7 @@ fn transfers(labs: &[&Lab], approach: Approach, think: bool) -> impl Fn(usize) -
 }
 
 async fn money(lab: &Lab) -> (i64, i64) {
-    look(lab, "select sum(balance)::bigint, min(balance) from users").await
+    fetch_row(lab, "select sum(balance)::bigint, min(balance) from users").await
 }
 
 /// 5000 + 10000 + 98 × 1000, as seeded.
@@ -102,7 +102,7 @@ async fn transfers_conserve_money(labs: &[&Lab], approach: Approach, requests: u
     let (sum, least) = money(labs[0]).await;
     assert_eq!(sum, MONEY, "{approach}: money was created or destroyed");
     assert!(least >= 0, "{approach}");
-    let (changes,): (i64,) = look(labs[0], "select sum(version - 1)::bigint from users").await;
+    let (changes,): (i64,) = fetch_row(labs[0], "select sum(version - 1)::bigint from users").await;
     assert_eq!(usize::try_from(changes), Ok(2 * moved), "{approach}: each transfer changes two rows");
 }
 
@@ -110,7 +110,7 @@ async fn transfers_conserve_money(labs: &[&Lab], approach: Approach, requests: u
 async fn a_hundred_seats_are_sold_once(labs: &[&Lab], approach: Approach, requests: usize) {
     reset(labs[0], Seed::Booking).await;
     let post = poster(labs, &format!("/approach/{approach}/bookings"), false);
-    // Each user comes several times, and the same user's requests are in flight together.
+    // Each user sends several requests, and they are in flight at the same time.
     let answers = race(requests, CLIENTS, move |number| {
         post(number, json!({"eventId": 2, "userId": number / 4 + 1}).to_string())
     });
@@ -123,8 +123,8 @@ async fn a_hundred_seats_are_sold_once(labs: &[&Lab], approach: Approach, reques
     assert!(other.is_none(), "{approach}: {other:?}");
     let left: HashSet<i64> =
         answers.iter().filter(|a| a.status == 201).filter_map(|a| a.json()["seatsLeft"].as_i64()).collect();
-    assert_eq!(left, (0..100).collect(), "{approach}: each number of seats left is told once");
-    let counts: (i64, i64, i64) = look(
+    assert_eq!(left, (0..100).collect(), "{approach}: each number of seats left is answered once");
+    let counts: (i64, i64, i64) = fetch_row(
         labs[0],
         "select booked, (select count(*) from bookings), (select count(distinct user_id) from bookings) \
          from events where id = 2",
@@ -140,7 +140,7 @@ async fn a_counter_counts_every_increment(labs: &[&Lab], approach: Approach, req
     let values: HashSet<i64> = answers.iter().filter_map(|answer| answer.json()["value"].as_i64()).collect();
     let end = i64::try_from(requests).expect("few") + 1;
     assert_eq!(values, (2..=end).collect(), "{approach}: every value once");
-    let (value,): (i64,) = look(labs[0], "select value from counters where id = 1").await;
+    let (value,): (i64,) = fetch_row(labs[0], "select value from counters where id = 1").await;
     assert_eq!(value, end, "{approach}");
 }
 
@@ -153,7 +153,7 @@ async fn safe_transfers_conserve_money() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn safe_bookings_sell_each_seat_once_and_one_to_a_user() {
+async fn safe_bookings_sell_each_seat_once_and_at_most_one_per_user() {
     let lab = Lab::start().await;
     for approach in safe(Workload::Booking) {
         a_hundred_seats_are_sold_once(&[&lab], approach, 1_000).await;
@@ -184,15 +184,15 @@ async fn two_servers_are_as_safe_as_one_on_every_workload() {
     }
 }
 
-/// Shows what is lost when an approach is not safe here. The servers let more sessions through than by default, so that
-/// the think times overlap.
+/// Shows the anomalies of an approach that is not safe here. The servers admit more sessions per row than by default, so
+/// that the think times overlap.
 async fn is_broken(labs: &[&Lab], approach: Approach) {
     let first = labs[0];
     reset(first, Seed::Counter).await;
     let post = poster(labs, &format!("/approach/{approach}/counters/1/increment"), true);
     let answers = race(64, 16, move |number| post(number, String::new())).await;
     assert_eq!(count(&answers, 200), 64, "{approach}");
-    let (value,): (i64,) = look(first, "select value from counters where id = 1").await;
+    let (value,): (i64,) = fetch_row(first, "select value from counters where id = 1").await;
     assert!(value < 65, "{approach}: no increment was lost");
 
     reset(first, Seed::Transfer).await;
@@ -210,7 +210,7 @@ async fn is_broken(labs: &[&Lab], approach: Approach) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_broken_claim_is_shown_broken() {
+async fn every_approach_that_claims_broken_shows_its_anomalies() {
     let lab = Lab::start().await;
     for approach in claiming(Workload::Transfer, Claim::Broken) {
         let info = approach.info().claims;
@@ -220,7 +220,7 @@ async fn every_broken_claim_is_shown_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_safe_on_one_server_is_broken_on_two() {
+async fn an_approach_that_is_safe_on_one_server_is_broken_on_two() {
     let first = Lab::start().await;
     let second = first.another(Setup::default()).await;
     for approach in claiming(Workload::Transfer, Claim::SafeOnOneServer) {
@@ -229,7 +229,7 @@ async fn what_is_safe_on_one_server_is_broken_on_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn think_time_breaks_no_safe_workload() {
+async fn a_think_time_breaks_no_safe_approach_on_any_workload() {
     let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe(Workload::Transfer) {
         reset(&lab, Seed::Transfer).await;
@@ -249,9 +249,10 @@ async fn think_time_breaks_no_safe_workload() {
     }
 }
 
-/// Seats are booked and given back at the same time; at the end the count is that of the rows, and no seat was sold twice.
+/// Clients book and cancel seats at the same time. At the end the count equals the number of rows, and no seat was sold
+/// twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_seat_is_free_again_also_under_contention() {
+async fn a_cancelled_seat_is_free_again_under_contention() {
     let lab = Lab::start().await;
     for approach in safe(Workload::Booking) {
         reset(&lab, Seed::Booking).await;
@@ -262,7 +263,7 @@ async fn a_cancelled_seat_is_free_again_also_under_contention() {
             clients.spawn(async move {
                 let mut given_back = 0;
                 for round in 0..12 {
-                    // Half of them ask for the one seat, half for one of a hundred.
+                    // Half of the clients book the event with one seat, half the event with a hundred.
                     let body = json!({"eventId": user % 2 + 1, "userId": user}).to_string();
                     let post = http.post(&url).header("content-type", "application/json").body(body);
                     let booked = Answer::of(post).await;
@@ -278,21 +279,21 @@ async fn a_cancelled_seat_is_free_again_also_under_contention() {
             });
         }
         let given_back: i32 = clients.join_all().await.into_iter().sum();
-        assert!(given_back > 80, "{approach}: {given_back} seats were given back");
-        let counts: (i64, i64) = look(
+        assert!(given_back > 80, "{approach}: {given_back} bookings were cancelled");
+        let counts: (i64, i64) = fetch_row(
             &lab,
             "select count(*) filter (where booked <> (select count(*) from bookings where event_id = events.id)), \
                     count(*) filter (where booked > capacity) from events",
         )
         .await;
-        assert_eq!(counts, (0, 0), "{approach}: events whose count is wrong, and oversold ones");
-        let (seats,): (i64,) = look(&lab, "select booked from events where id = 2").await;
-        assert_eq!(seats, 8, "{approach}: each of the eight kept the last one");
+        assert_eq!(counts, (0, 0), "{approach}: events with a wrong count, and oversold events");
+        let (seats,): (i64,) = fetch_row(&lab, "select booked from events where id = 2").await;
+        assert_eq!(seats, 8, "{approach}: each of the eight users kept the last booking");
     }
 }
 
-/// Every approach locks in one order: opposite transfers, mixed with changes of single rows, never wait in a circle. All
-/// approaches at the same time, each on a database of its own.
+/// Every approach locks in one order, so opposite transfers, mixed with changes of single rows, never wait in a circle. All
+/// approaches run at the same time, each on a database of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn opposite_transfers_among_single_changes_never_deadlock() {
     let mut approaches = JoinSet::new();
@@ -330,17 +331,17 @@ async fn opposite_transfers_do_not_deadlock(approach: Approach) {
     let done: u32 = clients.join_all().await.into_iter().sum();
     assert!(done > 100, "{approach}: {done} operations");
     assert_eq!(money(&lab).await.0, MONEY, "{approach}");
-    // These two promise to survive theirs.
+    // These two may have deadlocks, and retry after them.
     if !matches!(approach, Approach::RepeatableRead | Approach::Serializable) {
         assert_eq!(deadlocks(&lab).await, 0, "{approach}");
     }
 }
 
-/// How many deadlocks there were; the server can work no more after this. A backend tells what it counted at its end, or
-/// some time after.
+/// The number of deadlocks. It first closes the server's connections, because a backend reports its counts at its end or
+/// some time later; the server cannot be used after this.
 async fn deadlocks(lab: &Lab) -> i64 {
     lab.engine.drain().await;
     let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
-    eventually("the server's connections are closed", async || look::<(i64,)>(lab, others).await.0 == 0).await;
-    look::<(i64,)>(lab, "select deadlocks from pg_stat_database where datname = current_database()").await.0
+    eventually("the server's connections are closed", async || fetch_row::<(i64,)>(lab, others).await.0 == 0).await;
+    fetch_row::<(i64,)>(lab, "select deadlocks from pg_stat_database where datname = current_database()").await.0
 }

@@ -1,4 +1,4 @@
-//! Our schema in somebody's database: made, recognised, refused, migrated and seeded with care.
+//! The schema in a database that other applications may use: created, recognised, refused, migrated and seeded.
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
@@ -16,7 +16,7 @@ async fn prepare(options: &PgConnectOptions, seed: Seed, reset: bool) -> Result<
 }
 
 #[tokio::test]
-async fn an_empty_database_is_seeded_once_and_data_are_kept_until_a_reset() {
+async fn an_empty_database_is_seeded_once_and_keeps_its_data_until_a_reset() {
     let cluster = cluster().await;
     let options = new_database(&cluster).await;
     assert_eq!(prepare(&options, Seed::Mixed, false).await.expect("prepared"), SeedOutcome::Now);
@@ -43,7 +43,7 @@ async fn two_servers_that_start_at_once_on_an_empty_database_both_succeed() {
 }
 
 #[tokio::test]
-async fn a_schema_of_our_name_that_we_did_not_make_is_refused_and_untouched() {
+async fn a_schema_of_the_same_name_from_another_source_is_refused_and_unchanged() {
     let cluster = cluster().await;
     let options = new_database(&cluster).await;
     let mut owner = options.connect().await.expect("a connection");
@@ -52,7 +52,7 @@ async fn a_schema_of_our_name_that_we_did_not_make_is_refused_and_untouched() {
             "create schema concurrency_lab create table users (id int); insert into concurrency_lab.users values (7)",
         )
         .await
-        .expect("somebody's schema");
+        .expect("the foreign schema");
     let refused = prepare(&options, Seed::Mixed, true).await.expect_err("refused");
     assert!(matches!(refused, DatabaseError::ForeignSchema(_)), "{refused}");
     let users: Vec<i32> =
@@ -66,7 +66,7 @@ async fn a_schema_of_our_name_that_we_did_not_make_is_refused_and_untouched() {
 }
 
 #[tokio::test]
-async fn a_schema_of_another_version_is_refused_and_untouched() {
+async fn a_schema_of_another_version_is_refused_and_unchanged() {
     let lab = Lab::start().await;
     let mut connection = lab.connection().await;
     connection.execute("update _sqlx_migrations set checksum = 'x'").await.expect("a changed migration");
@@ -76,7 +76,7 @@ async fn a_schema_of_another_version_is_refused_and_untouched() {
 }
 
 #[tokio::test]
-async fn nothing_of_ours_is_outside_our_schema() {
+async fn migrations_create_nothing_outside_the_schema() {
     let lab = Lab::start().await;
     let mut connection = lab.connection().await;
     let elsewhere = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace \
@@ -103,12 +103,12 @@ async fn every_statement_of_every_strategy_is_valid_sql_for_the_migrated_schema(
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), approach.info().statements.len(), "{approach}: names are unique");
+        assert_eq!(names.len(), approach.info().statements.len(), "{approach}: the names of statements are unique");
     }
 }
 
 #[tokio::test]
-async fn seeds_may_run_again_without_harm() {
+async fn a_seed_that_runs_twice_gives_the_same_data() {
     use strum::VariantNames;
     let lab = Lab::start().await;
     let mut connection = lab.connection().await;
@@ -118,10 +118,10 @@ async fn seeds_may_run_again_without_harm() {
                            || coalesce((select string_agg(events::text, ';' order by id) from events), '') \
                            || coalesce((select string_agg(counters::text, ';' order by id) from counters), '')";
         lab.post("/reset", &format!(r#"{{"seed":"{name}"}}"#)).await;
-        let once: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
+        let first_run: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
         connection.execute(sqlx::raw_sql(AssertSqlSafe(seed.sql()))).await.expect("the seed again");
-        let twice: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
-        assert_eq!(once, twice, "{name}");
-        assert!(!once.is_empty(), "{name}");
+        let second_run: String = sqlx::query_scalar(content).fetch_one(&mut connection).await.expect("rows");
+        assert_eq!(first_run, second_run, "{name}");
+        assert!(!first_run.is_empty(), "{name}");
     }
 }

@@ -1,18 +1,19 @@
-//! A strict reader of the OpenMetrics text format: it takes nothing that Prometheus would not, and some of what it would.
+//! A strict reader of the OpenMetrics text format. It accepts nothing that Prometheus would reject, and rejects some of
+//! what Prometheus would accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every sample by its name and labels, as they were written: `name{label="value"}`.
 pub type Samples = BTreeMap<String, f64>;
 
-/// A family, as its comments announced it.
+/// A family, as its comments declare it.
 #[derive(Debug)]
 struct Family {
     name: String,
     kind: String,
 }
 
-/// Reads a whole exposition, or says what is wrong with it.
+/// Reads a whole exposition, or returns what is wrong with it.
 pub fn read(text: &str) -> Result<Samples, String> {
     let body = text.strip_suffix("# EOF\n").ok_or("it does not end with # EOF")?;
     let mut samples = Samples::new();
@@ -35,17 +36,17 @@ pub fn read(text: &str) -> Result<Samples, String> {
                 }
             }
             if !names.insert(name.to_owned()) {
-                return Err(format!("{name} comes twice"));
+                return Err(format!("{name} is declared twice"));
             }
             family = Some(Family { name: name.to_owned(), kind: kind.to_owned() });
             continue;
         }
-        let family = family.as_ref().ok_or(format!("of no family: {line}"))?;
+        let family = family.as_ref().ok_or(format!("belongs to no family: {line}"))?;
         let (series, value) = line.rsplit_once(' ').ok_or(format!("no value: {line}"))?;
         let number: f64 = value.parse().map_err(|_| format!("not a number: {line}"))?;
         check_series(family, series)?;
         if family.kind != "gauge" && (number < 0.0 || !number.is_finite()) {
-            return Err(format!("no count: {line}"));
+            return Err(format!("not a count: {line}"));
         }
         if samples.insert(series.to_owned(), number).is_some() {
             return Err(format!("twice: {line}"));
@@ -78,7 +79,7 @@ fn check_series(family: &Family, series: &str) -> Result<(), String> {
 /// The labels of a series, with their values.
 type Labels<'a> = Vec<(&'a str, &'a str)>;
 
-/// The name of a series and its labels. No value of ours needs an escape, so none is understood.
+/// The name of a series and its labels. No value needs an escape, so the reader supports none.
 fn parts(series: &str) -> Result<(&str, Labels<'_>), String> {
     let Some((name, rest)) = series.split_once('{') else { return Ok((series, Vec::new())) };
     let labels = rest.strip_suffix('}').ok_or(format!("not closed: {series}"))?;
@@ -121,7 +122,7 @@ fn check_histograms(body: &str) -> Result<(), String> {
 }
 
 #[test]
-fn what_is_not_the_format_is_refused() {
+fn text_that_is_not_openmetrics_is_refused() {
     let head = "# HELP a_s Help\n# TYPE a_s histogram\n# UNIT a_s s\n";
     let good = "a_s_sum 1.5\na_s_count 2\na_s_bucket{le=\"1.0\"} 1\na_s_bucket{le=\"+Inf\"} 2\n";
     let whole = format!("{head}{good}# EOF\n");

@@ -1,4 +1,5 @@
-//! What was certainly not done is a 503, what may have been done a 504, and neither is ever confused with the other.
+//! A change that was certainly not made is answered with 503, one that may have been made with 504. The server never
+//! confuses the two.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::common::{Answer, Lab, Setup, eventually, offering, waiting_for_locks}
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 
-/// A transaction of somebody else's that holds the row of user 1.
+/// Another session's transaction that holds the row of user 1.
 async fn hold_row(lab: &Lab) -> PgConnection {
     let mut holder = lab.connection().await;
     holder.execute("begin; select from users where id = 1 for update").await.expect("the row");
@@ -54,7 +55,7 @@ async fn a_statement_timeout_is_503_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_queue_turns_away_and_a_long_wait_gives_up() {
+async fn a_request_gets_503_when_the_queue_is_full_or_its_wait_is_too_long() {
     let limits = Limits { row_sessions: 2, queue: 1, queue_wait: Duration::from_millis(500), ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
@@ -65,18 +66,18 @@ async fn a_full_queue_turns_away_and_a_long_wait_gives_up() {
     eventually("two sessions wait for the row in PostgreSQL", async || waiting_for_locks(&lab).await == 2).await;
     let waiting = spawn_change(&lab, Approach::Pessimistic);
     eventually("one request waits in the server", async || lab.engine.database().admission().waiting() == 1).await;
-    let turned_away = lab.patch(Approach::Naive, WITHDRAW).await;
-    turned_away.expect(503, r#"{"error":"Too many requests waiting"}"#);
+    let rejected = lab.patch(Approach::Naive, WITHDRAW).await;
+    rejected.expect(503, r#"{"error":"Too many requests waiting"}"#);
     waiting.await.expect("an answer").expect(503, r#"{"error":"Waited too long for the row"}"#);
     holder.close().await.expect("a clean end");
     for answer in working {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
-    assert_eq!(lab.account(1).await.version, 3, "exactly the two that were told so");
+    assert_eq!(lab.account(1).await.version, 3, "exactly the two changes that were answered with 200");
 }
 
 #[tokio::test]
-async fn no_connection_in_time_is_503() {
+async fn a_request_that_gets_no_connection_in_time_gets_503() {
     let limits = Limits { pool_size: 2, row_sessions: 2, queue_wait: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
@@ -90,7 +91,7 @@ async fn no_connection_in_time_is_503() {
 }
 
 #[tokio::test]
-async fn no_more_requests_than_allowed_wait_for_a_connection() {
+async fn a_request_gets_503_when_too_many_wait_for_a_connection() {
     let limits = Limits { pool_size: 2, row_sessions: 2, queue: 1, ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
@@ -111,13 +112,13 @@ async fn terminate_waiting(lab: &Lab) {
     let mut connection = lab.connection().await;
     let terminate = "select pg_terminate_backend(pid) from pg_stat_activity \
                      where datname = current_database() and wait_event_type = 'Lock'";
-    let terminated: bool = sqlx::query_scalar(terminate).fetch_one(&mut connection).await.expect("one who waits");
+    let terminated: bool = sqlx::query_scalar(terminate).fetch_one(&mut connection).await.expect("a waiting session");
     assert!(terminated);
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_unknown_only_where_the_statement_decided() {
-    // Which statement waits for the row: one that decides by itself, or one inside a transaction.
+async fn a_lost_answer_is_504_only_if_the_statement_could_have_committed() {
+    // The statement that waits for the row either commits by itself or runs inside a transaction.
     let table = [
         (Approach::Naive, 504),
         (Approach::ReadCommitted, 503),
@@ -147,12 +148,12 @@ async fn a_lost_answer_is_unknown_only_where_the_statement_decided() {
         }
         holder.close().await.expect("a clean end");
         let next = lab.patch(approach, r#"{"userId":1,"amount":0}"#).await;
-        assert_eq!(next.status, 200, "{approach}: the pool is whole: {}", next.body);
+        assert_eq!(next.status, 200, "{approach}: the pool still works: {}", next.body);
     }
 }
 
 #[tokio::test]
-async fn a_request_that_times_out_is_504_and_its_operation_still_ends_whole() {
+async fn a_request_that_times_out_gets_504_and_its_operation_still_completes() {
     let limits = Limits { request_timeout: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
@@ -163,33 +164,33 @@ async fn a_request_that_times_out_is_504_and_its_operation_still_ends_whole() {
 }
 
 #[tokio::test]
-async fn optimistic_gives_up_with_503_when_it_loses_until_its_deadline() {
+async fn optimistic_version_gives_up_with_503_when_it_conflicts_until_its_deadline() {
     let retry =
         concurrency_lab::config::RetryPolicy { deadline: Duration::from_millis(200), ..Limits::default().retry };
     let lab = Lab::with(Setup { limits: Limits { retry, ..Limits::default() }, ..Setup::default() }).await;
-    // A rival that raises the version between each read and write: the think time leaves it room.
-    let mut rival = lab.connection().await;
+    // Another session raises the version between each read and write. The think time leaves time for that.
+    let mut competitor = lab.connection().await;
     let stop = tokio_util::sync::CancellationToken::new();
     let racing = tokio::spawn({
         let stop = stop.clone();
         async move {
             while !stop.is_cancelled() {
-                rival.execute("update users set version = version + 1 where id = 1").await.expect("an update");
+                competitor.execute("update users set version = version + 1 where id = 1").await.expect("an update");
             }
         }
     });
     let answer = Answer::of(lab.change(Approach::OptimisticVersion, WITHDRAW).header("lab-think-time", "20")).await;
     stop.cancel();
-    racing.await.expect("the rival ends");
+    racing.await.expect("the competitor ends");
     answer.expect(503, r#"{"error":"Too much contention: the version changed each time"}"#);
     let attempts: u32 = answer.header("lab-attempts").expect("attempts").parse().expect("a number");
-    assert!(attempts > 1, "it tried again {attempts} times");
+    assert!(attempts > 1, "it made {attempts} attempts");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(lab.account(1).await.balance, 10_000);
 }
 
 #[tokio::test]
-async fn after_all_connections_died_at_most_one_request_notices() {
+async fn after_all_connections_are_terminated_at_most_one_request_fails() {
     let lab = Lab::start().await;
     let holder = hold_row(&lab).await;
     let working: Vec<_> = (0..4).map(|_| spawn_change(&lab, Approach::Pessimistic)).collect();

@@ -1,4 +1,5 @@
-//! group-commit: who arrives during a transaction shares the next one, and each gets the answer it would have got alone.
+//! group-commit: requests that arrive during a transaction share the next one, and each gets the answer that it would have
+//! got alone.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,7 +34,7 @@ fn increment() -> (Method, &'static str, Value) {
     (Method::POST, "counters/1/increment", json!({}))
 }
 
-/// Somebody else's transaction, in which these statements have been carried out.
+/// Another session's transaction, in which these statements have been executed.
 async fn hold(lab: &Lab, statements: &'static str) -> PgConnection {
     let mut holder = lab.connection().await;
     holder.execute(statements).await.expect(statements);
@@ -44,7 +45,7 @@ fn spawn(request: RequestBuilder) -> JoinHandle<Answer> {
     tokio::spawn(Answer::of(request))
 }
 
-/// Requests that share one batch, in this order.
+/// Sends requests that share one batch, in this order.
 async fn together(lab: &Lab, requests: &[(Method, &str, Value)]) -> Vec<Answer> {
     let ask = |(method, path, body): &(Method, &str, Value)| {
         lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string())
@@ -52,7 +53,7 @@ async fn together(lab: &Lab, requests: &[(Method, &str, Value)]) -> Vec<Answer> 
     in_one_batch(lab, requests.iter().map(ask).collect(), async || ()).await
 }
 
-/// While another request's batch waits for a row that somebody holds, they join the queue one by one; `meanwhile` happens
+/// While the batch of another request waits for a locked row, the requests join the queue one by one. `meanwhile` runs
 /// before their batch.
 async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl AsyncFnOnce()) -> Vec<Answer> {
     let holder = hold(lab, "begin; select from users where id = 90 for update").await;
@@ -65,7 +66,7 @@ async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl 
         asked.push(spawn(request));
         eventually("the request waits for the next batch", async || batches.waiting() == before + 1).await;
     }
-    assert_eq!(lab.engine.database().pool().status().open, 1, "none of those who wait has a connection");
+    assert_eq!(lab.engine.database().pool().status().open, 1, "no waiting request has a connection");
     meanwhile().await;
     holder.close().await.expect("a clean end");
     assert_eq!(first.await.expect("an answer").status, 200);
@@ -80,7 +81,7 @@ async fn waits_for_a_lock(lab: &Lab) -> bool {
     waiting_for_locks(lab).await == 1
 }
 
-/// Accounts as of seed transfer, with the events and the counter beside them.
+/// A server with the accounts of the seed transfer, two events and a counter.
 async fn lab() -> Lab {
     let lab = Lab::with(Setup { seed: Seed::Transfer, ..Setup::default() }).await;
     let rows = "insert into events (id, name, capacity) values (1, 'one', 1), (2, 'many', 100); \
@@ -94,7 +95,7 @@ async fn number(lab: &Lab, sql: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn all_workloads_share_a_transaction_and_each_is_answered_as_if_alone_in_the_order_of_arrival() {
+async fn all_workloads_share_a_transaction_and_each_request_is_answered_as_if_alone_in_the_order_of_arrival() {
     let lab = lab().await;
     let requests = [
         (change(1, -4000), 200, json!({"balance": 1000})),
@@ -148,7 +149,7 @@ async fn all_workloads_share_a_transaction_and_each_is_answered_as_if_alone_in_t
 }
 
 #[tokio::test]
-async fn a_batch_of_refusals_only_writes_nothing() {
+async fn a_batch_with_only_refusals_writes_nothing() {
     let lab = lab().await;
     let before = number(&lab, "select xmin::text::bigint from users where id = 1").await;
     for answer in together(&lab, &[change(1, -9999), change(1, -9999), book(9, 1), transfer(1, 999, 1)]).await {
@@ -159,7 +160,7 @@ async fn a_batch_of_refusals_only_writes_nothing() {
 }
 
 #[tokio::test]
-async fn seats_given_back_and_booked_again_share_a_batch() {
+async fn a_cancellation_and_a_new_booking_of_the_seat_share_a_batch() {
     let lab = lab().await;
     let made = lab.post(&format!("{BASE}/bookings"), r#"{"eventId":1,"userId":7}"#).await.json();
     let path = format!("bookings/{}", made["bookingId"].as_str().expect("an id"));
@@ -169,11 +170,11 @@ async fn seats_given_back_and_booked_again_share_a_batch() {
     assert_eq!(statuses, [409, 204, 404, 201, 409]);
     let event = lab.get(&format!("{BASE}/events/1")).await.json();
     assert_eq!((&event["booked"], &event["bookings"][0]["userId"]), (&json!(1), &json!(8)));
-    assert_eq!(answers[3].header("lab-versions"), Some("events/1=4"), "booked, given back, booked");
+    assert_eq!(answers[3].header("lab-versions"), Some("events/1=4"), "booked, cancelled, booked");
 }
 
 #[tokio::test]
-async fn beyond_its_queue_requests_are_turned_away() {
+async fn a_request_gets_503_when_the_batch_queue_is_full() {
     let lab = Lab::with(Setup { limits: Limits { queue: 2, ..Limits::default() }, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
@@ -184,9 +185,9 @@ async fn beyond_its_queue_requests_are_turned_away() {
         asked.push(ask());
         eventually("it waits", async || batches.waiting() == waiting).await;
     }
-    let turned_away = ask().await.expect("an answer");
-    turned_away.expect(503, r#"{"error":"Too many requests waiting"}"#);
-    assert_eq!(turned_away.header("retry-after"), Some("1"));
+    let rejected = ask().await.expect("an answer");
+    rejected.expect(503, r#"{"error":"Too many requests waiting"}"#);
+    assert_eq!(rejected.header("retry-after"), Some("1"));
     holder.close().await.expect("a clean end");
     for answer in asked {
         assert_eq!(answer.await.expect("an answer").status, 200);
@@ -196,7 +197,7 @@ async fn beyond_its_queue_requests_are_turned_away() {
 }
 
 #[tokio::test]
-async fn a_request_that_waits_too_long_for_a_batch_is_not_made() {
+async fn a_request_that_waits_too_long_for_a_batch_gets_503_and_changes_nothing() {
     let limits = Limits { queue_wait: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
@@ -211,10 +212,10 @@ async fn a_request_that_waits_too_long_for_a_batch_is_not_made() {
     assert_eq!(lab.account(1).await.balance, 9_998);
 }
 
-/// A trigger that runs within COMMIT ends the connection there: nobody in the batch can know. Whoever was refused has
-/// certainly changed nothing.
+/// A trigger that runs within COMMIT ends the connection there, so the outcome is unknown for the whole batch. A refused
+/// request has certainly changed nothing.
 #[tokio::test]
-async fn a_batch_whose_commit_is_not_answered_is_unknown_to_all_who_changed_something() {
+async fn a_lost_answer_of_commit_gives_504_to_every_request_of_the_batch_that_changed_something() {
     let lab = lab().await;
     let kill_in_commit = "create function die() returns trigger language plpgsql as \
                               'begin perform pg_terminate_backend(pg_backend_pid()); return null; end'; \
@@ -226,18 +227,22 @@ async fn a_batch_whose_commit_is_not_answered_is_unknown_to_all_who_changed_some
         assert_eq!(answers[number].status.as_u16(), status, "{number}: {}", answers[number].body);
     }
     answers[0].expect(504, r#"{"error":"Outcome unknown"}"#);
-    assert_eq!((lab.account(1).await.version, lab.account(2).await.version), (1, 1), "it was not committed");
-    assert_eq!(lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.status, 200, "it goes on");
+    assert_eq!((lab.account(1).await.version, lab.account(2).await.version), (1, 1), "the batch was not committed");
+    assert_eq!(
+        lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.status,
+        200,
+        "the next request succeeds"
+    );
 }
 
 #[tokio::test]
-async fn a_batch_that_loses_a_deadlock_is_made_again() {
+async fn a_batch_that_loses_a_deadlock_is_retried() {
     let lab = lab().await;
     let mut holder = hold(&lab, "begin; select from users where id = 2 for update").await;
-    // It locks user 1 and waits for user 2 …
+    // The batch locks user 1 and waits for user 2.
     let moved = spawn(lab.json(Method::POST, &format!("{BASE}/transfer"), r#"{"from":2,"to":1,"amount":5}"#));
     eventually("the batch waits", async || waits_for_a_lock(&lab).await).await;
-    // … and now whoever notices first is the victim: whose timeout is shorter.
+    // Now the two wait for each other. The session with the shorter deadlock_timeout detects the deadlock first and is aborted.
     holder
         .execute("set deadlock_timeout = '1min'; select from users where id = 1 for update")
         .await
@@ -250,7 +255,7 @@ async fn a_batch_that_loses_a_deadlock_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_lock_timeout_is_told_to_the_whole_batch_and_nothing_is_changed() {
+async fn a_lock_timeout_gives_503_to_the_whole_batch_and_changes_nothing() {
     let limits = Limits { lock_timeout: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { seed: Seed::Transfer, limits, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id in (1, 2) for update").await;
@@ -266,9 +271,9 @@ async fn a_lock_timeout_is_told_to_the_whole_batch_and_nothing_is_changed() {
     assert_eq!(lab.account(3).await.version, 1);
 }
 
-/// More than one batch takes, all waiting together: a batch is as large as allowed, and every change has its own answer.
+/// More requests wait than one batch may have. Each batch is as large as allowed, and every change has its own answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn large_crowds_are_cut_into_batches() {
+async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
     let limits = Limits { batch_size: 50, ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let count_writes = "create table writes (); \
@@ -281,32 +286,32 @@ async fn large_crowds_are_cut_into_batches() {
     let mut asked = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
     asked.extend((0..480).map(|_| ask()));
-    eventually("all others wait", async || lab.engine.database().batches().waiting() == 480).await;
+    eventually("all other requests wait", async || lab.engine.database().batches().waiting() == 480).await;
     holder.close().await.expect("a clean end");
     let mut balances = HashSet::new();
     for answer in asked {
         balances.insert(answer.await.expect("an answer").json()["balance"].as_i64().expect("a balance"));
     }
     assert_eq!(balances, (1..=481).map(|made| 10_000 - 2 * made).collect());
-    assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one alone, then 480 by 50");
+    assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one request alone, then 480 in batches of 50");
 }
 
-/// One batch, about users 1 and 2 of whom the writer remembers what an earlier batch has left; `meanwhile` happened since.
+/// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the two.
 async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile: &'static str) -> Vec<Answer> {
     let batches = lab.engine.database().batches();
     let ask = |(method, path, body): &(Method, &str, Value)| {
         spawn(lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string()))
     };
     let queued = async |waiting: usize| {
-        eventually("so many wait for a batch", async || batches.waiting() == waiting).await;
+        eventually("the requests wait for a batch", async || batches.waiting() == waiting).await;
     };
     let [first, second, third] = [
         hold(lab, "begin; select from users where id = 80 for update").await,
         hold(lab, "begin; select from users where id = 1 for update").await,
         hold(lab, "begin; select from users where id = 90 for update").await,
     ];
-    // The first batch gathers the second, which is about both; while that waits, the third is there to keep the writer busy, so
-    // that it does not end and forget.
+    // The second batch forms behind the first and concerns both users. The third batch forms behind the second and keeps the
+    // writer running, because a writer that ends loses what it knows.
     let mut before = vec![spawn(lab.change(Approach::GroupCommit, r#"{"userId":80,"amount":0}"#))];
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
     before.push(ask(&change(1, 0)));
@@ -336,7 +341,7 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
     answers
 }
 
-/// What the writer sent last.
+/// The last statement that the writer sent.
 async fn last_statement(lab: &Lab) -> String {
     let last = "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
                 and application_name = 'concurrency-lab'";
@@ -348,7 +353,7 @@ fn seen(answers: &[Answer]) -> Vec<(u16, &str)> {
 }
 
 #[tokio::test]
-async fn what_the_writer_remembers_is_decided_on_and_written_by_one_statement() {
+async fn a_batch_about_known_balances_is_written_by_one_statement() {
     let lab = lab().await;
     let requests = [change(1, -4_999), transfer(1, 2, 2), transfer(2, 1, 9), change(1, -10)];
     let answers = as_remembered(&lab, &requests, "select 1").await;
@@ -356,15 +361,15 @@ async fn what_the_writer_remembers_is_decided_on_and_written_by_one_statement() 
     let poor = r#"{"error":"Insufficient funds"}"#;
     let expected = [(200, r#"{"balance":1}"#), (409, poor), (200, both), (200, r#"{"balance":0}"#)];
     assert_eq!(seen(&answers), expected);
-    assert!(last_statement(&lab).await.starts_with("with batch as"), "compared and set");
+    assert!(last_statement(&lab).await.starts_with("with batch as"), "one statement compared and set the rows");
     assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (0, 5));
     assert_eq!((lab.account(2).await.balance, lab.account(2).await.version), (9_991, 3));
 }
 
-/// Whatever somebody else does to one of the rows, also so that their versions start again: all answers are those of the rows as
-/// they are, and nothing of what was assumed has been written.
+/// Another session changes one of the rows, in one case so that the versions start again. All answers follow from the
+/// current rows, and nothing that rests on the known values is written.
 #[tokio::test]
-async fn what_the_writer_remembers_is_never_believed_unseen() {
+async fn a_known_balance_that_has_changed_meanwhile_is_never_used() {
     for (meanwhile, balances) in [
         ("update users set balance = 100, version = version + 1 where id = 1", (90, 9_999)),
         // The version that the writer saw, with another balance; then the balance, with another version.
@@ -378,7 +383,7 @@ async fn what_the_writer_remembers_is_never_believed_unseen() {
         let refused = balances.0 == 0;
         assert_eq!(answers[0].status.as_u16(), if refused { 409 } else { 200 }, "{meanwhile}: {:?}", answers[0]);
         assert_eq!(answers[1].json(), json!({"balance": balances.1}), "{meanwhile}");
-        assert_eq!(last_statement(&lab).await, "commit", "{meanwhile}: from the start");
+        assert_eq!(last_statement(&lab).await, "commit", "{meanwhile}: the batch started again with the locks");
         let (one, two) = (lab.account(1).await, lab.account(2).await);
         assert_eq!((one.balance, two.balance), balances, "{meanwhile}");
         let version = format!("\"{}\"", two.version);
@@ -386,9 +391,9 @@ async fn what_the_writer_remembers_is_never_believed_unseen() {
     }
 }
 
-/// A refusal rests on what is remembered as well: the row of whoever is refused is compared with the others.
+/// A refusal also rests on known values, so the row of a refused request is compared too.
 #[tokio::test]
-async fn a_refusal_is_never_decided_on_what_is_no_longer_so() {
+async fn a_refusal_never_rests_on_a_balance_that_has_changed_meanwhile() {
     let lab = lab().await;
     let rich = "update users set balance = 99999, version = version + 1 where id = 1";
     let answers = as_remembered(&lab, &[change(1, -50_000), change(2, -1)], rich).await;
@@ -396,7 +401,7 @@ async fn a_refusal_is_never_decided_on_what_is_no_longer_so() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_of_what_was_remembered_is_unknown_too() {
+async fn a_lost_answer_of_the_single_statement_gives_504_too() {
     let lab = lab().await;
     let kill_at_the_end = "create function die() returns trigger language plpgsql as \
                                'begin perform pg_terminate_backend(pg_backend_pid()); return null; end'; \
@@ -405,21 +410,21 @@ async fn a_lost_answer_of_what_was_remembered_is_unknown_too() {
     let answers = as_remembered(&lab, &[change(1, -4_993), change(2, -99_999), change(2, -1)], kill_at_the_end).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses, [504, 503, 504], "{answers:?}");
-    assert_eq!(lab.account(1).await.balance, 5_000, "it was not committed");
+    assert_eq!(lab.account(1).await.balance, 5_000, "the batch was not committed");
     lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.expect(200, r#"{"balance":4999}"#);
 }
 
-/// One key several times in one batch: the first success is everybody's answer, another request under it is refused, and what was
-/// refused at first may be made by whoever comes with the key behind it.
+/// One key occurs several times in one batch. The first success is the answer to every repeat, a different request with the
+/// key is refused, and a request that was refused may succeed when a later entry repeats it.
 #[tokio::test]
-async fn keys_are_kept_within_a_batch() {
+async fn a_key_counts_for_the_later_requests_of_the_same_batch() {
     let lab = lab().await;
     let [one, two] = [(); 2].map(|()| Uuid::new_v4().to_string());
     let ask = |key: &str, amount: i64| {
         let body = json!({"userId": 1, "amount": amount}).to_string();
         lab.change(Approach::GroupCommit, &body).header("idempotency-key", key)
     };
-    // Between the two of the second key comes the money that the first one lacked.
+    // Between the two requests with the second key, a deposit adds the money that the first one lacked.
     let money = lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":1500}"#);
     let requests =
         vec![ask(&one, -4_000), ask(&one, -4_000), ask(&one, -1), ask(&two, -2_000), money, ask(&two, -2_000)];
@@ -435,9 +440,10 @@ async fn keys_are_kept_within_a_batch() {
     assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (500, 4));
 }
 
-/// Somebody uses a key of the batch for another change after the batch has looked for it, on a row that the batch does not hold.
+/// Another session uses a key of the batch for another change, on a row that the batch does not lock, after the batch has read
+/// the keys.
 #[tokio::test]
-async fn a_key_that_is_used_elsewhere_meanwhile_is_noticed() {
+async fn a_key_that_another_session_stores_meanwhile_is_detected() {
     let lab = lab().await;
     let key = Uuid::new_v4();
     let keep = format!(

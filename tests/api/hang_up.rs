@@ -1,4 +1,4 @@
-//! Clients that hang up in the middle of a request leave nothing behind.
+//! A client that closes its connection in the middle of a request leaves no transaction, no lock and no partial change.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::common::{Lab, Setup, eventually, offering};
 
-/// Requests an approach, and clients at the same time.
+/// Requests per approach, and concurrent clients.
 const REQUESTS: usize = 2_000;
 const CLIENTS: usize = 32;
 
-/// Sends one request and hangs up: before it is complete, at once, or while it is being worked on.
+/// Sends one request and closes the connection: before the request is complete, at once, or while the server executes it.
 async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
     let body = r#"{"userId":1,"amount":-2}"#;
     let request = format!(
@@ -31,12 +31,12 @@ async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
         stream.write_all(request.as_bytes()).await.expect("a request");
         tokio::time::sleep(Duration::from_secs_f64(patience * 0.012)).await;
     }
-    // An abrupt end, as of a client that was killed.
-    stream.set_zero_linger().expect("an abrupt end");
+    // The connection is reset, as when the client is killed.
+    stream.set_zero_linger().expect("a reset connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_change() {
+async fn a_client_that_hangs_up_leaves_no_transaction_no_lock_and_no_partial_change() {
     let limits = Limits { pool_size: 8, ..Limits::default() };
     let lab = Lab::with(Setup { limits, seed: Seed::Bench, ..Setup::default() }).await;
     for approach in offering(Workload::Balance) {
@@ -53,7 +53,7 @@ async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_chan
         nothing_is_left(&lab, approach).await;
         let after = lab.account(1).await;
         let changes = after.version - before.version;
-        assert!(changes > 0, "{approach}: some requests were carried out");
+        assert!(changes > 0, "{approach}: some requests were executed");
         if approach.info().claims.balance != Claim::Broken {
             assert_eq!(after.balance, before.balance - 2 * changes, "{approach}: each change is whole");
         }
@@ -62,7 +62,7 @@ async fn clients_that_hang_up_leave_no_transaction_no_lock_and_no_half_done_chan
     }
 }
 
-/// A request may still be on its way in when its client is gone, so this waits; what leaked would stay for ever.
+/// The server may still receive a request when its client is gone, so this function waits. A leak would stay for ever.
 async fn nothing_is_left(lab: &Lab, approach: Approach) {
     let mut connection = lab.connection().await;
     let leftovers = "select (select count(*) from pg_stat_activity \
@@ -71,11 +71,15 @@ async fn nothing_is_left(lab: &Lab, approach: Approach) {
                           + (select count(*) from pg_locks join pg_stat_activity using (pid) \
                              where datname = current_database() and backend_type = 'client backend' \
                                and pid <> pg_backend_pid())";
-    eventually(&format!("{approach}: no open transaction, no held lock, a whole pool, no waiter"), async || {
-        let pool = lab.engine.database().pool().status();
-        let at_rest = pool.idle == pool.open && pool.waiting == 0 && lab.engine.database().admission().waiting() == 0;
-        let left: i64 = sqlx::query_scalar(leftovers).fetch_one(&mut connection).await.expect("a count");
-        at_rest && left == 0
-    })
+    eventually(
+        &format!("{approach}: no open transaction, no held lock, no connection in use, nothing waits"),
+        async || {
+            let pool = lab.engine.database().pool().status();
+            let at_rest =
+                pool.idle == pool.open && pool.waiting == 0 && lab.engine.database().admission().waiting() == 0;
+            let left: i64 = sqlx::query_scalar(leftovers).fetch_one(&mut connection).await.expect("a count");
+            at_rest && left == 0
+        },
+    )
     .await;
 }

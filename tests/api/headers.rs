@@ -1,4 +1,4 @@
-//! Headers: what every answer carries, and what a request may ask for.
+//! Headers: those of every answer, and those that a request may send.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ async fn if_match_changes_exactly_that_version_or_nothing() {
     change("\"1\"", WITHDRAW).await.expect(200, r#"{"balance":9998}"#);
     change("\"1\"", WITHDRAW).await.expect(412, r#"{"error":"Version does not match"}"#);
     change("*", WITHDRAW).await.expect(200, r#"{"balance":9996}"#);
-    // Unknown comes before the version, the version before the money.
+    // The order of refusals: unknown user, version, insufficient funds.
     change("\"1\"", r#"{"userId":9,"amount":-2}"#).await.expect(404, r#"{"error":"User not found"}"#);
     change("\"1\"", r#"{"userId":1,"amount":-99999}"#).await.expect(412, r#"{"error":"Version does not match"}"#);
     change("\"3\"", r#"{"userId":1,"amount":-99999}"#).await.expect(409, r#"{"error":"Insufficient funds"}"#);
@@ -51,7 +51,7 @@ async fn if_match_changes_exactly_that_version_or_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_changes_to_one_version_exactly_one_is_made() {
+async fn of_many_changes_with_the_same_if_match_exactly_one_is_made() {
     let lab = Lab::start().await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
@@ -61,12 +61,12 @@ async fn of_many_changes_to_one_version_exactly_one_is_made() {
     let answers = tasks.join_all().await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     assert!(answers.iter().all(|answer| answer.status == 200 || answer.status == 412));
-    assert!(answers.iter().all(|answer| answer.header("lab-attempts") == Some("1")), "nobody retried");
+    assert!(answers.iter().all(|answer| answer.header("lab-attempts") == Some("1")), "no request was retried");
     assert_eq!(lab.account(1).await.balance, 9998);
 }
 
 #[tokio::test]
-async fn a_guarantee_that_an_approach_cannot_give_is_refused_and_not_ignored() {
+async fn if_match_is_refused_by_an_approach_that_cannot_honour_it() {
     let lab = Lab::start().await;
     for approach in Approach::iter().filter(|approach| *approach != Approach::OptimisticVersion) {
         let answer = Answer::of(lab.change(approach, WITHDRAW).header("if-match", "\"1\"")).await;
@@ -77,7 +77,7 @@ async fn a_guarantee_that_an_approach_cannot_give_is_refused_and_not_ignored() {
 }
 
 #[tokio::test]
-async fn a_trace_tells_the_statements_of_every_approach_in_order() {
+async fn a_trace_lists_the_statements_of_every_approach_in_order() {
     let lab = Lab::start().await;
     let trace = async |approach: Approach| {
         let answer = Answer::of(lab.change(approach, WITHDRAW).header("lab-trace", "1")).await;
@@ -105,11 +105,11 @@ async fn a_trace_tells_the_statements_of_every_approach_in_order() {
         assert_eq!(trace(*approach).await, *statements, "{approach}");
     }
     assert!(table.iter().map(|(approach, _)| *approach).eq(offering(Workload::Balance)), "every approach");
-    assert!(lab.patch(Approach::Naive, WITHDRAW).await.header("server-timing").is_none(), "only when asked for");
+    assert!(lab.patch(Approach::Naive, WITHDRAW).await.header("server-timing").is_none(), "no trace without Lab-Trace");
 }
 
 #[tokio::test]
-async fn a_refusal_inside_a_transaction_is_traced_to_its_rollback() {
+async fn the_trace_of_a_refusal_inside_a_transaction_ends_with_the_rollback() {
     let lab = Lab::start().await;
     let request = lab.change(Approach::Pessimistic, r#"{"userId":1,"amount":-99999}"#).header("lab-trace", "1");
     let answer = Answer::of(request).await;
@@ -118,7 +118,7 @@ async fn a_refusal_inside_a_transaction_is_traced_to_its_rollback() {
 }
 
 #[tokio::test]
-async fn think_time_pauses_before_each_write() {
+async fn a_think_time_pauses_before_each_write() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Balance) {
         let started = Instant::now();
@@ -134,7 +134,7 @@ async fn think_time_pauses_before_each_write() {
 }
 
 #[tokio::test]
-async fn experiment_headers_are_ignored_where_they_are_not_honoured() {
+async fn experiment_headers_are_ignored_when_the_server_does_not_honour_them() {
     let lab = Lab::with(Setup { lab_headers: false, ..Setup::default() }).await;
     let request = lab.change(Approach::Naive, WITHDRAW).header("lab-trace", "1").header("lab-think-time", "nonsense");
     let answer = Answer::of(request).await;

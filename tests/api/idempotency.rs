@@ -1,5 +1,5 @@
-//! Idempotency-Key: a change is made once, whatever is repeated, at the same time or after a lost answer; and the
-//! connections that Lab-Fault cuts to show it.
+//! Idempotency-Key: a change is made once, even if its request is repeated at the same time or after a lost answer.
+//! Lab-Fault cuts connections to show it.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::common::{Answer, Lab, Setup, crowded, offering, reset};
 const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
 
-/// Most statements of any change, its key's included; a fault after a later one cuts nothing.
+/// The largest number of statements of any change, with those of its key. A fault after a later one cuts nothing.
 const STATEMENTS_MAX: usize = 16;
 
-/// A change of each workload, with the seed that it is made on.
+/// A change of each workload, with the seed that it needs.
 const CHANGES: [(Workload, Seed, &str, &str); 4] = [
     (Workload::Balance, Seed::Transfer, "balance", r#"{"userId":1,"amount":-2}"#),
     (Workload::Transfer, Seed::Transfer, "transfer", r#"{"from":1,"to":2,"amount":5}"#),
@@ -42,7 +42,7 @@ async fn with_key(lab: &Lab, approach: Approach, path: &str, body: &str, key: Uu
     Answer::of(request(lab, approach, path, body).header(KEY, key.to_string())).await
 }
 
-/// All versions together: each change raises one of them, or, a transfer, two.
+/// The sum of all versions. A change raises it by one, a transfer by two.
 async fn raised(lab: &Lab) -> i64 {
     let sum = "select ((select coalesce(sum(version - 1), 0) from users) \
                      + (select coalesce(sum(version - 1), 0) from events) \
@@ -71,7 +71,7 @@ async fn a_key_makes_a_change_once_and_repeats_its_answer_on_every_approach() {
             let first = with_key(&lab, approach, path, body, key).await;
             assert!(first.status.is_success(), "{approach} {workload}: {first:?}");
             assert_eq!(first.header(REPLAYED), None, "{approach} {workload}");
-            // Something else happens in between: the answer stays what it was.
+            // Another change happens in between. The stored answer stays the same.
             assert!(Answer::of(request(&lab, approach, path, &body.replace(":7", ":8"))).await.status.is_success());
             let again = with_key(&lab, approach, path, body, key).await;
             same(&first, &again);
@@ -92,9 +92,9 @@ async fn a_key_makes_a_change_once_and_repeats_its_answer_on_every_approach() {
     }
 }
 
-/// The key names the change, whoever makes it: what one approach has stored, another one answers with.
+/// A key is not bound to an approach: the answer that one approach stored, another one returns.
 #[tokio::test]
-async fn a_key_is_kept_across_approaches() {
+async fn a_key_is_shared_by_all_approaches() {
     let lab = Lab::start().await;
     for (workload, seed, path, body) in CHANGES {
         let keeping: Vec<_> = offering(workload).filter(|approach| keeps_keys(*approach)).collect();
@@ -110,9 +110,9 @@ async fn a_key_is_kept_across_approaches() {
     }
 }
 
-/// Also where the strategy begins a transaction only after its first look.
+/// This also holds for a strategy that begins its transaction only after its first read.
 #[tokio::test]
-async fn a_keyed_change_has_one_transaction_with_the_key_around_it() {
+async fn a_change_with_a_key_stores_the_key_in_the_same_transaction() {
     let lab = Lab::with(Setup { seed: Seed::Transfer, ..Setup::default() }).await;
     for approach in offering(Workload::Transfer).filter(|approach| keeps_keys(*approach)) {
         let ask = request(&lab, approach, "transfer", r#"{"from":1,"to":2,"amount":5}"#);
@@ -128,18 +128,18 @@ async fn a_keyed_change_has_one_transaction_with_the_key_around_it() {
 }
 
 #[tokio::test]
-async fn a_reset_takes_no_key_and_no_version() {
+async fn a_reset_refuses_a_key_and_a_version() {
     let lab = Lab::start().await;
     for (name, value) in [(KEY, "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f"), ("if-match", "\"1\"")] {
         let answer = Answer::of(lab.request(Method::POST, "/reset?seed=mixed").header(name, value)).await;
         assert_eq!(answer.status, 501, "{name}");
-        assert!(answer.body.contains("not on a reset"), "{}", answer.body);
+        assert!(answer.body.contains("not supported on a reset"), "{}", answer.body);
     }
     lab.get("/balance/2").await.expect(404, r#"{"error":"User not found"}"#);
 }
 
 #[tokio::test]
-async fn a_seat_is_given_back_once_under_a_key() {
+async fn a_cancellation_that_is_repeated_with_its_key_frees_the_seat_once() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Booking).filter(|approach| keeps_keys(*approach)) {
         reset(&lab, Seed::Booking).await;
@@ -157,7 +157,7 @@ async fn a_seat_is_given_back_once_under_a_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_stored_and_the_same_key_simply_asks_again() {
+async fn a_refusal_is_not_stored_and_a_repeat_with_the_same_key_is_decided_anew() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Balance).filter(|approach| keeps_keys(*approach)) {
         reset(&lab, Seed::Withdrawal).await;
@@ -167,7 +167,7 @@ async fn a_refusal_is_not_stored_and_the_same_key_simply_asks_again() {
         }
         assert_eq!(lab.patch(approach, r#"{"userId":1,"amount":1}"#).await.status, 200);
         with_key(&lab, approach, "balance", much, key).await.expect(200, r#"{"balance":0}"#);
-        // What was done under the key stays its answer, although it would now be refused.
+        // The stored answer is returned, although the change would be refused now.
         with_key(&lab, approach, "balance", much, key).await.expect(200, r#"{"balance":0}"#);
     }
     for approach in offering(Workload::Booking).filter(|approach| keeps_keys(*approach)) {
@@ -186,12 +186,12 @@ async fn a_refusal_is_not_stored_and_the_same_key_simply_asks_again() {
         .fetch_one(&mut lab.connection().await)
         .await
         .expect("a count");
-    assert_eq!(keys, 1, "the reset removed those of before, and no refusal has left one");
+    assert_eq!(keys, 1, "the reset removed the earlier keys, and no refusal stored one");
 }
 
-/// Two servers, so that no order within one process can be what makes it right.
+/// Two servers, so that the result cannot rest on an order within one process.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_requests_with_one_key_at_once_one_is_made_and_all_get_its_answer() {
+async fn of_many_concurrent_requests_with_one_key_one_is_made_and_all_get_its_answer() {
     let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     let other = lab.another(Setup { limits: crowded(), ..Setup::default() }).await;
     for (workload, seed, path, body) in CHANGES {
@@ -221,10 +221,10 @@ async fn of_many_requests_with_one_key_at_once_one_is_made_and_all_get_its_answe
     }
 }
 
-/// The reason for all this: wherever the connection is cut, whoever asks again with the key ends with one change. And without
-/// a second question, the change is whole or absent, as 504 and 503 say.
+/// Wherever the connection is cut, a client that repeats the request with the key ends with exactly one change. Without a
+/// repeat, the change is whole or absent: 504 or 503.
 #[tokio::test]
-async fn wherever_the_connection_is_cut_the_change_is_made_once_in_the_end() {
+async fn a_change_is_made_once_after_a_repeat_wherever_its_connection_was_cut() {
     let lab = Lab::start().await;
     for (workload, seed, path, body) in CHANGES {
         for approach in offering(workload).filter(|approach| keeps_keys(*approach)) {
@@ -248,19 +248,19 @@ async fn wherever_the_connection_is_cut_the_change_is_made_once_in_the_end() {
                     }
                     _ => panic!("{what}"),
                 };
-                // The server notices the end of a connection by itself, a little later.
+                // PostgreSQL detects the end of a connection a little later.
                 let again = with_key(&lab, approach, path, body, key).await;
                 assert!(again.status.is_success(), "{what}: {again:?}");
                 assert_eq!(again.header(REPLAYED).is_some(), made, "{what}");
                 assert_eq!(raised(&lab).await, raised_by_one(workload), "{what}");
-                assert!(statements < STATEMENTS_MAX, "{what}: as many statements as that?");
+                assert!(statements < STATEMENTS_MAX, "{what}: more statements than expected");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn keys_are_refused_where_they_cannot_be_stored_with_the_change() {
+async fn a_key_is_refused_by_an_approach_that_cannot_store_it_with_the_change() {
     let lab = Lab::start().await;
     for (workload, seed, path, body) in CHANGES {
         reset(&lab, seed).await;
@@ -268,7 +268,7 @@ async fn keys_are_refused_where_they_cannot_be_stored_with_the_change() {
             assert!(offering(workload).any(|offering| offering == approach));
             let answer = with_key(&lab, approach, path, body, Uuid::new_v4()).await;
             assert_eq!(answer.status, 501, "{approach} {workload}");
-            assert!(answer.body.contains("has no transaction in which to store the key"), "{}", answer.body);
+            assert!(answer.body.contains("has no transaction to store the key with the change"), "{}", answer.body);
         }
         assert_eq!(raised(&lab).await, 0, "{workload}");
     }
@@ -288,7 +288,7 @@ async fn a_key_is_one_uuid() {
         (vec!["7"], "Idempotency-Key: expected a UUID, found \\\"7\\\""),
         (vec![""], "Idempotency-Key: expected a UUID"),
         (vec!["\"", "x"], "Idempotency-Key: expected a UUID"),
-        (vec![&uuid, &uuid], "Idempotency-Key: expected one, found several"),
+        (vec![&uuid, &uuid], "Idempotency-Key: expected one key, found several"),
     ] {
         let answer = Answer::of(ask(&bad)).await;
         assert_eq!(answer.status, 422, "{bad:?}");
@@ -298,13 +298,13 @@ async fn a_key_is_one_uuid() {
     assert_eq!(Answer::of(ask(&[&uuid])).await.header(REPLAYED), None);
     let quoted = Answer::of(ask(&[&format!("\"{}\"", uuid.to_uppercase())])).await;
     assert_eq!(quoted.header(REPLAYED), Some("true"), "the same key in another form");
-    // A read has nothing to make once.
+    // A read ignores the header, because it changes nothing.
     let read = Answer::of(lab.request(Method::GET, "/balance/1").header(KEY, "7")).await;
     read.expect(200, r#"{"userId":1,"balance":9998}"#);
 }
 
 #[tokio::test]
-async fn old_keys_are_forgotten_and_the_newest_are_kept() {
+async fn old_keys_are_deleted_and_the_newest_are_kept() {
     let lab = Lab::start().await;
     let keys: Vec<Uuid> = std::iter::repeat_with(Uuid::new_v4).take(8).collect();
     let ask = async |key: Uuid| {
@@ -321,15 +321,15 @@ async fn old_keys_are_forgotten_and_the_newest_are_kept() {
         3,
         "all but the newest, and one more"
     );
-    assert!(ask(keys[7]).await, "a new one is remembered");
-    assert!(!ask(keys[0]).await, "an old one is made anew");
+    assert!(ask(keys[7]).await, "a new key is still stored");
+    assert!(!ask(keys[0]).await, "a change with a deleted key is made again");
     let at_once = Limits { idempotency_ttl: Duration::from_millis(1), ..Limits::default() };
     tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(forget(&at_once).await, 6);
 }
 
 #[tokio::test]
-async fn faults_are_numbered_from_1_and_ignored_where_they_are_not_honoured() {
+async fn a_fault_is_numbered_from_1_and_ignored_when_the_server_does_not_honour_it() {
     let lab = Lab::start().await;
     let change = |lab: &Lab, fault: &str| {
         lab.change(Approach::Pessimistic, r#"{"userId":1,"amount":-2}"#).header("lab-fault", fault.to_owned())

@@ -1,4 +1,4 @@
-//! Every input gets an answer: bad input a clear error that names what is wrong, with nothing changed.
+//! Every input gets an answer. Bad input gets an error that names what is wrong, and changes nothing.
 
 use concurrency_lab::strategy::Approach;
 use reqwest::Method;
@@ -10,7 +10,7 @@ use crate::common::{Answer, Lab, Setup};
 const BAD_BODIES: &[(&str, u16, &str)] = &[
     ("", 400, "body: empty"),
     ("{\"userId\":1,", 400, "body: not valid JSON"),
-    ("[]", 422, "body: expected a JSON object with userId, amount"),
+    ("[]", 422, "body: expected a JSON object with the fields userId, amount"),
     (r#"{"amount":-2}"#, 422, "userId: missing"),
     (r#"{"userId":0,"amount":-2}"#, 422, "userId: expected a whole number from 1"),
     (r#"{"userId":"1","amount":-2}"#, 422, r#"found "1""#),
@@ -18,12 +18,12 @@ const BAD_BODIES: &[(&str, u16, &str)] = &[
     (r#"{"userId":1,"amount":"-2"}"#, 422, "amount: expected a whole number"),
     (r#"{"userId":1,"amount":-2.5}"#, 422, "found -2.5"),
     (r#"{"userId":1,"amount":9223372036854775808}"#, 422, "found 9223372036854775808"),
-    (r#"{"userId":1,"amount":-2,"note":"x"}"#, 422, "note: unknown field; allowed are userId, amount"),
+    (r#"{"userId":1,"amount":-2,"note":"x"}"#, 422, "note: unknown field; the allowed fields are userId, amount"),
     (r#"{"userId":1,"amount":-2,"amount":-3}"#, 422, "duplicate field"),
 ];
 
 #[tokio::test]
-async fn bad_bodies_are_refused_with_the_field_named_and_nothing_changed() {
+async fn a_bad_body_is_refused_with_an_error_that_names_the_field_and_changes_nothing() {
     let lab = Lab::start().await;
     for approach in Approach::iter() {
         for (body, status, message) in BAD_BODIES {
@@ -43,7 +43,7 @@ async fn bad_bodies_are_refused_with_the_field_named_and_nothing_changed() {
 }
 
 #[tokio::test]
-async fn wrong_content_types_and_large_bodies_are_refused() {
+async fn a_wrong_content_type_or_a_large_body_is_refused() {
     let lab = Lab::start().await;
     let change = |content_type: &'static str| {
         lab.request(Method::PATCH, "/balance").header("content-type", content_type).body(r#"{"userId":1,"amount":-2}"#)
@@ -67,7 +67,7 @@ async fn wrong_content_types_and_large_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn ids_in_paths_and_queries_are_checked() {
+async fn a_bad_id_in_a_path_or_a_query_is_refused_with_an_error_that_names_it() {
     let lab = Lab::start().await;
     for path in
         ["/balance/0", "/balance/-1", "/balance/x", "/balance/1.5", "/balance/9223372036854775808", "/balance?userId=0"]
@@ -84,7 +84,7 @@ async fn ids_in_paths_and_queries_are_checked() {
 }
 
 #[tokio::test]
-async fn unknown_approaches_routes_and_methods_say_what_there_is() {
+async fn an_unknown_approach_route_or_method_gets_an_error_that_names_the_known_ones() {
     let lab = Lab::start().await;
     for path in ["/approach/nonsense", "/approach/nonsense/balance/1", "/approach/Naive"] {
         let answer = lab.get(path).await;
@@ -107,7 +107,7 @@ async fn unknown_approaches_routes_and_methods_say_what_there_is() {
 }
 
 #[tokio::test]
-async fn bad_resets_are_refused_and_keep_the_data() {
+async fn a_bad_reset_is_refused_and_keeps_the_data() {
     let lab = Lab::start().await;
     lab.patch(Approach::Naive, r#"{"userId":1,"amount":-2}"#).await.expect(200, r#"{"balance":9998}"#);
     for (path, body, status, message) in [
@@ -119,11 +119,11 @@ async fn bad_resets_are_refused_and_keep_the_data() {
         ),
         ("/reset?seed=nonsense", "", 422, "seed: expected one of"),
         ("/reset?speed=fast", "", 422, "unknown field `speed`"),
-        ("/reset?seed=mixed", r#"{"seed":"bench"}"#, 422, "give one"),
-        ("/reset", r#"{"seed":1}"#, 422, "body: expected nothing or"),
+        ("/reset?seed=mixed", r#"{"seed":"bench"}"#, 422, "expected one seed"),
+        ("/reset", r#"{"seed":1}"#, 422, "body: expected no body or"),
         ("/reset", r#"{"sead":"mixed"}"#, 422, "unknown field `sead`"),
         ("/reset", r#"["mixed"]"#, 422, "expected a JSON object"),
-        ("/reset", "{", 400, "body: expected nothing or"),
+        ("/reset", "{", 400, "body: expected no body or"),
     ] {
         let answer = lab.post(path, body).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {body}: {}", answer.body);
@@ -135,7 +135,7 @@ async fn bad_resets_are_refused_and_keep_the_data() {
 }
 
 #[tokio::test]
-async fn a_change_from_a_foreign_page_or_under_a_foreign_name_is_refused() {
+async fn a_change_from_another_origin_or_under_another_host_name_is_refused() {
     let lab = Lab::with(Setup { allowed_hosts: vec!["lab.example".to_owned()], ..Setup::default() }).await;
     let own = lab.address.to_string();
     let try_it = async |host: &str, origin: Option<&str>| {

@@ -1,4 +1,4 @@
-//! `/metrics` counts what happened, no more and no less.
+//! `/metrics` counts exactly what happened.
 
 #![allow(clippy::float_cmp, reason = "counts are whole numbers, which a float holds exactly")]
 
@@ -16,7 +16,7 @@ use crate::exposition::{self, Samples};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 
-/// What the server counted, read strictly.
+/// The server's metrics, read by the strict reader.
 async fn scrape(lab: &Lab) -> Samples {
     let answer = lab.get("/metrics").await;
     assert_eq!(answer.status, 200);
@@ -33,7 +33,7 @@ fn requests(samples: &Samples, approach: &str, workload: &str, outcome: &str) ->
     let labels = format!(r#"{{approach="{approach}",workload="{workload}",outcome="{outcome}"}}"#);
     let counted = value(samples, &format!("requests_total{labels}"));
     let timed = samples.get(&format!("concurrency_lab_request_duration_seconds_count{labels}"));
-    assert_eq!(timed.copied().unwrap_or_default(), counted, "each is timed: {labels}");
+    assert_eq!(timed.copied().unwrap_or_default(), counted, "each request is timed: {labels}");
     counted
 }
 
@@ -67,7 +67,7 @@ async fn requests_are_counted_and_timed_by_approach_workload_and_outcome() {
     ] {
         assert_eq!(requests(&samples, approach, "balance", outcome), expected, "{approach} {outcome}");
     }
-    assert_eq!(total(&samples, "requests_total"), 8.0, "and nothing else");
+    assert_eq!(total(&samples, "requests_total"), 8.0, "no other request is counted");
     assert_eq!(value(&samples, r#"attempts_total{approach="pessimistic"}"#), 5.0);
     assert_eq!(total(&samples, "attempts_total"), 5.0);
     let seconds = total(&samples, "request_duration_seconds_sum");
@@ -102,11 +102,11 @@ async fn every_route_is_counted_under_its_workload() {
     assert_eq!(total(&samples, "requests_total"), 9.0);
     let expected = (Approach::iter().count() * Workload::iter().count() + 1) * 8;
     let series = samples.keys().filter(|series| series.starts_with("concurrency_lab_requests_total")).count();
-    assert_eq!(series, expected, "the series are known beforehand: no id and no path is a label");
+    assert_eq!(series, expected, "the series are fixed: no id and no path is a label");
 }
 
 #[tokio::test]
-async fn a_race_lost_too_often_is_an_attempt_an_exhaustion_and_not_done() {
+async fn a_request_that_gives_up_counts_as_an_attempt_as_exhausted_retries_and_as_not_done() {
     let retry = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
     let lab = Lab::with(Setup { limits: Limits { retry, ..Limits::default() }, ..Setup::default() }).await;
     let mut holder = lab.connection().await;
@@ -135,7 +135,7 @@ async fn wait_for_locks(lab: &Lab, sessions: i64) {
 }
 
 #[tokio::test]
-async fn who_waits_and_what_is_in_use_is_shown_and_a_client_that_hung_up_is_counted() {
+async fn waiting_requests_and_used_connections_are_shown_and_a_client_that_hung_up_is_counted() {
     let limits = Limits { row_sessions: 2, ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let mut holder = lab.connection().await;
@@ -157,7 +157,7 @@ async fn who_waits_and_what_is_in_use_is_shown_and_a_client_that_hung_up_is_coun
     ] {
         assert_eq!(value(&samples, series), expected, "{series}");
     }
-    assert_eq!(total(&samples, "requests_total"), 0.0, "none has ended");
+    assert_eq!(total(&samples, "requests_total"), 0.0, "no request has ended");
     for request in waiting {
         request.abort();
     }
@@ -165,7 +165,7 @@ async fn who_waits_and_what_is_in_use_is_shown_and_a_client_that_hung_up_is_coun
         requests(&scrape(&lab).await, "pessimistic", "balance", "abandoned") == 3.0
     })
     .await;
-    assert_eq!(value(&scrape(&lab).await, "operations_in_progress"), 3.0, "what they asked for goes on");
+    assert_eq!(value(&scrape(&lab).await, "operations_in_progress"), 3.0, "the operations go on");
     holder.close().await.expect("a clean end");
     eventually("it is done", async || value(&scrape(&lab).await, "operations_in_progress") == 0.0).await;
     let samples = scrape(&lab).await;
@@ -195,7 +195,7 @@ async fn batches_are_counted_by_their_size() {
 }
 
 #[tokio::test]
-async fn where_they_are_off_metrics_is_404_and_everything_else_works() {
+async fn without_metrics_the_route_is_404_and_all_others_work() {
     let lab = Lab::with(Setup { metrics: false, ..Setup::default() }).await;
     lab.patch(Approach::Naive, WITHDRAW).await.expect(200, r#"{"balance":9998}"#);
     let off = lab.get("/metrics").await;

@@ -1,4 +1,4 @@
-//! `/openapi.json` says what the server does: the same methods, the same names, and every example is a real answer.
+//! `/openapi.json` describes what the server does: the same methods, the same names, and every example is a real answer.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::common::{Answer, Lab, Setup};
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Not to be had here: a fault of ours, a client that is slow for 10 s, a database that is gone, and the answer of a COMMIT
-/// that is lost (`failures.rs` has that one).
+/// Examples that this test does not provoke: a bug of the server, a client that is slow for 10 s, a database that is down,
+/// and a lost answer of COMMIT (`failures.rs` tests that one).
 const NOT_PROVOKED: [&str; 4] = ["internal", "too-slow", "unreachable", "outcome-unknown"];
 
 /// The id in the document's examples.
@@ -44,7 +44,7 @@ fn approaches(document: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_names_are_those_of_all_approaches_and_their_aliases() {
+async fn the_document_lists_all_approaches_and_their_aliases() {
     let lab = Lab::start().await;
     let document = document(&lab).await;
     let names = approaches(&document);
@@ -75,7 +75,7 @@ async fn every_path_has_the_documented_methods_and_no_others_on_every_approach()
     }
 }
 
-/// A documented operation, and what its valid request is.
+/// A documented operation, with its valid request.
 struct Operation<'a> {
     method: Method,
     path: &'a str,
@@ -84,17 +84,17 @@ struct Operation<'a> {
     body: Option<&'a Value>,
 }
 
-/// A request that gets an example as its answer.
+/// A request whose answer is an example of the document.
 struct Recipe {
     approach: Approach,
     unknown_approach: bool,
-    /// In the place of the path's or the query's parameter.
+    /// The value of the path's or the query's parameter.
     parameter: &'static str,
     query: &'static str,
     body: Option<String>,
     content_type: &'static str,
     headers: Vec<(&'static str, &'static str)>,
-    /// What somebody else did before.
+    /// SQL that another session runs before the request.
     before: &'static str,
 }
 
@@ -105,7 +105,7 @@ impl Operation<'_> {
         Some(body.to_string())
     }
 
-    /// The data on which it works.
+    /// The seed that it needs.
     fn seed(&self) -> &'static str {
         match self.tag {
             "transfer" => "transfer",
@@ -156,7 +156,7 @@ impl Operation<'_> {
             "unknown-file" => recipe.parameter = "nonsense",
             "unknown-approach" => recipe.unknown_approach = true,
             "lab-trace" => recipe.headers.push(("lab-trace", "yes")),
-            // The server of naive counts nothing.
+            // The server of naive has its metrics off.
             "counts-nothing" => recipe.approach = Approach::Naive,
             "key-not-kept" => {
                 recipe.approach = Approach::Naive;
@@ -194,13 +194,13 @@ impl Operation<'_> {
                                  values (gen_random_uuid(), 1, 7, true)";
             }
             "sold-out" => recipe.before = "update events set booked = 1 where id = 1",
-            other => panic!("{}: nobody knows how to provoke {other:?}", self.id),
+            other => panic!("{}: this test has no recipe for the example {other:?}", self.id),
         }
         recipe
     }
 }
 
-/// The servers by the approach at their root; all on one database.
+/// One server for each approach at the root, all on one database.
 struct Labs([Lab; 4]);
 
 impl Labs {
@@ -239,7 +239,7 @@ impl Labs {
     }
 }
 
-/// Ids and times of the server's own choice, as the examples have them.
+/// Replaces the ids and times that the server chose with those of the examples.
 fn as_in_examples(body: &str, example: &Value) -> String {
     let Ok(mut found) = serde_json::from_str::<Value>(body) else { return body.to_owned() };
     for pointer in ["/bookingId", "/bookings/0/bookingTime", "/instance"] {
@@ -285,7 +285,7 @@ async fn every_example_is_what_the_server_answers() {
 }
 
 impl Labs {
-    /// Asks for an example in both forms.
+    /// Requests an example in both forms.
     async fn check(
         &self,
         document: &Value,
@@ -297,7 +297,7 @@ impl Labs {
     ) {
         let what = format!("{} {status} {name}", operation.id);
         let mut other = self.0[0].connection().await;
-        other.execute(recipe.before).await.expect("what was before");
+        other.execute(recipe.before).await.expect("the SQL before the request");
         let forms: &[&str] = if status < "400" { &["application/json"] } else { &["application/json", PROBLEM_JSON] };
         for form in forms {
             let answer = Answer::of(self.request(operation, recipe).header("accept", *form)).await;

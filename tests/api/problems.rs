@@ -1,4 +1,4 @@
-//! Errors in the two forms: `{"error":"…"}` as it always was, and problem documents for those who ask.
+//! Errors in both forms: `{"error":"…"}` by default, and problem documents for clients that accept them.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn every_kind_of_error_has_both_forms_and_keeps_its_other_headers() {
             let plain = Answer::of(again().header("accept", accept)).await;
             assert_eq!(plain.status, status, "{plain:?}");
             assert_eq!(plain.header("content-type"), Some("application/json"), "{plain:?}");
-            assert_eq!(plain.body, format!(r#"{{"error":{}}}"#, plain.json()["error"]), "nothing else");
+            assert_eq!(plain.body, format!(r#"{{"error":{}}}"#, plain.json()["error"]), "the body has no other field");
             assert!(plain.header(header).is_some(), "{header}: {plain:?}");
         }
         let plain = Answer::of(again()).await;
@@ -72,7 +72,7 @@ async fn every_kind_of_error_has_both_forms_and_keeps_its_other_headers() {
 }
 
 #[tokio::test]
-async fn an_occurrence_is_named_by_the_session_even_if_the_client_named_its_request() {
+async fn the_instance_of_a_problem_is_the_session_id_even_if_the_client_sent_a_request_id() {
     let lab = Lab::start().await;
     let request = lab.request(Method::GET, "/nonsense").header("accept", PROBLEM_JSON).header("x-request-id", "mine");
     let problem = Answer::of(request).await;
@@ -83,19 +83,23 @@ async fn an_occurrence_is_named_by_the_session_even_if_the_client_named_its_requ
 }
 
 #[tokio::test]
-async fn what_is_no_error_or_cannot_be_cached_does_not_vary() {
+async fn an_answer_without_an_error_or_that_cannot_be_cached_has_no_vary_header() {
     let lab = Lab::start().await;
     let read = Answer::of(lab.request(Method::GET, "/balance/1").header("accept", PROBLEM_JSON)).await;
     assert_eq!((read.header("content-type"), read.header("vary")), (Some("application/json"), None));
     let refused = lab.patch(Approach::Naive, r#"{"userId":1,"amount":-10001}"#).await;
-    assert_eq!((refused.status.as_u16(), refused.header("vary")), (409, None), "a refusal of the load stays small");
+    assert_eq!(
+        (refused.status.as_u16(), refused.header("vary")),
+        (409, None),
+        "a refusal, frequent under load, stays small"
+    );
     assert_eq!(lab.get("/balance/9").await.header("vary"), Some("accept"), "a cache may keep a 404");
     let head = Answer::of(lab.request(Method::HEAD, "/balance/9").header("accept", PROBLEM_JSON)).await;
     assert_eq!((head.status.as_u16(), head.header("content-type"), head.body.as_str()), (404, Some(PROBLEM_JSON), ""));
 }
 
 #[tokio::test]
-async fn the_types_lead_to_a_page_that_explains_them() {
+async fn every_problem_type_links_to_a_page_that_explains_it() {
     let lab = Lab::start().await;
     let page = lab.get("/docs/problems").await;
     assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -120,7 +124,7 @@ async fn the_types_lead_to_a_page_that_explains_them() {
 
 /// The page works offline, and its policy forbids everything else.
 #[tokio::test]
-async fn the_documentation_comes_from_this_server_alone() {
+async fn the_documentation_loads_nothing_from_other_servers() {
     let lab = Lab::start().await;
     let page = lab.get("/docs").await;
     assert_eq!((page.status.as_u16(), page.header("content-type")), (200, Some("text/html; charset=utf-8")));

@@ -1,12 +1,10 @@
-//! Races over real HTTP, judged by the referee: safe approaches hold, the broken one is shown broken.
+//! Races over real HTTP, judged by the referee: safe approaches hold, and broken ones are shown broken.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use concurrency_lab::lab::experiment::{Experiment, RunObserver};
-use concurrency_lab::lab::history::{ClaimedSafety, RoundTitle};
-use concurrency_lab::lab::judgement::Anomaly;
 use concurrency_lab::lab::plan::{Contestant, RunConditions};
 use concurrency_lab::lab::results::{Round, RunVerdict};
 use concurrency_lab::lab::routes::ServiceRoutes;
@@ -14,6 +12,8 @@ use concurrency_lab::lab::scenario::{Scenario, ScenarioWork};
 use concurrency_lab::lab::target::Target;
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Workload;
+use referee::history::{ClaimedSafety, RoundTitle};
+use referee::judgement::Anomaly;
 
 use crate::common::{Lab, Setup, claiming, crowded, directory};
 
@@ -25,7 +25,7 @@ struct Race {
     think_time: Option<Duration>,
 }
 
-/// Nobody watches.
+/// An observer that ignores every event.
 struct Nobody;
 
 impl RunObserver for Nobody {
@@ -65,7 +65,7 @@ impl Race {
     }
 }
 
-/// Whether a round went as it must: so many done, so many refused, and nothing else.
+/// Whether a round went as expected: this many done, this many refused, and nothing else.
 fn is_right(round: &Round, done: u64, refused: u64) -> bool {
     let counts = &round.judgement.counts;
     round.verdict == RunVerdict::Correct
@@ -81,7 +81,7 @@ fn broken() -> impl Iterator<Item = Approach> {
     claiming(Workload::Balance, Claim::Broken)
 }
 
-/// The classic check.
+/// The scenario withdrawal with its default numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_10000_withdrawals_of_2_from_10000_exactly_5000_succeed_on_every_safe_approach() {
     let lab = Lab::start().await;
@@ -118,7 +118,7 @@ async fn two_servers_on_one_database_are_as_safe_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn think_time_and_no_limit_by_row_break_no_safe_approach() {
+async fn a_think_time_without_a_limit_per_row_breaks_no_safe_approach() {
     let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe() {
         let think_time = Some(Duration::from_millis(1));
@@ -126,7 +126,7 @@ async fn think_time_and_no_limit_by_row_break_no_safe_approach() {
         let round = race.run(&[&lab]).await;
         assert!(is_right(&round, 600, 0), "{approach}: {:?}", round.judgement);
         if approach == Approach::OptimisticVersion {
-            assert!(round.retried > 0, "with 32 competitors somebody must have retried");
+            assert!(round.retried > 0, "with 32 competing clients at least one request must have been retried");
         }
     }
 }

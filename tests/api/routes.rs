@@ -22,7 +22,7 @@ async fn a_balance_is_changed_and_read_with_exact_bodies_on_every_approach() {
         lab.post(&format!("{base}/deposit"), r#"{"userId":1,"amount":10}"#).await.expect(200, r#"{"balance":10008}"#);
         lab.post(&format!("{base}/withdraw"), r#"{"userId":1,"amount":8}"#).await.expect(200, r#"{"balance":10000}"#);
         lab.patch(approach, r#"{"userId":1,"amount":0}"#).await.expect(200, r#"{"balance":10000}"#);
-        assert_eq!(lab.account(1).await.version, 5, "{approach}: each change raises the version, one of 0 too");
+        assert_eq!(lab.account(1).await.version, 5, "{approach}: each change raises the version, also a change of 0");
     }
 }
 
@@ -46,7 +46,7 @@ async fn refusals_have_exact_bodies_and_change_nothing_on_every_approach() {
 }
 
 #[tokio::test]
-async fn aliases_are_the_same_routes() {
+async fn an_alias_has_the_routes_of_its_approach() {
     let lab = Lab::start().await;
     for (alias, name) in
         [("self", "atomic-returning"), ("robust", "pessimistic"), ("transaction-pessimistic-locking", "pessimistic")]
@@ -70,8 +70,8 @@ async fn the_root_has_the_routes_of_the_root_approach() {
     assert!(timing.contains("for update"), "the root must be pessimistic: {timing}");
 }
 
-/// The client of a plain service that knows nothing of approaches: a reset, deposits and withdrawals all at once, three
-/// balances. All it is told is its base URL.
+/// A client of a plain service, without approaches: a reset, concurrent deposits and withdrawals, and three reads. Its only
+/// setting is the base URL.
 async fn a_plain_client_ends_at_1500_1250_1000(lab: &Lab, base: &str, reset: &str) {
     lab.post(&format!("{base}{reset}"), "").await.expect(200, r#"{"seed":"mixed"}"#);
     let work = [
@@ -128,7 +128,7 @@ async fn reset_takes_a_seed_by_body_or_query_and_starts_versions_from_1() {
     lab.post(base, "{}").await.expect(200, r#"{"seed":"withdrawal"}"#);
     lab.post(base, " \n").await.expect(200, r#"{"seed":"withdrawal"}"#);
     lab.get("/balance/2").await.expect(404, r#"{"error":"User not found"}"#);
-    // No content type and no body at all.
+    // No content type and no body.
     Answer::of(lab.request(Method::POST, "/reset")).await.expect(200, r#"{"seed":"withdrawal"}"#);
 }
 

@@ -1,4 +1,4 @@
-//! A network that drops packets without a word: nobody says that an answer will not come.
+//! A network that drops packets silently: neither side learns that an answer will not come.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::common::{Lab, Setup, cluster, eventually, new_database};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;
 
-/// Hands bytes on, one way, and loses them while the network is down; what was lost stays lost.
-async fn hand_on(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, down: watch::Receiver<bool>) {
+/// Forwards bytes in one direction, and drops them while the network is down.
+async fn forward(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, down: watch::Receiver<bool>) {
     let mut bytes = [0; 4096];
     let mut lost = false;
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
@@ -28,7 +28,7 @@ async fn hand_on(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt
     }
 }
 
-/// A way to the shared PostgreSQL that can go down.
+/// A proxy to the shared PostgreSQL that can be taken down.
 async fn network(socket: std::path::PathBuf) -> (u16, watch::Sender<bool>) {
     let (down, is_down) = watch::channel(false);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -38,15 +38,15 @@ async fn network(socket: std::path::PathBuf) -> (u16, watch::Sender<bool>) {
             let server = UnixStream::connect(&socket).await.expect("PostgreSQL");
             let (client_reads, client_writes) = client.into_split();
             let (server_reads, server_writes) = server.into_split();
-            tokio::spawn(hand_on(client_reads, server_writes, is_down.clone()));
-            tokio::spawn(hand_on(server_reads, client_writes, is_down.clone()));
+            tokio::spawn(forward(client_reads, server_writes, is_down.clone()));
+            tokio::spawn(forward(server_reads, client_writes, is_down.clone()));
         }
     });
     (port, down)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn swallowed_answers_end_in_503_or_504_and_cost_no_connection_and_no_reset_for_ever() {
+async fn dropped_packets_end_in_503_or_504_and_block_no_connection_and_no_reset_for_ever() {
     let cluster = cluster().await;
     let endpoint = running_endpoint(cluster.data_dir()).expect("an endpoint");
     let direct = new_database(&cluster).await;

@@ -1,4 +1,4 @@
-//! Every approach on every workload it offers: exact bodies, headers, and the order of refusals.
+//! Every approach on every workload that it offers: exact bodies, headers, and the order of refusals.
 
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::strategy::{Approach, Claim};
@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use crate::common::{Answer, Lab, Setup, offering, reset};
 
-const SAME_TO: &str = r#"{"error":"to: expected another user than from, found 1"}"#;
+const SAME_TO: &str = r#"{"error":"to: expected a user other than from, found 1"}"#;
 
 async fn execute(lab: &Lab, sql: &'static str) {
     lab.connection().await.execute(sql).await.expect(sql);
 }
 
 #[tokio::test]
-async fn a_transfer_moves_money_with_exact_bodies_and_refuses_in_order() {
+async fn a_transfer_moves_money_with_exact_bodies_and_is_refused_in_the_fixed_order() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Transfer) {
         reset(&lab, Seed::Transfer).await;
@@ -32,7 +32,8 @@ async fn a_transfer_moves_money_with_exact_bodies_and_refuses_in_order() {
         assert_eq!(back.header("lab-versions"), Some("users/2=3, users/1=3"), "{approach}");
 
         let before = (lab.account(1).await, lab.account(2).await);
-        // Same account and amount are the body's; a poor payer and an unknown payee: unknown comes first.
+        // The same account twice and a bad amount are errors of the body. With a poor payer and an unknown payee, unknown comes
+        // first.
         for (body, status, answer) in [
             (r#"{"from":1,"to":1,"amount":1}"#, 422, SAME_TO),
             (r#"{"from":2,"to":999,"amount":1}"#, 404, r#"{"error":"User not found"}"#),
@@ -57,7 +58,7 @@ async fn a_transfer_moves_money_with_exact_bodies_and_refuses_in_order() {
     }
 }
 
-/// The classic mistake: the credit comes first, and nobody takes it back.
+/// naive makes the credit first, and does not undo it after a refusal.
 #[tokio::test]
 async fn a_refused_transfer_creates_money_on_naive_and_on_no_other_approach() {
     let lab = Lab::start().await;
@@ -72,7 +73,7 @@ async fn a_refused_transfer_creates_money_on_naive_and_on_no_other_approach() {
 }
 
 #[tokio::test]
-async fn a_seat_is_booked_shown_and_given_back_with_exact_bodies() {
+async fn a_seat_is_booked_shown_and_cancelled_with_exact_bodies() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Booking) {
         reset(&lab, Seed::Booking).await;
@@ -109,7 +110,7 @@ async fn a_seat_is_booked_shown_and_given_back_with_exact_bodies() {
 }
 
 #[tokio::test]
-async fn a_booking_refuses_in_order() {
+async fn a_booking_is_refused_in_the_fixed_order() {
     let lab = Lab::start().await;
     for approach in offering(Workload::Booking) {
         reset(&lab, Seed::Booking).await;
@@ -119,7 +120,7 @@ async fn a_booking_refuses_in_order() {
         assert_eq!(book(2, 7).await.status, 201);
         book(2, 7).await.expect(409, r#"{"error":"Already booked"}"#);
         assert_eq!(book(1, 7).await.status, 201);
-        // Event, then user; then already booked before sold out.
+        // The order: event, user, already booked, sold out.
         book(9, 9999).await.expect(404, r#"{"error":"Event not found"}"#);
         book(2, 9999).await.expect(404, r#"{"error":"User not found"}"#);
         book(1, 9999).await.expect(404, r#"{"error":"User not found"}"#);
@@ -181,7 +182,7 @@ async fn if_match_is_honoured_on_counters_and_refused_where_no_single_row_is_add
 }
 
 #[tokio::test]
-async fn what_an_approach_does_not_offer_is_501_with_its_reason() {
+async fn a_workload_that_an_approach_does_not_offer_gets_501_with_the_reason() {
     let lab = Lab::start().await;
     let mut pairs = 0;
     for approach in Approach::iter() {
@@ -218,7 +219,7 @@ async fn what_an_approach_does_not_offer_is_501_with_its_reason() {
             }
         }
     }
-    assert_eq!(pairs, 4, "check-constraint's counter, and three of unique-constraint");
+    assert_eq!(pairs, 4, "counter of check-constraint, and three workloads of unique-constraint");
     assert_eq!(lab.engine.database().pool().status().open, 0, "no connection was taken");
 }
 

@@ -1,6 +1,5 @@
-//! The fixture of all tests: a real PostgreSQL that is shared by the tests that run at the same time, and for each test
-//! its own database on it and its own server on a free port. The last test to end stops the PostgreSQL and removes its
-//! files.
+//! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and a
+//! server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -27,7 +26,7 @@ use strum::IntoEnumIterator;
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Connections of the shared PostgreSQL: a few tests at once, each with a full pool and some of its own.
+/// Connections of the shared PostgreSQL: a few concurrent tests, each with a full pool and some connections of its own.
 const MAX_CONNECTIONS: u32 = 300;
 
 static SHARED: Mutex<Weak<Cluster>> = Mutex::const_new(Weak::new());
@@ -44,7 +43,7 @@ pub async fn cluster() -> Arc<Cluster> {
     cluster
 }
 
-/// A new, empty database on it.
+/// Creates a new, empty database on the shared PostgreSQL.
 pub async fn new_database(cluster: &Cluster) -> PgConnectOptions {
     let name = format!("test_{}", uuid::Uuid::new_v4().simple());
     let mut connection = cluster.connect_options().connect().await.expect("a connection");
@@ -52,7 +51,7 @@ pub async fn new_database(cluster: &Cluster) -> PgConnectOptions {
     cluster.connect_options().database(&name)
 }
 
-/// What a test may want otherwise.
+/// What a test may set differently from the default.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub limits: Limits,
@@ -76,7 +75,7 @@ impl Default for Setup {
     }
 }
 
-/// A server of the test's own, in the test's process, on a database of its own.
+/// A server in the test's process, on a database of its own.
 pub struct Lab {
     pub address: SocketAddr,
     pub http: Client,
@@ -97,12 +96,12 @@ impl Lab {
         Self::on(cluster, options, setup).await
     }
 
-    /// One more server on this lab's database.
+    /// Starts one more server on this lab's database.
     pub async fn another(&self, setup: Setup) -> Self {
         Self::on(Arc::clone(&self.cluster), self.options.clone(), setup).await
     }
 
-    /// A server on a database that the test has prepared.
+    /// Starts a server on a database that the test has prepared.
     pub async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
         let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
         let (database, _) = prepared.expect("a prepared database");
@@ -145,7 +144,7 @@ impl Lab {
         Answer::of(self.change(approach, body)).await
     }
 
-    /// A change that can still be given headers.
+    /// A change to which the test can still add headers.
     pub fn change(&self, approach: Approach, body: &str) -> RequestBuilder {
         self.json(Method::PATCH, &format!("/approach/{approach}/balance"), body)
     }
@@ -154,12 +153,12 @@ impl Lab {
         self.request(method, path).header("content-type", "application/json").body(body.to_owned())
     }
 
-    /// A connection to the test's database that is not the server's.
+    /// Opens a connection of the test's own to its database.
     pub async fn connection(&self) -> PgConnection {
         self.options.clone().options([("search_path", "concurrency_lab")]).connect().await.expect("a connection")
     }
 
-    /// The row as the database has it.
+    /// Reads the row from the database.
     pub async fn account(&self, user: i64) -> Account {
         let mut connection = self.connection().await;
         let row = sqlx::query_as("select balance, version from users where id = $1").bind(user);
@@ -201,8 +200,8 @@ impl Answer {
     }
 }
 
-/// Limits that let everybody race at once, and lose as often as it takes: on a busy machine those that retry may need
-/// longer than they have by default.
+/// Limits that let all requests race at once and retry as often as necessary: on a busy machine retries may take longer
+/// than the default deadline.
 pub fn crowded() -> Limits {
     let patient = RetryPolicy { deadline: Duration::from_mins(1), attempts: 100_000, ..RetryPolicy::default() };
     Limits { row_sessions: 32, retry: patient, ..Limits::default() }
@@ -218,12 +217,12 @@ pub fn claiming(workload: Workload, claim: Claim) -> impl Iterator<Item = Approa
     Approach::iter().filter(move |approach| approach.info().claims.of(workload) == claim)
 }
 
-/// Replaces all data by a seed's.
+/// Replaces all data with a seed.
 pub async fn reset(lab: &Lab, seed: Seed) {
     lab.post(&format!("/reset?seed={seed}"), "").await.expect(200, &format!(r#"{{"seed":"{seed}"}}"#));
 }
 
-/// Sessions of the test's database that wait for a lock.
+/// The number of sessions of the test's database that wait for a lock.
 pub async fn waiting_for_locks(lab: &Lab) -> i64 {
     let mut connection = lab.connection().await;
     let waiting =
@@ -235,7 +234,7 @@ pub async fn waiting_for_locks(lab: &Lab) -> i64 {
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds().await {
-        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        assert!(Instant::now() < deadline, "not true within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -243,7 +242,7 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// The program under test.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_concurrency-lab"));
-    // What this machine's user has set must not reach the test.
+    // Settings in this machine's environment must not affect the test.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LAB_") || name == "DATABASE_URL" {
             command.env_remove(name);
@@ -252,7 +251,7 @@ pub fn program() -> Command {
     command
 }
 
-/// A directory that a PostgreSQL of another user can reach, removed at the end.
+/// A directory that a PostgreSQL of another user can enter. It is removed at the end.
 pub fn directory() -> tempfile::TempDir {
     let directory = tempfile::Builder::new().prefix("concurrency-lab-test-").tempdir().expect("a directory");
     let anyone_may_enter = std::os::unix::fs::PermissionsExt::from_mode(0o711);
@@ -260,7 +259,7 @@ pub fn directory() -> tempfile::TempDir {
     directory
 }
 
-/// The top of the repository.
+/// The root folder of the repository.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

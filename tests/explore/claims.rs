@@ -3,8 +3,8 @@
 use concurrency_lab::explore::catalog::pieces;
 use concurrency_lab::explore::findings::{ExplorationVerdict, Servers};
 use concurrency_lab::explore::scenario::ExploreScenario;
-use concurrency_lab::lab::judgement::Anomaly::{self, *};
 use concurrency_lab::strategy::{Approach, Claim};
+use referee::judgement::Anomaly::{self, *};
 use strum::IntoEnumIterator;
 
 use crate::stage::{Stage, assert_finds, reduced};

@@ -8,9 +8,9 @@ use concurrency_lab::explore::execution::TestCase;
 use concurrency_lab::explore::findings::{ExplorationVerdict, Servers};
 use concurrency_lab::explore::mutation::Mutation;
 use concurrency_lab::explore::scenario::ExploreScenario::{self, *};
-use concurrency_lab::lab::judgement::Anomaly::{self, *};
 use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach::{self, *};
+use referee::judgement::Anomaly::{self, *};
 
 use crate::stage::{Stage, assert_finds, piece, reduced};
 

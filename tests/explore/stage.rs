@@ -18,11 +18,10 @@ use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::schedule::Schedule;
 use concurrency_lab::explore::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchStep, replay};
 use concurrency_lab::explore::{ExploreError, classify, oracle};
-use concurrency_lab::lab::judgement::Anomaly;
-use concurrency_lab::lab::referee;
 use concurrency_lab::strategy::Approach;
 use domain::state::State;
 use private_postgres::Cluster;
+use referee::judgement::Anomaly;
 
 use crate::common;
 

@@ -1,4 +1,4 @@
-//! The access log: a line for every request where it is asked for, none where it is not, and nobody waits for it.
+//! The access log: one line for every request if it is on, none if it is off, and no request waits for it.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::common::{directory, program};
 use crate::served::Served;
 
-/// A server with this log filter, whose standard error can be read.
+/// Starts a server with this log filter, whose standard error the test can read.
 fn serve(data_dir: &Path, filter: &str) -> Served {
     let mut command = program();
     command.args(["serve", "--listen=127.0.0.1:0", "--data-dir"]).arg(data_dir).env("LAB_LOG", filter);
@@ -19,7 +19,7 @@ fn serve(data_dir: &Path, filter: &str) -> Served {
     Served::spawn(command)
 }
 
-/// Stops it, and gives all that it logged.
+/// Stops the server, and returns everything that it logged.
 async fn stop(mut server: Served) -> String {
     server.signal(Signal::SIGTERM);
     let mut stderr = server.child.stderr.take().expect("its log");
@@ -33,7 +33,7 @@ async fn stop(mut server: Served) -> String {
 }
 
 #[tokio::test]
-async fn a_line_for_every_request_where_it_is_asked_for_and_none_where_it_is_not() {
+async fn the_access_log_has_a_line_for_every_request_if_it_is_on_and_none_if_it_is_off() {
     let directory = directory();
     let server = serve(directory.path(), "warn,concurrency_lab::access=info");
     let request = server.client.patch(format!("{}/approach/naive/balance?secret=1", server.url));
@@ -61,9 +61,9 @@ async fn a_line_for_every_request_where_it_is_asked_for_and_none_where_it_is_not
     assert_eq!(stop(server).await, "", "off by default");
 }
 
-/// More lines than the buffer and the pipe hold together.
+/// The clients cause more lines than the buffer and the pipe hold together.
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nobody_and_what_is_lost_is_said() {
+async fn a_log_that_is_not_read_blocks_no_request_and_the_number_of_lost_lines_is_logged() {
     const CLIENTS: usize = 16;
     const REQUESTS: usize = 700;
     const PATIENCE: Duration = Duration::from_mins(2);
@@ -78,11 +78,12 @@ async fn a_log_that_nobody_reads_stops_nobody_and_what_is_lost_is_said() {
             }
         });
     }
-    tokio::time::timeout(PATIENCE, clients.join_all()).await.expect("nobody waits for the log");
+    tokio::time::timeout(PATIENCE, clients.join_all()).await.expect("no request waits for the log");
     let log = stop(server).await;
     let lines = log.lines().filter(|line| line.contains("status=200")).count();
     let dropped = log.split("dropped=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let dropped: usize =
-        dropped.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no word of it: {lines} lines"));
-    assert_eq!(lines + dropped, CLIENTS * REQUESTS, "each is written or counted");
+    let dropped: usize = dropped
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("the log does not say how many lines were lost; it has {lines} lines"));
+    assert_eq!(lines + dropped, CLIENTS * REQUESTS, "each line is written or counted as lost");
 }

@@ -1,4 +1,4 @@
-//! Ten thousand bookings at once for a hundred seats, against a server in a process of its own.
+//! Ten thousand concurrent bookings for a hundred seats, on a server in a process of its own.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use crate::common::{claiming, directory, program};
 use crate::served::{Served, run_to_end};
 
-/// Of each user, in flight together with everybody else's.
+/// Requests of each user, in flight at the same time as those of all other users.
 const REQUESTS_BY_USER: i64 = 10;
 
 const USERS: i64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_bookings_at_once_sell_a_hundred_seats_to_a_hundred_users() {
+async fn ten_thousand_concurrent_bookings_sell_a_hundred_seats_to_a_hundred_users() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit of open files");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("as many open files as allowed");
     let directory = directory();
@@ -53,7 +53,7 @@ async fn ten_thousand_bookings_at_once_sell_a_hundred_seats_to_a_hundred_users()
                 other => panic!("{approach}: {other:?}"),
             }
         }
-        assert_eq!((sold, buyers.len()), (100, 100), "{approach}: seats sold, and users who have one");
+        assert_eq!((sold, buyers.len()), (100, 100), "{approach}: seats sold, and users with a seat");
         let event = server.get("/events/2").await.expect("the event");
         assert_eq!(
             (&event["booked"], event["bookings"].as_array().map(Vec::len)),
@@ -61,7 +61,7 @@ async fn ten_thousand_bookings_at_once_sell_a_hundred_seats_to_a_hundred_users()
             "{approach}"
         );
     }
-    // A backend tells what it counted at its end.
+    // A backend reports its counts at its end.
     let others = "select count(pg_terminate_backend(pid, 10000)) > 0 from pg_stat_activity \
                   where application_name = 'concurrency-lab' and pid <> pg_backend_pid()";
     assert_eq!(psql(directory.path(), others), "t");

@@ -1,6 +1,6 @@
-//! Other people's clients, run for real as the README says: wrk with our Lua scripts, the Go tester, k6 and Locust.
+//! Clients of other projects, run as the documentation says: wrk with the Lua scripts, the Go tester, k6 and Locust.
 //!
-//! They are installed by `scripts/setup.sh test`; without them these tests fail, and say so.
+//! `scripts/setup.sh test` installs them. Without them these tests fail with a message that says so.
 
 use std::process::Command;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn wrk_patches_one_hot_row_and_many_rows_without_an_error() {
     }
 }
 
-/// Many connections: the limit of open files is raised by the server itself, and by the shell for wrk.
+/// The server raises its limit of open files itself; the shell raises it for wrk.
 #[tokio::test]
 async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory() {
     let directory = directory();
@@ -81,7 +81,7 @@ async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory(
 }
 
 #[tokio::test]
-async fn the_go_tester_agrees_with_the_run() {
+async fn the_go_tester_agrees_with_the_claims() {
     let directory = directory();
     let server = Served::start(&directory.path().join("data"), &[]);
     let tester = directory.path().join("go-test");
@@ -89,7 +89,7 @@ async fn the_go_tester_agrees_with_the_run() {
     build.current_dir(repository().join("go-test")).args(["build", "-o"]).arg(&tester).arg("main.go");
     let (code, _, errors) = run_to_end(build);
     assert_eq!(code, Some(0), "{errors}");
-    // Fewer than 10000, which the tests of the races send: what is tried here is the tester.
+    // Fewer requests than the 10000 of the race tests, because this test is about the tester.
     for (scenario, options) in [("withdrawal", &["-requests=2000", "-amount=-10"][..]), ("mixed", &[])] {
         let log = directory.path().join(scenario);
         let mut test = Command::new(&tester);
@@ -99,19 +99,19 @@ async fn the_go_tester_agrees_with_the_run() {
         let right = Approach::iter()
             .filter(|approach| matches!(approach.info().claims.balance, Claim::Safe | Claim::SafeOnOneServer))
             .count();
-        assert_eq!(output.matches(" SUCCESS  ").count(), right, "all but the broken ones: {output}");
+        assert_eq!(output.matches(" SUCCESS  ").count(), right, "every approach except the broken ones: {output}");
         assert!(std::fs::read_to_string(log).expect("its log").contains("naive"));
     }
 }
 
-/// The mixed scenario by k6 on an approach: its exit code, and all that it says.
+/// Runs the mixed scenario with k6 on an approach, and returns its exit code and output.
 async fn k6(server: &Served, approach: Approach, think_time_ms: u32) -> (Option<i32>, String) {
     let base_url = format!("BASE_URL={}/approach/{approach}", server.url);
     let think_time = format!("THINK_TIME_MS={think_time_ms}");
     python_program("k6", &["run", "--no-usage-report", "-e", &base_url, "-e", &think_time, "clients/k6/mixed.js"]).await
 }
 
-/// The same by Locust.
+/// Runs the same scenario with Locust.
 async fn locust(server: &Served, approach: Approach, think_time_ms: u32) -> (Option<i32>, String) {
     let host = format!("{}/approach/{approach}", server.url);
     let think_time = think_time_ms.to_string();
@@ -119,20 +119,20 @@ async fn locust(server: &Served, approach: Approach, think_time_ms: u32) -> (Opt
     python_program("locust", &[&file[..], &["--host", &host, "--think-time-ms", &think_time]].concat()).await
 }
 
-/// One of those that `scripts/setup.sh test` installs with pip, from the top of the repository as in the README.
+/// Runs a program that `scripts/setup.sh test` installs with pip, from the root folder of the repository.
 async fn python_program(name: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let program = repository().join("target/python/bin").join(name);
     assert!(program.exists(), "{name} is not installed; scripts/setup.sh test installs it");
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).current_dir(repository()).stdin(std::process::Stdio::null()).kill_on_drop(true);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    // They end by themselves, within seconds or at a limit of their own of some two minutes.
+    // The programs end by themselves, within seconds or at their own limit of about two minutes.
     let output = timeout(Duration::from_mins(4), command.output()).await.expect("an end in time").expect("a process");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// What the mixed scenario must leave.
+/// Checks the balances after the mixed scenario.
 async fn expect_right_balances(server: &Served) {
     for (user, balance) in [(1, 1500), (2, 1250), (3, 1000)] {
         assert_eq!(
@@ -143,11 +143,11 @@ async fn expect_right_balances(server: &Served) {
     }
 }
 
-/// Far more than a request takes: whoever reads in that time decides on the same balance.
+/// Far longer than a request takes, so that other requests read the same balance in that time.
 const THINK_TIME_MS: u32 = 20;
 
 #[tokio::test]
-async fn k6_finds_a_safe_approach_right_and_a_broken_one_wrong() {
+async fn k6_passes_a_safe_approach_and_fails_a_broken_one() {
     let directory = directory();
     let server = Served::start(directory.path(), &[]);
     let (code, said) = k6(&server, Approach::Pessimistic, 0).await;
@@ -157,13 +157,13 @@ async fn k6_finds_a_safe_approach_right_and_a_broken_one_wrong() {
     let (code, said) = k6(&server, Approach::Naive, THINK_TIME_MS).await;
     assert_eq!(code, Some(99), "a threshold was missed: {said}");
     assert!(said.contains("a lost update") && said.contains("thresholds on metrics"), "{said}");
-    // Before the load, and not by a threshold: what cannot be tested.
+    // An approach that cannot be tested ends k6 before the load, and not by a threshold.
     let (code, said) = k6(&server, Approach::UniqueConstraint, 0).await;
     assert!(code != Some(0) && code != Some(99) && said.contains("501"), "{code:?}: {said}");
 }
 
 #[tokio::test]
-async fn locust_finds_a_safe_approach_right_and_a_broken_one_wrong() {
+async fn locust_passes_a_safe_approach_and_fails_a_broken_one() {
     let directory = directory();
     let server = Served::start(directory.path(), &[]);
     let (code, said) = locust(&server, Approach::Pessimistic, 0).await;

@@ -116,7 +116,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
         "proved: ",
         "held in 2 runs",
         "req/s",
-        "a counter has no rule that a constraint could refuse",
+        "a counter has no rule for a constraint to enforce",
     ] {
         assert!(overview.contains(shown), "{shown}: {overview}");
     }

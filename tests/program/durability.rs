@@ -1,4 +1,4 @@
-//! What was acknowledged survives `kill -9`, of the server and of its database, under load.
+//! Acknowledged changes survive `kill -9` of the server and of its database under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::common::{directory, eventually};
 use crate::served::{Served, postmaster};
 
-/// Clients of the load; each withdraws 2 from a user of its own, so that its acknowledged changes can be counted.
+/// Clients of the load. Each withdraws 2 from a user of its own, so that its acknowledged changes can be counted.
 const CLIENTS: u64 = 16;
 
 /// Acknowledged changes before the kill.
@@ -18,7 +18,7 @@ const BEFORE_KILL: u64 = 500;
 
 const START: i64 = 1_000_000_000_000;
 
-/// What one client heard: changes acknowledged, and changes of unknown outcome (no answer, or 504).
+/// The answers of one client: acknowledged changes, and changes of unknown outcome (no answer, or 504).
 #[derive(Debug, Default, Clone, Copy)]
 struct Heard {
     acknowledged: i64,
@@ -38,7 +38,7 @@ impl Load {
         for user in 1..=CLIENTS {
             let (stop, total) = (Arc::clone(&stop), Arc::clone(&acknowledged));
             let url = format!("{}/approach/{approach}/balance", server.url);
-            // A client of its own: a broken connection of one must not be another's.
+            // An HTTP client of its own, because the clients must not share a broken connection.
             let client = reqwest::Client::new();
             clients.spawn(async move {
                 let mut heard = Heard::default();
@@ -65,7 +65,7 @@ impl Load {
 
     async fn acknowledges(&self, more: u64) {
         let target = self.acknowledged.load(Ordering::Relaxed) + more;
-        eventually("the load is acknowledged", async || self.acknowledged.load(Ordering::Relaxed) >= target).await;
+        eventually("the changes are acknowledged", async || self.acknowledged.load(Ordering::Relaxed) >= target).await;
     }
 
     async fn end(self) -> Vec<(u64, Heard)> {
@@ -79,7 +79,10 @@ async fn nothing_acknowledged_is_lost(server: &Served, heard: Vec<(u64, Heard)>,
         let balance: Value = server.get(&format!("/balance/{user}")).await.expect("a balance");
         let changes = (START - balance["balance"].as_i64().expect("a number")) / 2;
         let possible = heard.acknowledged..=heard.acknowledged + heard.unknown;
-        assert!(possible.contains(&changes), "{what}: user {user} has {changes} changes, and heard {heard:?}");
+        assert!(
+            possible.contains(&changes),
+            "{what}: user {user} has {changes} changes, and its client received {heard:?}"
+        );
     }
 }
 
@@ -92,7 +95,7 @@ async fn after_kill_9_of_the_server_under_load_every_acknowledged_change_is_ther
         load.acknowledges(BEFORE_KILL).await;
         server.kill();
         let heard = load.end().await;
-        // At once: the database of the killed server may still be on its way out.
+        // At once, while the database of the killed server may still be stopping.
         let server = Served::start(directory.path(), &["--seed=bench"]);
         nothing_acknowledged_is_lost(&server, heard, approach).await;
     }

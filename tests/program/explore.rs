@@ -1,18 +1,18 @@
-//! `concurrency-lab explore` as a user runs it.
+//! The command `concurrency-lab explore`, run as a process.
 
 use serde_json::Value;
 
 use crate::common::program;
 use crate::served::run_to_end;
 
-/// Explores; the exit code, and what it printed on standard output and standard error.
+/// Runs explore. Returns the exit code, standard output and standard error.
 fn explore(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = program();
     command.arg("explore").args(arguments);
     run_to_end(command)
 }
 
-/// Explores what ends as claimed.
+/// Runs an exploration that must end as claimed. Returns standard output.
 #[track_caller]
 fn explored(arguments: &[&str]) -> String {
     let (code, told, errors) = explore(arguments);
@@ -28,12 +28,12 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The whole table of claims, by enumeration: every approach, every scenario, two clients.
+/// The whole table of claims is checked by enumeration: every approach, every scenario, two clients.
 #[test]
 fn every_claim_is_proved_or_broken_by_enumeration() {
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("explore.html");
-    // Those that are left out are equivalent to others; tests/explore runs them all.
+    // The omitted interleavings are equivalent to others. tests/explore runs all of them.
     let report = json(&explored(&["--reduce", "--format", "json", "--html", &page.display().to_string()]));
     let validator = jsonschema::validator_for(&json(include_str!("../../docs/explore.schema.json"))).expect("a schema");
     let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
@@ -54,7 +54,7 @@ fn every_claim_is_proved_or_broken_by_enumeration() {
 }
 
 #[test]
-fn a_witness_is_told_and_can_be_replayed() {
+fn a_witness_is_printed_and_can_be_replayed() {
     let told = explored(&["last-money", "--approach", "naive"]);
     assert!(told.contains("broken: lost-update") && told.contains("--replay ABBA"), "{told}");
     let replayed = explored(&["last-money", "--approach", "naive", "--replay", "ABBA"]);
@@ -63,7 +63,7 @@ fn a_witness_is_told_and_can_be_replayed() {
 }
 
 #[test]
-fn the_isolation_matrix_says_what_each_level_does() {
+fn the_isolation_matrix_shows_the_verdict_of_each_level() {
     let approaches = "read-committed,pessimistic";
     let report = json(&explored(&["last-money", "--isolation", "all", "--approach", approaches, "--format", "json"]));
     let cells: Vec<(&str, &str, &str)> = (report["explorations"].as_array().expect("explorations").iter())
@@ -86,14 +86,14 @@ fn the_isolation_matrix_says_what_each_level_does() {
 }
 
 #[test]
-fn a_guard_taken_away_is_missed() {
-    // Nothing is claimed of what is no longer the approach.
+fn an_approach_without_its_lock_is_found_broken() {
+    // Without its lock it is no longer the approach, so its claim does not apply.
     let told = explored(&["last-money", "--approach", "pessimistic", "--without", " for update"]);
     assert!(told.contains("broken: lost-update"), "{told}");
 }
 
 #[test]
-fn a_file_that_is_not_as_expected_fails() {
+fn a_file_whose_expectation_fails_ends_with_exit_code_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("skew.toml");
     let file = include_str!("../../examples/explore/read-in-transaction.toml");
@@ -104,7 +104,7 @@ fn a_file_that_is_not_as_expected_fails() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_with_the_reason() {
+fn an_invalid_command_line_is_refused_with_the_reason() {
     let table: &[(&[&str], &str)] = &[
         (&["withdrawal"], r#""withdrawal" is no scenario; there are last-money"#),
         (&["nowhere.toml"], "nowhere.toml: "),
@@ -128,7 +128,7 @@ fn what_cannot_be_meant_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_limited_search_says_how_to_go_on() {
+fn a_limited_search_prints_how_to_continue() {
     let subject = ["deposit-and-withdrawal", "--approach", "read-committed", "--format", "json"];
     let first = &json(&explored(&[&subject[..], &["--limit", "10"]].concat()))["explorations"][0];
     assert_eq!((&first["interleavings"], &first["complete"]), (&Value::from(10), &Value::from(false)));

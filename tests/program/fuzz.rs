@@ -1,7 +1,7 @@
-//! The server against its own document: schemathesis makes requests of `/openapi.json`, valid and invalid ones, and fails
-//! on every answer that is not in it. What it accepts is said in `tests/fuzz/schemathesis.toml`.
+//! The server against its own document: schemathesis generates valid and invalid requests from `/openapi.json`, and fails
+//! on every answer that the document does not describe. `tests/fuzz/schemathesis.toml` configures it.
 //!
-//! `scripts/setup.sh test` installs it; without it this test fails, and says so.
+//! `scripts/setup.sh test` installs schemathesis. Without it this test fails with a message that says so.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use crate::common::{directory, repository};
 use crate::served::Served;
 
-/// What the requests are made from: the same one makes the same requests.
+/// The random seed. The same seed generates the same requests.
 const SEED: u32 = 1;
 
-/// Requests that are made up for each operation, beside those that try the edges of each field.
+/// Random requests per operation, in addition to those that try the limits of each field.
 const EXAMPLES: u32 = 40;
 
 /// The run takes about a minute; a busy machine may need longer.
@@ -33,7 +33,7 @@ async fn the_server_answers_generated_requests_as_documented() {
         .arg(repository().join("tests/fuzz/schemathesis.toml"))
         .args(["run", "--no-color", &format!("--seed={SEED}"), &format!("--max-examples={EXAMPLES}")])
         .arg(format!("{}/openapi.json", server.url))
-        // Where it keeps what it wants to remember.
+        // The folder where schemathesis stores its examples.
         .current_dir(scratch.path())
         .env("SCHEMATHESIS_HOOKS", repository().join("tests/fuzz/hooks.py"))
         .env("LAB_URL", &server.url)
@@ -42,9 +42,9 @@ async fn the_server_answers_generated_requests_as_documented() {
     let run = timeout(TIME_LIMIT, command.output()).await.expect("an end in time").expect("a process");
     let output = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{output}{}", String::from_utf8_lossy(&run.stderr));
-    // A run that tested nothing must not pass for one that found nothing.
+    // A run that tested nothing must not pass.
     assert!(output.contains("Stateful") && !output.contains("No tests were run"), "{output}");
     let summary = output.split("SUMMARY").nth(1).unwrap_or(&output);
-    // Past the test harness, which shows the output of those that fail only.
+    // Written past the test harness, which shows the output of failed tests only.
     let _ = writeln!(std::io::stderr(), "schemathesis{summary}");
 }

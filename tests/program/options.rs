@@ -1,4 +1,4 @@
-//! Options: each is an environment variable too, and `.env.example` lists them all with their defaults.
+//! Options: each one is also an environment variable, and `.env.example` lists all of them with their defaults.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn env_example_lists_every_variable_with_its_default() {
     let text = std::fs::read_to_string(repository().join(".env.example")).expect(".env.example");
     let mut listed = BTreeMap::new();
     for line in text.lines() {
-        // A variable without a default is commented out, or it would be set to nothing.
+        // A variable without a default is commented out, because otherwise it would be set to the empty text.
         let assignment = line.strip_prefix("# ").unwrap_or(line);
         if let Some((name, value)) = assignment.split_once('=')
             && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
@@ -58,7 +58,7 @@ fn env_example_lists_every_variable_with_its_default() {
 }
 
 #[test]
-fn dot_env_is_read_and_the_environment_wins_over_it() {
+fn dot_env_is_read_and_the_environment_overrides_it() {
     let directory = directory();
     std::fs::write(directory.path().join(".env"), "LAB_REQUESTS=nonsense\n").expect("a .env");
     let run = |requests: Option<&str>| {
@@ -73,7 +73,7 @@ fn dot_env_is_read_and_the_environment_wins_over_it() {
     assert_eq!(code, Some(2), "{errors}");
     assert!(errors.contains("nonsense"), "{errors}");
     let (code, _, errors) = run(Some("10"));
-    assert_eq!(code, Some(3), "the value from the environment is taken, and then the target is down: {errors}");
+    assert_eq!(code, Some(3), "the program uses the value from the environment, and then the target is down: {errors}");
     std::fs::write(directory.path().join(".env"), "not a variable\n").expect("a bad .env");
     let (code, _, errors) = run(Some("10"));
     assert_eq!(code, Some(2));
@@ -81,7 +81,7 @@ fn dot_env_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
-fn postgres_programs_that_are_not_there_are_a_clear_error() {
+fn a_folder_without_the_postgres_programs_gives_an_error_that_names_it() {
     let directory = directory();
     let mut command = program();
     command.args(["serve", "--listen=127.0.0.1:0", "--postgres-bin"]).arg(directory.path());
@@ -92,7 +92,7 @@ fn postgres_programs_that_are_not_there_are_a_clear_error() {
 }
 
 #[test]
-fn a_database_url_that_is_none_exits_2_and_one_that_nobody_answers_3() {
+fn an_invalid_database_url_exits_with_2_and_an_unreachable_one_with_3() {
     for (url, code, message) in [
         ("nonsense", 2, "DATABASE_URL"),
         ("postgres://user:secret@127.0.0.1:9/db", 3, "cannot connect to the database"),

@@ -1,4 +1,4 @@
-//! `serve` in a process of its own, and what can be said to it.
+//! The command `serve` in a process of its own: its start, its answers, its signals and its end.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::common::{directory, eventually, program};
 
-/// A server in a process of its own; killed when dropped.
+/// A server in a process of its own. It is killed when dropped.
 pub struct Served {
     pub child: Child,
     pub url: String,
@@ -21,21 +21,23 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts it on this data directory and a free port.
+    /// Starts a server on this data directory and a free port.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = program();
         command.args(["serve", "--listen=127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
         Self::spawn(command)
     }
 
-    /// The same of a command that says more.
+    /// Starts a server by this command, which may have other arguments.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
-        let url = url.unwrap_or_else(|| panic!("it says where it listens, not {line:?}")).to_owned();
+        let url = url
+            .unwrap_or_else(|| panic!("expected the line that says where the server listens, found {line:?}"))
+            .to_owned();
         Self { child, url, client: Client::new() }
     }
 
@@ -54,14 +56,14 @@ impl Served {
         kill(Pid::from_raw(pid), signal).expect("a living process");
     }
 
-    /// Memory of the server's process, in MB; its database is not counted.
+    /// The memory of the server's process in MB, without its database.
     pub fn resident_mb(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a living process");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
         line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("kB") / 1024
     }
 
-    /// Kills it as `kill -9` does, and waits until it is gone.
+    /// Kills the server as `kill -9` does, and waits for its end.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().expect("its end");
@@ -92,7 +94,7 @@ pub fn postmaster(data_dir: &Path) -> Option<Pid> {
     file.lines().next()?.parse().ok().map(Pid::from_raw)
 }
 
-/// The URL of the private PostgreSQL that serves from this data directory: of another database there, or of its own.
+/// The URL of the private PostgreSQL of this data directory, for `database` or else for the lab's own database.
 pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
     let endpoint = private_postgres::running_endpoint(data_dir).expect("an endpoint");
     let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
@@ -100,10 +102,11 @@ pub fn database_url(data_dir: &Path, database: Option<&str>) -> String {
     format!("postgres://{}:{}@{socket}/{database}", endpoint.user, endpoint.password)
 }
 
-/// The longest run here takes some minutes on a slow disk; what takes longer hangs.
+/// The time limit of a command. The longest one takes some minutes on a slow disk.
 const TIME_LIMIT: Duration = Duration::from_mins(12);
 
-/// Runs a command that must end by itself, and gives its exit code, output and errors. One that does not is killed.
+/// Runs a command that must end by itself, and returns its exit code, output and errors. A command that does not end is
+/// killed.
 pub fn run_to_end(mut command: Command) -> (Option<i32>, String, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
@@ -121,7 +124,7 @@ pub fn run_to_end(mut command: Command) -> (Option<i32>, String, String) {
 }
 
 #[tokio::test]
-async fn data_survive_a_restart_and_sigterm_and_sigint_end_it_cleanly() {
+async fn data_survive_a_restart_and_sigterm_and_sigint_stop_the_server_cleanly() {
     let directory = directory();
     for (signal, balance) in [(Signal::SIGTERM, 9998), (Signal::SIGINT, 9996)] {
         let mut server = Served::start(directory.path(), &[]);
@@ -133,9 +136,9 @@ async fn data_survive_a_restart_and_sigterm_and_sigint_end_it_cleanly() {
     }
 }
 
-/// As `run` starts its servers; but here nobody closes the other end of standard input.
+/// `run` starts its servers like this. But here the other end of standard input stays open.
 #[tokio::test]
-async fn a_temporary_server_ends_by_sigterm_although_its_standard_input_is_open() {
+async fn sigterm_stops_a_temporary_server_although_its_standard_input_is_open() {
     let mut command = program();
     command.args(["serve", "--listen=127.0.0.1:0", "--temporary"]).stdin(Stdio::piped());
     let mut server = Served::spawn(command);
@@ -154,7 +157,7 @@ async fn requests_in_flight_get_their_answer_when_the_server_is_told_to_stop() {
     psql.args(["psql", "--data-dir"])
         .arg(directory.path())
         .args(["-Atc", "select count(*) from pg_stat_activity where state = 'idle in transaction'"]);
-    eventually("the request thinks inside its transaction", async || {
+    eventually("the request pauses inside its transaction", async || {
         let output = psql.output().expect("psql");
         output.stdout.trim_ascii() == b"1"
     })
@@ -176,12 +179,12 @@ async fn a_second_server_on_the_same_data_directory_gets_a_clear_error() {
     let (code, _, errors) = run_to_end(second);
     assert_eq!(code, Some(3), "{errors}");
     assert!(errors.contains(directory.path().to_str().expect("a path")), "{errors}");
-    assert!(errors.contains(&first.child.id().to_string()), "it names the process: {errors}");
-    assert!(first.get("/readyz").await.is_some(), "the first one is not disturbed");
+    assert!(errors.contains(&first.child.id().to_string()), "the error names the other process: {errors}");
+    assert!(first.get("/readyz").await.is_some(), "the first server still works");
 }
 
 #[test]
-fn a_port_that_is_taken_is_a_clear_error_and_no_database_is_made() {
+fn a_port_in_use_gives_an_error_that_names_it_and_no_database_is_created() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
     let directory = directory();
@@ -195,7 +198,7 @@ fn a_port_that_is_taken_is_a_clear_error_and_no_database_is_made() {
 }
 
 #[tokio::test]
-async fn another_seed_than_the_data_came_from_is_warned_of_and_reset_replaces_them() {
+async fn a_seed_other_than_that_of_the_data_gives_a_warning_and_reset_replaces_the_data() {
     let directory = directory();
     drop(Served::start(directory.path(), &["--seed=mixed"]));
     let spawn = |arguments: &[&str]| {
@@ -232,7 +235,7 @@ async fn psql_opens_on_the_database_that_serve_uses() {
 }
 
 #[tokio::test]
-async fn a_database_of_ones_own_is_used_in_a_schema_of_its_own() {
+async fn an_existing_database_is_used_only_in_the_schema_concurrency_lab() {
     let cluster_directory = directory();
     let _postgres = Served::start(cluster_directory.path(), &[]);
     let url = |database: &str| database_url(cluster_directory.path(), Some(database));
@@ -255,7 +258,7 @@ async fn a_database_of_ones_own_is_used_in_a_schema_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_the_database_requests_are_503_and_readyz_says_so_until_it_is_back() {
+async fn while_the_database_is_down_requests_and_readyz_get_503() {
     let cluster_directory = directory();
     let mut postgres = Served::start(cluster_directory.path(), &[]);
     let mut command = program();
@@ -269,11 +272,13 @@ async fn without_the_database_requests_are_503_and_readyz_says_so_until_it_is_ba
     let (status, body) = server.withdraw("pessimistic", 1).await.expect("an answer");
     assert_eq!(status, 503, "{body}");
     let (status, body) = server.withdraw("atomic-returning", 1).await.expect("an answer");
-    assert_eq!(status, 503, "it was never sent: {body}");
-    assert!(started.elapsed() < Duration::from_secs(10), "it is told at once");
+    assert_eq!(status, 503, "the change was never sent: {body}");
+    assert!(started.elapsed() < Duration::from_secs(10), "the server answers at once");
     assert_eq!(server.client.get(format!("{}/readyz", server.url)).send().await.expect("an answer").status(), 503);
     assert_eq!(server.client.get(format!("{}/healthz", server.url)).send().await.expect("an answer").status(), 200);
     let _back = Served::start(cluster_directory.path(), &[]);
-    eventually("it serves again", async || server.withdraw("naive", 1).await.is_some_and(|(status, _)| status == 200))
-        .await;
+    eventually("the server works again", async || {
+        server.withdraw("naive", 1).await.is_some_and(|(status, _)| status == 200)
+    })
+    .await;
 }

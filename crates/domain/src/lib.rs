@@ -1,6 +1,6 @@
-//! The domain: what the lab's rows are, and the pure rules that every approach obeys.
+//! The domain of concurrency-lab: its rows, and the pure rules that every approach obeys.
 //!
-//! No clock, no I/O, no randomness: the strategies decide with these functions, and the referee judges with
+//! The functions use no clock, no I/O and no randomness. The strategies decide with them, and the referee judges with
 //! the same ones. [`state`] applies a whole sequence of changes with them.
 
 mod refusal;
@@ -22,7 +22,7 @@ pub use workload::Workload;
 pub struct Account {
     /// What the user owns, in whole units; never below 0.
     pub balance: i64,
-    /// 1 as seeded, and 1 more with each change: it orders the writes of a row, also under a broken approach.
+    /// 1 as seeded, and 1 more with each change. So versions order the writes of a row, even under a broken approach.
     pub version: i64,
 }
 
@@ -32,7 +32,7 @@ pub struct Account {
 pub struct Event {
     /// Seats in all.
     pub capacity: i64,
-    /// Seats taken, as the event's row counts them; the booking rows are the truth.
+    /// Seats taken, as the event's row counts them. The booking rows are the truth.
     pub booked: i64,
     /// 1 as seeded, and 1 more with each booking and each cancellation.
     pub version: i64,
@@ -48,36 +48,36 @@ pub struct Counter {
     pub version: i64,
 }
 
-/// A wish to change one balance.
+/// A request to change one balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct BalanceChange {
-    /// Whose balance; ids start from 1.
+    /// The user whose balance it is. Ids start from 1.
     pub user: i64,
-    /// What to add; negative to withdraw, 0 to touch.
+    /// The amount to add. Negative to withdraw; 0 only raises the version.
     pub amount: i64,
-    /// The version that the client saw (`If-Match`): that one, or nothing.
+    /// The version that the client read (`If-Match`). The change is made to that version or not at all.
     pub if_version: Option<i64>,
 }
 
-/// A wish to move money.
+/// A request to move money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Transfer {
-    /// Who pays.
+    /// The user who pays.
     pub from: i64,
-    /// Who is paid; another one.
+    /// The user who is paid; never the payer.
     pub to: i64,
-    /// How much, from 1.
+    /// The amount, from 1.
     pub amount: i64,
 }
 
 impl Transfer {
-    /// Both users in the order of their ids: the one order in which everybody locks.
+    /// Both users in the order of their ids, the one order in which every approach locks.
     #[must_use]
     pub fn in_order(&self) -> [i64; 2] {
         [self.from.min(self.to), self.from.max(self.to)]
     }
 
-    /// Accounts that are in the order of their ids, by who pays.
+    /// The payer's and the payee's account, from accounts in the order of their ids.
     #[must_use]
     pub fn in_direction(&self, [lower, higher]: [Account; 2]) -> Transferred {
         if self.from <= self.to {
@@ -92,18 +92,18 @@ impl Transfer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::FromRow))]
 pub struct Transferred {
-    /// The payer's.
+    /// The payer's account.
     pub from: Account,
-    /// The payee's.
+    /// The payee's account.
     pub to: Account,
 }
 
-/// A wish to book a seat.
+/// A request to book a seat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Booking {
     /// The event.
     pub event: i64,
-    /// Who wants to go.
+    /// The user who wants a seat.
     pub user: i64,
 }
 
@@ -113,7 +113,7 @@ pub struct Booking {
 pub struct Booked {
     /// The booking.
     pub booking_id: Uuid,
-    /// Seats left for others.
+    /// The seats that are left.
     pub seats_left: i64,
     /// The event's new version.
     pub version: i64,
@@ -129,19 +129,19 @@ pub struct Cancelled {
     pub version: i64,
 }
 
-/// A wish to give a seat back.
+/// A request to cancel a booking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Cancellation {
     /// The booking.
     pub booking: Uuid,
 }
 
-/// A wish to count one more.
+/// A request to add one to a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Increment {
     /// The counter.
     pub counter: i64,
-    /// The version that the client saw (`If-Match`): that one, or nothing.
+    /// The version that the client read (`If-Match`). The change is made to that version or not at all.
     pub if_version: Option<i64>,
 }
 
@@ -156,7 +156,7 @@ pub enum Row {
     Counter(i64),
 }
 
-/// As `Lab-Versions` names rows.
+/// Writes the row as `Lab-Versions` names it.
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,9 +167,9 @@ impl fmt::Display for Row {
     }
 }
 
-/// A text is not the name of a row.
+/// The text is not the name of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected users/, events/ or counters/ and an id")]
+#[error("expected a row such as users/1, events/1 or counters/1")]
 pub struct RowNameError;
 
 impl FromStr for Row {
@@ -187,7 +187,7 @@ impl FromStr for Row {
     }
 }
 
-/// Both balances after a transfer.
+/// Computes both balances after a transfer.
 ///
 /// # Errors
 /// [`Refusal::InsufficientFunds`] of the payer before [`Refusal::BalanceOutOfRange`] of the payee.
@@ -198,7 +198,7 @@ pub fn transferred_balances(payer: i64, payee: i64, amount: i64) -> Result<(i64,
     Ok((payer - amount, changed_balance(payee, amount)?))
 }
 
-/// Seats taken after one more booking.
+/// Computes the seats taken after one more booking.
 ///
 /// # Errors
 /// [`Refusal::AlreadyBooked`] before [`Refusal::SoldOut`].
@@ -212,7 +212,7 @@ pub fn seats_taken(event: &Event, already_booked: bool) -> Result<i64, Refusal> 
     Ok(event.booked + 1)
 }
 
-/// A counter's value after one more.
+/// Computes a counter's value after one more increment.
 ///
 /// # Errors
 /// [`Refusal::CounterOutOfRange`].
@@ -220,7 +220,7 @@ pub fn incremented(value: i64) -> Result<i64, Refusal> {
     value.checked_add(1).ok_or(Refusal::CounterOutOfRange)
 }
 
-/// The balance after a change: never below 0, never beyond a bigint.
+/// Computes the balance after a change. It is never below 0 and never beyond a bigint.
 ///
 /// # Errors
 /// [`Refusal::InsufficientFunds`] below 0, [`Refusal::BalanceOutOfRange`] above [`i64::MAX`].

@@ -18,10 +18,10 @@ pub enum Refusal {
     /// There is no such counter.
     #[error("Counter not found")]
     CounterNotFound,
-    /// `If-Match` named another version than the row has.
+    /// `If-Match` names another version than the row has.
     #[error("Version does not match")]
     VersionMismatch,
-    /// The user has a booking for this event.
+    /// The user already has a booking for this event.
     #[error("Already booked")]
     AlreadyBooked,
     /// Every seat is taken.

@@ -1,7 +1,8 @@
-//! The sequential rule: what a sequence of changes is answered, and what it leaves, when they run one after the other.
+//! The sequential rule: the answers that a sequence of changes gets, and the state that it leaves, when the changes run
+//! one after the other.
 //!
-//! Whatever runs changes at the same time and claims to be correct must answer as this does for *some* order of
-//! them. The approach group-commit decides with it, in the order of arrival.
+//! An implementation that runs changes concurrently and claims to be correct must answer as this rule does for *some*
+//! order of them. The approach group-commit decides with it, in the order of arrival.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,57 +15,57 @@ use super::{
 };
 use crate::Refusal;
 
-/// Anything that changes rows.
+/// A change of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// One balance.
+    /// Changes one balance.
     Balance(BalanceChange),
-    /// Two balances.
+    /// Changes two balances.
     Transfer(Transfer),
-    /// One seat less.
+    /// Takes a seat of an event.
     Booking(Booking),
-    /// One seat more.
+    /// Frees a seat of an event.
     Cancellation(Cancellation),
-    /// One more.
+    /// Adds one to a counter.
     Increment(Increment),
 }
 
-/// What a [`Change`] is answered with; in JSON, the answer alone.
+/// The answer to a [`Change`]. In JSON it is the answer alone, without the name of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ChangeResult {
-    /// Of a balance.
+    /// The answer to a change of a balance.
     Balance(Account),
-    /// Of a transfer.
+    /// The answer to a transfer.
     Transfer(Transferred),
-    /// Of a booking.
+    /// The answer to a booking.
     Booking(Booked),
-    /// Of a cancellation.
+    /// The answer to a cancellation.
     Cancellation(Cancelled),
-    /// Of an increment.
+    /// The answer to an increment.
     Increment(Counter),
 }
 
-/// Which rows changes are about: ids in ascending order, each once.
+/// The rows that changes concern: ids in ascending order, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowSet {
     /// Users whose balances are to be changed.
     pub users: Vec<i64>,
-    /// Users who only have to exist.
+    /// Users that only have to exist.
     pub guests: Vec<i64>,
     /// Events to be booked.
     pub events: Vec<i64>,
-    /// Counters to be raised.
+    /// Counters to be incremented.
     pub counters: Vec<i64>,
-    /// Event and user of the seats asked for.
+    /// Event and user of each requested seat.
     pub booked: BTreeSet<(i64, i64)>,
-    /// Bookings to be cancelled; their events are for the database to say.
+    /// Bookings to be cancelled. Only the database knows their events.
     pub cancelled: Vec<Uuid>,
 }
 
 impl RowSet {
-    /// What these changes are about.
+    /// The rows that these changes concern.
     pub fn these<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut about = Self::default();
         for change in changes {
@@ -88,7 +89,7 @@ impl RowSet {
     }
 }
 
-/// The rows that changes are about. Rows that are missing here are unknown.
+/// The rows that changes concern. A row that is missing here does not exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// By id.
@@ -98,22 +99,22 @@ pub struct State {
     /// By id.
     pub counters: BTreeMap<i64, Counter>,
     bookings: BTreeMap<Uuid, Booking>,
-    /// Seats by event and user: more than one only where an approach that is broken sold them.
+    /// Bookings by event and user: more than one only if a broken approach sold them.
     seats: HashMap<(i64, i64), u32>,
 }
 
 impl State {
-    /// These rows, and no booking.
+    /// A state of these rows, without bookings.
     #[must_use]
     pub fn of(users: BTreeMap<i64, Account>, events: BTreeMap<i64, Event>, counters: BTreeMap<i64, Counter>) -> Self {
         Self { users, events, counters, ..Self::default() }
     }
 
-    /// Makes a change, or refuses it and changes nothing. A booking gets the id `booking_id`.
+    /// Applies a change, or refuses it and changes nothing. A booking gets the id `booking_id`.
     ///
     /// # Errors
-    /// The first [`Refusal`] in the order in which they are told: unknown (payer, then payee; event, then user), version,
-    /// already booked, sold out or insufficient funds, out of range.
+    /// The first [`Refusal`] in the fixed order: unknown (payer, then payee; event, then user), version, already booked,
+    /// sold out or insufficient funds, out of range.
     pub fn apply(&mut self, change: &Change, booking_id: Uuid) -> Result<ChangeResult, Refusal> {
         Ok(match change {
             Change::Balance(change) => ChangeResult::Balance(self.change_balance(change)?),
@@ -124,7 +125,7 @@ impl State {
         })
     }
 
-    /// Has a booking, as one that was made before.
+    /// Adds a booking that was made before.
     pub fn add_booking(&mut self, id: Uuid, booking: Booking) {
         if self.bookings.insert(id, booking).is_none() {
             *self.seats.entry((booking.event, booking.user)).or_default() += 1;
@@ -172,7 +173,7 @@ impl State {
     fn cancel(&mut self, id: Uuid) -> Result<Cancelled, Refusal> {
         let booking = *self.bookings.get(&id).ok_or(Refusal::BookingNotFound)?;
         let event = self.events.get_mut(&booking.event).ok_or(Refusal::BookingNotFound)?;
-        // 0 already only where a broken approach has miscounted.
+        // The count is 0 already only if a broken approach has miscounted.
         event.booked = (event.booked - 1).max(0);
         event.version += 1;
         self.bookings.remove(&id);
@@ -268,7 +269,11 @@ mod tests {
             let before = state.clone();
             let answer = state.apply(&change, id);
             assert_eq!(answer, expected, "step {step}: {change:?}");
-            assert_eq!(answer.is_err(), state == before, "step {step}: a refusal changes nothing, anything else does");
+            assert_eq!(
+                answer.is_err(),
+                state == before,
+                "step {step}: a refusal changes nothing, and a change that is made changes the state"
+            );
         }
     }
 

@@ -1,8 +1,8 @@
-//! What operations contend for.
+//! The kinds of rows that operations contend for.
 
 use strum::{Display, EnumCount, EnumIter, IntoStaticStr};
 
-/// What is contended for.
+/// A kind of row that operations contend for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Workload {

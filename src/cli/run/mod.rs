@@ -21,7 +21,6 @@ use super::CliError;
 use super::feed::{EventWriter, RunEvents};
 use super::output::{make_folder, print, write};
 use crate::lab::experiment::{Experiment, RunError, RunObserver};
-use crate::lab::history::ClaimedSafety;
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::reports::threshold::{Threshold, Thresholds};
 use crate::lab::reports::{self, RunFormat};
@@ -31,6 +30,7 @@ use crate::lab::scenario::{Scenario, ScenarioWork};
 use crate::lab::target::{OwnServer, Target, TargetApproach, TargetError, own_program};
 use crate::strategy::Approach;
 use progress::RunProgress;
+use referee::history::ClaimedSafety;
 use sweep::{SweepParameter, SweepPlan};
 
 impl From<TargetError> for CliError {

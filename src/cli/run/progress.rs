@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::lab::experiment::RunObserver;
-use crate::lab::history::RoundTitle;
 use crate::lab::plan::RunConditions;
 use crate::lab::results::Round;
+use referee::history::RoundTitle;
 
 /// How often the bar moves.
 const TICK: Duration = Duration::from_millis(100);

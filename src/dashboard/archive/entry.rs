@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::explore::findings::{DistinctOutcome, Exploration, ExplorationVerdict as Proof, ExploreReport, Subject};
 use crate::explore::report::view as explored;
 use crate::explore::schedule::Schedule;
-use crate::lab::history::ClaimedSafety;
 use crate::lab::reports::figures::median;
 use crate::lab::reports::{conditions, view};
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
+use referee::history::ClaimedSafety;
 
 /// One experiment.
 #[derive(Debug, Clone, PartialEq)]

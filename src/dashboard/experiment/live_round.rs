@@ -1,7 +1,7 @@
 //! The course of a round under load: its slices, in a bounded number.
 
 use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
-use crate::lab::history::RoundTitle;
+use referee::history::RoundTitle;
 
 /// Slices at most, about one for each second pixel of a chart. When there are more, neighbours become one: a long round is drawn
 /// with wider columns, and needs no more memory or time than a short one.
@@ -104,7 +104,7 @@ impl LiveRound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     pub fn course(requests: Option<u64>, duration_ms: Option<u64>) -> LiveRound {
         let title = RoundTitle {

@@ -42,8 +42,8 @@ use crate::explore::findings::{Exploration, Subject};
 use crate::feed::FeedEvent;
 use crate::http::answer;
 use crate::http::answer::Rejection;
-use crate::lab::history::RoundTitle;
 use crate::lab::results::Round;
+use referee::history::RoundTitle;
 
 /// What the process of an experiment writes, and this server reads.
 pub type ExperimentEvent = FeedEvent<RoundTitle, Round, Subject, Exploration>;

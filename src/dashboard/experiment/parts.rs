@@ -147,8 +147,8 @@ mod tests {
     use super::super::snapshot::SnapshotVersion;
     use super::*;
     use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
-    use crate::lab::history::{ClaimedSafety, RoundTitle};
     use crate::lab::reports::sample;
+    use referee::history::{ClaimedSafety, RoundTitle};
 
     fn state(asked: serde_json::Value) -> ExperimentState {
         let serde_json::Value::Object(fields) = asked else { panic!("an object") };

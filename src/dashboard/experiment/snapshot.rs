@@ -10,8 +10,8 @@ use super::live_round::LiveRound;
 use super::parts::PageParts;
 use super::request::{ExperimentKind, ExperimentRequest};
 use crate::explore::findings::{Exploration, Subject};
-use crate::lab::history::{ClaimedSafety, RoundTitle};
 use crate::lab::results::{ApproachResult, Round};
+use referee::history::{ClaimedSafety, RoundTitle};
 
 /// Rounds and explorations that are kept: more than any order leads to.
 const FINISHED_MAX: usize = 1_000;

@@ -170,7 +170,7 @@ mod tests {
     use crate::explore::report::sample::transcripts;
     use crate::explore::schedule::Schedule;
     use crate::explore::transcript::{StepOutcome, Transcript};
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     fn subject() -> Subject {
         Subject {

@@ -25,7 +25,7 @@ use crate::explore::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
 use crate::explore::transcript::{Participant, Transcript};
-use crate::lab::history::ClaimedSafety;
+use referee::history::ClaimedSafety;
 
 /// The schema of a file's own tables, first in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";

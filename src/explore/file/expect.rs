@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::explore::file::Script;
     use crate::explore::findings::{DistinctOutcome, Subject};
-    use crate::lab::history::ClaimedSafety;
+    use referee::history::ClaimedSafety;
 
     const FILE: &str = r#"
         title = "two updates"

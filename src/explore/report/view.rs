@@ -4,9 +4,9 @@ use maud::Markup;
 
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, Servers, Subject, ViolationWitness};
 use crate::explore::schedule::Schedule;
-use crate::lab::history::ClaimedSafety;
 use crate::report::figures::{counted, float, whole};
 use crate::report::mark::{self, Mark};
+use referee::history::ClaimedSafety;
 
 /// From this estimate on, digits say less than an exponent.
 const EXPONENT_MIN: f64 = 1e7;

@@ -1,4 +1,4 @@
-//! The operations of an approach: the same for all of them.
+//! The operations of an approach. Every approach has the same ones.
 
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
@@ -19,7 +19,7 @@ use domain::Refusal;
 /// Headers of a request that changes one row.
 const CHANGE_OF_A_ROW: [&str; 5] = ["If-Match", "Idempotency-Key", "Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 
-/// Headers of a request that changes several.
+/// Headers of a request that changes several rows.
 const CHANGE: [&str; 4] = ["Idempotency-Key", "Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 
 /// Headers of a request that reads.
@@ -28,13 +28,13 @@ const READ: [&str; 3] = ["Lab-Trace", "Lab-Think-Time", "Lab-Fault"];
 /// Headers of the answer to a change of one row.
 const ROW_CHANGED: [&str; 4] = ["ETag", "Lab-Versions", "Idempotency-Replayed", "Server-Timing"];
 
-/// Headers of the answer to a change of several.
+/// Headers of the answer to a change of several rows.
 const CHANGED: [&str; 3] = ["Lab-Versions", "Idempotency-Replayed", "Server-Timing"];
 
 /// Headers of the answer to a read.
 const ROW_READ: [&str; 2] = ["ETag", "Server-Timing"];
 
-/// From a change to what has become of it.
+/// Links from a change to the row that it changed.
 const TO_BALANCE: &[ApiLink] =
     &[ApiLink { operation: "readBalance", parameter: "userId", value: "$request.body#/userId" }];
 const TO_PAYER: &[ApiLink] = &[ApiLink { operation: "readBalance", parameter: "userId", value: "$request.body#/from" }];
@@ -45,7 +45,7 @@ const TO_BOOKING: &[ApiLink] = &[
     ApiLink { operation: "readEvent", parameter: "eventId", value: "$response.body#/eventId" },
 ];
 
-/// All of them, by the order of the routes.
+/// All operations, in the order of the routes.
 pub fn operations() -> Vec<ApiOperation> {
     let mut operations = balances();
     operations.push(transfer());
@@ -65,7 +65,7 @@ fn balances() -> Vec<ApiOperation> {
     let by_path = ApiOperation::new("get", "/balance/{userId}", "readBalance", "balance", "Read a balance", read());
     let deposit = ApiOperation::new("post", "/deposit", "deposit", "balance", "Add an amount from 1", changed(10_010));
     let withdraw =
-        ApiOperation::new("post", "/withdraw", "withdraw", "balance", "Take an amount from 1", changed(9_990));
+        ApiOperation::new("post", "/withdraw", "withdraw", "balance", "Subtract an amount from 1", changed(9_990));
     let not_an_id = || body::id(body::USER_ID, "x");
     let unknown = || errors::refused(&[Refusal::UserNotFound]).chain([errors::not_offered()]);
     vec![
@@ -105,7 +105,7 @@ fn a_read(operation: ApiOperation, parameter: &'static str, causes: impl Iterato
     }
 }
 
-/// The operation as a change by a body of numbers, of which `example` is one.
+/// The operation as a change whose body consists of numbers; `example` is a valid one.
 fn a_change_by<B: NumberBody>(
     fields: &[Field],
     example: &Value,
@@ -124,7 +124,7 @@ fn transfer() -> ApiOperation {
     let example = json!({ "from": 1, "to": 2, "amount": 4000 });
     let done = json!({ "from": { "userId": 1, "balance": 1000 }, "to": { "userId": 2, "balance": 14_000 } });
     let done = answered("Both new balances.", &CHANGED, "Transferred", &done);
-    let summary = "Move an amount from one user to another, who must be two";
+    let summary = "Move an amount from one user to another user";
     let operation = ApiOperation {
         parameters: CHANGE.to_vec(),
         causes: errors::of_no_version().into_iter().chain([errors::not_offered()]).collect(),
@@ -189,7 +189,7 @@ fn counters() -> [ApiOperation; 2] {
             .chain(errors::of_a_version())
             .collect(),
         links: TO_COUNTER,
-        ..ApiOperation::new("post", path, "increment", "counter", "Count one more", done)
+        ..ApiOperation::new("post", path, "increment", "counter", "Add one to a counter", done)
     };
     let shown = answered("The value.", &ROW_READ, "Counter", &json!({ "value": 1 }));
     let read = ApiOperation::new("get", "/counters/{counterId}", "readCounter", "counter", "Read a counter", shown);
@@ -209,11 +209,11 @@ fn reset() -> ApiOperation {
         let chosen = reset::chosen_seed(&Uri::from_static(uri), &headers, &Bytes::from_static(body.as_bytes()));
         Some(ErrorCause::rejected(name, chosen.err()?))
     });
-    let done = answered("The data are the seed's.", &[], "Seed", &example);
+    let done = answered("All data were replaced with the seed.", &[], "Seed", &example);
     ApiOperation {
         parameters: vec!["seed"],
         body: Some(body),
         causes: errors::of_a_reset().chain(bad).collect(),
-        ..ApiOperation::new("post", "/reset", "reset", "data", "Replace all data by a seed's", done)
+        ..ApiOperation::new("post", "/reset", "reset", "data", "Replace all data with a seed", done)
     }
 }

@@ -1,5 +1,5 @@
-//! What can go wrong, with examples. The text of each is what the code that answers it says when it is asked here, so
-//! the document cannot say anything else.
+//! The errors, with examples. The code that answers an error also produces the text of its example here, so the
+//! document cannot differ from the server.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use crate::http::{guard, headers, no_such_approach};
 use crate::strategy::Approach;
 use domain::Refusal;
 
-/// Something that may go wrong.
+/// An error that an operation may answer, as an example.
 #[derive(Debug, Clone)]
 pub struct ErrorCause {
     /// The name of the example.
@@ -23,12 +23,12 @@ pub struct ErrorCause {
     status: StatusCode,
     /// The text of `error`.
     error: String,
-    /// Whether the text is always this one.
+    /// Whether the text is always the same.
     fixed: bool,
 }
 
 impl ErrorCause {
-    /// A request that is turned away; the text depends on it.
+    /// A request that is rejected. The text depends on the request.
     pub fn rejected(name: &'static str, rejection: Rejection) -> Self {
         Self { name, status: rejection.status, error: rejection.message, fixed: false }
     }
@@ -39,39 +39,39 @@ impl ErrorCause {
     }
 }
 
-/// The state refuses.
+/// The refusals of the state.
 pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = ErrorCause> {
     refusals.iter().map(|refusal| ErrorCause::failed(refusal.into(), &Error::Refused(*refusal), true))
 }
 
-/// What may go wrong anywhere.
+/// The errors of any operation.
 pub fn anywhere() -> impl Iterator<Item = ErrorCause> {
     std::iter::once(ErrorCause::failed("internal", &Error::Bug("".into()), true))
 }
 
-/// What may go wrong with a read.
+/// The errors of a read.
 pub fn of_a_read() -> impl Iterator<Item = ErrorCause> {
     anywhere().chain([ErrorCause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
 }
 
-/// What may go wrong with a change that has been read.
+/// The errors of executing a change, once its request is parsed.
 fn of_doing() -> impl Iterator<Item = ErrorCause> {
     of_a_read().chain([ErrorCause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
 }
 
-/// What may go wrong with a reset.
+/// The errors of a reset.
 pub fn of_a_reset() -> impl Iterator<Item = ErrorCause> {
     let key = headers::none_on_a_reset(&sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")])).err();
     let key = key.map(|rejection| ErrorCause::rejected("key-on-a-reset", rejection));
     of_doing().chain(of_sending()).chain(key)
 }
 
-/// What may go wrong with a change.
+/// The errors of a change.
 pub fn of_a_change() -> impl Iterator<Item = ErrorCause> {
     of_doing().chain(of_sending()).chain(of_experiments()).chain(of_a_key())
 }
 
-/// What may go wrong with a request that may change something, and with its body, whatever they ask for.
+/// The errors of any request that may change something, and of its body.
 pub fn of_sending() -> impl Iterator<Item = ErrorCause> {
     let limits = Limits::default();
     let foreign = guard::refusal(&sent(&[("host", "127.0.0.1:3000"), ("origin", "http://evil.example")]), &[])
@@ -84,7 +84,7 @@ pub fn of_sending() -> impl Iterator<Item = ErrorCause> {
     foreign.into_iter().chain(body).chain(not_json.map(|rejection| ErrorCause::rejected("not-json", rejection)))
 }
 
-/// What may be wrong with a body of numbers: `example` is a valid one.
+/// The errors of a body of numbers, of which `example` is a valid one.
 pub fn of_numbers<B: NumberBody>(fields: &[Field], example: &Value) -> impl Iterator<Item = ErrorCause> {
     let mut out_of_range = example.clone();
     if let Some(field) = fields.first() {
@@ -97,29 +97,29 @@ pub fn of_numbers<B: NumberBody>(fields: &[Field], example: &Value) -> impl Iter
     })
 }
 
-/// A parameter is no id.
+/// A parameter that is not an id.
 pub fn not_an_id<T>(read: Result<T, Rejection>) -> Option<ErrorCause> {
     Some(ErrorCause::rejected("not-an-id", read.err()?))
 }
 
-/// The parameter of a path is no id, or no text at all.
+/// A path parameter that is not an id, or not valid text.
 pub fn of_an_id<T>(parameter: &str, read: Result<T, Rejection>) -> impl Iterator<Item = ErrorCause> + use<T> {
     not_an_id(read).into_iter().chain([undecodable(parameter)])
 }
 
-/// The parameter of a path is no text at all.
+/// A path parameter that is not valid text.
 pub fn undecodable(parameter: &str) -> ErrorCause {
     let message = format!("path: Invalid URL: Invalid UTF-8 in `{parameter}`");
     ErrorCause::rejected("undecodable", Rejection::new(StatusCode::BAD_REQUEST, message))
 }
 
-/// A body where none is wanted.
+/// A body on a route that takes none.
 pub fn of_no_body() -> ErrorCause {
     let message = "body: not valid JSON: EOF while parsing an object at line 1 column 1";
     ErrorCause::rejected("not-empty", Rejection::new(StatusCode::BAD_REQUEST, message))
 }
 
-/// An experiment header with a value that it has not.
+/// An experiment header with a value that is not allowed.
 pub fn of_experiments() -> Option<ErrorCause> {
     let rejection = headers::experiment(&sent(&[("lab-trace", "yes")]), true).err()?;
     Some(ErrorCause::rejected("lab-trace", rejection))
@@ -130,18 +130,18 @@ fn of_if_match<T>(read: impl Fn(&HeaderMap) -> Result<T, Rejection>) -> Option<E
     Some(ErrorCause::rejected("if-match", read(&sent(&[("if-match", "\"1\"")])).err()?))
 }
 
-/// `If-Match` where one row is addressed, which is of another version.
+/// `If-Match` on a route that addresses one row: the row has another version, or the approach compares none.
 pub fn of_a_version() -> impl Iterator<Item = ErrorCause> {
     let not_compared = of_if_match(|headers| headers::if_version(headers, Approach::AtomicReturning));
     refused(&[Refusal::VersionMismatch]).chain(not_compared)
 }
 
-/// `If-Match` where no single row is addressed.
+/// `If-Match` on a route that does not address a single row.
 pub fn of_no_version() -> Option<ErrorCause> {
     of_if_match(headers::no_version)
 }
 
-/// A key that cannot be kept, or is the key of another change.
+/// An idempotency key that the approach cannot store, or that belongs to another change.
 fn of_a_key() -> impl Iterator<Item = ErrorCause> {
     let key = sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")]);
     let not_kept = headers::idempotency_key(&key, Approach::Naive).err();
@@ -149,7 +149,7 @@ fn of_a_key() -> impl Iterator<Item = ErrorCause> {
     not_kept.into_iter().chain([ErrorCause::failed("key-reused", &Error::KeyReused, false)])
 }
 
-/// An approach that does not offer this at all.
+/// An approach that does not support the operation.
 pub fn not_offered() -> ErrorCause {
     let reason = Approach::UniqueConstraint.info().unsupported_because;
     ErrorCause::failed("not-offered", &Error::Unsupported(reason.into()), false)
@@ -164,7 +164,7 @@ fn sent(headers: &[(&'static str, &'static str)]) -> HeaderMap {
     headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 
-/// The responses of an operation for what may go wrong with it, by status.
+/// The error responses of an operation, by status.
 pub fn responses(causes: &[ErrorCause]) -> Map<String, Value> {
     let mut causes = causes.to_vec();
     causes.sort_by_key(|cause| cause.status);
@@ -190,7 +190,7 @@ fn response(status: StatusCode, causes: &[ErrorCause]) -> Value {
     })
 }
 
-/// Where the texts are always the same ones, they are all that is allowed.
+/// The schema of `error`. If all texts are fixed, it allows only these.
 fn error_schema(causes: &[ErrorCause]) -> Value {
     if !causes.iter().all(|cause| cause.fixed) {
         return reference("schemas", "Error");

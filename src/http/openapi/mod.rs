@@ -1,14 +1,14 @@
-//! `GET /openapi.json`: the interface described for programs, in OpenAPI 3.1.
+//! `GET /openapi.json`: the description of the interface for programs, in OpenAPI 3.1.
 //!
-//! An approach's routes are described once, and stand in the document twice: with the approach in the path, and at the root.
-//! What an error says is not written down here: the code that answers it is asked ([`errors`]). That the document and
-//! the router have the same paths is tested below; that they have the same methods, and that the server answers what
-//! the examples say, over HTTP (`tests/api/openapi.rs`); that it answers nothing else, with generated requests
-//! (`tests/program/fuzz.rs`).
+//! An approach's routes are described once and appear in the document twice: with the approach in the path, and at the
+//! root. The texts of errors are not written here: the code that produces each error produces its example ([`errors`]).
+//! Tests check the document. A test below checks that the document and the router have the same paths.
+//! `tests/api/openapi.rs` checks over HTTP that they have the same methods, and that the server gives the answers of
+//! the examples. `tests/program/fuzz.rs` checks, with generated requests, that it gives no others.
 //!
 //! - [`approach`], [`root`]: the operations, by route
 //! - [`operation`]: what an operation is, and how it is written
-//! - [`errors`]: what can go wrong, with examples
+//! - [`errors`]: the errors, with examples
 //! - [`parts`]: parameters, headers and schemas that operations share
 
 mod approach;
@@ -26,10 +26,10 @@ use serde_json::{Map, Value, json};
 
 use operation::ApiOperation;
 
-/// Where the document is.
+/// The path of the document.
 pub const PATH: &str = "/openapi.json";
 
-/// The document depends on nothing that a server is told.
+/// The document. It is the same for every configuration of a server.
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(described().to_string()));
 
 /// `GET /openapi.json`.
@@ -52,11 +52,11 @@ fn described() -> Value {
         },
         "tags": [
             { "name": "balance", "description": "One user's balance." },
-            { "name": "transfer", "description": "Two users' balances at once." },
+            { "name": "transfer", "description": "Money from one user to another." },
             { "name": "booking", "description": "Seats of an event." },
             { "name": "counter", "description": "A counter." },
-            { "name": "data", "description": "All data, back to a seed." },
-            { "name": "catalogue", "description": "Which approaches there are." },
+            { "name": "data", "description": "Replaces all data with a seed." },
+            { "name": "catalogue", "description": "The list of approaches." },
             { "name": "server", "description": "The server itself, and its documentation." },
         ],
         "paths": paths(),
@@ -99,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn operations_have_names_of_their_own_and_references_lead_somewhere() {
+    fn operation_ids_are_unique_and_references_resolve() {
         let document = described();
         let mut names = HashSet::new();
         for operation in paths().values().flat_map(|path| path.as_object().expect("operations").values()) {
             let name = operation["operationId"].as_str().expect("a name").to_owned();
-            assert!(names.insert(name.clone()), "{name} is there twice");
+            assert!(names.insert(name.clone()), "the operation id {name} occurs twice");
         }
         let mut values = vec![&document];
         while let Some(value) = values.pop() {
@@ -112,7 +112,7 @@ mod tests {
                 Value::Object(object) => values.extend(object.values()),
                 Value::Array(array) => values.extend(array),
                 Value::String(text) if text.starts_with("#/") => {
-                    assert!(document.pointer(&text[1..]).is_some(), "{text} leads nowhere");
+                    assert!(document.pointer(&text[1..]).is_some(), "the reference {text} does not resolve");
                 }
                 _ => {}
             }

@@ -5,42 +5,42 @@ use serde_json::{Map, Value, json};
 use super::errors::{self, ErrorCause};
 use super::parts::reference;
 
-/// What the names of an approach's operations end in where they stand at the root.
+/// The suffix of the ids of an approach's operations at the root.
 const AT_ROOT: &str = "AtRoot";
 
 /// One method of one path.
 #[derive(Debug, Clone)]
 pub struct ApiOperation {
-    /// In lowercase, as the document has it.
+    /// The method, in lowercase as the document has it.
     pub method: &'static str,
-    /// With its parameters in braces.
+    /// The path, with its parameters in braces.
     pub path: String,
-    /// Its name for generated clients.
+    /// The operation id, which names it in generated clients.
     pub id: String,
-    /// The group in which it is shown.
+    /// The group that a page shows it in.
     pub tag: &'static str,
-    /// What it does, in a line.
+    /// What it does, in one line.
     pub summary: &'static str,
     /// Its parameters, by their names in the components.
     pub parameters: Vec<&'static str>,
-    /// What it takes.
+    /// The request body.
     pub body: Option<Value>,
-    /// The answer when it was done.
+    /// The status and answer on success.
     pub success: (u16, Value),
-    /// What may go wrong.
+    /// The errors that it may answer.
     pub causes: Vec<ErrorCause>,
-    /// Where the answer leads.
+    /// Operations that continue from its answer.
     pub links: &'static [ApiLink],
 }
 
-/// An operation that goes on from another one's answer.
+/// A link to an operation that continues from another one's answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiLink {
     /// The operation.
     pub operation: &'static str,
-    /// Its parameter, beside the approach.
+    /// Its parameter, in addition to the approach.
     pub parameter: &'static str,
-    /// Where its value is found.
+    /// The expression that gives the parameter's value.
     pub value: &'static str,
 }
 
@@ -78,7 +78,7 @@ impl ApiOperation {
         operation
     }
 
-    /// The operation at the root, of the approach that is told to the server.
+    /// The operation at the root, of the approach of `serve --root-approach`.
     pub fn at_root(&self) -> Self {
         let mut operation = self.clone();
         operation.id.push_str(AT_ROOT);

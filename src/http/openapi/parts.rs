@@ -34,12 +34,12 @@ pub fn object(members: &Value) -> Value {
     json!({ "type": "object", "required": names, "properties": members, "additionalProperties": false })
 }
 
-/// A body of numbers, by the rules that the server reads it with.
+/// The schema of a body of numbers, from the rules that the server parses it by.
 pub fn numbers(fields: &[Field]) -> Value {
     object(&fields.iter().map(|field| (field.name.to_owned(), int64(field.min))).collect())
 }
 
-/// A list of all names and aliases.
+/// The names and aliases of all approaches.
 pub fn approaches() -> Vec<&'static str> {
     let with_aliases =
         |approach: Approach| std::iter::once(approach.name()).chain(approach.info().aliases.iter().copied());
@@ -63,7 +63,7 @@ fn parameters() -> Value {
         },
         "seed": {
             "name": "seed", "in": "query",
-            "description": "As in the body. Without either: the seed of `serve --seed`.",
+            "description": "The seed, as in the body. Without both, it is the seed of `serve --seed`.",
             "schema": { "type": "string", "enum": Seed::VARIANTS },
         },
         "file": {
@@ -72,31 +72,31 @@ fn parameters() -> Value {
         },
         "If-Match": {
             "name": "If-Match", "in": "header",
-            "description": "Change exactly this version, as `ETag` gave it, or answer 412. Honoured by optimistic-version; \
-                the others answer 501.",
+            "description": "Change exactly this version, as returned in `ETag`, or answer 412. Supported by optimistic-version; \
+                other approaches answer 501.",
             "schema": { "type": "string", "pattern": "^(\\*|(W/)?\"[0-9]{1,18}\")$" },
         },
         "Idempotency-Key": {
             "name": "Idempotency-Key", "in": "header",
-            "description": "A name for this change: asked for again by the same name, it is not made again but answered \
-                again, with `Idempotency-Replayed: true`. 422 if the name stands for another change, 501 where an approach \
-                cannot keep names together with changes.",
+            "description": "A key for this change. If the same key comes again, the change is not made again: the original \
+                answer is returned, with `Idempotency-Replayed: true`. 422 if the key belongs to another change, 501 if the \
+                approach cannot store the key together with the change.",
             "schema": { "type": "string", "format": "uuid" },
         },
         "Lab-Trace": {
             "name": "Lab-Trace", "in": "header",
-            "description": "1: the statements and their times come back in `Server-Timing`. Ignored unless bound to \
-                loopback or with `--lab-headers`.",
+            "description": "1: the answer has the statements and their times in `Server-Timing`. Ignored unless the server is \
+                bound to a loopback address or started with `--lab-headers`.",
             "schema": { "type": "string", "enum": ["0", "1"] },
         },
         "Lab-Think-Time": {
             "name": "Lab-Think-Time", "in": "header",
-            "description": "Milliseconds of pause before each statement that writes. Ignored as Lab-Trace is.",
+            "description": "The pause before each statement that writes, in milliseconds. Ignored under the same condition as Lab-Trace.",
             "schema": { "type": "integer", "minimum": 0, "maximum": THINK_TIME_MAX.as_millis() },
         },
         "Lab-Fault": {
             "name": "Lab-Fault", "in": "header",
-            "description": "Cut the connection to the database after so many statements. Ignored as Lab-Trace is.",
+            "description": "Cut the connection to the database after this many statements. Ignored under the same condition as Lab-Trace.",
             "schema": { "type": "integer", "minimum": 1, "maximum": FAULT_MAX },
         },
     })
@@ -105,11 +105,11 @@ fn parameters() -> Value {
 fn headers() -> Value {
     json!({
         "x-request-id": {
-            "description": "The request's own if it had one of up to 128 bytes, else the id on the server's log lines.",
+            "description": "The request's own id if it sent one of up to 128 bytes; otherwise the id in the server's log lines.",
             "required": true, "schema": { "type": "string" }, "example": EXAMPLE_ID,
         },
         "Lab-Attempts": {
-            "description": "How often the operation was tried; 0 if it was not.",
+            "description": "The number of attempts at the operation; 0 if it was not tried.",
             "required": true, "schema": { "type": "integer", "minimum": 0 }, "example": 1,
         },
         "Lab-Versions": {
@@ -117,18 +117,18 @@ fn headers() -> Value {
             "required": true, "schema": { "type": "string" }, "example": "users/1=2",
         },
         "ETag": {
-            "description": "The version of the row that was addressed.",
+            "description": "The version of the addressed row.",
             "required": true, "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" }, "example": "\"2\"",
         },
         "Idempotency-Replayed": {
-            "description": "The change had been made before, by this `Idempotency-Key`.",
+            "description": "This `Idempotency-Key` was used before: the change was not made again, and this is the original answer.",
             "schema": { "type": "string", "enum": ["true"] },
         },
         "Retry-After": {
-            "description": "Seconds.", "required": true, "schema": { "type": "integer", "minimum": 0 }, "example": 1,
+            "description": "The time to wait before the next attempt, in seconds.", "required": true, "schema": { "type": "integer", "minimum": 0 }, "example": 1,
         },
         "Server-Timing": {
-            "description": "The statements and their times in ms, if `Lab-Trace` asked for them.",
+            "description": "The statements and their times in milliseconds, if the request had `Lab-Trace: 1`.",
             "schema": { "type": "string" },
         },
     })

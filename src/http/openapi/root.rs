@@ -1,4 +1,4 @@
-//! The operations at the root that are no approach's.
+//! The operations at the root that belong to no approach.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -17,17 +17,17 @@ pub fn operations() -> Vec<ApiOperation> {
     let approaches = answered("All approaches.", &[], "Approaches", &json!(catalogue::all()));
     let ok = answered("The process answers.", &[], "Health", &json!({ "status": "ok" }));
     vec![
-        get("/approaches", "listApproaches", "catalogue", "All approaches with their claims", approaches),
+        get("/approaches", "listApproaches", "catalogue", "List all approaches with their claims", approaches),
         approach(),
         ceiling(),
-        get("/healthz", "healthz", "server", "Whether the process answers", ok),
+        get("/healthz", "healthz", "server", "Check that the process answers", ok),
         ready(),
         environment(),
         figures(),
         get(openapi::PATH, "openapi", "server", "This document", shown("OpenAPI 3.1.", &["application/json"])),
-        get("/docs", "docs", "server", "This document for people", shown("A page.", &["text/html"])),
+        get("/docs", "docs", "server", "This document as a page", shown("A page.", &["text/html"])),
         file(),
-        get(problem::PAGE, "problems", "server", "What types of problems mean", shown("A page.", &["text/html"])),
+        get(problem::PAGE, "problems", "server", "The meaning of each problem type", shown("A page.", &["text/html"])),
     ]
 }
 
@@ -42,14 +42,14 @@ fn approach() -> ApiOperation {
     ApiOperation {
         parameters: vec!["approach"],
         causes: errors::anywhere().chain([errors::unknown_approach()]).collect(),
-        ..get("/approach/{approach}", "readApproach", "catalogue", "One approach, with its SQL", done)
+        ..get("/approach/{approach}", "readApproach", "catalogue", "Read one approach with its SQL", done)
     }
 }
 
 fn ceiling() -> ApiOperation {
     let fields = BalanceBody::fields(AmountRule::Any);
     let example = json!({ "userId": 1, "amount": -2 });
-    let done = answered("Always this.", &[], "Balance", &json!({ "balance": 10_000 }));
+    let done = answered("A constant balance.", &[], "Balance", &json!({ "balance": 10_000 }));
     ApiOperation {
         method: "patch",
         body: Some(json_body(&numbers(&fields), &example)),
@@ -57,15 +57,21 @@ fn ceiling() -> ApiOperation {
             .chain(errors::of_sending())
             .chain(errors::of_numbers::<BalanceBody>(&fields, &example))
             .collect(),
-        ..get("/ceiling/balance", "ceiling", "server", "All that HTTP costs, and no database", done)
+        ..get(
+            "/ceiling/balance",
+            "ceiling",
+            "server",
+            "Measure the cost of HTTP alone: parse and validate a change, without a database",
+            done,
+        )
     }
 }
 
 fn ready() -> ApiOperation {
-    let done = answered("The database answers too.", &[], "Health", &json!({ "status": "ready" }));
+    let done = answered("The process and its database answer.", &[], "Health", &json!({ "status": "ready" }));
     ApiOperation {
         causes: errors::anywhere().chain([unreachable()]).collect(),
-        ..get("/readyz", "readyz", "server", "Whether the database answers, too", done)
+        ..get("/readyz", "readyz", "server", "Check that the process and its database answer", done)
     }
 }
 
@@ -73,7 +79,7 @@ fn environment() -> ApiOperation {
     let done = shown("Versions, limits, and settings of PostgreSQL.", &["application/json"]);
     ApiOperation {
         causes: errors::anywhere().chain([unreachable()]).collect(),
-        ..get(environment::PATH, "environment", "server", "What a report must say about the server", done)
+        ..get(environment::PATH, "environment", "server", "Read the conditions that a report must state", done)
     }
 }
 
@@ -83,19 +89,19 @@ fn unreachable() -> ErrorCause {
 }
 
 fn figures() -> ApiOperation {
-    let done = shown("OpenMetrics, as Prometheus reads it.", &[exposition::CONTENT_TYPE]);
+    let done = shown("Metrics in the OpenMetrics format, for Prometheus.", &[exposition::CONTENT_TYPE]);
     ApiOperation {
         causes: errors::anywhere().chain([ErrorCause::rejected("counts-nothing", metrics::off())]).collect(),
-        ..get("/metrics", "metrics", "server", "What happened, counted, for Prometheus", done)
+        ..get("/metrics", "metrics", "server", "Metrics for Prometheus", done)
     }
 }
 
 fn file() -> ApiOperation {
-    let done = shown("A file.", &["text/css", "text/javascript", "image/png"]);
+    let done = shown("A file of the page.", &["text/css", "text/javascript", "image/png"]);
     let unknown = ErrorCause::rejected("unknown-file", docs::missing("nonsense"));
     ApiOperation {
         parameters: vec!["file"],
         causes: errors::anywhere().chain([unknown, errors::undecodable("file")]).collect(),
-        ..get("/docs/{file}", "docsFile", "server", "What the page is made of", done)
+        ..get("/docs/{file}", "docsFile", "server", "A file of the page /docs", done)
     }
 }

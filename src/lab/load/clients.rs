@@ -15,9 +15,9 @@ use tokio::task::{JoinSet, LocalSet};
 use super::diagnosis::{LATENESS_DIGITS, ThreadIdleTime};
 use super::{LoadError, LoadShared, StartLine, micros};
 use crate::lab::client::{Client, ClientError};
-use crate::lab::history::{Outcome, RecordedOperation, Request};
 use crate::lab::plan::LoadPlan;
 use crate::lab::recorder::{HeardOperation, histogram};
+use referee::history::{Outcome, RecordedOperation, Request};
 
 /// Connections that a thread opens at the same time; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;

@@ -4,9 +4,9 @@
 use csv::Writer;
 use strum::IntoEnumIterator as _;
 
-use crate::lab::judgement::Anomaly;
 use crate::lab::results::{ApproachResult, Round, Run, Waits};
 use crate::report::RenderError;
+use referee::judgement::Anomaly;
 
 /// A column: its head, and its cell for a round of a result.
 type CsvColumn = (&'static str, fn(&Run, &ApproachResult, &Round) -> String);

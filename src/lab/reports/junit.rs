@@ -59,8 +59,8 @@ fn told(found: &FoundAnomaly<'_>, result: &ApproachResult) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimedSafety;
     use crate::report::expected::expect_file;
+    use referee::history::ClaimedSafety;
 
     #[test]
     fn junit_looks_like_this() {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::lab::history::ClaimedSafety;
-use crate::lab::judgement::{Anomaly, Counts, Finding, Judgement, Witness, WitnessOperation};
 use crate::lab::results::{
     ApproachResult, Bucket, Environment, FORMAT, Generator, Latency, Round, Run, RunSettings, RunVerdict, Second,
     ServerEnvironment, Sweep, Waits,
 };
 use crate::report;
+use referee::history::ClaimedSafety;
+use referee::judgement::{Anomaly, Counts, Finding, Judgement, Witness, WitnessOperation};
 
 /// An approach: name, rate, p50 and p99 in ms, mean attempts, lost updates a round.
 type SampleApproach = (&'static str, f64, f64, f64, f64, u64);

@@ -1,8 +1,8 @@
 //! The JSON schemas of what the lab writes, for programs of other languages. docs/ holds them, and a test compares them with the types.
 
-use crate::lab::history::lines::HistoryLine;
 use crate::lab::results::Run;
 use crate::report::schema::text;
+use referee::history::lines::HistoryLine;
 
 /// The schemas: where they are in the repository, and their text.
 #[must_use]
@@ -13,10 +13,10 @@ pub fn schemas() -> [(&'static str, String); 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::history::file::{HistoryReader, write};
     use crate::lab::reports::sample;
     use crate::report::expected::expect_file;
     use crate::report::schema::check;
+    use referee::history::file::{HistoryReader, write};
 
     #[test]
     fn the_schemas_in_docs_are_those_of_the_types() {

@@ -120,9 +120,9 @@ fn speed(result: &ApproachResult, page: bool) -> Vec<Cell> {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::lab::history::ClaimedSafety;
     use crate::report::expected::expect_file;
     use crate::report::sample::expect_narrow;
+    use referee::history::ClaimedSafety;
 
     #[test]
     fn reports_look_like_this() {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::Markup;
 
-use crate::lab::history::ClaimedSafety;
-use crate::lab::judgement::{Anomaly, Witness};
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
 use crate::report::mark::{self, Mark};
+use referee::history::ClaimedSafety;
+use referee::judgement::{Anomaly, Witness};
 
 /// Whether a result may be ranked by its speed: nothing was found to be wrong, and it is not claimed to be broken. An approach that is
 /// known to be broken is no choice, however fast it is and even if it held this time.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer};
 pub use reading::{Misread, NumberLocation};
 pub use template::RequestTemplate;
 
-use super::history::{ClaimedSafety, Reason, Request};
 use domain::Workload;
+use referee::history::{ClaimedSafety, Reason, Request};
 
 /// A service in the words of its routes.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{Exactly, RefusalAnswer, Route, RowRead};
 use crate::lab::client::HttpAnswer;
-use crate::lab::history::{ObservedRow, Outcome, Request, RowState};
 use domain::Row;
+use referee::history::{ObservedRow, Outcome, Request, RowState};
 
 /// Where a number is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
 /// `header:etag`. Of the header `lab-versions`, it is the number behind the row's name.
@@ -108,7 +108,7 @@ impl Route {
 }
 
 impl RefusalAnswer {
-    fn reason(&self, request: &Request, status: u16, body: &[u8]) -> Option<crate::lab::history::Reason> {
+    fn reason(&self, request: &Request, status: u16, body: &[u8]) -> Option<referee::history::Reason> {
         match self {
             Self::Status(wanted) => (*wanted == status).then(|| Route::reasons(request)[0]),
             Self::Exactly(Exactly { status: wanted, contains, reason }) => {
@@ -162,7 +162,7 @@ mod tests {
 
     use super::super::ServiceRoutes;
     use super::*;
-    use crate::lab::history::Reason;
+    use referee::history::Reason;
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> HttpAnswer {
         let headers = headers

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Deserialize;
 
-use crate::lab::history::Request;
+use referee::history::Request;
 
 /// A text with places to fill in. A brace that begins no known place stands for itself, as in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

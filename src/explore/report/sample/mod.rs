@@ -7,7 +7,7 @@ use crate::explore::findings::{
     ViolationWitness,
 };
 use crate::explore::transcript::Transcript;
-use crate::lab::history::ClaimedSafety::{self, Broken, Safe, SafeOnOneServer, Unsupported};
+use referee::history::ClaimedSafety::{self, Broken, Safe, SafeOnOneServer, Unsupported};
 
 const DONE: &str = "done: users/1=2 (version 2)";
 const REFUSED: &str = "refused: Insufficient funds";

@@ -4,9 +4,9 @@
 use maud::{Markup, html};
 
 use super::super::view::{self, FoundAnomaly, counted, in_rounds, name};
-use crate::lab::judgement::{Witness, WitnessOperation};
 use crate::lab::results::{ApproachResult, Run};
 use crate::report::figures::{float, ms_of_ns};
+use referee::judgement::{Witness, WitnessOperation};
 
 /// Least height of the stretch between two events, and what is shared out by how long the stretches are, in rem.
 const STRETCH_MIN_REM: f64 = 2.6;

@@ -14,8 +14,8 @@ use super::bookings::Bookings;
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, Partition};
 use super::search::{OrderDemands, OrderFound, search};
-use crate::lab::history::{Outcome, Request};
-use crate::lab::judgement::Anomaly;
+use crate::history::{Outcome, Request};
+use crate::judgement::Anomaly;
 use domain::Row;
 
 /// Refusals at most that are left out one by one to see which are wrong.

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
 use super::simulate::{SimulationPlan, correct, row_state, serve};
-use crate::lab::history::{HistoryState, Outcome, Request};
-use crate::lab::judgement::Anomaly;
-use crate::lab::referee::judge;
+use crate::history::{HistoryState, Outcome, Request};
+use crate::judge;
+use crate::judgement::Anomaly;
 use domain::Row;
 use domain::Workload;
 

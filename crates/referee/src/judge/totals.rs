@@ -5,8 +5,8 @@
 
 use super::finding_counter::{FindingCounter, reason_name};
 use super::history_index::{HistoryIndex, fits, is_valid};
-use crate::lab::history::{Outcome, Request};
-use crate::lab::judgement::{Anomaly, Counts};
+use crate::history::{Outcome, Request};
+use crate::judgement::{Anomaly, Counts};
 use domain::Row;
 
 /// Counts how the operations ended, and names the answers that must never be.

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use super::chain::{Chains, Gap};
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, Partition, is_valid};
-use crate::lab::history::{Outcome, Request};
-use crate::lab::judgement::Anomaly;
+use crate::history::{Outcome, Request};
+use crate::judgement::Anomaly;
 use domain::Row;
 
 /// Suspects at most that are looked at for one gap: those called last before it was closed.

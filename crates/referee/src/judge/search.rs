@@ -15,7 +15,7 @@ use super::bookings::Bookings;
 use super::events::{EventList, call_of, is_call, operation_of, return_of};
 use super::history_index::{HistoryIndex, NONE, Partition, number};
 use super::replay::Replay;
-use crate::lab::history::{Outcome, Request};
+use crate::history::{Outcome, Request};
 
 /// Operations that all searches of one history look at together, at most: a few seconds.
 pub const LOOKS_MAX: u64 = 100_000_000;

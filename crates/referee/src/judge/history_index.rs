@@ -4,7 +4,7 @@
 //! each of them (Herlihy & Wing's locality). A transfer ties its two rows into one *case*, and a case is what the other modules
 //! judge. Operations and rows are numbers (`u32`) from here on: a million operations must fit.
 
-use crate::lab::history::{History, Outcome, Reason, RecordedOperation, Request, RowState};
+use crate::history::{History, Outcome, Reason, RecordedOperation, Request, RowState};
 use domain::Row;
 
 /// No operation, no row.

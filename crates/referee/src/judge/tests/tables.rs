@@ -1,9 +1,9 @@
 //! Histories that a person can check, good ones and bad ones, each with its name.
 
 use super::simulate::{row_state, title};
-use crate::lab::history::{History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request};
-use crate::lab::judgement::{Anomaly, Judgement};
-use crate::lab::referee::judge;
+use crate::history::{History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request};
+use crate::judge;
+use crate::judgement::{Anomaly, Judgement};
 use domain::Row;
 
 use Outcome::{NotDone, Refused, Unexpected, Unknown};

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use uuid::Uuid;
 
 use super::oracle;
-use crate::lab::history::{
+use crate::history::{
     ClaimedSafety, History, HistoryState, ObservedRow, Outcome, Reason, RecordedOperation, Request, RoundTitle,
     RowState,
 };

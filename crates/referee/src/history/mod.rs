@@ -1,6 +1,6 @@
 //! Histories: everything that the clients of one round asked and heard, and the state before and after.
 //!
-//! A history is what the [`super::referee`] judges, and nothing else is: a run writes it to a file ([`mod@file`], [`lines`]) while it
+//! A history is what the [`crate::judge()`] judges, and nothing else is: a run writes it to a file ([`mod@file`], [`lines`]) while it
 //! goes on, and judges what it reads back from there, so `check` on the same file must say the same.
 //!
 //! A *row* has one number that operations change: a user's balance, a counter's value, the seats that an event has left. Where

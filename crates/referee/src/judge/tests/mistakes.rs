@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
 use super::simulate::{SimulationPlan, correct};
-use crate::lab::history::{History, ObservedRow, Outcome, Reason, RecordedOperation, Request};
-use crate::lab::judgement::Anomaly;
-use crate::lab::referee::judge;
+use crate::history::{History, ObservedRow, Outcome, Reason, RecordedOperation, Request};
+use crate::judge;
+use crate::judgement::Anomaly;
 use domain::Row;
 use domain::Workload;
 

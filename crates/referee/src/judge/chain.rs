@@ -11,8 +11,8 @@
 
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE, Partition};
-use crate::lab::history::Outcome;
-use crate::lab::judgement::Anomaly;
+use crate::history::Outcome;
+use crate::judgement::Anomaly;
 use domain::Row;
 
 /// What numbers the writes of a case.

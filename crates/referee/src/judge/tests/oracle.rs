@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::lab::history::{History, ObservedRow, Outcome, Reason, Request};
+use crate::history::{History, ObservedRow, Outcome, Reason, Request};
 use domain::Refusal;
 use domain::state::{Change, ChangeResult, State};
 use domain::{Account, BalanceChange, Booking, Counter, Event, Increment, Row, Transfer};

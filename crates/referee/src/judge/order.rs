@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use super::chain::Chains;
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE, Partition};
-use crate::lab::judgement::Anomaly;
+use crate::judgement::Anomaly;
 
 /// When the writes can have taken effect.
 #[derive(Debug)]

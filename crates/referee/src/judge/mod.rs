@@ -49,8 +49,8 @@ use self::history_index::{HistoryIndex, Partition};
 use self::order::WriteTimes;
 use self::search::{OrderDemands, OrderFound};
 use self::unfilled::Suspects;
-use super::history::{History, Outcome, Reason, Request};
-use super::judgement::{Anomaly, Judgement};
+use crate::history::{History, Outcome, Reason, Request};
+use crate::judgement::{Anomaly, Judgement};
 
 /// Judges a history.
 #[must_use]

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE};
-use crate::lab::history::{Outcome, Request};
-use crate::lab::judgement::Anomaly;
+use crate::history::{Outcome, Request};
+use crate::judgement::Anomaly;
 
 /// The bookings of one event by one user.
 #[derive(Debug, Clone, Copy)]

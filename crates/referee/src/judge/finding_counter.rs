@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::history_index::is_valid;
-use crate::lab::history::{History, Outcome, Reason, RecordedOperation};
-use crate::lab::judgement::{Anomaly, Finding, Witness, WitnessOperation};
+use crate::history::{History, Outcome, Reason, RecordedOperation};
+use crate::judgement::{Anomaly, Finding, Witness, WitnessOperation};
 
 /// Findings in the making.
 #[derive(Debug, Default)]

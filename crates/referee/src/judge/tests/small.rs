@@ -6,7 +6,7 @@ use strum::IntoEnumIterator;
 
 use super::oracle::is_linearizable;
 use super::simulate::{SimulationPlan, correct, spoil};
-use crate::lab::referee::judge;
+use crate::judge;
 use domain::Workload;
 
 /// Compares on many histories of one kind; how many were right and how many wrong.

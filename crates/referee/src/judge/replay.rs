@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::bridges::Bridges;
 use super::chain::is_refused;
 use super::history_index::{HistoryIndex, NONE, Partition, number};
-use crate::lab::history::{ObservedRow, Outcome, Reason, Request};
+use crate::history::{ObservedRow, Outcome, Reason, Request};
 use domain::Refusal;
 use domain::{changed_balance, incremented, transferred_balances};
 

@@ -17,8 +17,8 @@ use super::extremes::Minima;
 use super::finding_counter::FindingCounter;
 use super::history_index::{HistoryIndex, NONE, Partition, number};
 use super::order::WriteTimes;
-use crate::lab::history::{Outcome, Reason, Request};
-use crate::lab::judgement::Anomaly;
+use crate::history::{Outcome, Reason, Request};
+use crate::judgement::Anomaly;
 
 /// Writes and refusals that may be looked at while refusals are raised: about 2 s.
 const WORK_MAX: usize = 50_000_000;

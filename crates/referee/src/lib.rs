@@ -1,0 +1,7 @@
+//! The referee: what a history proves.
+
+pub mod history;
+mod judge;
+pub mod judgement;
+
+pub use judge::judge;
