@@ -145,7 +145,7 @@ async fn what_was_found_is_shown_beside_the_claims() {
 
     let compare = |one: &str, other: &str| format!("/lab/runs/compare?one={one}&other={other}");
     let compared = ok(&compare(first, second)).await;
-    assert!(compared.contains("not compared") && compared.contains("B/A of the medians"), "{compared}");
+    assert!(compared.contains("not compared") && compared.contains("B divided by A"), "{compared}");
     let differ = ok(&compare(first, counter)).await;
     assert!(differ.contains("under different conditions") && differ.contains("<td>counter</td>"), "{differ}");
     for (path, status, told) in [

@@ -8,7 +8,7 @@
 //!                                           … waits for A (transactionid)
 //! 3  update users set balance = 2 …         ┊
 //! 4  commit → done                          ┊
-//!                                           … continues → balance = 2
+//!                                           … resumes → balance = 2
 //! ```
 //!
 //! The number of a step stands to its left. A column with `┊` is blocked: its step is sent and has not come back.
@@ -144,7 +144,7 @@ fn text(beat: &TimelineEvent<'_>, width: usize) -> Vec<String> {
 /// The result, on the line of the statement if that is a short one.
 fn push_result(lines: &mut Vec<String>, beat: &TimelineEvent<'_>, width: usize) {
     let results = timeline_events::result(&beat.entry.outcome);
-    let arrow = if beat.moment == EventMoment::Resumed { "… continues →" } else { "→" };
+    let arrow = if beat.moment == EventMoment::Resumed { "… resumes →" } else { "→" };
     for (index, result) in results.iter().enumerate() {
         let arrow = if index == 0 { arrow.to_owned() } else { " ".repeat(display_width(arrow)) };
         let text = printable(result);

@@ -134,7 +134,7 @@ pub fn result(outcome: &StepOutcome) -> Vec<String> {
         StepOutcome::Done => one("done"),
         StepOutcome::Error { sqlstate: Some(sqlstate), message } => vec![format!("ERROR {sqlstate}: {message}")],
         StepOutcome::Error { sqlstate: None, message } => vec![format!("ERROR: {message}")],
-        StepOutcome::Cut => one("connection cut: the statement ran, its answer is lost"),
+        StepOutcome::Cut => one("cut: executed, but the answer was lost"),
         StepOutcome::Lost => one("no answer"),
     }
 }

@@ -94,7 +94,7 @@ const COLOURS: usize = 4;
 pub fn told(beat: &TimelineEvent<'_>) -> Markup {
     let entry = beat.entry;
     html! {
-        p.session { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", continued" } }
+        p.session { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", resumes" } }
         @if beat.sends() {
             p { (statement(&entry.sql, &entry.values)) }
             @if let Some(wait) = timeline_events::wait(entry) { p.wait { "… " (wait) } }
@@ -150,7 +150,7 @@ mod tests {
         let drawn = timeline(&transcripts::lock_wait()).into_string();
         // B waits from its second step, the fourth beat, in which stands a head; it continues in the seventh.
         assert!(drawn.contains("class=\"blocked\" aria-hidden=\"true\" style=\"grid-area:6/2/8/3\""), "{drawn}");
-        assert!(drawn.contains("step 4, continued"), "{drawn}");
+        assert!(drawn.contains("step 4, resumes"), "{drawn}");
         assert!(!timeline(&transcripts::lost_update()).into_string().contains("blocked"));
     }
 
