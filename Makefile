@@ -1,8 +1,8 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
+# On a fresh machine two commands are enough: `make run` and `make test`.
 
 .PHONY: run test bench bench-dashboard soak
 
-# Sets up what is missing, builds, serves on 127.0.0.1:3000, proves the approaches, keeps serving until Ctrl-C.
+# Installs what is missing, builds, serves on 127.0.0.1:3000, judges every approach under load, and serves on until Ctrl-C.
 run:
 	@scripts/setup.sh run
 	cargo build --release
@@ -19,19 +19,19 @@ test:
 	cd tests/browser && node --test
 	cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 
-# Every approach side by side with the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
+# The rate of every approach beside the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
 bench:
 	@scripts/setup.sh test
 	cargo bench --bench side_by_side
 
-# What an open dashboard costs a running experiment, as a Markdown table. Takes some minutes.
+# The cost of an open dashboard for a running experiment, as a Markdown table. Takes some minutes.
 bench-dashboard:
 	@scripts/setup.sh test
 	cargo build --release
 	LAB_PROGRAM=$(CURDIR)/target/release/concurrency-lab node tests/browser/bench/open_dashboard.mjs
 
-# Ten minutes of load on one hot row for each of a few approaches: does the rate last, does the memory stay? SOAK_SECONDS
-# shortens it.
+# Ten minutes of load on one hot row, for each of a few approaches: checks that the rate and the memory stay constant.
+# SOAK_SECONDS sets the time.
 soak:
 	@scripts/setup.sh test
 	cargo build --release

@@ -1,9 +1,9 @@
-//! Tells the program which commit it is built from, if that can be told: runs are compared across commits.
+//! Passes the commit to the program, if it is known: reports name it, because runs are compared across commits.
 
 use std::process::Command;
 
 fn main() {
-    // Without a repository (a source archive, a container) the file is not there, and this is asked each time.
+    // Without a repository (a source archive, a container) these files do not exist, and each build runs this script.
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-changed=.git/logs/HEAD");
     let git = |arguments: &[&str]| Command::new("git").args(arguments).output().ok();

@@ -1,16 +1,16 @@
-// Command go-test is a second opinion on concurrency-lab: a client in another language that shares no code with the
-// server and believes none of its claims.
+// Command go-test checks concurrency-lab independently: it is a client in another language, shares no code with the
+// server and relies on none of its claims.
 //
 // For every approach it resets the data, sends thousands of changes at once, and compares the answers with plain
 // arithmetic: 10000 withdrawals of 2 from a balance of 10000 are 5000 accepted, 5000 refused, and 5000 different
-// balances. A balance that two clients were told is a lost update, seen with the naked eye in responses.log.
+// balances. A balance that two clients received is a lost update; responses.log lists it.
 //
 //	go run main.go                                     every approach
 //	go run main.go -approach naive,atomic-returning    only these
 //	go run main.go -scenario mixed                     deposits and withdrawals of three users
 //
 // Exit codes: 0 as claimed, 1 a claim failed, 2 usage, 3 environment (target down, log not writable), 130 interrupted.
-// `go run` turns all but 0 into 1 and prints the true one; `go build` keeps them.
+// `go run` changes every code except 0 to 1 and prints the original one; a program built by `go build` keeps them.
 package main
 
 import (
@@ -47,13 +47,13 @@ const (
 	exitInterrupted = 130
 )
 
-// Limits. Every answer is counted by its body, so memory grows with maxRequests × maxKeptBytes at worst.
+// Limits. Answers are counted by body, so memory is at most maxRequests × maxKeptBytes.
 const (
 	maxConcurrency = 20_000    // below the ports that one client address has
 	maxRequests    = 1_000_000 // see above
 	maxAmount      = 1_000_000 // times maxRequests still fits an int64
 	maxAnswerBytes = 1 << 20   // the list of approaches is the longest answer
-	maxKeptBytes   = 200       // of a body, in the log; the bodies that we expect are shorter
+	maxKeptBytes   = 200       // of a body, in the log; the expected bodies are shorter
 )
 
 func main() {
@@ -101,8 +101,8 @@ func runAll(ctx context.Context, args []string, stdout io.Writer) (failed int, e
 	if err != nil {
 		return 0, err
 	}
-	// Opened before the load, so that a path that cannot be written costs no time; written approach by approach, so
-	// that an interrupted run leaves what it has seen.
+	// The log is opened before the load, so that a path that cannot be written fails at once. It is written approach by
+	// approach, so that an interrupted run keeps the answers so far.
 	log, err := os.Create(opts.out)
 	if err != nil {
 		return 0, err
@@ -158,9 +158,9 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	flags.SetOutput(io.Discard) // errors are printed once, by run
 	flags.StringVar(&opts.base, "url", "http://127.0.0.1:3000", "the server's base `URL`")
 	flags.IntVar(&opts.concurrency, "concurrency", 512, "keep-alive connections, each with one request at a time")
-	flags.IntVar(&opts.requests, "requests", 10_000, "requests an approach (withdrawal)")
-	flags.Int64Var(&opts.amount, "amount", -2, "what each request adds to the balance (withdrawal)")
-	flags.StringVar(&names, "approach", "", "comma-separated `names` (default: all that support balance)")
+	flags.IntVar(&opts.requests, "requests", 10_000, "requests per approach (withdrawal)")
+	flags.Int64Var(&opts.amount, "amount", -2, "amount that each request adds to the balance (withdrawal)")
+	flags.StringVar(&names, "approach", "", "comma-separated `names` (default: all approaches that support balance)")
 	flags.StringVar(&opts.scenario, "scenario", "withdrawal", "withdrawal or mixed")
 	flags.StringVar(&opts.out, "out", "responses.log", "`file` for the distinct answers and their counts")
 	flags.DurationVar(&opts.timeout, "timeout", 60*time.Second, "limit for one request")
@@ -223,14 +223,14 @@ func (o options) plan() scenario {
 	return withdrawal(o.requests, o.amount)
 }
 
-// ---- scenarios: what is sent, and what arithmetic says must come of it ----
+// ---- scenarios: the operations, and the results by arithmetic ----
 
 type scenario struct {
 	name       string // of the seed, too
 	start      []account
 	operations []operation
 	expected   figures
-	// distinct: every accepted balance must differ from every other. True while all changes of a user go one way.
+	// distinct: every accepted balance must differ from every other. True if all changes of a user have the same sign.
 	distinct bool
 }
 
@@ -238,7 +238,7 @@ type account struct{ userID, balance int64 }
 
 type operation struct{ method, path, body string }
 
-// figures are what an approach is judged by: equal to the expected ones, or not.
+// figures are the results of an approach. The verdict rests on whether they equal the expected ones.
 type figures struct {
 	accepted, refused, gaveUp, other, unknown int
 	repeated                                  int    // accepted answers that an earlier one had already given, or notCounted
@@ -283,13 +283,13 @@ func mixed() scenario {
 	ops = repeat(ops, 50, http.MethodPost, "/withdraw", 2, 15)
 	ops = repeat(ops, 200, http.MethodPost, "/deposit", 3, 1)
 	ops = repeat(ops, 100, http.MethodPost, "/withdraw", 3, 2)
-	// The same order in every run: whatever differs between two runs is the server's doing.
+	// The same order in every run: any difference between two runs comes from the server.
 	rand.New(rand.NewSource(1)).Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
 	return scenario{
 		name:       "mixed",
 		start:      []account{{1, 1000}, {2, 1000}, {3, 1000}},
 		operations: ops,
-		// No order refuses any of them: all withdrawals of a user together are less than it starts with.
+		// No order leads to a refusal: all withdrawals of a user together are less than its first balance.
 		expected: figures{accepted: len(ops), repeated: notCounted, balances: "1500 1250 1000"},
 	}
 }
@@ -321,7 +321,7 @@ const (
 	claimUnsupported     = "unsupported"
 )
 
-// claim is what the approach says of balances; one that says nothing supports none.
+// claim is the approach's claim for balances. An approach without one does not support balances.
 func (a approach) claim() string {
 	if claim, found := a.Claims["balance"]; found {
 		return claim
@@ -338,7 +338,7 @@ func (a approach) answersTo(name string) bool {
 	return a.Name == name
 }
 
-// choose returns the named approaches (all, if none is named) in the order of the server's list.
+// choose returns the named approaches (all, if names is empty) in the order of the server's list.
 func choose(offered []approach, names []string) ([]approach, error) {
 	var supported []approach
 	var known []string
@@ -363,7 +363,7 @@ func choose(offered []approach, names []string) ([]approach, error) {
 			}
 		}
 		if !found {
-			return nil, usagef("-approach: no %q with balances here; known: %s", name, strings.Join(known, ", "))
+			return nil, usagef("-approach: %q is not an approach with balances; expected: %s", name, strings.Join(known, ", "))
 		}
 	}
 	var chosen []approach
@@ -447,13 +447,13 @@ func newTarget(opts options) target {
 		MaxIdleConnsPerHost: opts.concurrency, // the default of 2 would close nearly every connection after one answer
 		MaxConnsPerHost:     opts.concurrency,
 		DisableCompression:  true,
-		// Not nil and empty: HTTP/1 only, over TLS too. HTTP/2 would put every request on one connection.
+		// An empty map, and not nil: only HTTP/1, also over TLS. HTTP/2 would send all requests over one connection.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 	return target{opts.base, opts.concurrency, &http.Client{
 		Transport: transport,
 		Timeout:   opts.timeout,
-		// A redirect is an answer that nobody asked for, and is counted as one.
+		// A redirect is not followed. It is counted as an unexpected answer.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -464,7 +464,7 @@ type answer struct {
 	body   string
 }
 
-// send asks once. The transport never repeats a PATCH or POST of which it has written anything.
+// send sends a request once. The transport never repeats a PATCH or POST after it has written a part of it.
 func (t target) send(ctx context.Context, method, path, body string) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, t.base+path, strings.NewReader(body))
 	if err != nil {
@@ -488,7 +488,7 @@ func (t target) send(ctx context.Context, method, path, body string) (answer, er
 // unexpected is an answer that makes a test impossible, as opposed to a target that does not answer.
 type unexpected struct{ error }
 
-// ask sends a request that must be answered with 200 and, unless into is nil, JSON.
+// ask sends a request that must be answered with 200 and, unless into is nil, with JSON.
 func (t target) ask(ctx context.Context, method, path, body string, into any) error {
 	got, err := t.send(ctx, method, path, body)
 	if err != nil {
@@ -512,7 +512,8 @@ func (t target) approaches(ctx context.Context) ([]approach, error) {
 	return list.Approaches, err
 }
 
-// test resets, races and judges one approach, and writes its part of the log. An error ends the whole run.
+// test resets the data, runs the load and judges one approach, and writes its part of the log. An error ends the whole
+// run.
 func (t target) test(ctx context.Context, a approach, plan scenario, log io.Writer) (result, error) {
 	r := result{claim: a.claim(), expected: plan.expected}
 	prefix := "/approach/" + url.PathEscape(a.Name)
@@ -543,7 +544,7 @@ func (t target) test(ctx context.Context, a approach, plan scenario, log io.Writ
 	return r, nil
 }
 
-// failedFor turns an unexpected answer into a failure of this approach; other errors go up.
+// failedFor turns an unexpected answer into a failure of this approach. It returns other errors.
 func (r result) failedFor(err error) (result, error) {
 	var answered unexpected
 	if errors.As(err, &answered) {
@@ -553,7 +554,7 @@ func (r result) failedFor(err error) (result, error) {
 	return r, err
 }
 
-// prepare resets the data, and levels the balances itself where a reset leaves others than the scenario starts from.
+// prepare resets the data. If a reset leaves balances other than those of the scenario, it corrects them by changes.
 func (t target) prepare(ctx context.Context, prefix string, plan scenario) error {
 	if err := t.ask(ctx, http.MethodPost, prefix+"/reset", fmt.Sprintf(`{"seed":%q}`, plan.name), nil); err != nil {
 		return err
@@ -605,10 +606,10 @@ func (t target) balances(ctx context.Context, prefix string, accounts []account)
 	return strings.Join(all, " "), nil
 }
 
-// race sends every operation once, with at most t.workers in flight. It ends early when ctx does, and when the
-// target seems dead: more requests in a row without an answer than there are workers.
-func (t target) race(ctx context.Context, prefix string, operations []operation) *tally {
-	answers := &tally{count: map[answer]int{}}
+// race sends every operation once, with at most t.workers in flight. It ends early when ctx ends, and when the target
+// seems dead: when more requests in a row than there are workers got no answer.
+func (t target) race(ctx context.Context, prefix string, operations []operation) *answerCounts {
+	answers := &answerCounts{count: map[answer]int{}}
 	var next, unanswered atomic.Int64
 	var wait sync.WaitGroup
 	worker := func() {
@@ -637,7 +638,7 @@ func (t target) race(ctx context.Context, prefix string, operations []operation)
 	return answers
 }
 
-// reason names an error without the addresses and ports in it, so that equal reasons are counted as equal.
+// reason is the text of an error without addresses and ports, so that equal reasons are counted together.
 func reason(err error) string {
 	var timeout net.Error
 	var operation *net.OpError
@@ -658,12 +659,12 @@ func reason(err error) string {
 
 // ---- counting answers ----
 
-type tally struct {
+type answerCounts struct {
 	mu    sync.Mutex
 	count map[answer]int
 }
 
-func (t *tally) add(a answer) {
+func (t *answerCounts) add(a answer) {
 	if len(a.body) > maxKeptBytes {
 		a.body = a.body[:maxKeptBytes] + "…"
 	}
@@ -672,7 +673,7 @@ func (t *tally) add(a answer) {
 	t.count[a]++
 }
 
-func (t *tally) total() int {
+func (t *answerCounts) total() int {
 	total := 0
 	for _, n := range t.count {
 		total += n
@@ -680,12 +681,12 @@ func (t *tally) total() int {
 	return total
 }
 
-// No extra field and no other spacing: the contract promises exact bodies, so that counting equal ones means something.
+// No extra field and no other spacing: the contract promises exact bodies, so equal bodies can be counted.
 var acceptedBody = regexp.MustCompile(`^\{"balance":-?[0-9]+\}$`)
 
 const refusedBody = `{"error":"Insufficient funds"}`
 
-func (t *tally) figures(distinct bool) figures {
+func (t *answerCounts) figures(distinct bool) figures {
 	var f figures
 	if !distinct {
 		f.repeated = notCounted
@@ -710,9 +711,9 @@ func (t *tally) figures(distinct bool) figures {
 	return f
 }
 
-// write appends a part of responses.log: counts by status, the answers that came more than once, most first, and how
-// many came once.
-func (t *tally) write(w io.Writer, heading string) error {
+// write appends a part of responses.log: counts by status, the answers that came more than once (the most frequent
+// first), and the number of answers that came once.
+func (t *answerCounts) write(w io.Writer, heading string) error {
 	byStatus := map[int]int{}
 	var repeated []answer
 	once := 0
@@ -744,8 +745,8 @@ func (t *tally) write(w io.Writer, heading string) error {
 	return out.Flush()
 }
 
-// comesBefore orders by count, then so that balances read downwards: 9998 before 9996, 10000 before 9998.
-func (t *tally) comesBefore(a, b answer) bool {
+// comesBefore orders by count, then by balance downwards: 9998 before 9996, 10000 before 9998.
+func (t *answerCounts) comesBefore(a, b answer) bool {
 	switch {
 	case t.count[a] != t.count[b]:
 		return t.count[a] > t.count[b]

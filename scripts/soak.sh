@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Does it last? Ten minutes of 256 clients on one hot row, for each of a few approaches in turn:
+# An endurance test: ten minutes of 256 clients on one hot row, for each of a few approaches in turn:
 #
-#     scripts/soak.sh [SECONDS]       (or SOAK_SECONDS; 600 an approach by default, 4 to 7200)
+#     scripts/soak.sh [SECONDS]       (or SOAK_SECONDS; by default 600 per approach, from 4 to 7200)
 #
-# On a release server of its own, with a temporary data directory, on 127.0.0.1 only. The time is cut into ten parts (of
-# a minute, by default). What may wear out with time is looked at after each of them: the rate, the server's memory, and, for
-# information, the dead row versions of the table, which a hot row leaves behind with each change until a vacuum.
+# It starts a release server of its own, with a temporary data directory, on 127.0.0.1 only. The time is divided into
+# ten parts (of a minute, by default). After each part it reports what may get worse with time: the rate, the server's
+# memory, and, for information, the dead row versions of the table. Each change of a hot row leaves one until a vacuum.
 #
-# It fails when the last part is slower than 0.8 times the first, when memory grows by more than a fifth and 16 MB
-# after the first part, or when a single request is answered with anything but 2xx, late or not at all.
+# It fails if the last part is slower than 0.8 times the first, if memory grows by more than a fifth and 16 MB after the
+# first part, or if a single request is answered late, not at all, or with a status other than 2xx.
 #
-# Exit codes: 0 it lasts, 1 it does not, 2 usage, 3 something is missing, 130 interrupted.
+# Exit codes: 0 passed, 1 failed, 2 usage, 3 something is missing, 130 interrupted.
 #
 # Written for bash 3.2 too, which is what macOS has.
 set -euo pipefail
@@ -21,8 +21,8 @@ readonly connections=256 parts=10 timeout_s=10
 readonly least_rate_percent=80 most_memory_percent=120 memory_slack_kb=16384
 readonly program=target/release/concurrency-lab
 
-# A machine's own settings (LAB_LISTEN, DATABASE_URL) must not reach a server that is emptied and loaded; nor may a .env: the
-# server is started where there is none.
+# Settings of this machine (LAB_LISTEN, DATABASE_URL) must not reach a server that is emptied and loaded, and neither
+# may a .env file: the server is started in a folder without one.
 for name in $(compgen -e | grep '^LAB_' || true) DATABASE_URL; do unset "$name"; done
 
 fail() {
@@ -35,16 +35,16 @@ seconds=${1:-${SOAK_SECONDS:-600}}
   fail 2 "expected whole seconds from 4 to 7200, found ${*:-$seconds}"
 part_s=$((seconds / parts))
 count=$parts
-# Short ones are for trying this script out: parts of a second.
+# Short times are for trying this script: parts of one second.
 if ((part_s == 0)); then part_s=1 count=$seconds; fi
 for needed in wrk curl awk; do
-  command -v "$needed" >/dev/null || fail 3 "$needed is missing; scripts/setup.sh test installs it"
+  command -v "$needed" >/dev/null || fail 3 "$needed is missing; run scripts/setup.sh test to install it"
 done
-[[ -x $program ]] || fail 3 "$program is missing; cargo build --release makes it"
+[[ -x $program ]] || fail 3 "$program is missing; run cargo build --release"
 
 # ---- the server ----
 
-# Root's private PostgreSQL runs as another user, who must be able to enter.
+# If root runs this, the private PostgreSQL runs as another user, which must be able to enter the folder.
 folder=$(mktemp -d "${TMPDIR:-/tmp}/concurrency-lab-soak.XXXXXX")
 chmod 711 "$folder"
 server="" load=""
@@ -64,7 +64,7 @@ trap 'clean_up 130' INT TERM
 
 mkfifo "$folder/output"
 here=$PWD
-# In a process group of its own: a Ctrl-C is for this script, which then ends the server in order.
+# In a process group of its own: Ctrl-C must reach only this script, which then stops the server.
 set -m
 (cd "$folder" && exec "$here/$program" serve --listen 127.0.0.1:0 --seed bench --data-dir "$folder/data") \
   >"$folder/output" &
@@ -74,14 +74,14 @@ exec 3<"$folder/output"
 read -r line <&3 || fail 3 "the server does not start"
 url=$(sed -n 's/^listening on \(http:[^ ]*\).*/\1/p' <<<"$line")
 
-# ---- what is looked at ----
+# ---- measurements ----
 
 psql() { (cd "$folder" && exec "$here/$program" psql --data-dir "$folder/data" -- -AtF ' ' -c "$1"); }
 
-# Kilobytes of the server's process; its database is not counted.
+# Kilobytes of the server's process, without its database.
 memory_kb() { ps -o rss= -p "$server" | tr -d ' '; }
 
-# Dead row versions, and the table's size with its indexes.
+# Dead row versions, and the size of the table with its indexes.
 wear() {
   psql "select n_dead_tup, pg_size_pretty(pg_total_relation_size(relid)) from pg_stat_user_tables
         where schemaname = 'concurrency_lab' and relname = 'users'"
@@ -109,7 +109,7 @@ soak() {
   printf '\n%s: %s parts of %s s, wrk -t2 -c%s on one hot row\n' "$approach" "$count" "$part_s" "$connections"
   printf '%6s %12s %12s   %s\n' part requests/s memory/kB "dead row versions, table size"
   for ((number = 1; number <= count; number++)); do
-    # Not in a subshell: what it started must be known to clean_up.
+    # Not in a subshell: clean_up must know the processes that it started.
     if ! part "$approach" >"$folder/rate"; then
       printf 'soak: %s: not every request was answered with 2xx within %s s:\n' "$approach" "$timeout_s" >&2
       cat "$folder/wrk" >&2
@@ -117,7 +117,7 @@ soak() {
     fi
     rate=$(cat "$folder/rate") memory=$(memory_kb)
     if [[ -z $rate || -z $memory ]]; then
-      printf 'soak: %s: no rate, or the server is gone\n' "$approach" >&2
+      printf 'soak: %s: wrk reported no rate, or the server has ended\n' "$approach" >&2
       return 1
     fi
     printf '%6s %12s %12s   %s\n' "$number" "$rate" "$memory" "$(wear)"
@@ -129,11 +129,11 @@ soak() {
     "$(awk "BEGIN { printf \"%.2f\", $memory / $first_memory }")" \
     "$(awk "BEGIN { printf \"%.1f\", $most_memory_percent / 100 }")" "$memory_slack_kb"
   if ((rate * 100 < first_rate * least_rate_percent)); then
-    printf 'soak: %s: it slows down\n' "$approach" >&2
+    printf 'soak: %s: the rate fell below the limit\n' "$approach" >&2
     lasts=1
   fi
   if ((memory * 100 > first_memory * most_memory_percent + memory_slack_kb * 100)); then
-    printf 'soak: %s: its memory grows\n' "$approach" >&2
+    printf 'soak: %s: the memory of the server grew beyond the limit\n' "$approach" >&2
     lasts=1
   fi
   return "$lasts"
@@ -143,14 +143,14 @@ offered=$(curl --silent --show-error --fail "$url/approaches")
 failed="" soaked=""
 for approach in $approaches; do
   if [[ $offered != *"\"name\":\"$approach\""* ]]; then
-    printf '\nsoak: SKIPPED %s: this server does not have it\n' "$approach" >&2
+    printf '\nsoak: SKIPPED %s: the server does not offer this approach\n' "$approach" >&2
     continue
   fi
-  # Each starts with a fresh table.
+  # Each approach starts with a fresh table.
   curl --silent --show-error --fail --output /dev/null --request POST "$url/reset"
   if soak "$approach"; then soaked="$soaked $approach"; else failed="$failed $approach"; fi
 done
 echo
-[[ -z $failed ]] || fail 1 "does not last:$failed"
-[[ -n $soaked ]] || fail 3 "nothing was soaked"
-echo "It lasts:$soaked"
+[[ -z $failed ]] || fail 1 "failed:$failed"
+[[ -n $soaked ]] || fail 3 "no approach was tested"
+echo "passed:$soaked"

@@ -1,54 +1,55 @@
 //! Every limit of the server, with its reason. Nothing waits, queues or retries without one.
 //!
-//! The defaults admit 10000 requests at once on one row, on every approach, also on a machine whose disk makes no more than
-//! a hundred commits a second durable: a wait may be as long as 10000 such commits take.
+//! The defaults admit 10000 requests at once on one row, on every approach, even if the disk makes only a hundred commits a
+//! second durable: a request may wait as long as 10000 such commits take.
 
 use std::time::Duration;
 
 /// Limits of a serving process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Database connections. Cold rows are fastest with 16 to 32 on two cores; a hot row is kept from filling
-    /// them by `row_sessions`.
+    /// Database connections. On two cores, cold rows are fastest with 16 to 32; `row_sessions` prevents that a hot row takes
+    /// all of them.
     pub pool_size: usize,
     /// Sessions that may work on one row at once; the others wait in the server, in order. Waiting in PostgreSQL
     /// costs more: each commit hands the row's lock over to one of all its waiters, and the connections that wait
-    /// are missing elsewhere. At least 2, or no race could happen and every approach would look right.
+    /// are missing elsewhere. At least 2, or no race could happen and every approach would look correct.
     pub row_sessions: usize,
-    /// Requests that may wait for a row, and as many for a connection; the next one is turned away with 503.
+    /// Requests that may wait for a row, and as many for a connection; the next one is answered 503.
     pub queue: usize,
-    /// Changes that group-commit makes in one transaction: more than wait at once in any but the largest crowds, and few
-    /// enough that a batch is no long transaction.
+    /// Changes that group-commit makes in one transaction: more than usually wait at once, and few enough that a batch is
+    /// not a long transaction.
     pub batch_size: usize,
     /// How long a request may wait for its row and its connection together.
     pub queue_wait: Duration,
     /// How long a new connection to the database may take to open.
     pub connect_timeout: Duration,
-    /// When the server answers 504 although the operation goes on. Longer than `queue_wait` and a retry deadline
-    /// together, so that a truthful 503 comes first.
+    /// After this time the server answers 504 although the operation goes on. It is longer than `queue_wait` and a retry
+    /// deadline together, so that the 503 of a change that was certainly not made comes first.
     pub request_timeout: Duration,
     /// `statement_timeout` of every connection.
     pub statement_timeout: Duration,
-    /// Longer than `statement_timeout` by this, a statement is not waited for any more: the server, which would have ended
-    /// it, cannot be heard. Without it, a network that drops packets silently would keep a connection for ever.
+    /// A session waits for a statement's answer for `statement_timeout` and this. After that its connection counts as lost,
+    /// because PostgreSQL would have ended the statement and its answer does not arrive. Without this limit, a network that
+    /// drops packets silently would hold a connection for ever.
     pub statement_grace: Duration,
-    /// `lock_timeout` of every connection: shorter than the statement's, so that the reason is named.
+    /// `lock_timeout` of every connection: shorter than `statement_timeout`, so that the error names the lock as the reason.
     pub lock_timeout: Duration,
     /// `idle_in_transaction_session_timeout`: longer than the longest think time.
     pub idle_in_transaction_timeout: Duration,
-    /// How an attempt that lost a race is repeated.
+    /// The limits within which an attempt that lost a race is repeated.
     pub retry: RetryPolicy,
-    /// How long an idempotency key is remembered: a client that asks again does so within minutes …
+    /// How long an idempotency key is kept: a client that repeats a request does so within minutes.
     pub idempotency_ttl: Duration,
-    /// … and how many are, the newest ones: some 200 MB of them, and those that come between two sweeps.
+    /// How many idempotency keys are kept, the newest ones: about 200 MB, and those that come between two sweeps.
     pub idempotency_keys: u32,
-    /// How often the keys that are too old are looked for.
+    /// The interval at which keys that are too old or too many are deleted.
     pub idempotency_sweep: Duration,
-    /// How long a client may take to send the head of a request, and keep a connection without one.
+    /// How long a client may take to send the head of a request, and how long a connection may be idle.
     pub header_read_timeout: Duration,
     /// How long a client may take to send the body of a request.
     pub body_read_timeout: Duration,
-    /// Largest body, in bytes; the largest valid one has about 100.
+    /// The largest body, in bytes; the largest valid one has about 100.
     pub body_bytes: usize,
     /// How long requests in flight may take to finish after SIGTERM.
     pub drain: Duration,
@@ -61,11 +62,11 @@ pub struct Limits {
 pub struct RetryPolicy {
     /// Time from the first attempt that lost to the last one.
     pub deadline: Duration,
-    /// A net below the deadline: attempts that fail instantly must not spin.
+    /// The most attempts, for attempts that fail instantly: the deadline alone would allow very many of them.
     pub attempts: u32,
-    /// The first backoff is a random time up to this; each further one up to twice the one before …
+    /// The first backoff is a random time up to this; the bound of each further one is twice the bound before …
     pub backoff_base: Duration,
-    /// … and never more than this.
+    /// … but at most this.
     pub backoff_cap: Duration,
 }
 
@@ -107,19 +108,19 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Longest pause that `Lab-Think-Time` may ask for.
+/// The longest pause that `Lab-Think-Time` may ask for.
 pub const THINK_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Most statements that `Lab-Fault` may let pass.
+/// The largest number of statements that `Lab-Fault` may name.
 pub const FAULT_MAX: u32 = 1_000;
 
-/// Connections to the database beyond the pool: the start-up's, `psql`, a reset, an operator's look at `pg_locks`, a
-/// pgbench of 32 clients beside the server.
+/// Connections to the database beyond the pool: start-up, `psql`, a reset, an operator's query of `pg_locks`, a pgbench of 32
+/// clients beside the server.
 pub const SPARE_DATABASE_CONNECTIONS: u32 = 60;
 
-/// Lines of the access log that may wait to be written, of about 200 bytes each; further ones are dropped and counted, for no
-/// request waits for a log.
+/// Lines of the access log that may wait to be written, of about 200 bytes each. Further lines are dropped and counted, because
+/// no request waits for a log.
 pub const ACCESS_LOG_LINES: usize = 8_192;
 
-/// File descriptors kept for everything but client connections: database, listener, log, runtime.
+/// File descriptors reserved for everything but client connections: database, listener, log, runtime.
 pub const SPARE_FILE_DESCRIPTORS: u64 = 256;

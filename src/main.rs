@@ -6,7 +6,7 @@ fn main() -> ExitCode {
     concurrency_lab::cli::main()
 }
 
-// Answers of a batch are freed on other threads than they were allocated on, for which the system's allocator makes
-// threads wait for each other (docs/ARCHITECTURE.md).
+// The answers of a batch are freed on other threads than those that allocated them. With the system's allocator, threads
+// then wait for each other (docs/ARCHITECTURE.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,7 +1,7 @@
 //! The disk alone: how many sequential writes of 8 kB per second it makes durable.
 //!
-//! A commit on a hot row waits for such a write, and on a shared machine its time varies most. The figure is not an upper
-//! limit: commits that do not wait for each other's row share a write.
+//! A commit on a hot row waits for such a write, and on a shared machine its time varies most. The figure is not an
+//! upper limit: commits that do not wait for each other's row share a write.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

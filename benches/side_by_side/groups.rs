@@ -54,7 +54,8 @@ pub fn group_commit() -> Option<Approach> {
     Approach::find("group-commit")
 }
 
-/// The approach that is measured with and without metrics. The less it does itself, the more the cost of counting shows.
+/// The approach that is measured with and without metrics. The less it does itself, the more the cost of counting
+/// shows.
 pub fn fastest() -> Approach {
     group_commit().unwrap_or(Approach::AtomicReturning)
 }

@@ -5,7 +5,8 @@
 //!
 //! - every approach over HTTP (wrk), on one hot row and on 1000 rows, against `/ceiling/balance` of the same server
 //!   (the cost of HTTP alone) and against pgbench sending the same statements (the cost of PostgreSQL alone);
-//! - `/ceiling/balance` against a bare axum handler, in a process of its own (the cost of the server's routes and headers);
+//! - `/ceiling/balance` against a bare axum handler, in a process of its own (the cost of the server's routes and
+//!   headers);
 //! - the lab's load generator against wrk, on the same route (the cost of recording its history);
 //! - the same approach with a small pool, with a large pool, and with a large pool and a limit of sessions per row (the
 //!   cost of waiting inside PostgreSQL);
@@ -15,10 +16,10 @@
 //! - sqlx's own pool against the lab's (the reason for a pool of its own).
 //!
 //! The speed of a shared machine changes within seconds, and that of its disk by a factor of ten. So points that are
-//! compared with each other are measured as nearly at the same time as possible: they take turns of a second each until each
-//! has had its time. Each round does this for every group and starts at another group, so that no group always runs on the
-//! fresh database or on the worn one. The tables show medians over the rounds and their spread. A ratio is computed within
-//! each round, and the table shows the median of these ratios.
+//! compared with each other are measured as nearly at the same time as possible: they take turns of a second each until
+//! each has had its time. Each round does this for every group and starts at another group, so that no group always
+//! runs on the fresh database or on the worn one. The tables show medians over the rounds and their spread. A ratio is
+//! computed within each round, and the table shows the median of these ratios.
 //!
 //! ```text
 //! cargo bench --bench side_by_side                            3 rounds of 2 s per point, a quarter of an hour

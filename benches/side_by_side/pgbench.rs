@@ -1,13 +1,13 @@
 //! The approaches' own statements, sent by pgbench: the cost of PostgreSQL without a server in front of it.
 //!
-//! The SQL comes from the approaches, so it cannot differ from theirs. The order of the statements is repeated here, because
-//! a script cannot call Rust. An approach that decides in the server's memory has no reference.
+//! The SQL comes from the approaches, so it cannot differ from theirs. The order of the statements is repeated here,
+//! because a script cannot call Rust. An approach that decides in the server's memory has no reference.
 //!
-//! pgbench repeats a transaction at once when PostgreSQL fails it with a serialization failure (`--max-tries`, from version
-//! 15 on). The engine does so after a pause.
+//! pgbench repeats a transaction at once when PostgreSQL fails it with a serialization failure (`--max-tries`, from
+//! version 15 on). The engine does so after a pause.
 //!
-//! The figure counts changes, by the versions of the rows. A compare-and-set that lost its race (optimistic-version) is a
-//! transaction for pgbench, but not a change.
+//! The figure counts changes, by the versions of the rows. A compare-and-set that lost its race (optimistic-version) is
+//! a transaction for pgbench, but not a change.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -158,8 +158,8 @@ impl Pgbench {
         changes_per_second(approach, changes, &said).map_err(|reason| Failure::Untrue(format!("{reason}:\n{said}")))
     }
 
-    /// Waits until the data no longer change. A server finishes requests that its clients no longer wait for, and these must
-    /// not affect the next point.
+    /// Waits until the data no longer change. A server finishes requests that its clients no longer wait for, and these
+    /// must not affect the next point.
     pub async fn settle(&self) -> Result<(), Failure> {
         let mut before = self.changes().await?;
         for _ in 0..SETTLE_LOOKS {

@@ -74,8 +74,8 @@ impl Results {
         Some(self.measured.get(&key)?.iter().map(|measured| measured.unanswered).sum())
     }
 
-    /// The ratio of one point to another, computed within each round: the two measurements of a round are closer in time than
-    /// two medians, so the state of the machine differs less between them.
+    /// The ratio of one point to another, computed within each round: the two measurements of a round are closer in
+    /// time than two medians, so the state of the machine differs less between them.
     pub fn ratio(&self, key: Key, reference: Key) -> Option<Spread> {
         let pairs = self.measured.get(&key)?.iter().zip(self.measured.get(&reference)?);
         spread(pairs.map(|(measured, reference)| measured.per_second / reference.per_second))

@@ -1,7 +1,7 @@
 //! The stage: one temporary PostgreSQL and the servers on it, from start to stop.
 //!
-//! All servers run all the time, each with an open pool, so that two points differ only in the server that gets the load.
-//! The cost of an idle server is not visible beside a loaded one.
+//! All servers run all the time, each with an open pool, so that two points differ only in the server that gets the
+//! load. The cost of an idle server is not visible beside a loaded one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -180,8 +180,8 @@ fn clean(program: &Path) -> Command {
     command
 }
 
-/// A benchmark that is killed cannot stop its servers, but the kernel can. The kernel sends the signal when the thread that
-/// started the child ends. That is the main thread, because `block_on` runs this code on it.
+/// A benchmark that is killed cannot stop its servers, but the kernel can. The kernel sends the signal when the thread
+/// that started the child ends. That is the main thread, because `block_on` runs this code on it.
 #[cfg(target_os = "linux")]
 fn die_with_us(command: &mut Command) {
     let set = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM).map_err(Into::into);

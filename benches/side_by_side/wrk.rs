@@ -36,8 +36,8 @@ impl Wrk {
         &self.version
     }
 
-    /// Measures requests per second that were answered with 2xx, and their latency. Any other answer is a failure, except
-    /// late answers to the crowd.
+    /// Measures requests per second that were answered with 2xx, and their latency. Any other answer is a failure,
+    /// except late answers to the crowd.
     pub async fn measure(
         &self,
         target: &Target,

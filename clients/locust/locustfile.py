@@ -114,7 +114,7 @@ def verify(environment, **_):
         return
     complaints = []
     if run.unanswered:
-        complaints.append(f"stopped with {run.unanswered} changes to go")
+        complaints.append(f"stopped with {run.unanswered} changes not answered")
     else:
         for user, expected in run.expected.items():
             found = balance(environment, user)

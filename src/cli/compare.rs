@@ -1,4 +1,4 @@
-//! `concurrency-lab compare`: what changed from one run to another.
+//! `concurrency-lab compare`: the differences between two runs.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use crate::lab::reports::{compare, read};
 /// Options of `compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// The run to compare with: its folder, or its run.json.
+    /// The earlier run: its folder, or its run.json.
     #[arg(value_name = "RUN")]
     before: PathBuf,
 
-    /// The run that is compared.
+    /// The later run: its folder, or its run.json.
     #[arg(value_name = "RUN")]
     after: PathBuf,
 }
@@ -23,7 +23,7 @@ pub struct CompareArgs {
 /// Compares two runs that were made under the same conditions.
 ///
 /// # Errors
-/// [`CliError::Usage`] when their conditions differ, [`CliError::Environment`] when one cannot be read.
+/// [`CliError::Usage`] when their conditions differ, [`CliError::Environment`] when a run cannot be read.
 pub fn compare(arguments: &CompareArgs) -> Result<(), CliError> {
     let read = |path| read::read(path).map_err(|error| CliError::Environment(error.to_string()));
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);

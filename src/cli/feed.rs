@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::dashboard::experiment::ExperimentEvent;
+use crate::dashboard::model::ExperimentEvent;
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::search;
 use crate::explore::worker_pool;

@@ -1,9 +1,9 @@
-//! Where log lines go: to standard error, and the access log's through a buffer.
+//! Log lines go to standard error; those of the access log go through a buffer.
 //!
-//! Ordinary lines are few and must not be lost: whoever logs one writes it. The access log has a line for every request.
-//! If nobody reads standard error (a full pipe, a stopped terminal), writing it would stop one worker after the other, and
-//! the server with them. So a thread of its own writes it, from a bounded buffer; a line that finds no room is dropped
-//! and counted.
+//! Ordinary lines are few and must not be lost: the thread that logs one also writes it. The access log has a line for
+//! every request. If standard error blocks (a full pipe, a stopped terminal), these writes would stop one worker after the
+//! other, and so the server. So a separate thread writes the access log from a bounded buffer; if the buffer is full, the
+//! line is dropped and counted.
 
 use std::io::{BufWriter, IsTerminal as _};
 
@@ -17,20 +17,20 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 use crate::config::ACCESS_LOG_LINES;
 use crate::http::access_log;
 
-/// The log of this process; at its end, what is still in the buffer is written.
+/// The log of this process. Dropping it writes the rest of the buffer.
 pub struct LogGuard {
     writer: Option<WorkerGuard>,
     dropped: ErrorCounter,
 }
 
-/// Starts to log what the filter asks for.
+/// Starts the log with this filter.
 ///
 /// # Errors
-/// A filter that is none.
+/// When the filter is not valid.
 pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
     let colours = std::io::stderr().is_terminal();
-    // Whole lines, as many as fit: a write for each would make the thread the bottleneck.
+    // Each write takes as many whole lines as fit: one write for each line would make the thread the bottleneck.
     let stderr = BufWriter::new(std::io::stderr());
     let buffer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(ACCESS_LOG_LINES);
     let (buffered, writer) = buffer.thread_name("access-log").finish(stderr);
@@ -54,11 +54,14 @@ fn is_access(line: &Metadata<'_>) -> bool {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        // First the lines, then their number.
+        // The lines come first, then the number of dropped lines.
         drop(self.writer.take());
         let dropped = self.dropped.dropped_lines();
         if dropped > 0 {
-            tracing::warn!(dropped, "the access log could not be written as fast as requests came: lines are missing");
+            tracing::warn!(
+                dropped,
+                "the access log lost lines: requests came faster than standard error could be written"
+            );
         }
     }
 }

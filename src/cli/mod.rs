@@ -1,4 +1,4 @@
-//! The command line: every option is an environment variable as well, and `.env` is read.
+//! The command line. Every option can also be set by an environment variable, and in a file `.env`.
 
 mod check;
 mod compare;
@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::database::DatabaseError;
 use private_postgres::PostgresError;
 
-/// Race every way of guarding a read-decide-write on a real PostgreSQL.
+/// Compare locking strategies on a real PostgreSQL: which are correct, why the others fail, what each costs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 120)]
 struct Cli {
@@ -32,35 +32,35 @@ struct Cli {
 enum Command {
     /// Serve every approach over HTTP, on a private PostgreSQL or on yours.
     Serve(Box<serve::ServeArgs>),
-    /// Race the approaches over HTTP and judge them by what they answered.
+    /// Send concurrent requests to the approaches, and judge each by its answers.
     Run(Box<run::RunArgs>),
-    /// Run every interleaving of a few clients' statements, and prove or break each approach.
+    /// Run every interleaving of a few clients' statements, and prove each approach or find its anomaly.
     Explore(Box<explore::ExploreArgs>),
-    /// Say what changed from one run to another.
+    /// Compare two runs.
     Compare(compare::CompareArgs),
-    /// Judge a history again: a run's, or one that somebody else wrote.
+    /// Judge a history file: of a run, or of another program.
     Check(check::CheckArgs),
-    /// Open psql on the database that serve uses, to look at `pg_locks` while it runs.
+    /// Open psql on the database of a running `serve`, for example to read `pg_locks`.
     Psql(psql::PsqlArgs),
 }
 
-/// The commands that need a runtime.
+/// The commands that need an async runtime.
 enum AsyncCommand {
     Serve(Box<serve::ServeArgs>),
     Run(Box<run::RunArgs>),
     Explore(Box<explore::ExploreArgs>),
 }
 
-/// Why a command ended without doing what it was asked to. The variants are the exit codes.
+/// Why a command failed. Each variant has an exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// 1: a safe approach broke.
+    /// 1: an approach that is claimed to be safe is broken.
     #[error("{0}")]
     ClaimFailed(String),
-    /// 2: the command cannot be meant.
+    /// 2: the arguments make no sense.
     #[error("{0}")]
     Usage(String),
-    /// 3: no database, target down, port taken.
+    /// 3: no database, a target that does not answer, a port in use.
     #[error("{0}")]
     Environment(String),
     /// 4: a threshold was missed.
@@ -94,7 +94,7 @@ impl From<DatabaseError> for CliError {
     }
 }
 
-/// The command line's definition, for tests of its documentation.
+/// The definition of the command line. Tests compare it with the documentation.
 #[must_use]
 pub fn command() -> clap::Command {
     Cli::command()
@@ -103,19 +103,19 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Here only: a .env of a folder above is another project's, and may name its database.
+    // Only the working directory is searched: a .env in a parent folder belongs to another project, and may name its database.
     match dotenvy::from_path(".env") {
         Ok(()) => {}
         Err(error) if error.not_found() => {}
-        Err(error) => return finish(Err(CliError::Usage(format!(".env: {error}")))),
+        Err(error) => return finish(Err(CliError::Usage(format!("cannot read the file .env: {error}")))),
     }
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let wanted = std::env::var("LAB_LOG").unwrap_or_else(|_| "warn".to_owned());
-    // Dropped at the end, which writes what is still in the access log's buffer.
+    // Dropping it at the end writes the rest of the access log.
     let _log = match logging::start(&wanted) {
         Ok(log) => log,
-        Err(error) => return finish(Err(CliError::Usage(format!("LAB_LOG: {wanted:?}: {error}")))),
+        Err(error) => return finish(Err(CliError::Usage(format!("LAB_LOG: {wanted:?} is not a log filter: {error}")))),
     };
     finish(execute(cli.command, matches.subcommand().map(|(_, matches)| matches)))
 }
@@ -133,13 +133,13 @@ fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliErro
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::Environment(format!("cannot start the runtime: {error}")))?;
+        .map_err(|error| CliError::Environment(format!("cannot start the async runtime: {error}")))?;
     let result = match command {
         AsyncCommand::Serve(arguments) => runtime.block_on(serve::serve(*arguments)),
         AsyncCommand::Run(arguments) => runtime.block_on(run::run(*arguments, matches)),
         AsyncCommand::Explore(arguments) => runtime.block_on(explore::explore(*arguments, matches)),
     };
-    // Waiting for nothing: a read of standard input cannot be interrupted, and everything else has ended.
+    // Does not wait: a read of standard input cannot be interrupted, and all other tasks have ended.
     runtime.shutdown_background();
     result
 }
@@ -154,11 +154,11 @@ fn finish(result: Result<(), CliError>) -> ExitCode {
     }
 }
 
-/// Raises the soft limit of open files to the hard one: each connection is an open file, and soft limits are often 1024.
+/// Raises the soft limit of open files to the hard one. Each connection is an open file, and the soft limit is often 1024.
 pub fn raise_open_files_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        tracing::warn!(%error, "cannot raise the limit of open files: many connections may fail; raise `ulimit -n`");
     }
 }

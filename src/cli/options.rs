@@ -1,4 +1,4 @@
-//! Options that several commands share: those that choose a database and shape a server.
+//! Options of several commands: the database, and the limits of a server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,54 +13,55 @@ use crate::config::{Limits, RetryPolicy};
 use crate::database::seed::Seed;
 use crate::strategy::Approach;
 
-/// Which database.
+/// The database.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArgs {
-    /// A PostgreSQL to use, in a schema of our own; without it, a private one is run.
+    /// The PostgreSQL to use; the lab works in a schema of its own there. Without it, a private PostgreSQL is started.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// Where PostgreSQL's programs are; without it, the usual places are searched.
+    /// The directory of PostgreSQL's programs. Without it, the usual places are searched.
     #[arg(long, env = "LAB_POSTGRES_BIN", value_name = "DIR")]
     pub postgres_bin: Option<PathBuf>,
 }
 
 impl DatabaseArgs {
-    /// The database given, if any. An empty variable, as compose files have them, is none.
+    /// The URL of the database, if there is one. An empty variable, as in compose files, counts as none.
     pub fn url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.is_empty())
     }
 }
 
-/// Where the private database is kept.
+/// The data directory of the private PostgreSQL.
 #[derive(Debug, Clone, Args)]
 pub struct DataDirArgs {
-    /// Where the private PostgreSQL keeps its data [default: /var/lib/concurrency-lab as root, else
+    /// The directory for the data of the private PostgreSQL [default: /var/lib/concurrency-lab as root, else
     /// ~/.local/share/concurrency-lab].
     #[arg(long, env = "LAB_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
-/// Limits of a server; see [`Limits`] for their reasons.
+/// The limits of a server; [`Limits`] has their reasons.
 #[derive(Debug, Clone, Args)]
 pub struct LimitArgs {
-    /// Database connections; at least 2, or no two sessions could race.
+    /// Database connections. At least 2: with one, no two sessions run at the same time.
     #[arg(long, env = "LAB_POOL_SIZE", default_value = "32", value_name = "N", value_parser = count(2, 1_000))]
     pub pool_size: u64,
 
-    /// Sessions that may work on one row at once; the others wait in the server. As many as --pool-size: no limit.
+    /// Sessions that may work on one row at the same time; the others wait in the server. The value of --pool-size is no
+    /// limit.
     #[arg(long, env = "LAB_ROW_SESSIONS", default_value = "4", value_name = "N", value_parser = count(2, 1_000))]
     pub row_sessions: u64,
 
-    /// Requests that may wait for a row or a connection.
+    /// Requests that may wait for a row or a connection. Further ones are answered 503.
     #[arg(long, env = "LAB_QUEUE", default_value = "20000", value_name = "N", value_parser = count(1, 1_000_000))]
     pub queue: u64,
 
-    /// How long a request may wait for its row and its connection.
+    /// How long a request may wait for its row and its connection. After that it is answered 503.
     #[arg(long, env = "LAB_QUEUE_WAIT", default_value = "2m", value_name = "TIME", value_parser = time)]
     pub queue_wait: Duration,
 
-    /// When a request is answered 504 although its operation still runs.
+    /// How long a request may take. After that it is answered 504; its operation runs on.
     #[arg(long, env = "LAB_REQUEST_TIMEOUT", default_value = "3m", value_name = "TIME", value_parser = time)]
     pub request_timeout: Duration,
 
@@ -72,17 +73,17 @@ pub struct LimitArgs {
     #[arg(long, env = "LAB_LOCK_TIMEOUT", default_value = "8s", value_name = "TIME", value_parser = time)]
     pub lock_timeout: Duration,
 
-    /// How long an operation that loses races is repeated.
+    /// How long an operation is retried after conflicts. After that it is answered 503.
     #[arg(long, env = "LAB_RETRY_DEADLINE", default_value = "10s", value_name = "TIME", value_parser = time)]
     pub retry_deadline: Duration,
 
-    /// How long an Idempotency-Key is remembered.
+    /// How long the server stores the answer of an Idempotency-Key.
     #[arg(long, env = "LAB_IDEMPOTENCY_TTL", default_value = "24h", value_name = "TIME", value_parser = time)]
     pub idempotency_ttl: Duration,
 }
 
 impl LimitArgs {
-    /// The options by clap's ids.
+    /// The ids of the options in clap.
     pub const IDS: [&str; 9] = [
         "pool_size",
         "row_sessions",
@@ -95,19 +96,19 @@ impl LimitArgs {
         "idempotency_ttl",
     ];
 
-    /// The limits as given, and the others as they are by default.
+    /// The limits of these options; the other limits have their defaults.
     ///
     /// # Errors
-    /// A request timeout that would answer 504 to a request that only waited.
+    /// When the request timeout is so short that a request which only waits gets a 504.
     pub fn limits(&self) -> Result<Limits, CliError> {
         if self.request_timeout <= self.queue_wait + self.retry_deadline {
             return Err(CliError::Usage(format!(
-                "--request-timeout: expected more than --queue-wait and --retry-deadline together ({:?}), found {:?}",
+                "--request-timeout must be longer than --queue-wait and --retry-deadline together ({:?}), but is {:?}",
                 self.queue_wait + self.retry_deadline,
                 self.request_timeout
             )));
         }
-        // Its bounds were checked when it was parsed.
+        // The parser has checked the bounds.
         let count = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
         let default = Limits::default();
         Ok(Limits {
@@ -124,7 +125,7 @@ impl LimitArgs {
         })
     }
 
-    /// The options, for a server of one's own in another process.
+    /// The same options as arguments, for a server in another process.
     pub fn to_arguments(&self) -> Vec<String> {
         let time = |time: Duration| humantime::format_duration(time).to_string();
         let values = [
@@ -146,7 +147,7 @@ fn count(min: u64, max: u64) -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(min..=max)
 }
 
-/// Parses a time such as `5s`. Not 0: for PostgreSQL that would mean "no limit", and for us "at once".
+/// Parses a time such as `5s`. 0 is refused: PostgreSQL takes it as "no limit", and the lab as "at once".
 fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if (Duration::from_millis(1)..=Duration::from_hours(24)).contains(&time) => Ok(time),
@@ -155,18 +156,18 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses a seed, naming those that exist.
+/// Parses the name of a seed; the error lists the names.
 pub fn seed_parser() -> impl TypedValueParser<Value = Seed> {
     PossibleValuesParser::new(Seed::VARIANTS).map(|name| name.parse().unwrap_or_default())
 }
 
-/// Whether an option stands on the command line itself, and not only in the environment.
+/// Whether an option is on the command line itself, and not only in the environment.
 #[must_use]
 pub fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
     matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
 }
 
-/// Refuses what cannot be meant.
+/// Refuses arguments that make no sense.
 ///
 /// # Errors
 /// Always: [`CliError::Usage`].
@@ -174,12 +175,13 @@ pub fn usage<T>(message: String) -> Result<T, CliError> {
     Err(CliError::Usage(message))
 }
 
-/// Parses an approach by name or alias, naming those that exist.
+/// Parses the name or an alias of an approach; the error lists the names.
 ///
 /// # Errors
 /// The message for the user.
 pub fn approach(name: &str) -> Result<Approach, String> {
-    Approach::find(name).ok_or_else(|| format!("there are {}", Approach::VARIANTS.join(", ")))
+    Approach::find(name)
+        .ok_or_else(|| format!("no approach has this name; the approaches are {}", Approach::VARIANTS.join(", ")))
 }
 
 #[cfg(test)]
@@ -195,19 +197,19 @@ mod tests {
     }
 
     #[test]
-    fn the_options_default_to_the_limits_defaults() {
+    fn the_defaults_of_the_options_are_the_default_limits() {
         let given = OnlyLimits::parse_from(["test"]).limits;
         assert_eq!(given.limits().unwrap(), Limits::default());
     }
 
     #[test]
-    fn a_request_timeout_within_the_queues_wait_is_refused() {
+    fn a_request_timeout_shorter_than_the_queue_wait_is_refused() {
         let given = OnlyLimits::parse_from(["test", "--queue-wait=175s"]).limits;
         assert!(matches!(given.limits(), Err(CliError::Usage(_))));
     }
 
     #[test]
-    fn options_passed_on_to_another_process_come_out_the_same() {
+    fn options_passed_to_another_process_stay_the_same() {
         let given =
             OnlyLimits::parse_from(["test", "--pool-size=7", "--queue-wait=1500ms", "--lock-timeout=90s"]).limits;
         let passed_on = std::iter::once("test".to_owned()).chain(given.to_arguments());

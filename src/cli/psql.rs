@@ -1,4 +1,4 @@
-//! `concurrency-lab psql`.
+//! `concurrency-lab psql`: psql on the database of the lab.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -19,15 +19,15 @@ pub struct PsqlArgs {
     #[command(flatten)]
     data_dir: DataDirArgs,
 
-    /// Arguments for psql itself, as in `concurrency-lab psql -c 'select * from pg_locks'`.
+    /// Arguments for psql, as in `concurrency-lab psql -c 'select * from pg_locks'`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 
-/// Becomes psql.
+/// Replaces this process by psql.
 ///
 /// # Errors
-/// No psql, no database that runs.
+/// When psql is not installed, or when no database is running.
 pub fn psql(arguments: &PsqlArgs) -> Result<(), CliError> {
     let mut command = Command::new(private_postgres::find_program("psql", arguments.database.postgres_bin.as_deref())?);
     command.env("PGOPTIONS", format!("-c search_path={SCHEMA}"));
@@ -47,14 +47,14 @@ pub fn psql(arguments: &PsqlArgs) -> Result<(), CliError> {
     Err(CliError::Environment(format!("cannot run psql: {error}")))
 }
 
-/// The password goes by the environment: everybody on the machine may read a command line.
+/// The password goes into the environment, because every user of the machine can read a command line.
 fn with_url(command: &mut Command, url: &str) -> Result<(), CliError> {
     let invalid = |error: &dyn std::fmt::Display| CliError::Usage(format!("--database-url (DATABASE_URL): {error}"));
     let mut url = url::Url::parse(url).map_err(|error| invalid(&error))?;
     if let Some(password) = url.password() {
         let password = percent_encoding::percent_decode_str(password).decode_utf8().map_err(|error| invalid(&error))?;
         command.env("PGPASSWORD", password.as_ref());
-        // Only a URL without a host cannot have a password, and this one had.
+        // This fails only for a URL without a host, and such a URL has no password.
         let _ = url.set_password(None);
     }
     command.arg("--dbname").arg(url.as_str());

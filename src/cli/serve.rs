@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 use nix::sys::resource::{Resource, getrlimit};
 use sqlx::postgres::PgConnectOptions;
+use strum::VariantNames as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,21 +18,23 @@ use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
-use crate::dashboard::experiment_databases::ExperimentDatabases;
-use crate::dashboard::permission::ExperimentPermission;
-use crate::dashboard::{self, Dashboard};
+use crate::dashboard::model::permission::ExperimentPermission;
+use crate::dashboard::service::experiment_databases::ExperimentDatabases;
+use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
 use crate::database::{Database, SeedOutcome};
 use crate::engine::Engine;
 use crate::http::{AppState, HttpService, listener};
+use crate::metrics::Metrics;
+use crate::server::Server;
 use crate::strategy::Approach;
 use private_postgres::{self, Cluster, ClusterStatus};
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 pub struct ServeArgs {
-    /// Where to listen; port 0 picks a free one.
+    /// The address to listen on. Port 0 picks a free port.
     #[arg(long, env = "LAB_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
 
@@ -41,36 +44,36 @@ pub struct ServeArgs {
     #[command(flatten)]
     data_dir: DataDirArgs,
 
-    /// Keep the private database only as long as standard input is open: for the server that `run` starts.
+    /// Use a temporary private database, and stop when standard input ends: for the server that `run` starts.
     #[arg(long, hide = true)]
     temporary: bool,
 
-    /// Serve only as long as standard input is open: for the server that `run` starts on a database that is there.
+    /// Stop when standard input ends: for the server that `run` starts on a database that exists.
     #[arg(long, hide = true)]
     attached: bool,
 
-    /// The data that an empty database starts from, and that a bare /reset goes back to.
+    /// The data for an empty database, and for a /reset without a seed.
     #[arg(long, env = "LAB_SEED", default_value = "withdrawal", value_parser = seed_parser())]
     seed: Seed,
 
-    /// Replace all data by the seed's before serving.
+    /// Replace all data by the seed before serving.
     #[arg(long, env = "LAB_RESET", value_parser = BoolishValueParser::new())]
     reset: bool,
 
-    /// The approach of the routes at the root.
+    /// The approach for the routes at the root, such as /balance.
     #[arg(long, env = "LAB_ROOT_APPROACH", default_value = "atomic-returning", value_parser = approach)]
     root_approach: Approach,
 
-    /// A host name, beside IP addresses and localhost, under which changes are accepted; may be repeated.
+    /// A host name under which changes are accepted, besides IP addresses and localhost; may be repeated.
     #[arg(long = "allow-host", env = "LAB_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     allow_host: Vec<String>,
 
-    /// Honour the experiment headers (Lab-Trace, Lab-Think-Time, and Lab-Fault, which cuts connections to the database)
-    /// although not bound to loopback.
+    /// Accept the experiment headers (Lab-Trace, Lab-Think-Time, and Lab-Fault, which cuts connections to the database)
+    /// also on an address that is not loopback.
     #[arg(long, env = "LAB_HEADERS", value_parser = BoolishValueParser::new())]
     lab_headers: bool,
 
-    /// Count what happens, for Prometheus at /metrics.
+    /// Count requests, retries and waits, for Prometheus at /metrics.
     #[arg(
         long,
         env = "LAB_METRICS",
@@ -84,15 +87,16 @@ pub struct ServeArgs {
     )]
     metrics: bool,
 
-    /// The run folder: what experiments that are started from the dashboard leave, and what it shows.
+    /// The folder for runs: the dashboard shows the runs in it, and stores its experiments there.
     #[arg(long, env = "LAB_OUT", default_value = "runs", value_name = "DIR")]
     runs: PathBuf,
 
-    /// Who starts or stops an experiment from the dashboard must know this. Without it, nobody can unless bound to loopback.
+    /// The token that is required to start or stop an experiment from the dashboard. Without one, experiments can be started only
+    /// if the server listens on a loopback address.
     #[arg(long, env = "LAB_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     admin_token: Option<String>,
 
-    /// A database for the dashboard's experiments; without it, a temporary PostgreSQL is started when one is wanted.
+    /// The database for the dashboard's experiments. Without it, each one that needs a database starts a temporary PostgreSQL.
     #[arg(long, env = "LAB_EXPERIMENT_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     experiment_database_url: Option<String>,
 
@@ -101,22 +105,24 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// What the operator decides about the dashboard. An empty variable, as compose files have them, is none.
-    fn dashboard(&self, address: SocketAddr) -> Result<dashboard::DashboardSettings, CliError> {
+    /// The settings of the dashboard. An empty variable, as in compose files, counts as none.
+    fn dashboard(&self, address: SocketAddr) -> Result<DashboardSettings, CliError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let laboratory = match given(&self.experiment_database_url) {
+        let databases = match given(&self.experiment_database_url) {
             None => ExperimentDatabases::temporary(self.database.postgres_bin.clone()),
-            Some(url) => ExperimentDatabases::given(
-                Database::parse_url(&url)
-                    .map_err(|_| CliError::Usage("--experiment-database-url is not a PostgreSQL URL".to_owned()))?,
-            ),
+            Some(url) => ExperimentDatabases::given(Database::parse_url(&url).map_err(|_| {
+                CliError::Usage(
+                    "--experiment-database-url is not a PostgreSQL URL; expected postgres://user@host/database"
+                        .to_owned(),
+                )
+            })?),
         };
         let permission = ExperimentPermission::new(given(&self.admin_token), address.ip().is_loopback());
-        Ok(dashboard::DashboardSettings { runs: self.runs.clone(), permission, laboratory })
+        Ok(DashboardSettings { runs: self.runs.clone(), permission, databases })
     }
 }
 
-/// A database to serve from: our own process, or somebody's URL.
+/// The database of the server: a private PostgreSQL, or one at a URL.
 enum ServeDatabase {
     Private(Cluster),
     Given(PgConnectOptions),
@@ -125,32 +131,35 @@ enum ServeDatabase {
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What cannot be used: the address, the database, PostgreSQL's programs.
+/// When the address, the database or PostgreSQL's programs cannot be used.
 pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
     let mut limits = arguments.limits.limits()?;
     limits.client_connections = client_connections(&limits)?;
-    // First the address: it fails at once, and leaves nothing behind.
+    // The address comes first: if it is in use, the command fails at once and leaves nothing behind.
     let listener = listener::bind(arguments.listen).map_err(|error| {
-        CliError::Environment(format!("cannot listen on {}: {error}; --listen chooses another", arguments.listen))
+        CliError::Environment(format!(
+            "cannot listen on {}: {error}; choose another address with --listen",
+            arguments.listen
+        ))
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
 
     let interrupts = Interrupts::listen();
-    // Dropping a PostgreSQL that is being started ends it.
+    // Dropping a PostgreSQL that is starting stops it.
     let source = tokio::select! {
         source = open(&arguments, &limits) => source?,
         () = interrupts.clone().reach(1) => return Ok(()),
     };
     let served = tokio::select! {
         served = serve_from(&source, &arguments, &limits, listener, address, &interrupts) => served,
-        // For those who cannot wait for the requests in flight.
+        // A second signal ends the server without waiting for requests in flight.
         () = interrupts.clone().reach(2) => {
-            eprintln!("concurrency-lab: interrupted again: not waiting for requests in flight");
+            eprintln!("concurrency-lab: second signal: stopping without waiting for requests in flight");
             Ok(())
         }
     };
     let ServeDatabase::Private(cluster) = source else { return served };
-    // Why it ended matters more than how its database did.
+    // An error of the server comes before an error of its database.
     served.and(cluster.stop().await.map_err(CliError::from))
 }
 
@@ -171,8 +180,8 @@ async fn serve_from(
         () = interrupts.clone().reach(1) => return Ok(()),
     };
     warn_about_seed(seeded, arguments.seed);
-    let database = if arguments.metrics { database } else { database.without_metrics() };
-    let engine = Engine::new(database, *limits);
+    let metrics = if arguments.metrics { Metrics::on(Approach::VARIANTS) } else { Metrics::off() };
+    let engine = Engine::new(Server::new(database, limits, metrics), *limits);
     let app = Arc::new(AppState {
         engine: engine.clone(),
         seed: arguments.seed,
@@ -181,9 +190,9 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     let closing = CancellationToken::new();
-    let dashboard = Dashboard::new(Arc::clone(&app), arguments.dashboard(address)?, closing.clone());
+    let dashboard = Dashboard::new(&app, arguments.dashboard(address)?, closing.clone());
     announce(source, address)?;
-    let _forgetting = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
+    let _key_sweep = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
     let mut failed = None;
     listener::serve(listener, HttpService::with_pages(app, dashboard.routes()), limits, async {
@@ -196,20 +205,20 @@ async fn serve_from(
     })
     .await;
     dashboard.close().await;
-    tracing::info!("draining");
+    tracing::info!("waiting for operations in flight");
     if tokio::time::timeout(limits.drain, engine.drain()).await.is_err() {
-        tracing::warn!("some operations did not finish within {} s", limits.drain.as_secs());
+        tracing::warn!("stopping although some operations did not finish within {} s", limits.drain.as_secs());
     }
-    failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL is gone: {reason}"))))
+    failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL has failed: {reason}"))))
 }
 
-/// Forgets idempotency keys that are too old, until it is dropped.
+/// Deletes idempotency keys that are too old, until it is dropped.
 async fn forget_keys(engine: Engine) {
     loop {
         tokio::time::sleep(engine.limits().idempotency_sweep).await;
-        match engine.database().forget_old_keys(engine.limits()).await {
-            Ok(forgotten) => tracing::debug!(forgotten, "idempotency keys"),
-            Err(error) => tracing::warn!(%error, "cannot forget old idempotency keys, will try again"),
+        match engine.server().database().forget_old_keys(engine.limits()).await {
+            Ok(deleted) => tracing::debug!(deleted, "deleted old idempotency keys"),
+            Err(error) => tracing::warn!(%error, "cannot delete old idempotency keys; the server tries again later"),
         }
     }
 }
@@ -232,7 +241,7 @@ async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<ServeDatabase, C
     Ok(ServeDatabase::Private(Cluster::start(&options).await?))
 }
 
-/// One line that says where, also read by a parent process that asked for port 0.
+/// Prints the line with the address. A parent process that asked for port 0 reads it too.
 fn announce(source: &ServeDatabase, address: SocketAddr) -> Result<(), CliError> {
     let database = match source {
         ServeDatabase::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
@@ -246,27 +255,27 @@ fn announce(source: &ServeDatabase, address: SocketAddr) -> Result<(), CliError>
 
 fn warn_about_seed(seeded: SeedOutcome, wanted: Seed) {
     let SeedOutcome::Differently(found) = seeded else { return };
-    let found = found.map_or("another version's seed".to_owned(), |seed| format!("--seed {seed}"));
+    let found = found.map_or("a seed of another version".to_owned(), |seed| format!("--seed {seed}"));
     eprintln!(
-        "concurrency-lab: warning: the data came from {found}, not from --seed {wanted}; they were kept. \
+        "concurrency-lab: warning: the database has the data of {found}, not of --seed {wanted}. They are kept; \
          `serve --reset --seed {wanted}` or POST /reset replaces them."
     );
 }
 
-/// Connections that the limit of open files leaves room for.
+/// The number of client connections that the limit of open files allows.
 fn client_connections(limits: &Limits) -> Result<usize, CliError> {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| CliError::Environment(error.to_string()))?;
     let kept = SPARE_FILE_DESCRIPTORS + limits.pool_size as u64;
     let room = usize::try_from(soft.saturating_sub(kept)).unwrap_or(usize::MAX);
     if room == 0 {
         return Err(CliError::Environment(format!(
-            "the limit of {soft} open files leaves none for clients; raise `ulimit -n`"
+            "the limit of {soft} open files allows no client connection; raise it with `ulimit -n`"
         )));
     }
     Ok(room.min(limits.client_connections))
 }
 
-/// Resolves when the private PostgreSQL cannot be kept alive.
+/// Resolves when the private PostgreSQL has failed and stays down; the reason as text.
 fn database_failed(source: &ServeDatabase) -> impl Future<Output = String> + use<> {
     let status = match source {
         ServeDatabase::Private(cluster) => Some(cluster.status()),

@@ -1,13 +1,14 @@
 //! The pool of database connections: deadpool's slots around sqlx's connections.
 //!
-//! sqlx's own pool sends a ping on every release, whatever its options, and its `begin()` may hand a connection
-//! with an open transaction to the next user when it is cancelled (0.9.0). Here a connection that is handed
-//! back is simply put on a stack; [`crate::session::Session`] hands back no other than a clean one. `make bench`
-//! compares the two.
+//! sqlx's own pool sends a ping on every release, whatever its options, and its `begin()` may hand a connection with an
+//! open transaction to the next user when it is cancelled (0.9.0). Here a connection that is given back is simply put on
+//! a stack; [`crate::session::Session`] gives back only clean connections. `make bench` compares the two pools.
 //!
-//! A connection that has rested is pinged before it is used again, and when one is found dead, all that are as old are
-//! pinged before their next use: after a restart of the database, requests do not fail one by one on the pool's corpses.
+//! A connection that has been idle is pinged before it is used again. When one is found dead, all connections as old as it
+//! are pinged before their next use. So after a restart of the database, requests do not fail one by one on dead
+//! connections.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,12 +21,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::waiting::WaitingGuard;
 use crate::config::Limits;
-use crate::error::Error;
 
-/// An idle connection is pinged before use when it has rested for longer: long enough that a busy pool never pings.
-const REST_BEFORE_PING: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is pinged before use. A busy pool never pings.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
 
-/// How long a ping may take before its connection is given up.
+/// How long a ping may take before its connection counts as dead.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A bounded set of connections. Cheap to clone.
@@ -42,7 +42,7 @@ pub struct Lease {
     slot: Object<ConnectionManager>,
 }
 
-/// How many connections there are, and how many requests wait for one.
+/// The number of connections, and of requests that wait for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
     /// Open, in use or not.
@@ -51,6 +51,33 @@ pub struct PoolStatus {
     pub idle: usize,
     /// Requests waiting.
     pub waiting: usize,
+}
+
+/// Why no connection was to be had. In every case nothing was sent to the database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
+pub enum LeaseError {
+    /// As many requests as may wait are waiting.
+    QueueFull,
+    /// The wait ended before a connection came free.
+    WaitedTooLong,
+    /// The pool was closed because the server stops.
+    Stopping,
+    /// A new connection could not be opened.
+    Unavailable(String),
+}
+
+impl LeaseError {
+    /// The reason in words.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::QueueFull => "Too many requests waiting".into(),
+            Self::WaitedTooLong => "Waited too long for a connection".into(),
+            Self::Stopping => "Server is stopping".into(),
+            Self::Unavailable(error) => format!("Database unavailable: {error}").into(),
+        }
+    }
 }
 
 impl Pool {
@@ -70,29 +97,26 @@ impl Pool {
         Ok(Self { slots, waiting: Arc::default(), queue: limits.queue })
     }
 
-    /// Takes a connection, waiting for one if need be.
+    /// Takes a connection, and waits for one if none is free.
     ///
     /// # Errors
-    /// [`Error::NotDone`]: too many wait already, none came free in time, or none could be opened.
-    pub async fn lease(&self, wait_until: Instant) -> Result<Lease, Error> {
-        // Without waiting first: only those who must wait are counted.
+    /// [`LeaseError`].
+    pub async fn lease(&self, wait_until: Instant) -> Result<Lease, LeaseError> {
+        // Without waiting first, so that only requests that have to wait are counted.
         let mut taken = self.take(Duration::ZERO).await;
         if matches!(taken, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            let full = || Error::NotDone("Too many requests waiting".into());
-            let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or_else(full)?;
+            let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or(LeaseError::QueueFull)?;
             taken = self.take(wait_until.saturating_duration_since(Instant::now())).await;
         }
         match taken {
             Ok(slot) => Ok(Lease { slot }),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => {
-                Err(Error::NotDone("Waited too long for a connection".into()))
-            }
-            Err(PoolError::Closed) => Err(Error::NotDone("Server is stopping".into())),
-            Err(error) => Err(Error::NotDone(format!("Database unavailable: {error}").into())),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(LeaseError::WaitedTooLong),
+            Err(PoolError::Closed) => Err(LeaseError::Stopping),
+            Err(error) => Err(LeaseError::Unavailable(error.to_string())),
         }
     }
 
-    /// deadpool takes a wait of 0 for "do not wait".
+    /// A wait of 0 means "do not wait" to deadpool.
     async fn take(&self, wait: Duration) -> Result<Object<ConnectionManager>, PoolError<sqlx::Error>> {
         self.slots.timeout_get(&Timeouts { wait: Some(wait), ..self.slots.timeouts() }).await
     }
@@ -116,12 +140,12 @@ impl Lease {
         &mut self.slot.connection
     }
 
-    /// Closes the connection instead of putting it back, because its state is not known; idle ones of its age are no
-    /// longer trusted either. The server rolls back what it had open.
+    /// Closes the connection instead of putting it back, because its state is not known. Idle connections of the same age
+    /// are pinged before their next use. The server rolls back what was open.
     pub fn discard(self) {
         let generation = self.slot.generation;
         if let Some(pool) = Object::pool(&self.slot) {
-            // One failure ends one generation, however many of its connections report it.
+            // One failure ends one generation, however many of its connections report the failure.
             let _ = pool.manager().generation.compare_exchange(
                 generation,
                 generation + 1,
@@ -152,15 +176,15 @@ impl managed::Manager for ConnectionManager {
 
     async fn create(&self) -> Result<OpenedConnection, sqlx::Error> {
         let generation = self.generation.load(Ordering::Relaxed);
-        // In a box of its own: it is seldom needed and large, and every attempt's future has room for what it holds.
+        // Boxed: it is large and seldom needed, and otherwise the future of every attempt would have room for it.
         let connection = Box::pin(PgConnection::connect_with(&self.options)).await?;
         Ok(OpenedConnection { connection, generation })
     }
 
     async fn recycle(&self, opened: &mut OpenedConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         let generation = self.generation.load(Ordering::Relaxed);
-        // "Last used" is when it was last lent.
-        if opened.generation != generation || metrics.last_used() > REST_BEFORE_PING {
+        // deadpool sets `last_used` when a connection is lent.
+        if opened.generation != generation || metrics.last_used() > IDLE_BEFORE_PING {
             opened.connection.ping().await.map_err(RecycleError::Backend)?;
             opened.generation = generation;
         }

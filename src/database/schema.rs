@@ -1,4 +1,4 @@
-//! Our schema and the data in it: made, recognised, seeded, replaced.
+//! Our schema and the data in it: creating, recognising, seeding, replacing.
 
 use std::str::FromStr;
 
@@ -8,19 +8,19 @@ use sqlx::{Connection, Executor};
 use super::seed::Seed;
 use super::{DatabaseError, SeedOutcome};
 
-/// The comment by which we know a schema as ours.
+/// The comment on a schema that shows that this program made it.
 const MARK: &str = "concurrency-lab: made and migrated by the program of this name; it may be dropped whole";
 
-/// The oldest server the SQL is written for, as `server_version_num` has it.
+/// The oldest server that the SQL is written for, in the form of `server_version_num`.
 const OLDEST_SERVER: i32 = 130_000;
 
-/// The SQL that makes a schema that is known as ours.
+/// The SQL that creates a schema with our mark on it.
 #[must_use]
-pub fn making(schema: &str) -> String {
+pub fn create_schema_sql(schema: &str) -> String {
     format!("create schema {schema}; comment on schema {schema} is '{MARK}'")
 }
 
-/// Creates our schema, or makes sure that it is ours. The advisory lock lets two servers start at once.
+/// Creates our schema, or checks that an existing one is ours. The advisory lock lets two servers start at once.
 ///
 /// # Errors
 /// [`DatabaseError::TooOld`], [`DatabaseError::ForeignSchema`]; [`DatabaseError::Prepare`].
@@ -43,13 +43,14 @@ pub async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result
         Some(comment) if comment.as_deref() == Some(MARK) => {}
         Some(_) => return Err(DatabaseError::ForeignSchema(schema.to_owned())),
         None => {
-            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(making(schema)))).await?;
+            transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(create_schema_sql(schema)))).await?;
         }
     }
     Ok(transaction.commit().await?)
 }
 
-/// Seeds what was never seeded (or everything, with `reset`). The table's lock makes one of two servers the seeder.
+/// Seeds a database that was never seeded (with `reset`, any database). The lock on the table lets only one of two
+/// servers seed it.
 pub(super) async fn seed_if_empty(
     connection: &mut PgConnection,
     seed: Seed,
@@ -74,7 +75,7 @@ pub(super) async fn seed_if_empty(
 
 /// Replaces all data; the caller's transaction makes it all or nothing.
 pub(super) async fn replace_data(connection: &mut PgConnection, seed: Seed) -> Result<(), sqlx::Error> {
-    // `seeded` first, as a server that starts locks it: in one order, nobody deadlocks.
+    // `seeded` first, because a server that starts locks it first as well: with one order there is no deadlock.
     connection.execute("truncate seeded, idempotency_keys, users, events, bookings, counters").await?;
     connection.execute(sqlx::raw_sql(seed.sql())).await?;
     let name: &str = seed.into();

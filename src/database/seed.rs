@@ -1,8 +1,8 @@
-//! Seeds: one idempotent SQL file a scenario, under `seeds/`.
+//! Seeds: one idempotent SQL file for each scenario, under `seeds/`.
 
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-/// What the data start from.
+/// The data that a scenario starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Seed {
@@ -22,7 +22,7 @@ pub enum Seed {
 }
 
 impl Seed {
-    /// The SQL that inserts the rows; it may run again without harm.
+    /// The SQL that inserts the rows; running it again changes nothing.
     #[must_use]
     pub fn sql(self) -> &'static str {
         match self {

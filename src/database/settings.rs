@@ -1,4 +1,4 @@
-//! What a PostgreSQL says of itself: figures mean nothing without it.
+//! The version and the settings of the PostgreSQL: measured figures mean nothing without them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use sqlx::Connection;
 
 use super::Database;
 
-/// The settings that decide on durability, isolation and speed. Those that a version does not have are left out.
+/// The settings that decide on durability, isolation and speed. A setting that the server's version does not have is left out.
 const NAMES: &[&str] = &[
     "autovacuum",
     "checkpoint_timeout",
@@ -30,18 +30,19 @@ const NAMES: &[&str] = &[
 ];
 
 impl Database {
-    /// The server's version, and the settings of a session of ours, as `SHOW` gives them. On a connection of its own.
+    /// The server's version, and the settings of one of our sessions as `SHOW` gives them, read on a connection of its own.
     ///
     /// # Errors
-    /// As PostgreSQL says.
+    /// As PostgreSQL reports.
     pub async fn settings(&self) -> Result<(String, BTreeMap<String, String>), sqlx::Error> {
-        let _turn = self.aside.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut connection = self.aside.connect().await?;
+        let _permit = self.reserved.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let mut connection = self.reserved.connect().await?;
         let version = sqlx::query_scalar("select current_setting('server_version')");
-        let version = self.heard(version.fetch_one(&mut connection)).await?;
+        let version = self.await_answer(version.fetch_one(&mut connection)).await?;
         let settings = sqlx::query_as("select name, current_setting(name) from pg_settings where name = any($1)");
-        let settings: Vec<(String, String)> = self.heard(settings.bind(NAMES).fetch_all(&mut connection)).await?;
-        self.heard(connection.close()).await?;
+        let settings: Vec<(String, String)> =
+            self.await_answer(settings.bind(NAMES).fetch_all(&mut connection)).await?;
+        self.await_answer(connection.close()).await?;
         Ok((version, settings.into_iter().collect()))
     }
 }

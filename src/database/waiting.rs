@@ -1,20 +1,20 @@
-//! A bounded count of those who wait.
+//! A bounded count of the requests that wait for something.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One of those who wait, counted for as long as it waits, however the wait ends.
+/// One waiting request. It is counted until the guard is dropped, however the wait ends.
 #[derive(Debug)]
 pub struct WaitingGuard<'a> {
     count: &'a AtomicUsize,
 }
 
 impl<'a> WaitingGuard<'a> {
-    /// Joins those who wait, unless as many as may wait do.
-    pub fn join(count: &'a AtomicUsize, most: usize) -> Option<Self> {
+    /// Counts one more waiting request; `None` if `limit` requests wait already.
+    pub fn join(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
         let before = count.fetch_add(1, Ordering::Relaxed);
-        // Dropped at once where it is one too many, which takes it off the count again.
+        // A guard too many is dropped at once, which corrects the count.
         let waiting = Self { count };
-        (before < most).then_some(waiting)
+        (before < limit).then_some(waiting)
     }
 }
 
@@ -29,11 +29,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_than_allowed_wait_and_whoever_leaves_makes_room() {
+    fn no_more_than_the_limit_wait_and_a_wait_that_ends_makes_room() {
         let count = AtomicUsize::new(0);
         let first = WaitingGuard::join(&count, 1).expect("room for one");
         assert!(WaitingGuard::join(&count, 1).is_none());
-        assert_eq!(count.load(Ordering::Relaxed), 1, "who was turned away is not counted");
+        assert_eq!(count.load(Ordering::Relaxed), 1, "a refused request is not counted");
         drop(first);
         assert!(WaitingGuard::join(&count, 1).is_some());
     }

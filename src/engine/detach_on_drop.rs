@@ -1,8 +1,8 @@
-//! A future that is finished even if nobody waits for it any more.
+//! A future that runs to its end even if its caller no longer waits for it.
 //!
-//! axum drops a request's future when its client hangs up. An operation must not end there: half a transaction would be
-//! cancelled. A task of its own for every operation would do, and cost a wake-up of another worker thread for each request,
-//! twice. So the operation runs inside its request, and only when that is dropped is what is left of it moved into a task.
+//! axum drops a request's future when its client hangs up. The operation must not end there, because a transaction would be
+//! cancelled half-way. A task for every operation would do, but would wake another worker thread twice for each request. So
+//! the operation runs inside its request, and only when the request is dropped does the rest of it move into a task.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Runs `future` inside whoever polls this, and in a task of its own once this is dropped. `tracker` counts it
-/// until it has ended, wherever that is.
+/// Runs a future inside its caller, and in a task of its own once this is dropped. A tracker counts it until it has ended, in
+/// either place.
 pub struct DetachOnDrop<F: Future<Output: Send> + Send + 'static> {
-    /// None while being polled, so that one that panicked is not polled again, and after the end.
+    /// `None` after the end, and during a poll, so that a future that panicked is not polled again.
     unfinished: Option<(Pin<Box<F>>, TaskTrackerToken)>,
 }
 
@@ -31,7 +31,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for DetachOnDrop<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let Some((mut future, token)) = self.unfinished.take() else {
-            // Polled after its end, which no caller does: a future that never ends is better than a panic.
+            // Polled after its end. No caller does this; a future that never ends is better than a panic.
             return Poll::Pending;
         };
         let polled = future.as_mut().poll(context);
@@ -44,7 +44,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for DetachOnDrop<F> {
 
 impl<F: Future<Output: Send> + Send + 'static> Drop for DetachOnDrop<F> {
     fn drop(&mut self) {
-        // Without a runtime there is nobody left to run it: the process ends, and the database rolls back.
+        // Without a runtime the process is ending: the future is dropped, and the database rolls back.
         if let Some((future, token)) = self.unfinished.take()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_dropped_half_way_runs_to_its_end_and_is_waited_for() {
+    async fn a_dropped_future_runs_to_its_end_and_the_tracker_waits_for_it() {
         let tracker = TaskTracker::new();
         let done = Arc::new(AtomicBool::new(false));
         let operation = {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_waited_for_gives_its_result_and_leaves_nothing() {
+    async fn a_future_that_is_awaited_returns_its_result_and_is_not_tracked_any_more() {
         let tracker = TaskTracker::new();
         assert_eq!(DetachOnDrop::new(&tracker, async { 7 }).await, 7);
         assert!(tracker.is_empty());

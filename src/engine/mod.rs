@@ -1,10 +1,12 @@
-//! The engine: takes an operation from a request to its end, whatever becomes of the request.
+//! The engine takes an operation from a request to its end, even if the client hangs up.
 //!
-//! A client that hangs up drops its request's future, and nothing else: its operation goes on in a task of its own
-//! ([`detach_on_drop`]) to commit or roll back, and gives its connection back clean. The engine repeats attempts that lost
-//! a race, within bounds, and tells the three ends apart: done, certainly not done, unknown.
+//! A client that hangs up drops its request's future, and nothing else: the operation goes on in a task of its own
+//! ([`detach_on_drop`]) until it has committed or rolled back, and gives its connection back clean. The engine repeats
+//! attempts that lost a race, within bounds ([`retry`]), and distinguishes three ends: done, certainly not done, unknown
+//! ([`error`]).
 
 pub mod detach_on_drop;
+pub mod error;
 pub mod operation;
 pub mod retry;
 
@@ -16,27 +18,35 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Limits;
-use crate::database::Database;
 use crate::database::seed::Seed;
-use crate::error::Error;
-use crate::session::Session;
+use crate::metrics::exposition::Gauges;
+use crate::server::Server;
+use crate::session::batch::BatchQueue;
 use crate::session::idempotency_key::IdempotencyKey;
 use crate::session::probe::{Fault, Probe, ThinkTime, Trace, TraceSpan};
+use crate::session::sqlstate::classify;
+use crate::session::{AttemptError, Session};
 use crate::strategy::{Approach, ApproachInfo, Claim, Strategy};
+
+pub use error::OperationError;
 
 use detach_on_drop::DetachOnDrop;
 use operation::Operation;
 use retry::Retries;
 
+/// How often a reset that loses a deadlock is tried. Each deadlock costs `deadlock_timeout`, a second.
+const RESET_ATTEMPTS: usize = 5;
+
 /// Runs operations. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    database: Database,
+    server: Server,
+    batches: Arc<BatchQueue>,
     limits: Limits,
     tasks: TaskTracker,
 }
 
-/// What a client wants to see or feel of its operation's statements.
+/// What a client asks to be done to its operation's statements.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Instrumentation {
     /// Record the statements.
@@ -48,8 +58,8 @@ pub struct Instrumentation {
 }
 
 impl Instrumentation {
-    /// Whether the operation's statements must be its own.
-    fn is_personal(&self) -> bool {
+    /// Whether the statements are observed or disturbed, so that the operation must not share them with others.
+    fn is_on(&self) -> bool {
         *self != Self::default()
     }
 }
@@ -59,34 +69,53 @@ impl Instrumentation {
 pub struct OperationOutcome<T> {
     /// The session it had, for the log.
     pub session: Uuid,
-    /// What came of it.
-    pub result: Result<T, Error>,
-    /// It was done before, under the same idempotency key; the result is that of then.
+    /// What was done, or why not.
+    pub result: Result<T, OperationError>,
+    /// The change was made before under the same idempotency key; the result is the original one.
     pub replayed: bool,
     /// Attempts made, the last one included; 0 if it never started.
     pub attempts: u32,
-    /// Its statements, if they were to be traced.
+    /// Its statements, if a trace was asked for.
     pub trace: Vec<TraceSpan>,
 }
 
 impl<T> OperationOutcome<T> {
-    /// Of an operation that was turned away before its first attempt.
-    fn never_begun(session: Uuid, error: Error) -> Self {
+    /// The outcome of an operation that was refused before its first attempt.
+    fn never_begun(session: Uuid, error: OperationError) -> Self {
         Self { session, result: Err(error), replayed: false, attempts: 0, trace: Vec::new() }
     }
 }
 
+/// An operation that was done, now or before.
+struct Completed<T> {
+    done: T,
+    replayed: bool,
+}
+
 impl Engine {
-    /// An engine on this database.
+    /// An engine on this server, with a queue of batches of its own.
     #[must_use]
-    pub fn new(database: Database, limits: Limits) -> Self {
-        Self { database, limits, tasks: TaskTracker::new() }
+    pub fn new(server: Server, limits: Limits) -> Self {
+        let batches = BatchQueue::new(&limits);
+        Self::with_batches(server, limits, batches)
     }
 
-    /// The database it works on.
+    /// An engine on this server that shares this queue of batches.
     #[must_use]
-    pub fn database(&self) -> &Database {
-        &self.database
+    pub fn with_batches(server: Server, limits: Limits, batches: Arc<BatchQueue>) -> Self {
+        Self { server, batches, limits, tasks: TaskTracker::new() }
+    }
+
+    /// The server that it works on.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The changes that wait for a transaction that they share.
+    #[must_use]
+    pub fn batches(&self) -> &BatchQueue {
+        &self.batches
     }
 
     /// Its limits.
@@ -95,34 +124,64 @@ impl Engine {
         &self.limits
     }
 
+    /// The figures of this moment: connections, waiting requests, operations in progress.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let pool = self.server.database().pool().status();
+        Gauges {
+            pool_open: pool.open,
+            pool_idle: pool.idle,
+            pool_limit: self.limits.pool_size,
+            pool_waiting: pool.waiting,
+            row_waiting: self.server.admission().waiting(),
+            mutex_waiting: self.server.mutexes().waiting(),
+            batch_waiting: self.batches.waiting(),
+            operations_in_progress: self.in_progress(),
+        }
+    }
+
     /// Replaces all data by a seed's.
     ///
     /// # Errors
-    /// [`Error::NotDone`] when it certainly was not done, else [`Error::OutcomeUnknown`].
-    pub async fn reset(&self, seed: Seed) -> Result<(), Error> {
-        let database = self.database.clone();
-        let turn = database.turn_to_reset().await?;
+    /// [`OperationError::NotDone`] if nothing was changed, [`OperationError::OutcomeUnknown`] if the answer of COMMIT was lost.
+    pub async fn reset(&self, seed: Seed) -> Result<(), OperationError> {
+        let engine = self.clone();
+        let Some(permit) = engine.server.database().reset_permit().await else {
+            return Err(OperationError::NotDone("Waited too long for other resets".into()));
+        };
         let reset = DetachOnDrop::new(&self.tasks, async move {
-            let done = database.reset(seed).await;
-            drop(turn);
+            let done = engine.reset_with_retries(seed).await;
+            drop(permit);
             done
         });
         match tokio::time::timeout(self.limits.request_timeout, reset).await {
             Ok(done) => done,
-            Err(_elapsed) => Err(Error::OutcomeUnknown("the reset is still running".into())),
+            Err(_elapsed) => Err(OperationError::OutcomeUnknown("the reset is still running".into())),
         }
     }
 
-    /// Operations that have not ended, whether or not somebody still waits for them.
+    async fn reset_with_retries(&self, seed: Seed) -> Result<(), OperationError> {
+        let mut attempts = 1;
+        loop {
+            let Err(failed) = self.server.database().reset(seed).await else { return Ok(()) };
+            match classify(&failed.error, failed.at_commit) {
+                // A reset locks whole tables, and each approach locks rows in its own order, so deadlocks are possible.
+                AttemptError::Conflict(_) if attempts < RESET_ATTEMPTS => attempts += 1,
+                error => return Err(OperationError::after_last_attempt(error, None)),
+            }
+        }
+    }
+
+    /// The number of operations that have not ended, whether or not a client waits for them.
     #[must_use]
     pub fn in_progress(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Waits until every operation has ended, then closes the pool. No new one must be started.
+    /// Waits until every operation has ended, then closes the pool. No operation may be started after this call.
     pub async fn drain(&self) {
         self.ended().await;
-        self.database.pool().close();
+        self.server.database().pool().close();
     }
 
     /// Waits until every operation has ended.
@@ -131,27 +190,27 @@ impl Engine {
         self.tasks.wait().await;
     }
 
-    /// Takes an operation to its end, with its retries, whether or not somebody still waits for it. With a `key`, a change is
-    /// made once, however often it is asked for.
+    /// Takes an operation to its end, with its retries, whether or not a client still waits for it. With a `key`, a change is
+    /// made at most once, however often it is requested.
     pub async fn run<O: Operation>(
         &self,
         id: Uuid,
         approach: Approach,
         operation: O,
-        experiment: Instrumentation,
+        instrumentation: Instrumentation,
         key: Option<Uuid>,
     ) -> OperationOutcome<O::Done> {
         let info = approach.info();
-        let mut session = match self.session(id, info, &operation, experiment.is_personal(), key) {
+        let mut session = match self.session(id, info, &operation, instrumentation.is_on(), key) {
             Ok(session) => session,
             Err(error) => return OperationOutcome::never_begun(id, error),
         };
-        let trace = attach_probes(&mut session, experiment);
-        let outcome = self.settled(session, Some(approach), approach.strategy(), operation).await;
+        let trace = attach_probes(&mut session, instrumentation);
+        let outcome = self.run_session(session, Some(approach), approach.strategy(), operation).await;
         OperationOutcome { trace: trace.map(|trace| trace.spans()).unwrap_or_default(), ..outcome }
     }
 
-    /// The same for an explorer: any strategy, under these probes, which do not take it out of its batch.
+    /// The same for an explorer: any strategy, with these probes, which do not take the operation out of its batch.
     ///
     /// # Errors
     /// In the outcome, as with [`Engine::run`].
@@ -170,11 +229,11 @@ impl Engine {
         for probe in probes {
             session.attach(probe);
         }
-        self.settled(session, None, strategy, operation).await
+        self.run_session(session, None, strategy, operation).await
     }
 
-    /// Takes a session's operation to its end, with its attempts counted among those of an approach, if they are to be.
-    async fn settled<O: Operation>(
+    /// Takes a session's operation to its end. Its attempts are counted as those of `counted_as`, if that is given.
+    async fn run_session<O: Operation>(
         &self,
         session: Session,
         counted_as: Option<Approach>,
@@ -185,105 +244,114 @@ impl Engine {
         let attempts = Arc::new(AtomicU32::new(0));
         let mut retries = Retries::new(self.limits.retry, Arc::clone(&attempts));
         if let Some(approach) = counted_as {
-            retries = retries.counted(self.database.metrics().clone(), approach);
+            retries = retries.counted(self.server.metrics().clone(), approach.metric_index());
         }
-        let settled = DetachOnDrop::new(&self.tasks, settle(session, retries, strategy, operation));
-        let result = match tokio::time::timeout(self.limits.request_timeout, settled).await {
-            Ok(settled) => settled,
+        let completed = DetachOnDrop::new(&self.tasks, run_to_end(session, retries, strategy, operation));
+        let completed = match tokio::time::timeout(self.limits.request_timeout, completed).await {
+            Ok(completed) => completed,
             Err(_elapsed) if changes => {
-                Err(Error::OutcomeUnknown("the request timed out while its operation goes on".into()))
+                Err(OperationError::OutcomeUnknown("the request timed out while its operation goes on".into()))
             }
-            Err(_elapsed) => Err(Error::NotDone("Waited too long for the database".into())),
+            Err(_elapsed) => Err(OperationError::NotDone("Waited too long for the database".into())),
         };
-        let (result, replayed) = match result {
-            Err(Error::MadeBefore(answer)) => (recalled::<O>(&answer), true),
-            result => (result, false),
+        let (result, replayed) = match completed {
+            Ok(Completed { done, replayed }) => (Ok(done), replayed),
+            Err(error) => (Err(error), false),
         };
-        OperationOutcome {
-            session: id,
-            result,
-            replayed,
-            attempts: attempts.load(Ordering::Relaxed),
-            trace: Vec::new(),
-        }
+        let attempts = attempts.load(Ordering::Relaxed);
+        OperationOutcome { session: id, result, replayed, attempts, trace: Vec::new() }
     }
 
-    /// A session for an operation, with its key. A `personal` one shares no batch.
+    /// A session for an operation, with its key. One that is `alone` shares no batch.
     fn session<O: Operation>(
         &self,
         id: Uuid,
         info: &ApproachInfo,
         operation: &O,
-        personal: bool,
+        alone: bool,
         key: Option<Uuid>,
-    ) -> Result<Session, Error> {
+    ) -> Result<Session, OperationError> {
         if info.claims.of(O::WORKLOAD) == Claim::Unsupported {
-            return Err(Error::Unsupported(info.unsupported_because.into()));
+            return Err(OperationError::Unsupported(info.unsupported_because.into()));
         }
-        let shares = info.batches && !personal;
+        let shares = info.batches && !alone;
         let rows = if shares { Vec::new() } else { operation.rows() };
-        let mut session = Session::new(id, self.database.clone(), rows);
-        if !shares {
-            session.alone();
+        let mut session = Session::new(id, self.server.clone(), rows);
+        if shares {
+            session.share_batches(Arc::clone(&self.batches));
         }
         if let (Some(key), Some(change)) = (key, operation.change()) {
-            session.once(IdempotencyKey::new(key, &change)?);
+            let key = IdempotencyKey::new(key, &change);
+            session.use_key(key.map_err(|error| OperationError::after_last_attempt(error, O::OUT_OF_RANGE))?);
         }
         Ok(session)
     }
 }
 
-/// The answer that was stored under a key.
-fn recalled<O: Operation>(answer: &str) -> Result<O::Done, Error> {
-    serde_json::from_str(answer).map_err(|error| Error::Bug(format!("the stored answer {answer}: {error}").into()))
-}
-
-/// An operation's whole life. What may wait in a queue is small; the attempts' futures are allocated when they are due.
-async fn settle<O: Operation>(
+/// Runs an operation to its end. The state of an operation that waits in the queue is small; the future of the attempts is
+/// allocated when the first attempt is due.
+async fn run_to_end<O: Operation>(
     mut session: Session,
     retries: Retries,
     strategy: &'static dyn Strategy,
     operation: O,
-) -> Result<O::Done, Error> {
-    session.enter().await?;
-    Box::pin(attempt_until_settled(session, retries, strategy, operation)).await
+) -> Result<Completed<O::Done>, OperationError> {
+    let ended = match session.enter_rows().await {
+        Ok(()) => Box::pin(attempt_until_settled(session, retries, strategy, operation)).await,
+        Err(error) => Err(error),
+    };
+    completed::<O>(ended)
 }
 
+/// The end of an operation by the end of its last attempt: the one place where an [`AttemptError`] becomes an
+/// [`OperationError`].
+fn completed<O: Operation>(ended: Result<O::Done, AttemptError>) -> Result<Completed<O::Done>, OperationError> {
+    match ended {
+        Ok(done) => Ok(Completed { done, replayed: false }),
+        Err(AttemptError::MadeBefore(answer)) => match serde_json::from_str(&answer) {
+            Ok(done) => Ok(Completed { done, replayed: true }),
+            Err(error) => Err(OperationError::Bug(format!("the stored answer {answer}: {error}").into())),
+        },
+        Err(error) => Err(OperationError::after_last_attempt(error, O::OUT_OF_RANGE)),
+    }
+}
+
+/// Repeats attempts that lost a race, until one ends otherwise or none is left.
 async fn attempt_until_settled<O: Operation>(
     mut session: Session,
     mut retries: Retries,
     strategy: &'static dyn Strategy,
     operation: O,
-) -> Result<O::Done, Error> {
+) -> Result<O::Done, AttemptError> {
     loop {
-        retries.attempt();
+        retries.count_attempt();
         let mut result = operation.attempt(strategy, &mut session).await;
         if let Ok(done) = &result
-            && let Err(error) = session.settle(done).await
+            && let Err(error) = session.complete_attempt(done).await
         {
             result = Err(error);
         }
         if result.is_err() {
-            session.end_attempt().await;
+            session.fail_attempt().await;
         }
-        match result {
-            Err(Error::Conflict(race)) => match retries.backoff(Instant::now()) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(Error::NotDone(race)),
-            },
-            settled => return settled.map_err(operation::outcome_of::<O>),
+        if let Err(AttemptError::Conflict(_)) = &result
+            && let Some(pause) = retries.backoff(Instant::now())
+        {
+            tokio::time::sleep(pause).await;
+            continue;
         }
+        return result;
     }
 }
 
-fn attach_probes(session: &mut Session, experiment: Instrumentation) -> Option<Trace> {
-    if let Some(pause) = experiment.think_time {
+fn attach_probes(session: &mut Session, instrumentation: Instrumentation) -> Option<Trace> {
+    if let Some(pause) = instrumentation.think_time {
         session.attach(Box::new(ThinkTime(pause)));
     }
-    if let Some(statements) = experiment.fault {
+    if let Some(statements) = instrumentation.fault {
         session.attach(Box::new(Fault { statements }));
     }
-    let trace = experiment.trace.then(Trace::default)?;
+    let trace = instrumentation.trace.then(Trace::default)?;
     session.attach(Box::new(trace.clone()));
     Some(trace)
 }

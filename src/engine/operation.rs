@@ -1,11 +1,10 @@
-//! The operations: which workload each belongs to, the rows it contends for, and its attempt.
+//! The operations: the workload that each belongs to, the rows that it contends for, and its attempt.
 
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::Error;
-use crate::session::Session;
+use crate::session::{AttemptError, Session};
 use crate::strategy::{BookingRow, Strategy};
 use domain::Refusal;
 use domain::Workload;
@@ -18,41 +17,27 @@ use domain::{
 /// The repeatable attempt of one operation.
 #[async_trait]
 pub trait Operation: Send + Sync + 'static {
-    /// What it is answered with; stored under an idempotency key, as JSON, and read again.
+    /// Its result, which is also stored with an idempotency key as JSON.
     type Done: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The workload whose claim decides whether an approach offers it.
     const WORKLOAD: Workload;
 
-    /// What it means that a number computed by the database does not fit; `None` where it computes none.
+    /// The refusal that a number out of range means; `None` if the database computes no number for it.
     const OUT_OF_RANGE: Option<Refusal> = None;
 
-    /// What it changes; `None` for a reader, whose end cannot be unknown.
+    /// What it changes; `None` for a read, whose outcome cannot be unknown.
     fn change(&self) -> Option<Change> {
         None
     }
 
-    /// The rows it contends for. None for a reader, who waits for nobody's row.
+    /// The rows that it contends for. A read has none, because it waits for no row.
     fn rows(&self) -> Vec<Row> {
         Vec::new()
     }
 
     /// One attempt.
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, Error>;
-}
-
-/// Names what only the operation can name: a number out of range, and a row that was referred to and is gone (by a
-/// reset, between an attempt's look and its insert). Any other constraint is the strategy's to explain, or a bug.
-pub(super) fn outcome_of<O: Operation>(error: Error) -> Error {
-    match error {
-        Error::OutOfRange => O::OUT_OF_RANGE.map_or_else(|| Error::Bug("a number out of range".into()), Error::from),
-        Error::Constraint(name) => match &*name {
-            "bookings_event_id_fkey" => Refusal::EventNotFound.into(),
-            "bookings_user_id_fkey" => Refusal::UserNotFound.into(),
-            unexplained => Error::Bug(format!("constraint {unexplained} refused").into()),
-        },
-        other => other,
-    }
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, AttemptError>;
 }
 
 #[async_trait]
@@ -70,7 +55,7 @@ impl Operation for BalanceChange {
         Some(Change::Balance(*self))
     }
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, AttemptError> {
         strategy.change_balance(session, *self).await
     }
 }
@@ -90,7 +75,7 @@ impl Operation for Transfer {
         Some(Change::Transfer(*self))
     }
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Transferred, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Transferred, AttemptError> {
         strategy.transfer(session, *self).await
     }
 }
@@ -109,7 +94,7 @@ impl Operation for Booking {
         Some(Change::Booking(*self))
     }
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Booked, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Booked, AttemptError> {
         strategy.book(session, *self).await
     }
 }
@@ -129,12 +114,12 @@ impl Operation for Increment {
         Some(Change::Increment(*self))
     }
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, AttemptError> {
         strategy.increment(session, *self).await
     }
 }
 
-/// Which event it contends for is known only to the booking's row, so it queues for none.
+/// Only the booking's row tells which event a cancellation contends for, so it queues for no row.
 #[async_trait]
 impl Operation for Cancellation {
     type Done = Cancelled;
@@ -145,15 +130,15 @@ impl Operation for Cancellation {
         Some(Change::Cancellation(*self))
     }
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Cancelled, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Cancelled, AttemptError> {
         strategy.cancel(session, *self).await
     }
 }
 
-/// A look at a balance.
+/// A read of a balance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BalanceRead {
-    /// Whose.
+    /// The user.
     pub user: i64,
 }
 
@@ -163,15 +148,15 @@ impl Operation for BalanceRead {
 
     const WORKLOAD: Workload = Workload::Balance;
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Account, AttemptError> {
         strategy.read_balance(session, self.user).await
     }
 }
 
-/// A look at an event and its bookings.
+/// A read of an event and its bookings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventRead {
-    /// Which one.
+    /// The event.
     pub event: i64,
 }
 
@@ -181,15 +166,15 @@ impl Operation for EventRead {
 
     const WORKLOAD: Workload = Workload::Booking;
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Self::Done, AttemptError> {
         strategy.read_event(session, self.event).await
     }
 }
 
-/// A look at a counter.
+/// A read of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CounterRead {
-    /// Which one.
+    /// The counter.
     pub counter: i64,
 }
 
@@ -199,7 +184,7 @@ impl Operation for CounterRead {
 
     const WORKLOAD: Workload = Workload::Counter;
 
-    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, Error> {
+    async fn attempt(&self, strategy: &dyn Strategy, session: &mut Session) -> Result<Counter, AttemptError> {
         strategy.read_counter(session, self.counter).await
     }
 }

@@ -1,7 +1,7 @@
 //! One policy for repeating an attempt that lost a race: exponential backoff with full jitter, under a deadline.
 //!
-//! Full jitter (a uniformly random pause up to the bound) spreads the losers of one round over the next, where equal
-//! pauses would make them collide again. Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture
+//! Full jitter is a uniformly random pause up to the bound. It spreads the losers of one round over the next; with equal
+//! pauses they would collide again. Source: Marc Brooker, "Exponential Backoff and Jitter", AWS Architecture
 //! Blog, 2015.
 
 use std::sync::Arc;
@@ -9,43 +9,42 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::RetryPolicy;
-use crate::metrics::Metrics;
-use crate::strategy::Approach;
+use crate::metrics::{ApproachIndex, Metrics};
 
 /// The retries of one operation.
 #[derive(Debug)]
 pub struct Retries {
     policy: RetryPolicy,
     started: Option<Instant>,
-    /// Shared with whoever answers the request, also if it gives up waiting for the operation.
+    /// Shared with the request, which may be answered before the operation ends.
     attempts: Arc<AtomicU32>,
-    /// Where the attempts of all operations are counted, and as whose.
-    counted: Option<(Metrics, Approach)>,
+    /// Where the attempts are counted beside, and for which approach.
+    counted: Option<(Metrics, ApproachIndex)>,
 }
 
 impl Retries {
-    /// No attempt made yet; `attempts` counts them.
+    /// The retries of an operation that has made no attempt yet; `attempts` counts them.
     #[must_use]
     pub fn new(policy: RetryPolicy, attempts: Arc<AtomicU32>) -> Self {
         Self { policy, started: None, attempts, counted: None }
     }
 
-    /// The same, counted among the attempts of an approach.
+    /// Counts the attempts in these metrics too, for this approach.
     #[must_use]
-    pub fn counted(self, metrics: Metrics, approach: Approach) -> Self {
+    pub fn counted(self, metrics: Metrics, approach: ApproachIndex) -> Self {
         Self { counted: Some((metrics, approach)), ..self }
     }
 
     /// Counts an attempt.
-    pub fn attempt(&mut self) {
+    pub fn count_attempt(&mut self) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         if let Some((metrics, approach)) = &self.counted {
             metrics.attempt(*approach);
         }
     }
 
-    /// How long to pause before the next attempt, or `None` if there must be none. The deadline runs from the first
-    /// attempt that lost: a wait in the queue before it does not count.
+    /// How long to pause before the next attempt; `None` if the limits allow no further one. The deadline runs from the first
+    /// lost attempt: a wait in the queue before it does not count.
     pub fn backoff(&mut self, now: Instant) -> Option<Duration> {
         let elapsed = now - *self.started.get_or_insert(now);
         let attempts = self.attempts.load(Ordering::Relaxed);
@@ -77,11 +76,11 @@ mod tests {
         let now = Instant::now();
         let mut retries = Retries::new(POLICY, Arc::default());
         for bound_ms in [1, 2, 3, 3] {
-            retries.attempt();
+            retries.count_attempt();
             let pause = retries.backoff(now).expect("within the limits");
             assert!(pause <= Duration::from_millis(bound_ms), "{pause:?} under {bound_ms} ms");
         }
-        retries.attempt();
+        retries.count_attempt();
         assert_eq!(retries.backoff(now), None);
     }
 
@@ -89,9 +88,9 @@ mod tests {
     fn the_deadline_runs_from_the_first_lost_attempt() {
         let now = Instant::now();
         let mut retries = Retries::new(POLICY, Arc::default());
-        retries.attempt();
+        retries.count_attempt();
         assert!(retries.backoff(now).is_some());
-        retries.attempt();
+        retries.count_attempt();
         assert!(retries.backoff(now + Duration::from_millis(9_999)).is_some());
         assert_eq!(retries.backoff(now + Duration::from_secs(10)), None);
     }

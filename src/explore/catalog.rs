@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use strum::IntoEnumIterator as _;
+
 use super::execution::TestCase;
 use super::findings::{Servers, Subject};
 use super::mutation::Mutation;
@@ -9,16 +11,10 @@ use super::scenario::ExploreScenario;
 use crate::strategy::{Approach, Claim};
 use referee::history::ClaimedSafety;
 
-/// The approaches that read, decide in the application, and write: what their isolation level does for them is the question.
-pub const READ_DECIDE_WRITE: [Approach; 7] = [
-    Approach::Naive,
-    Approach::ReadCommitted,
-    Approach::Pessimistic,
-    Approach::OptimisticVersion,
-    Approach::AdvisoryLock,
-    Approach::RepeatableRead,
-    Approach::Serializable,
-];
+/// The approaches that read, decide in the application, and write. `explore --isolation` shows how the level changes them.
+pub fn read_decide_write() -> impl Iterator<Item = Approach> {
+    Approach::iter().filter(|approach| approach.info().read_decide_write)
+}
 
 /// The pieces for an approach in a scenario; none if it does not offer it. Where an approach keeps something in its process, the clients are
 /// put on one server and on one each.

@@ -22,10 +22,9 @@ use super::scenario::ExploreScenario;
 use super::schedule::Actor;
 use super::search::{Execution, JudgedInterleaving};
 use super::transcript::StepOutcome;
-use crate::database::{Database, SessionConditions};
-use crate::engine::{Engine, OperationOutcome};
-use crate::error::Error;
-use crate::session::batch::WriterObserver;
+use crate::engine::{Engine, OperationError, OperationOutcome};
+use crate::server::{Server, SessionConditions};
+use crate::session::batch::{BatchQueue, WriterObserver};
 use crate::session::probe::Probe;
 use crate::session::statement::Isolation;
 use crate::strategy::Strategy;
@@ -76,8 +75,8 @@ impl<'w> ApproachExecution<'w> {
         Self { world, piece, rows, clients: JoinSet::new(), key: None }
     }
 
-    /// The servers on which the clients are, with a connection for each.
-    fn servers(&mut self, events: &GateEvents) -> Result<Vec<Database>, ExploreError> {
+    /// The servers of the clients, each with its queue of batches.
+    fn servers(&mut self, events: &GateEvents) -> Result<Vec<(Server, Arc<BatchQueue>)>, ExploreError> {
         let count = match self.piece.servers {
             Servers::One => 1,
             Servers::Each => self.piece.clients,
@@ -93,12 +92,17 @@ impl<'w> ApproachExecution<'w> {
                     probes(amend.as_deref(), gate)
                 };
                 let observed = WriterObserver { pool, probes: Box::new(probes) };
-                Ok(self.world.database().another_server(&LIMITS, self.piece.conditions(), Some(observed)))
+                Ok((self.server(), BatchQueue::observed(&LIMITS, observed)))
             })
             .collect()
     }
 
-    fn spawn(&mut self, client: u8, database: Database, events: &GateEvents) {
+    /// A new server on the explorer's database.
+    fn server(&self) -> Server {
+        Server::with_conditions(self.world.database().clone(), &LIMITS, self.piece.conditions())
+    }
+
+    fn spawn(&mut self, client: u8, engine: Engine, events: &GateEvents) {
         let actor = Actor::Client(client);
         let server = match self.piece.servers {
             Servers::One => 0,
@@ -111,7 +115,7 @@ impl<'w> ApproachExecution<'w> {
             gate = gate.hang_up_during(after, Arc::clone(&hang_up));
         }
         let probes = probes(self.piece.amend.as_deref(), gate);
-        let (engine, change) = (Engine::new(database, LIMITS), self.piece.scenario.wish(client));
+        let change = self.piece.scenario.wish(client);
         let (strategy, events, key) = (self.piece.strategy, events.clone(), self.key.filter(|_| client == 0));
         self.clients.spawn(async move {
             let asked = ask(&engine, session, strategy, change, probes, key);
@@ -153,8 +157,7 @@ impl<'w> ApproachExecution<'w> {
         }
         let Some(key) = self.key else { return Ok(()) };
         let pool = self.world.pool_of(Actor::Client(0), self.piece.isolation)?;
-        let database = self.world.database().another_server(&LIMITS, self.piece.conditions(), None).with_pool(pool);
-        let (engine, call) = (Engine::new(database, LIMITS), &mut calls[0]);
+        let (engine, call) = (Engine::new(self.server().with_pool(pool), LIMITS), &mut calls[0]);
         let asked = ask(&engine, Uuid::new_v4(), self.piece.strategy, call.change, Vec::new(), Some(key));
         let answer = tokio::time::timeout(END_MAX, asked).await;
         let answer = answer.unwrap_or_else(|_elapsed| ClientAnswer::Unknown("nothing was heard for long".to_owned()));
@@ -282,11 +285,11 @@ fn hung_up() -> ClientAnswer {
 fn told<T>(outcome: OperationOutcome<T>, done: impl FnOnce(T) -> ChangeResult) -> ClientAnswer {
     match outcome.result {
         Ok(value) => ClientAnswer::Done(done(value)),
-        Err(Error::Refused(refusal)) => ClientAnswer::Refused(refusal),
-        Err(Error::NotDone(why) | Error::Conflict(why)) => ClientAnswer::GaveUp(why.into_owned()),
-        Err(Error::OutcomeUnknown(why)) => ClientAnswer::Unknown(why.into_owned()),
+        Err(OperationError::Refused(refusal)) => ClientAnswer::Refused(refusal),
+        Err(OperationError::NotDone(why)) => ClientAnswer::GaveUp(why.into_owned()),
+        Err(OperationError::OutcomeUnknown(why)) => ClientAnswer::Unknown(why.into_owned()),
         Err(other) => ClientAnswer::Unexpected(match other {
-            Error::Bug(what) => what.into_owned(),
+            OperationError::Bug(what) => what.into_owned(),
             other => other.to_string(),
         }),
     }
@@ -303,8 +306,8 @@ impl Execution for ApproachExecution<'_> {
         let servers = self.servers(&events)?;
         for client in 0..self.piece.clients {
             let pool = self.world.pool_of(Actor::Client(client), self.piece.isolation)?;
-            let server = servers.get(usize::from(client)).unwrap_or(&servers[0]);
-            self.spawn(client, server.clone().with_pool(pool), &events);
+            let (server, batches) = servers.get(usize::from(client)).unwrap_or(&servers[0]).clone();
+            self.spawn(client, Engine::with_batches(server.with_pool(pool), LIMITS, batches), &events);
         }
         self.world.gather(heard, self.piece.clients).await
     }

@@ -115,7 +115,6 @@ impl ExplorerDatabase {
             return Err(ExploreError::Busy);
         }
         let (database, _) = Database::prepare_in(SCHEMA, options.clone(), &LIMITS, Seed::Counter, true).await?;
-        let database = database.without_metrics();
         let names = ActorNames::new();
         let plain = database.connect_options().clone().options([("synchronous_commit", "off"), ("jit", "off")]);
         let mut admin = plain.connect().await?;

@@ -14,7 +14,8 @@ use super::guard::REQUEST_ID;
 /// The target of its lines. The log's filter turns it on by this name: `LAB_LOG=warn,concurrency_lab::access=info`.
 pub const TARGET: &str = "concurrency_lab::access";
 
-/// Longest path that a line shows, in characters. The log's buffer holds a bounded number of lines, so lines are bounded too.
+/// Longest path that a line shows, in characters. The log's buffer holds a bounded number of lines, so lines are
+/// bounded too.
 const PATH_MAX: usize = 256;
 
 /// The line of one request. It is written when the request is answered, or when it is dropped without an answer.

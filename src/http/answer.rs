@@ -1,6 +1,6 @@
-//! The one place where an outcome becomes HTTP: status, exact body, headers.
+//! The one place where the outcome of an operation becomes HTTP: status, exact body, headers.
 //!
-//! Bodies have no field beyond the contract's, so that counting equal bodies means something.
+//! Bodies have no field beyond the contract's, so that equal answers have equal bodies and can be counted.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -13,29 +13,32 @@ use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::ResponseForPanic;
 
 use super::guard::SessionId;
-use crate::engine::OperationOutcome;
-use crate::error::Error;
+use crate::engine::{OperationError, OperationOutcome};
 use crate::session::probe::TraceSpan;
 use domain::Refusal;
 
-/// Attempts that the operation took, also when it was refused or given up.
+/// The attempts of the operation, also if it was refused or not done.
 pub const LAB_ATTEMPTS: HeaderName = HeaderName::from_static("lab-attempts");
 
 /// The new version of each changed row: `users/1=12`.
 pub const LAB_VERSIONS: HeaderName = HeaderName::from_static("lab-versions");
+
+/// Which refusal an answer is: its name in kebab-case, such as `sold-out`. A program recognises a refusal by this header and
+/// not by the sentence in the body.
+pub const LAB_REFUSAL: HeaderName = HeaderName::from_static("lab-refusal");
 
 /// Set on the answer to a change that was made before under the same `Idempotency-Key`.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// About how long `Server-Timing` may get, in bytes: many clients and proxies take no more than 8 KB of headers.
+/// About the longest `Server-Timing`, in bytes: many clients and proxies accept no more than 8 KB of headers.
 const SERVER_TIMING_MAX: usize = 4_096;
 
 /// When a client may try again after a 503, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// Headers that most answers have, ours and those that a few have beside.
+/// Room for the headers that most answers have.
 const HEADERS: usize = 8;
 
 /// A body of the contract, as JSON.
@@ -48,7 +51,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 
 fn plain(status: StatusCode, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(bytes));
-    // At once, instead of growing twice on the way.
+    // Reserved at once, so that the map does not grow twice later.
     response.headers_mut().reserve(HEADERS);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -71,55 +74,56 @@ pub fn error(status: StatusCode, message: &str) -> Response<Body> {
 
 /// The status of an error.
 #[must_use]
-pub fn status(error: &Error) -> StatusCode {
+pub fn status(error: &OperationError) -> StatusCode {
     match error {
-        Error::Refused(refusal) => match refusal {
-            Refusal::UserNotFound | Refusal::EventNotFound | Refusal::BookingNotFound | Refusal::CounterNotFound => {
-                StatusCode::NOT_FOUND
-            }
-            Refusal::VersionMismatch => StatusCode::PRECONDITION_FAILED,
-            Refusal::AlreadyBooked
-            | Refusal::SoldOut
-            | Refusal::InsufficientFunds
-            | Refusal::BalanceOutOfRange
-            | Refusal::CounterOutOfRange => StatusCode::CONFLICT,
-        },
-        Error::Conflict(_) | Error::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
-        Error::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
-        Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        // The engine names or answers the last three; one that comes this far is a fault of ours as well.
-        Error::Bug(_) | Error::Constraint(_) | Error::OutOfRange | Error::MadeBefore(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        OperationError::Refused(refusal) => status_of_refusal(*refusal),
+        OperationError::NotDone(_) => StatusCode::SERVICE_UNAVAILABLE,
+        OperationError::OutcomeUnknown(_) => StatusCode::GATEWAY_TIMEOUT,
+        OperationError::Unsupported(_) => StatusCode::NOT_IMPLEMENTED,
+        OperationError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        OperationError::Bug(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
-/// An error of an operation; logged here, once, if it is anything but an answer.
-pub fn failure(session: SessionId, failure: &Error) -> Response<Body> {
+/// The status of a refusal.
+#[must_use]
+pub const fn status_of_refusal(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UserNotFound | Refusal::EventNotFound | Refusal::BookingNotFound | Refusal::CounterNotFound => {
+            StatusCode::NOT_FOUND
+        }
+        Refusal::VersionMismatch => StatusCode::PRECONDITION_FAILED,
+        Refusal::AlreadyBooked
+        | Refusal::SoldOut
+        | Refusal::InsufficientFunds
+        | Refusal::BalanceOutOfRange
+        | Refusal::CounterOutOfRange => StatusCode::CONFLICT,
+    }
+}
+
+/// The answer to an operation that failed. Unless that is the fault of the request, it is logged here.
+pub fn failure(session: SessionId, failure: &OperationError) -> Response<Body> {
     let session = session.0;
     match failure {
-        Error::Bug(reason) => tracing::error!(%session, %reason, "internal error"),
-        Error::Constraint(_) | Error::OutOfRange | Error::MadeBefore(_) => {
-            tracing::error!(%session, reason = %failure, "internal error");
-        }
-        Error::OutcomeUnknown(reason) => tracing::warn!(%session, %reason, "outcome unknown"),
-        Error::NotDone(reason) | Error::Conflict(reason) => tracing::info!(%session, %reason, "not done"),
-        Error::Refused(_) | Error::Unsupported(_) | Error::KeyReused => {}
+        OperationError::Bug(reason) => tracing::error!(%session, %reason, "internal error"),
+        OperationError::OutcomeUnknown(reason) => tracing::warn!(%session, %reason, "outcome unknown"),
+        OperationError::NotDone(reason) => tracing::info!(%session, %reason, "not done"),
+        OperationError::Refused(_) | OperationError::Unsupported(_) | OperationError::KeyReused => {}
     }
-    let status = status(failure);
-    let mut response = if status == StatusCode::INTERNAL_SERVER_ERROR {
-        error(status, "Internal error")
-    } else {
-        error(status, &failure.to_string())
-    };
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+    let mut response = error(status(failure), &failure.to_string());
+    match failure {
+        OperationError::Refused(refusal) => {
+            response.headers_mut().insert(LAB_REFUSAL, HeaderValue::from_static(refusal.into()));
+        }
+        OperationError::NotDone(_) => {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S);
+        }
+        _ => {}
     }
     response
 }
 
-/// The answer to an operation: `done` makes it of what was done.
+/// The answer to an operation. `done` makes the answer to a success.
 pub fn outcome<T>(outcome: &OperationOutcome<T>, done: impl FnOnce(&T) -> Response<Body>) -> Response<Body> {
     let mut response = match &outcome.result {
         Ok(result) => done(result),
@@ -135,22 +139,22 @@ pub fn outcome<T>(outcome: &OperationOutcome<T>, done: impl FnOnce(&T) -> Respon
     response
 }
 
-/// With the version of the one row that was addressed, as `ETag`.
+/// Adds the version of the one row that was addressed, as `ETag`.
 pub fn with_etag(mut response: Response<Body>, version: i64) -> Response<Body> {
     insert(response.headers_mut(), header::ETAG, format_args!("\"{version}\""));
     response
 }
 
-/// With the new version of each changed row, as `Lab-Versions`.
+/// Adds the new version of each changed row, as `Lab-Versions`.
 pub fn with_versions(mut response: Response<Body>, versions: std::fmt::Arguments<'_>) -> Response<Body> {
     insert(response.headers_mut(), LAB_VERSIONS, versions);
     response
 }
 
-/// Input that never became an operation: it could not be read, or asks for what is not there.
+/// A request that never became an operation, because it could not be read or asks for something that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// What to answer.
+    /// The status of the answer.
     pub status: StatusCode,
     /// What is wrong: the field, the value, and what is allowed.
     pub message: String,
@@ -174,7 +178,7 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// The answer when a handler panicked: a fault of ours.
+/// The answer after a handler panicked, which is a bug in this program.
 #[derive(Debug, Clone, Copy)]
 pub struct Panicked;
 
@@ -189,7 +193,7 @@ impl ResponseForPanic for Panicked {
 }
 
 fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt::Arguments<'_>) {
-    // Longer than any of ours but a trace: one allocation instead of several.
+    // Longer than all values here but a trace, so there is one allocation instead of several.
     let mut text = String::with_capacity(48);
     if text.write_fmt(value).is_ok()
         && let Ok(value) = HeaderValue::try_from(text)
@@ -198,7 +202,7 @@ fn insert(headers: &mut axum::http::HeaderMap, name: HeaderName, value: std::fmt
     }
 }
 
-/// A trace as `Server-Timing` (W3C): a metric a statement, in order, durations in ms. The wait for the row and the
+/// A trace as `Server-Timing` (W3C): one metric for each statement, in order, durations in ms. The wait for the row and the
 /// connection is a metric of its own before the statement that had to wait.
 fn server_timing(trace: &[TraceSpan]) -> String {
     let mut metrics: Vec<String> = Vec::with_capacity(trace.len() * 2);
@@ -221,32 +225,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_has_its_status_and_only_what_was_not_done_may_be_tried_again() {
+    fn each_error_has_its_status_and_only_a_change_that_was_not_made_may_be_retried() {
         let table = [
-            (Error::Refused(Refusal::UserNotFound), 404, false),
-            (Error::Refused(Refusal::EventNotFound), 404, false),
-            (Error::Refused(Refusal::BookingNotFound), 404, false),
-            (Error::Refused(Refusal::CounterNotFound), 404, false),
-            (Error::Refused(Refusal::VersionMismatch), 412, false),
-            (Error::Refused(Refusal::AlreadyBooked), 409, false),
-            (Error::Refused(Refusal::SoldOut), 409, false),
-            (Error::Refused(Refusal::CounterOutOfRange), 409, false),
-            (Error::Refused(Refusal::InsufficientFunds), 409, false),
-            (Error::Refused(Refusal::BalanceOutOfRange), 409, false),
-            (Error::Conflict("lost".into()), 503, true),
-            (Error::NotDone("full".into()), 503, true),
-            (Error::OutcomeUnknown("lost answer".into()), 504, false),
-            (Error::Unsupported("cannot".into()), 501, false),
-            (Error::KeyReused, 422, false),
-            (Error::MadeBefore("{}".into()), 500, false),
-            (Error::Bug("oops".into()), 500, false),
-            (Error::Constraint("unexplained".into()), 500, false),
-            (Error::OutOfRange, 500, false),
+            (OperationError::Refused(Refusal::UserNotFound), 404, false),
+            (OperationError::Refused(Refusal::EventNotFound), 404, false),
+            (OperationError::Refused(Refusal::BookingNotFound), 404, false),
+            (OperationError::Refused(Refusal::CounterNotFound), 404, false),
+            (OperationError::Refused(Refusal::VersionMismatch), 412, false),
+            (OperationError::Refused(Refusal::AlreadyBooked), 409, false),
+            (OperationError::Refused(Refusal::SoldOut), 409, false),
+            (OperationError::Refused(Refusal::CounterOutOfRange), 409, false),
+            (OperationError::Refused(Refusal::InsufficientFunds), 409, false),
+            (OperationError::Refused(Refusal::BalanceOutOfRange), 409, false),
+            (OperationError::NotDone("full".into()), 503, true),
+            (OperationError::OutcomeUnknown("lost answer".into()), 504, false),
+            (OperationError::Unsupported("cannot".into()), 501, false),
+            (OperationError::KeyReused, 422, false),
+            (OperationError::Bug("oops".into()), 500, false),
         ];
         for (error, status, retry) in table {
             let response = failure(SessionId(uuid::Uuid::nil()), &error);
             assert_eq!(response.status(), status, "{error:?}");
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{error:?}");
+            let refusal = response.headers().get(LAB_REFUSAL).map(|name| name.to_str().expect("a name").to_owned());
+            let expected = if let OperationError::Refused(refusal) = &error { Some(refusal.into()) } else { None };
+            assert_eq!(refusal.as_deref(), expected, "{error:?}");
         }
     }
 }

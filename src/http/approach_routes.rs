@@ -1,4 +1,4 @@
-//! One approach's routes, and what they share: from a request to what it asks for, and from there to the engine.
+//! One approach's routes, and the two steps that they share: reading a request, and running its operation in the engine.
 
 use std::sync::Arc;
 
@@ -18,64 +18,65 @@ use domain::Workload::{Balance, Booking, Counter, Transfer};
 
 /// The routes of every approach.
 pub const ROUTES: &RouteList<ApproachRoutes> = &[
-    ("/balance", |tally| {
-        patch(tally.count(Balance, balances::change)).get(tally.count(Balance, balances::read_by_query))
+    ("/balance", |counter| {
+        patch(counter.count(Balance, balances::change)).get(counter.count(Balance, balances::read_by_query))
     }),
-    ("/balance/{userId}", |tally| get(tally.count(Balance, balances::read_by_path))),
-    ("/deposit", |tally| post(tally.count(Balance, balances::deposit))),
-    ("/withdraw", |tally| post(tally.count(Balance, balances::withdraw))),
-    ("/transfer", |tally| post(tally.count(Transfer, transfers::transfer))),
-    ("/bookings", |tally| post(tally.count(Booking, bookings::book))),
-    ("/bookings/{bookingId}", |tally| delete(tally.count(Booking, bookings::cancel))),
-    ("/events/{eventId}", |tally| get(tally.count(Booking, bookings::read_event))),
-    ("/counters/{counterId}", |tally| get(tally.count(Counter, counters::read))),
-    ("/counters/{counterId}/increment", |tally| post(tally.count(Counter, counters::increment))),
+    ("/balance/{userId}", |counter| get(counter.count(Balance, balances::read_by_path))),
+    ("/deposit", |counter| post(counter.count(Balance, balances::deposit))),
+    ("/withdraw", |counter| post(counter.count(Balance, balances::withdraw))),
+    ("/transfer", |counter| post(counter.count(Transfer, transfers::transfer))),
+    ("/bookings", |counter| post(counter.count(Booking, bookings::book))),
+    ("/bookings/{bookingId}", |counter| delete(counter.count(Booking, bookings::cancel))),
+    ("/events/{eventId}", |counter| get(counter.count(Booking, bookings::read_event))),
+    ("/counters/{counterId}", |counter| get(counter.count(Counter, counters::read))),
+    ("/counters/{counterId}/increment", |counter| post(counter.count(Counter, counters::increment))),
     ("/reset", |_| post(reset::reset)),
 ];
 
 /// The state of one approach's routes.
 #[derive(Debug, Clone)]
 pub struct ApproachRoutes {
-    /// What all routes share.
+    /// The state of all routes.
     pub app: Arc<AppState>,
-    /// Whose routes they are.
+    /// The approach.
     pub approach: Approach,
 }
 
-/// What a request asks for, without the request: its headers keep the connection's read buffer from being used again,
-/// which is 8 KB for each request that waits.
+/// The operation that a request asks for, without the request itself: its headers would keep the connection's read buffer in
+/// use, which is 8 KB for each request that waits.
 #[derive(Debug)]
 pub struct ParsedRequest<O> {
     id: Uuid,
-    /// What to do.
+    /// The operation.
     pub operation: O,
-    experiment: Instrumentation,
+    instrumentation: Instrumentation,
     key: Option<Uuid>,
 }
 
 impl ApproachRoutes {
     /// All routes of the approach.
     pub fn routes(&self, prefix: &str) -> Router {
-        let metrics = self.app.engine.database().metrics().clone();
-        at(ROUTES, prefix, &RequestCounter { metrics, approach: Some(self.approach) }).with_state(self.clone())
+        let metrics = self.app.engine.server().metrics().clone();
+        at(ROUTES, prefix, &RequestCounter { metrics, approach: Some(self.approach.metric_index()) })
+            .with_state(self.clone())
     }
 
-    /// What a request with these headers asks for.
+    /// Reads the headers of a request for this operation.
     ///
     /// # Errors
-    /// The 422 to answer to a bad experiment header, or a bad key of a change; the 501 to a key that cannot be stored.
+    /// 422 for a bad experiment header or a bad idempotency key; 501 for a key that this approach cannot store.
     pub fn asked<O: Operation>(&self, parts: &Parts, operation: O) -> Result<ParsedRequest<O>, Rejection> {
-        let experiment = headers::experiment(&parts.headers, self.app.lab_headers)?;
+        let instrumentation = headers::experiment(&parts.headers, self.app.lab_headers)?;
         let key = match operation.change() {
             Some(_) => headers::idempotency_key(&parts.headers, self.approach)?,
             None => None,
         };
-        Ok(ParsedRequest { id: SessionId::of(&parts.extensions).0, operation, experiment, key })
+        Ok(ParsedRequest { id: SessionId::of(&parts.extensions).0, operation, instrumentation, key })
     }
 
-    /// Does it.
-    pub async fn execute<O: Operation>(&self, asked: ParsedRequest<O>) -> OperationOutcome<O::Done> {
-        let ParsedRequest { id, operation, experiment, key } = asked;
-        self.app.engine.run(id, self.approach, operation, experiment, key).await
+    /// Runs the operation to its end.
+    pub async fn execute<O: Operation>(&self, request: ParsedRequest<O>) -> OperationOutcome<O::Done> {
+        let ParsedRequest { id, operation, instrumentation, key } = request;
+        self.app.engine.run(id, self.approach, operation, instrumentation, key).await
     }
 }

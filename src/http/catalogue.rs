@@ -12,7 +12,7 @@ use strum::IntoEnumIterator;
 use super::approach_routes::ApproachRoutes;
 use super::guard::SessionId;
 use super::{AppState, answer};
-use crate::error::Error;
+use crate::engine::OperationError;
 use crate::session::statement::Statement;
 use crate::strategy::{Approach, Claims};
 
@@ -89,7 +89,7 @@ pub async fn healthz() -> Response {
 
 /// `GET /readyz`: the process and its database answer.
 pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Response {
-    match in_time(app.engine.database().check()).await {
+    match in_time(app.engine.server().database().check()).await {
         Ok(()) => answer::json(StatusCode::OK, &Health { status: "ready" }),
         Err(unavailable) => answer::failure(SessionId::of(request.extensions()), &unavailable),
     }
@@ -99,11 +99,11 @@ pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Respo
 ///
 /// # Errors
 /// The reason, as a 503.
-pub async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+pub async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, OperationError> {
     let reason = match tokio::time::timeout(READY_TIMEOUT, answer).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => format!("no answer within {} s", READY_TIMEOUT.as_secs()),
     };
-    Err(Error::NotDone(format!("Database unavailable: {reason}").into()))
+    Err(OperationError::NotDone(format!("Database unavailable: {reason}").into()))
 }

@@ -43,7 +43,7 @@ pub const COMMIT: Option<&str> = option_env!("LAB_COMMIT");
 /// `GET /environment`: versions, limits, and the settings of PostgreSQL that affect the figures.
 pub async fn environment(State(app): State<Arc<AppState>>, request: Request) -> Response {
     let limits = app.engine.limits();
-    let found = catalogue::in_time(app.engine.database().settings()).await;
+    let found = catalogue::in_time(app.engine.server().database().settings()).await;
     match found {
         Ok((postgres, settings)) => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);

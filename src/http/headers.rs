@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::answer::{self, Rejection};
 use crate::config::{FAULT_MAX, THINK_TIME_MAX};
-use crate::engine::Instrumentation;
-use crate::error::Error;
+use crate::engine::{Instrumentation, OperationError};
 use crate::strategy::Approach;
 
 /// The header with the client's key of a change that must be made only once.
@@ -133,7 +132,7 @@ pub fn idempotency_key(headers: &HeaderMap, approach: Approach) -> Result<Option
 const NO_VERSION: i64 = 0;
 
 fn unsupported(reason: String) -> Rejection {
-    let failure = Error::Unsupported(reason.into());
+    let failure = OperationError::Unsupported(reason.into());
     Rejection::new(answer::status(&failure), failure.to_string())
 }
 

@@ -50,7 +50,8 @@ pub async fn serve(listener: TcpListener, http_service: HttpService, limits: &Li
         };
         let (stream, permit) = match accepted {
             Ok(accepted) => accepted,
-            // The client closed the connection before it was accepted. This is no error, so the loop goes on without a pause.
+            // The client closed the connection before it was accepted. This is no error, so the loop goes on without a
+            // pause.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -81,7 +82,8 @@ pub async fn serve(listener: TcpListener, http_service: HttpService, limits: &Li
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    // Answers are small and complete, so delaying them gains nothing. The call fails if the client has already disconnected.
+    // Answers are small and complete, so delaying them gains nothing. The call fails if the client has already
+    // disconnected.
     let _ = stream.set_nodelay(true);
     Ok((stream, permit))
 }

@@ -1,4 +1,4 @@
-//! `GET /metrics`, and the wrapper that counts what an approach's routes are asked for.
+//! `GET /metrics`, and the wrapper that counts the requests to an approach's routes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,14 +14,13 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::answer::Rejection;
 use super::{AppState, answer};
-use crate::metrics::{Metrics, RequestEnding, exposition};
-use crate::strategy::Approach;
+use crate::metrics::{ApproachIndex, Metrics, RequestEnding, exposition};
 use domain::Workload;
 
 /// `GET /metrics`: what happened, for Prometheus.
 pub async fn metrics(State(app): State<Arc<AppState>>) -> Response {
     let engine = &app.engine;
-    let mut response = match engine.database().metrics().exposition(engine) {
+    let mut response = match engine.server().metrics().exposition(engine.gauges()) {
         Some(Ok(text)) => Response::new(Body::from(text)),
         Some(Err(error)) => {
             tracing::error!(%error, "the metrics cannot be written");
@@ -33,24 +32,24 @@ pub async fn metrics(State(app): State<Arc<AppState>>) -> Response {
     response
 }
 
-/// What a server says that counts nothing.
+/// The answer of a server that counts nothing.
 pub fn off() -> Rejection {
     Rejection::new(StatusCode::NOT_FOUND, "This server counts nothing: it runs with --metrics=false")
 }
 
-/// Whose requests are counted, as what.
+/// Counts requests for the owner of a route.
 #[derive(Debug, Clone)]
 pub struct RequestCounter {
-    /// Where.
+    /// Where they are counted.
     pub metrics: Metrics,
-    /// Whose route it is; none is the ceiling's.
-    pub approach: Option<Approach>,
+    /// The owner of the route; `None` is the ceiling.
+    pub approach: Option<ApproachIndex>,
 }
 
 impl RequestCounter {
-    /// A handler whose requests are counted, as those of a workload.
+    /// Wraps a handler so that its requests are counted, as requests of this workload.
     pub fn count<H>(&self, workload: Workload, handler: H) -> CountedHandler<H> {
-        CountedHandler { handler, series: RouteSeries { tally: self.clone(), workload } }
+        CountedHandler { handler, series: RouteSeries { counter: self.clone(), workload } }
     }
 }
 
@@ -63,7 +62,7 @@ pub struct CountedHandler<H> {
 
 #[derive(Debug, Clone)]
 struct RouteSeries {
-    tally: RequestCounter,
+    counter: RequestCounter,
     workload: Workload,
 }
 
@@ -75,7 +74,7 @@ where
     type Future = RequestInProgress<H::Future>;
 
     fn call(self, request: Request, state: S) -> Self::Future {
-        let started = self.series.tally.metrics.are_on().then(Instant::now);
+        let started = self.series.counter.metrics.are_on().then(Instant::now);
         RequestInProgress { series: self.series, started, running: false, answering: self.handler.call(request, state) }
     }
 }
@@ -84,7 +83,7 @@ where
 #[derive(Debug)]
 pub struct RequestInProgress<F> {
     series: RouteSeries,
-    /// None once it is counted, and where nothing is.
+    /// `None` once the request is counted, and if nothing is counted.
     started: Option<Instant>,
     /// Set while the handler runs, and still set after one that panicked.
     running: bool,
@@ -107,7 +106,7 @@ impl<F: Future<Output = Response> + Unpin> Future for RequestInProgress<F> {
 impl<F> RequestInProgress<F> {
     fn end(&mut self, ending: RequestEnding) {
         if let Some(started) = self.started.take() {
-            let RouteSeries { tally: RequestCounter { metrics, approach }, workload } = &self.series;
+            let RouteSeries { counter: RequestCounter { metrics, approach }, workload } = &self.series;
             metrics.request(*approach, *workload, ending, started.elapsed());
         }
     }
@@ -115,7 +114,7 @@ impl<F> RequestInProgress<F> {
 
 impl<F> Drop for RequestInProgress<F> {
     fn drop(&mut self) {
-        // Without an answer: a handler that panicked, or a client that hung up.
+        // There was no answer: the handler panicked, or the client hung up.
         self.end(if self.running { RequestEnding::Bug } else { RequestEnding::Abandoned });
     }
 }
@@ -127,18 +126,18 @@ mod tests {
     use super::*;
 
     fn counting<F>(metrics: &Metrics, answering: F) -> RequestInProgress<F> {
-        let tally = RequestCounter { metrics: metrics.clone(), approach: Some(Approach::Naive) };
-        let series = RouteSeries { tally, workload: Workload::Balance };
+        let counter = RequestCounter { metrics: metrics.clone(), approach: Some(ApproachIndex(0)) };
+        let series = RouteSeries { counter, workload: Workload::Balance };
         RequestInProgress { series, started: Some(Instant::now()), running: false, answering }
     }
 
     fn counted(metrics: &Metrics, ending: RequestEnding) -> u64 {
-        metrics.requests(Some(Approach::Naive), Workload::Balance, ending)
+        metrics.requests(Some(ApproachIndex(0)), Workload::Balance, ending)
     }
 
     #[tokio::test]
     async fn each_request_is_counted_once_however_it_ends() {
-        let metrics = Metrics::on();
+        let metrics = Metrics::on(&["naive"]);
         counting(&metrics, std::future::ready(Response::new(Body::empty()))).await;
         assert_eq!(counted(&metrics, RequestEnding::Done), 1);
 
@@ -148,7 +147,7 @@ mod tests {
         drop(pending);
         assert_eq!(counted(&metrics, RequestEnding::Abandoned), 1);
 
-        // As the layer that catches panics has it: dropped when the panic is over.
+        // The layer that catches panics drops the future when the panic is over.
         let mut panicking = counting(&metrics, std::future::poll_fn(|_| -> Poll<Response> { panic!("on purpose") }));
         let polled =
             std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut panicking).poll(&mut context).is_ready()));

@@ -1,20 +1,20 @@
-//! The HTTP face: routes, exact bodies, headers, and what protects them.
+//! HTTP: routes, exact bodies, headers, and the limits that protect the server.
 //!
 //! Every approach has the same routes under `/approach/<name>` (and under each of its aliases), and one of them at the
-//! root as well, so that a client written for a plain `/balance, /deposit, /withdraw, /reset` service needs no more
-//! than another base URL.
+//! root as well. So a client written for a plain `/balance, /deposit, /withdraw, /reset` service needs only another base
+//! URL.
 //!
 //! - [`approach_routes`]: the routes of one approach: [`balances`], [`transfers`], [`bookings`], [`counters`], [`mod@reset`]
-//! - [`catalogue`]: what there is: `/approaches`, one approach, health
+//! - [`catalogue`]: the list of approaches, one approach, health
 //! - [`body`], [`path_segment`], [`headers`]: from bytes to valid input, or an error that names the field
-//! - [`answer`]: the one place where an outcome becomes HTTP
-//! - [`access_log`]: one line a request, where it is asked for
-//! - [`environment`]: what a report must say about the server
-//! - [`guard`]: request ids; who may change something
+//! - [`answer`]: the one place where the outcome of an operation becomes HTTP
+//! - [`access_log`]: one line for each request, if the access log is on
+//! - [`environment`]: the facts about the server that a report needs
+//! - [`guard`]: request ids, and the check of Origin and Host
 //! - [`metrics`]: `/metrics`, and the wrapper that counts
-//! - [`problem`]: errors as problem documents, for those who ask
-//! - [`mod@openapi`], [`docs`]: the interface described, for programs and for people
-//! - [`listener`]: connections, their limits, and the graceful end
+//! - [`problem`]: errors as problem documents, for clients that ask for them
+//! - [`mod@openapi`], [`docs`]: the description of the interface, for programs and for people
+//! - [`listener`]: connections, their limits, and the graceful stop
 
 pub mod access_log;
 pub mod answer;
@@ -58,7 +58,7 @@ use approach_routes::ApproachRoutes;
 use metrics::RequestCounter;
 use problem::ErrorForm;
 
-/// What the routes share.
+/// The state that all routes share.
 #[derive(Debug)]
 pub struct AppState {
     /// Runs the operations.
@@ -69,19 +69,19 @@ pub struct AppState {
     pub root_approach: Approach,
     /// Host names, beside IP addresses and localhost, under which changes are accepted.
     pub allowed_hosts: Vec<String>,
-    /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`, `Lab-Fault`) are honoured.
+    /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`, `Lab-Fault`) have an effect.
     pub lab_headers: bool,
 }
 
-/// Paths, and what answers there, counted in somebody's name. The document of the interface ([`openapi`]) must describe each of them.
+/// Paths and their handlers, whose requests are counted. The OpenAPI document ([`openapi`]) must describe each path.
 type RouteList<S> = [(&'static str, fn(&RequestCounter) -> MethodRouter<S>)];
 
-/// The routes at the root that are no approach's.
+/// The routes at the root that belong to no approach.
 const ROUTES: &RouteList<Arc<AppState>> = &[
     ("/approaches", |_| get(catalogue::approaches)),
     ("/healthz", |_| get(catalogue::healthz)),
     ("/readyz", |_| get(catalogue::readyz)),
-    ("/ceiling/balance", |tally| patch(tally.count(Workload::Balance, balances::ceiling))),
+    ("/ceiling/balance", |counter| patch(counter.count(Workload::Balance, balances::ceiling))),
     (environment::PATH, |_| get(environment::environment)),
     ("/metrics", |_| get(metrics::metrics)),
     (openapi::PATH, |_| get(openapi::document)),
@@ -91,15 +91,15 @@ const ROUTES: &RouteList<Arc<AppState>> = &[
 ];
 
 /// A router of these routes, under a prefix.
-fn at<S: Clone + Send + Sync + 'static>(routes: &RouteList<S>, prefix: &str, tally: &RequestCounter) -> Router<S> {
+fn at<S: Clone + Send + Sync + 'static>(routes: &RouteList<S>, prefix: &str, counter: &RequestCounter) -> Router<S> {
     routes
         .iter()
-        .fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods(tally)))
+        .fold(Router::new(), |router, (path, methods)| router.route(&format!("{prefix}{path}"), methods(counter)))
 }
 
-/// All routes, and these pages beside them, without what every request passes first.
+/// All routes and these pages, without the layers around them.
 fn router(app: &Arc<AppState>, pages: Router) -> Router {
-    let ceiling = RequestCounter { metrics: app.engine.database().metrics().clone(), approach: None };
+    let ceiling = RequestCounter { metrics: app.engine.server().metrics().clone(), approach: None };
     let mut router = at(ROUTES, "", &ceiling)
         .route("/approach/{unknown}", axum::routing::any(unknown_approach))
         .route("/approach/{unknown}/{*rest}", axum::routing::any(unknown_approach))
@@ -118,8 +118,8 @@ fn router(app: &Arc<AppState>, pages: Router) -> Router {
     router.fallback(no_such_route).method_not_allowed_fallback(method_not_allowed)
 }
 
-/// All routes behind the [`guard`], for the [`listener`]. Called directly, not `Router::layer`ed, which would box and clone
-/// every layer once more for each request.
+/// All routes behind the [`guard`], for the [`listener`]. The layers are called directly and not by `Router::layer`, which would
+/// box and clone every layer once more for each request.
 #[derive(Debug, Clone)]
 pub struct HttpService {
     app: Arc<AppState>,
@@ -127,20 +127,20 @@ pub struct HttpService {
 }
 
 impl HttpService {
-    /// The whole HTTP face of an application.
+    /// The HTTP service of an application.
     #[must_use]
     pub fn new(app: Arc<AppState>) -> Self {
         Self::with_pages(app, Router::new())
     }
 
-    /// The same, with these pages beside it: they pass the guard too.
+    /// The same, with these pages beside it, which are behind the guard too.
     #[must_use]
     pub fn with_pages(app: Arc<AppState>, pages: Router) -> Self {
         let routes = CatchPanicLayer::custom(answer::Panicked).layer(router(&app, pages));
         Self { app, routes }
     }
 
-    /// Answers one request, whatever it is.
+    /// Answers one request.
     pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
         let entry = access_log::AccessLogEntry::of(&request);
         let admitted = guard::admit(&self.app, &mut request);

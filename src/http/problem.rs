@@ -1,7 +1,7 @@
-//! Problem documents (RFC 9457): what an error becomes for a client that asks for `application/problem+json`.
+//! Problem documents (RFC 9457): the form of an error for a client that asks for `application/problem+json`.
 //!
-//! Handlers answer errors in one form, `{"error":"…"}`, and know nothing of this. The front rewrites the finished answer, which
-//! costs a request that did not ask for it one look at its `Accept`.
+//! Handlers answer every error as `{"error":"…"}` and know nothing of this. [`super::HttpService`] rewrites the finished answer.
+//! A request that did not ask for a problem document pays for one look at its `Accept`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,21 +13,20 @@ use serde::Serialize;
 use strum::IntoEnumIterator as _;
 use uuid::Uuid;
 
-use super::answer::{self, ErrorBody};
+use super::answer::{self, ErrorBody, LAB_REFUSAL, status_of_refusal};
 use super::guard::SessionId;
-use crate::error::Error;
 use domain::Refusal;
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Where the types of problems are explained: what `type` refers to.
+/// The page that explains the types of problems; `type` refers to it.
 pub const PAGE: &str = "/docs/problems";
 
-/// Longest error that is rewritten, in bytes. Ours quote no more than a path or a few header values.
+/// The longest error that is rewritten, in bytes. An error quotes no more than a path or a few header values.
 const ERROR_MAX: usize = 256 * 1024;
 
-/// A type of problem that a status stands for.
+/// The type of problem that a status stands for.
 struct ProblemKind {
     status: StatusCode,
     slug: &'static str,
@@ -39,7 +38,7 @@ const fn kind(status: StatusCode, slug: &'static str, title: &'static str, meani
     ProblemKind { status, slug, title, meaning }
 }
 
-/// The types that are not refusals by the state: one a status.
+/// The types that are not refusals by the state: one for each status.
 const KINDS: [ProblemKind; 13] = [
     kind(StatusCode::BAD_REQUEST, "malformed", "Malformed request", "The body is not JSON, or could not be read."),
     kind(
@@ -100,24 +99,22 @@ const KINDS: [ProblemKind; 13] = [
 /// A problem document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What kind of problem: a place on [`PAGE`], or `about:blank` where the status says all.
+    /// The type of problem: an anchor on [`PAGE`], or `about:blank` if the status says all.
     pub r#type: Cow<'static, str>,
-    /// The kind for people; the same for every occurrence.
+    /// The type for people; the same for every occurrence.
     pub title: Cow<'static, str>,
     /// The answer's status.
     pub status: u16,
     /// The text of `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// This occurrence: the id that stands on the server's log lines.
+    /// This occurrence: the id that is on the server's log lines.
     pub instance: String,
 }
 
 impl Problem {
-    /// The document for an error.
-    pub fn of(status: StatusCode, error: Option<&str>, occurrence: Uuid) -> Self {
-        let refusal =
-            Refusal::iter().find(|refusal| refused(*refusal) == status && error == Some(&refusal.to_string()));
+    /// The document for an error. With a refusal the type is the refusal's, else that of the status.
+    pub fn of(status: StatusCode, refusal: Option<Refusal>, error: Option<&str>, occurrence: Uuid) -> Self {
         let (slug, title) = match (refusal, KINDS.iter().find(|kind| kind.status == status)) {
             (Some(refusal), _) => (Some(refusal.into()), refusal.to_string().into()),
             (None, Some(kind)) => (Some(kind.slug), kind.title.into()),
@@ -133,8 +130,10 @@ impl Problem {
     }
 }
 
-fn refused(refusal: Refusal) -> StatusCode {
-    answer::status(&Error::Refused(refusal))
+/// The refusal that an answer is, by its header.
+fn refusal_of(headers: &HeaderMap) -> Option<Refusal> {
+    let name = headers.get(LAB_REFUSAL)?;
+    Refusal::iter().find(|refusal| name == <&str>::from(refusal))
 }
 
 /// `GET /docs/problems`: what each `type` means.
@@ -146,7 +145,7 @@ pub async fn page() -> Response {
     );
     let refusals = Refusal::iter().map(|refusal| {
         let meaning = "The state of the data refuses this. Nothing was changed; it may succeed later.";
-        (refused(refusal), refusal.into(), Cow::from(refusal.to_string()), meaning)
+        (status_of_refusal(refusal), refusal.into(), Cow::from(refusal.to_string()), meaning)
     });
     let kinds = KINDS.iter().map(|kind| (kind.status, kind.slug, kind.title.into(), kind.meaning));
     for (status, slug, title, meaning) in refusals.chain(kinds) {
@@ -161,18 +160,18 @@ pub async fn page() -> Response {
 pub struct ErrorForm {
     /// The request's id, if a problem document is wanted.
     problem: Option<Uuid>,
-    /// Caches may keep the answer, and must know that `Accept` chose its form.
+    /// A cache may keep the answer, and must know that its form depends on `Accept`.
     cacheable: bool,
 }
 
 impl ErrorForm {
-    /// What the request asks for.
+    /// The form that the request asks for.
     pub fn wanted<B>(request: &Request<B>) -> Self {
         let problem = prefers_problem(request.headers()).then(|| SessionId::of(request.extensions()).0);
         Self { problem, cacheable: matches!(*request.method(), Method::GET | Method::HEAD) }
     }
 
-    /// The answer in this form; one that is no error stays as it is.
+    /// The answer in this form. An answer that is not an error stays as it is.
     pub async fn give(self, mut response: Response) -> Response {
         if !response.status().is_client_error() && !response.status().is_server_error() {
             return response;
@@ -182,7 +181,7 @@ impl ErrorForm {
         }
         match self.problem {
             None => response,
-            // Boxed: it would make the future of every request that waits larger.
+            // Boxed, or the future of every waiting request would be larger.
             Some(occurrence) => Box::pin(rewritten(response, occurrence)).await,
         }
     }
@@ -192,19 +191,20 @@ async fn rewritten(response: Response, occurrence: Uuid) -> Response {
     let (mut head, body) = response.into_parts();
     let plain = to_bytes(body, ERROR_MAX).await.unwrap_or_default();
     let error = serde_json::from_slice::<ErrorBody>(&plain).ok().map(|body| body.error);
-    let problem = Problem::of(head.status, error.as_deref(), occurrence);
+    let problem = Problem::of(head.status, refusal_of(&head.headers), error.as_deref(), occurrence);
     let (problem, body) = answer::json(head.status, &problem).into_parts();
     head.status = problem.status;
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-    // Of the body that was.
+    // It was the length of the old body.
     head.headers.remove(header::CONTENT_LENGTH);
-    // The answer to HEAD has none.
+    // The answer to HEAD has no body.
     let body = if plain.is_empty() { Body::empty() } else { body };
     Response::from_parts(head, body)
 }
 
-/// Whether `Accept` asks for problem documents: named, and at least as welcome as plain JSON. A wildcard asks for nothing in
-/// particular and gets the plain body; where both are named alike, `application/json` is meant for the successes.
+/// Whether `Accept` asks for problem documents: it names them, with a quality that is not below that of plain JSON. A wildcard
+/// does not name them, so the answer is the plain body. If both have the same quality, `application/json` is meant for
+/// successes.
 fn prefers_problem(headers: &HeaderMap) -> bool {
     let named = |value: &HeaderValue| {
         value.as_bytes().windows(PROBLEM_JSON.len()).any(|part| part.eq_ignore_ascii_case(PROBLEM_JSON.as_bytes()))
@@ -213,7 +213,7 @@ fn prefers_problem(headers: &HeaderMap) -> bool {
         return false;
     }
     let mut problem = 0;
-    // By precedence (RFC 9110, 12.5.1): the most specific range that fits decides.
+    // The most specific range that fits decides (RFC 9110, 12.5.1).
     let (mut json, mut any_application, mut anything) = (None, None, None);
     let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     for (range, quality) in ranges.flat_map(|value| value.split(',')).filter_map(range_and_quality) {
@@ -228,7 +228,7 @@ fn prefers_problem(headers: &HeaderMap) -> bool {
     problem > 0 && problem >= json.or(any_application).or(anything).unwrap_or(0)
 }
 
-/// One element of `Accept`, with its quality in thousandths; none if that is no quality.
+/// One element of `Accept`, with its quality in thousandths; `None` if the quality is malformed.
 fn range_and_quality(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(str::trim);
     let range = parts.next()?;
@@ -237,7 +237,7 @@ fn range_and_quality(element: &str) -> Option<(&str, u16)> {
     Some((range, quality))
 }
 
-/// `0`, `0.5`, `1.000`: a digit, and at most three behind the point.
+/// A quality such as `0`, `0.5` or `1.000`: one digit, and at most three after the point.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !matches!(whole, "0" | "1") || fraction.len() > 3 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_document_must_be_named_and_welcome() {
+    fn a_problem_document_must_be_named_with_enough_quality() {
         let table: &[(&[&str], bool)] = &[
             (&[], false),
             (&[""], false),
@@ -293,28 +293,30 @@ mod tests {
     }
 
     #[test]
-    fn the_type_names_the_refusal_or_else_what_the_status_means() {
-        for (status, error, slug, title) in [
-            (409, "Insufficient funds", "insufficient-funds", "Insufficient funds"),
-            (409, "Sold out", "sold-out", "Sold out"),
-            (404, "User not found", "user-not-found", "User not found"),
-            (412, "Version does not match", "version-mismatch", "Version does not match"),
-            (404, "/nonsense is not a route", "unknown", "Unknown route or approach"),
-            // The text of a refusal with another status is no refusal.
-            (422, "Sold out", "invalid", "Invalid input"),
-            (504, "Outcome unknown", "outcome-unknown", "Outcome unknown"),
+    fn the_type_names_the_refusal_or_else_the_meaning_of_the_status() {
+        for (status, refusal, error, slug, title) in [
+            (409, Some("insufficient-funds"), "Insufficient funds", "insufficient-funds", "Insufficient funds"),
+            (409, Some("sold-out"), "Sold out", "sold-out", "Sold out"),
+            (404, Some("user-not-found"), "User not found", "user-not-found", "User not found"),
+            (412, Some("version-mismatch"), "Version does not match", "version-mismatch", "Version does not match"),
+            (404, None, "/nonsense is not a route", "unknown", "Unknown route or approach"),
+            // The sentence of a refusal does not make a refusal.
+            (422, None, "Sold out", "invalid", "Invalid input"),
+            (504, None, "Outcome unknown", "outcome-unknown", "Outcome unknown"),
         ] {
-            let problem = Problem::of(StatusCode::from_u16(status).unwrap(), Some(error), Uuid::nil());
+            let headers = refusal.map(|name| (LAB_REFUSAL, HeaderValue::from_static(name))).into_iter().collect();
+            let status_code = StatusCode::from_u16(status).unwrap();
+            let problem = Problem::of(status_code, refusal_of(&headers), Some(error), Uuid::nil());
             assert_eq!((problem.r#type, problem.title), (format!("{PAGE}#{slug}").into(), title.into()), "{error}");
             assert_eq!((problem.status, problem.detail.as_deref()), (status, Some(error)));
             assert_eq!(problem.instance, "urn:uuid:00000000-0000-0000-0000-000000000000");
         }
-        let plain = Problem::of(StatusCode::IM_A_TEAPOT, None, Uuid::nil());
+        let plain = Problem::of(StatusCode::IM_A_TEAPOT, None, None, Uuid::nil());
         assert_eq!((plain.r#type, plain.title, plain.detail), ("about:blank".into(), "I'm a teapot".into(), None));
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_problem_too_and_other_headers_are_kept() {
+    async fn a_panic_becomes_a_problem_document_and_other_headers_are_kept() {
         let mut panicked = answer::Panicked.response_for_panic(Box::new("oops"));
         panicked.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         let form = ErrorForm { problem: Some(Uuid::nil()), cacheable: false };

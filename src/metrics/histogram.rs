@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The buckets of a histogram, and what its whole numbers are counted in.
+/// The buckets of a histogram, and the unit of its whole numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct BucketScale {
-    /// The largest value of each bucket, ascending; one more bucket takes what is larger than all of them.
+    /// The largest value of each bucket, ascending; one more bucket takes the values that are larger than all of them.
     pub bounds: &'static [u64],
-    /// How many make one unit of the exposition: nanoseconds are counted, seconds are shown.
+    /// How many of them are one unit of the exposition: nanoseconds are counted, seconds are shown.
     pub per_unit: f64,
 }
 
@@ -26,12 +26,12 @@ pub struct HistogramReading {
     pub count: u64,
     /// Their sum.
     pub sum: f64,
-    /// Each bucket's bound (the last one's is infinite) with the values in it, and not in those below.
+    /// Each bucket's bound (the last one is infinite) with the number of values in this bucket alone.
     pub buckets: Vec<(f64, u64)>,
 }
 
 impl Histogram {
-    /// An empty one.
+    /// An empty histogram.
     #[must_use]
     pub fn new(scale: BucketScale) -> Self {
         let buckets = scale.bounds.iter().map(|_| AtomicU64::new(0)).chain([AtomicU64::new(0)]).collect();
@@ -45,8 +45,8 @@ impl Histogram {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// The figures now. The count is that of the buckets, so the two always agree; a value that is being observed at this
-    /// moment may be in the buckets and not yet in the sum.
+    /// The figures now. The count is the sum of the buckets, so the two always agree; a value that is observed at this
+    /// moment may be in its bucket and not yet in the sum.
     #[must_use]
     #[allow(
         clippy::cast_precision_loss,
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_belongs_to_its_bucket_and_nothing_is_too_large() {
+    fn a_bound_belongs_to_its_bucket_and_no_value_is_too_large() {
         let histogram = Histogram::new(BucketScale { bounds: &[10, 100], per_unit: 10.0 });
         for value in [0, 10, 11, 100, 101, 5_000] {
             histogram.observe(value);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_between_threads() {
+    fn no_observation_is_lost_between_threads() {
         let histogram = Histogram::new(BucketScale { bounds: &[1], per_unit: 1.0 });
         std::thread::scope(|scope| {
             for _ in 0..4 {

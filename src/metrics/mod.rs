@@ -1,13 +1,13 @@
-//! What happened, counted: for Prometheus at `/metrics`.
+//! What happened, counted, for Prometheus at `/metrics`.
 //!
-//! Counting must be cheap enough to be left on. Every series is there from the start, in a table that is reached by
-//! arithmetic: an observation looks nothing up, takes no lock and allocates nothing; it is a few atomic additions. Hence
-//! histograms of our own ([`histogram`]): those of the library, which writes the text ([`exposition`]), lock a mutex for
-//! every observation. `make bench` compares a server that counts with one that does not.
+//! Counting must be cheap enough to stay on. Every series is there from the start, in a table whose cells are found by
+//! arithmetic: an observation needs no look-up, no lock and no allocation; it is a few atomic additions. The histograms
+//! are our own ([`histogram`]), because those of the library that writes the text ([`exposition`]) lock a mutex for every
+//! observation. `make bench` compares a server that counts with one that does not.
 //!
-//! Labels are approach, workload and [`RequestEnding`], all of which are closed sets: never an id, never a path. So the number of
-//! series is known at compile time. The figures belong to one [`crate::database::Database`], not to the process: several
-//! servers in one process each count their own.
+//! The labels are approach, workload and [`RequestEnding`], all of them closed sets: never an id, never a path. The names of
+//! the approaches are handed in ([`Metrics::on`]), and an observation names one of them by its [`ApproachIndex`]. The figures
+//! belong to one [`crate::server::Server`] and not to the process: several servers in one process count apart.
 
 pub mod exposition;
 pub mod histogram;
@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
+use strum::{EnumCount, EnumIter, IntoStaticStr};
 
-use crate::strategy::Approach;
 use domain::Workload;
 
 use histogram::{BucketScale, Histogram};
@@ -35,18 +34,18 @@ pub enum RequestEnding {
     Rejected,
     /// 503: certainly not done.
     NotDone,
-    /// 504: nobody knows.
+    /// 504: the outcome is unknown.
     Unknown,
     /// 501: the approach does not offer it.
     Unsupported,
-    /// 500: a fault of ours.
+    /// 500: a bug in this program.
     Bug,
-    /// The client hung up before its answer. What it asked for goes on to its end, in a task of its own.
+    /// The client hung up before its answer. The operation goes on to its end in a task of its own.
     Abandoned,
 }
 
 impl RequestEnding {
-    /// What a status means, on a route that exists.
+    /// The ending that a status stands for, on a route that exists.
     #[must_use]
     pub const fn of(status: u16) -> Self {
         match status {
@@ -61,7 +60,7 @@ impl RequestEnding {
     }
 }
 
-/// Times of requests: what a fast disk takes, up to as long as a request may wait in its queue.
+/// Durations of requests: from what a fast disk takes up to the longest wait in a queue.
 const SECONDS: BucketScale = BucketScale {
     bounds: &[
         500_000,
@@ -84,20 +83,25 @@ const SECONDS: BucketScale = BucketScale {
     per_unit: 1e9,
 };
 
-/// Requests in a batch.
+/// Numbers of requests in a batch.
 const REQUESTS: BucketScale =
     BucketScale { bounds: &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096], per_unit: 1.0 };
 
-/// The figures of one server, or nothing where they are turned off. Cheap to clone.
+/// The figures of one server, or nothing if counting is off. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     counted: Option<Arc<MetricSeries>>,
 }
 
+/// An approach's position in the list of names that [`Metrics::on`] got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApproachIndex(pub usize);
+
 /// All series.
 #[derive(Debug)]
 struct MetricSeries {
-    /// By subject, workload and ending, in this order.
+    approaches: &'static [&'static str],
+    /// By route owner, workload and ending, in this order.
     requests: Box<[Histogram]>,
     /// By approach.
     retries: Box<[ApproachSeries]>,
@@ -110,28 +114,24 @@ struct ApproachSeries {
     exhausted: AtomicU64,
 }
 
-/// Whose route it was: an approach's, or the ceiling, which pays for everything that an approach pays for.
-type MetricOwner = Option<Approach>;
-
-/// All subjects, in the order of the table.
-fn subjects() -> impl Iterator<Item = MetricOwner> {
-    Approach::iter().map(Some).chain([None])
-}
+/// The owner of a route: an approach, or `None` for the ceiling, which does all that an approach does but for the database.
+type RouteOwner = Option<ApproachIndex>;
 
 impl Metrics {
-    /// Figures that start from 0.
+    /// Figures that start from 0, with a series for each of these approaches.
     #[must_use]
-    pub fn on() -> Self {
-        let cells = subjects().count() * Workload::COUNT * RequestEnding::COUNT;
+    pub fn on(approaches: &'static [&'static str]) -> Self {
+        let cells = (approaches.len() + 1) * Workload::COUNT * RequestEnding::COUNT;
         let counted = MetricSeries {
+            approaches,
             requests: std::iter::repeat_with(|| Histogram::new(SECONDS)).take(cells).collect(),
-            retries: Approach::iter().map(|_| ApproachSeries::default()).collect(),
+            retries: approaches.iter().map(|_| ApproachSeries::default()).collect(),
             batches: Histogram::new(REQUESTS),
         };
         Self { counted: Some(Arc::new(counted)) }
     }
 
-    /// Counts nothing, at the cost of nothing.
+    /// Counts nothing and costs nothing.
     #[must_use]
     pub fn off() -> Self {
         Self::default()
@@ -143,20 +143,20 @@ impl Metrics {
         self.counted.is_some()
     }
 
-    /// Counts a request that has been answered, or left alone.
-    pub fn request(&self, subject: Option<Approach>, workload: Workload, ending: RequestEnding, took: Duration) {
+    /// Counts a request that was answered or abandoned; without an approach it is the ceiling's.
+    pub fn request(&self, owner: Option<ApproachIndex>, workload: Workload, ending: RequestEnding, took: Duration) {
         if let Some(counted) = &self.counted {
-            counted.requests_of(subject, workload, ending).observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            counted.requests_of(owner, workload, ending).observe(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         }
     }
 
     /// Requests counted so far with these labels.
     #[must_use]
-    pub fn requests(&self, subject: Option<Approach>, workload: Workload, ending: RequestEnding) -> u64 {
-        self.counted.as_ref().map_or(0, |counted| counted.requests_of(subject, workload, ending).read().count)
+    pub fn requests(&self, owner: Option<ApproachIndex>, workload: Workload, ending: RequestEnding) -> u64 {
+        self.counted.as_ref().map_or(0, |counted| counted.requests_of(owner, workload, ending).read().count)
     }
 
-    /// Counts one transaction that `requests` requests shared: group-commit's batch.
+    /// Counts one transaction that so many requests shared: a batch of group-commit.
     pub fn batch(&self, requests: usize) {
         if let Some(counted) = &self.counted {
             counted.batches.observe(u64::try_from(requests).unwrap_or(u64::MAX));
@@ -164,48 +164,57 @@ impl Metrics {
     }
 
     /// Counts an attempt of an operation.
-    pub fn attempt(&self, approach: Approach) {
+    pub fn attempt(&self, approach: ApproachIndex) {
         if let Some(counted) = &self.counted {
-            counted.retries[approach as usize].attempts.fetch_add(1, Ordering::Relaxed);
+            counted.retries[approach.0].attempts.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Counts an operation that lost its last race: no more attempts, or no more time.
-    pub fn retries_exhausted(&self, approach: Approach) {
+    /// Counts an operation that lost its last race: no attempt or no time was left.
+    pub fn retries_exhausted(&self, approach: ApproachIndex) {
         if let Some(counted) = &self.counted {
-            counted.retries[approach as usize].exhausted.fetch_add(1, Ordering::Relaxed);
+            counted.retries[approach.0].exhausted.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl MetricSeries {
-    fn requests_of(&self, subject: MetricOwner, workload: Workload, ending: RequestEnding) -> &Histogram {
-        // The ceiling stands behind the approaches.
-        let subject = subject.map_or(self.retries.len(), |approach| approach as usize);
-        &self.requests[(subject * Workload::COUNT + workload as usize) * RequestEnding::COUNT + ending as usize]
+    /// All owners, in the order of the table.
+    fn owners(&self) -> impl Iterator<Item = RouteOwner> + use<> {
+        (0..self.approaches.len()).map(ApproachIndex).map(Some).chain([None])
+    }
+
+    fn requests_of(&self, owner: RouteOwner, workload: Workload, ending: RequestEnding) -> &Histogram {
+        // The ceiling comes after the approaches.
+        let owner = owner.map_or(self.approaches.len(), |approach| approach.0);
+        &self.requests[(owner * Workload::COUNT + workload as usize) * RequestEnding::COUNT + ending as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strum::IntoEnumIterator as _;
+
     use super::*;
 
+    const APPROACHES: &[&str] = &["naive", "pessimistic", "serializable"];
+
     #[test]
-    fn every_series_has_a_place_of_its_own() {
-        let metrics = Metrics::on();
+    fn every_series_has_a_cell_of_its_own() {
+        let metrics = Metrics::on(APPROACHES);
         let counted = metrics.counted.as_ref().expect("on");
-        for subject in subjects() {
+        for owner in counted.owners() {
             for workload in Workload::iter() {
                 for ending in RequestEnding::iter() {
-                    assert_eq!(counted.requests_of(subject, workload, ending).read().count, 0);
-                    metrics.request(subject, workload, ending, Duration::from_millis(1));
-                    assert_eq!(counted.requests_of(subject, workload, ending).read().count, 1);
+                    assert_eq!(counted.requests_of(owner, workload, ending).read().count, 0);
+                    metrics.request(owner, workload, ending, Duration::from_millis(1));
+                    assert_eq!(counted.requests_of(owner, workload, ending).read().count, 1);
                 }
             }
         }
-        assert!(counted.requests.iter().all(|cell| cell.read().count == 1), "and there is none that nobody has");
-        for approach in Approach::iter() {
-            metrics.attempt(approach);
+        assert!(counted.requests.iter().all(|cell| cell.read().count == 1), "and no cell is left over");
+        for approach in 0..APPROACHES.len() {
+            metrics.attempt(ApproachIndex(approach));
         }
         assert!(counted.retries.iter().all(|cell| cell.attempts.load(Ordering::Relaxed) == 1));
     }
@@ -234,11 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_off_counts_nothing() {
+    fn metrics_that_are_off_count_nothing() {
         let metrics = Metrics::off();
         metrics.request(None, Workload::Balance, RequestEnding::Done, Duration::ZERO);
         metrics.batch(3);
-        metrics.attempt(Approach::Naive);
+        metrics.attempt(ApproachIndex(0));
         assert!(!metrics.are_on());
     }
 }

@@ -1,12 +1,12 @@
-//! Changes that share a transaction: the queue where they wait for it, and the writer that makes it.
+//! Batches: changes that share a transaction, the queue where they wait for it, and the writer that makes it.
 //!
 //! A session that has a change to make may join the next batch instead of sending statements of its own
-//! ([`Session::join`]). While a batch is under way, those who come wait in the queue; when it has ended, all of them are the
-//! next one. So nobody waits for a batch to fill, and the longer a commit takes, the more changes share the next. The
-//! writer is a task with a session of its own, started by the first change that finds none and ended when the queue is
-//! empty; only it has a connection, whatever the number of those who wait.
+//! ([`Session::join_batch`]). While a batch is in progress, new changes wait in the queue; when it has ended, all of them are
+//! the next batch. So no request waits for a batch to fill, and the longer a commit takes, the more changes share the next
+//! one. The writer is a task with a session of its own. The first change that finds no writer starts one, and the writer ends
+//! when the queue is empty. Only the writer has a connection, however many requests wait.
 //!
-//! What a batch does is the strategy's: its [`Protocol`].
+//! The strategy decides how a batch is made: its [`Protocol`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,103 +18,107 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::Session;
 use super::idempotency_key::IdempotencyKey;
 use super::memory::BalanceMemory;
 use super::probe::{Probe, ProcessEvent};
 use super::statement::{JOIN_BATCH, TAKE_BATCH};
+use super::{AttemptError, Session};
 use crate::config::Limits;
-use crate::database::Database;
 use crate::database::pool::Pool;
-use crate::error::Error;
+use crate::server::Server;
 use domain::state::{Change, ChangeResult};
 
 /// One request's part of a batch.
 #[derive(Debug, Clone)]
 pub struct BatchEntry {
-    /// What to do.
+    /// The change to make.
     pub change: Change,
-    /// The key under which to do it once.
-    pub once: Option<IdempotencyKey>,
+    /// The key under which the change is made at most once.
+    pub key: Option<IdempotencyKey>,
 }
 
-/// What a request is answered with.
-pub type BatchAnswer = Result<ChangeResult, Error>;
+/// The answer to one request of a batch.
+pub type BatchAnswer = Result<ChangeResult, AttemptError>;
 
-/// Makes a batch of changes in one transaction on a session: an answer for each, in their order, or the error by which none
-/// of them was made (or, [`Error::OutcomeUnknown`], nobody knows). The memory is the writer's;
-/// an error makes it forget all.
+/// Makes a batch of changes in one transaction on a session. It returns an answer for each change, in their order, or the error
+/// for which none of them was made (with [`AttemptError::OutcomeUnknown`], they may have been made). The memory is the
+/// writer's; after an error the writer clears it.
 pub type Protocol = for<'a> fn(&'a mut Session, &'a mut BalanceMemory, &'a [BatchEntry]) -> Batch<'a>;
 
-/// A batch that is being made.
-pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<BatchAnswer>, Error>> + Send + 'a>>;
+/// A batch in progress.
+pub type Batch<'a> = Pin<Box<dyn Future<Output = Result<Vec<BatchAnswer>, AttemptError>> + Send + 'a>>;
 
-/// The queue of one server.
-pub struct Batches {
+/// The changes of one server that wait for the next batch.
+pub struct BatchQueue {
     pending: Mutex<Pending>,
-    observed: Option<WriterObserver>,
+    observer: Option<WriterObserver>,
     /// Changes that may wait.
     queue: usize,
-    /// For how long each.
+    /// How long each may wait.
     wait: Duration,
-    /// Changes in a batch.
+    /// The most changes in a batch.
     size: usize,
 }
 
-/// How the writers of a queue are looked at.
+/// How an explorer observes the writers of a queue.
 pub struct WriterObserver {
-    /// A connection of the writer's own.
+    /// The writers' own connection.
     pub pool: Pool,
     /// Makes the probes of each writer, before it begins.
     pub probes: Box<dyn Fn() -> Vec<Box<dyn Probe>> + Send + Sync>,
 }
 
-impl fmt::Debug for Batches {
+impl fmt::Debug for BatchQueue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Batches").field("waiting", &self.waiting()).finish_non_exhaustive()
+        formatter.debug_struct("BatchQueue").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
 }
 
 #[derive(Debug, Default)]
 struct Pending {
     waiting: VecDeque<BatchJob>,
-    writing: bool,
+    /// A writer runs, and will take what is put into the queue.
+    writer_runs: bool,
 }
 
 #[derive(Debug)]
 struct BatchJob {
     entry: BatchEntry,
-    until: Instant,
+    wait_until: Instant,
     waiter: Waiter,
 }
 
-/// Who waits for an answer.
+/// A session that waits for its answer.
 #[derive(Debug)]
 struct Waiter {
     session: Uuid,
     answer: oneshot::Sender<BatchAnswer>,
 }
 
-impl Batches {
+impl BatchQueue {
     /// An empty queue.
     #[must_use]
     pub fn new(limits: &Limits) -> Arc<Self> {
-        Self::observed(limits, None)
+        Self::with_observer(limits, None)
     }
 
-    /// The same, with an eye on its writers.
+    /// An empty queue whose writers are observed.
     #[must_use]
-    pub fn observed(limits: &Limits, observed: Option<WriterObserver>) -> Arc<Self> {
+    pub fn observed(limits: &Limits, observer: WriterObserver) -> Arc<Self> {
+        Self::with_observer(limits, Some(observer))
+    }
+
+    fn with_observer(limits: &Limits, observer: Option<WriterObserver>) -> Arc<Self> {
         Arc::new(Self {
             pending: Mutex::default(),
-            observed,
+            observer,
             queue: limits.queue,
             wait: limits.queue_wait,
             size: limits.batch_size,
         })
     }
 
-    /// Changes that wait for a batch now.
+    /// The number of changes that wait for a batch now.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pending().waiting.len()
@@ -124,125 +128,123 @@ impl Batches {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a change into the queue, and says whether a writer must be started for it.
-    fn push(&self, job: BatchJob) -> Result<bool, Error> {
+    /// Puts a change into the queue, and returns whether a writer must be started for it.
+    fn push(&self, job: BatchJob) -> Result<bool, AttemptError> {
         let mut pending = self.pending();
         if pending.waiting.len() >= self.queue {
-            return Err(Error::NotDone("Too many requests waiting".into()));
+            return Err(AttemptError::NotDone("Too many requests waiting".into()));
         }
         pending.waiting.push_back(job);
-        Ok(!std::mem::replace(&mut pending.writing, true))
+        Ok(!std::mem::replace(&mut pending.writer_runs, true))
     }
 
     /// The next batch, in the order of arrival; `None` ends the writer.
     fn next(&self) -> Option<Vec<BatchJob>> {
         let mut pending = self.pending();
         let size = pending.waiting.len().min(self.size);
-        pending.writing = size > 0;
-        pending.writing.then(|| pending.waiting.drain(..size).collect())
+        pending.writer_runs = size > 0;
+        pending.writer_runs.then(|| pending.waiting.drain(..size).collect())
+    }
+
+    /// The session of the next writer.
+    fn writer(&self, server: &Server) -> Session {
+        let server = server.clone();
+        let Some(observer) = &self.observer else { return Session::new(Uuid::new_v4(), server, Vec::new()) };
+        let mut session = Session::new(Uuid::new_v4(), server.with_pool(observer.pool.clone()), Vec::new());
+        session.probes.extend((observer.probes)());
+        session
     }
 }
 
-/// The writer's turn. If it ends by a panic, nobody is left to make what waits: it is turned away, and the next change
-/// starts another writer.
-struct WriterTurn(Arc<Batches>);
+/// Held while a writer runs. If the writer panics, no task is left to make the changes that wait: they are refused with
+/// "not done", and the next change starts another writer.
+struct WriterGuard(Arc<BatchQueue>);
 
-impl Drop for WriterTurn {
+impl Drop for WriterGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for job in std::mem::take(&mut *self.0.pending()).waiting {
-                let _ = job.waiter.answer.send(Err(Error::NotDone("The batch before ended abnormally".into())));
+                let _ = job.waiter.answer.send(Err(AttemptError::NotDone("The batch before ended abnormally".into())));
             }
         }
     }
 }
 
 impl Session {
-    /// Shares no transaction with others: its change is a batch of one, made by itself, so that what its probes see and do
-    /// is its own.
-    pub fn alone(&mut self) {
-        self.alone = true;
+    /// Lets the session share transactions with others, through this queue. Without a queue its change is a batch of one that
+    /// the session makes itself, so that its probes see and disturb nothing but its own change.
+    pub fn share_batches(&mut self, batches: Arc<BatchQueue>) {
+        self.batches = Some(batches);
     }
 
     /// Makes a change in the next batch, and waits for its answer. The session needs no connection for it.
     ///
     /// # Errors
-    /// What the change is answered; [`Error::NotDone`] when too many wait already or the wait was too long.
-    pub async fn join(&mut self, protocol: Protocol, change: Change) -> BatchAnswer {
-        // The batch stores the key with the change: this session has nothing to do for it, unless it must try again.
-        let once = self.once.take();
-        let entry = BatchEntry { change, once: once.clone() };
-        let answer = if self.alone {
-            let answers = make(self, protocol, &mut BalanceMemory::default(), &[entry]).await;
-            answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
-        } else {
-            self.next_batch(protocol, entry).await
+    /// The error that answers the change; [`AttemptError::NotDone`] if too many requests wait already or the wait was too long.
+    pub async fn join_batch(&mut self, protocol: Protocol, change: Change) -> BatchAnswer {
+        // The batch stores the key with the change, so the session has nothing to do for it, unless it must try again.
+        let key = self.key.take();
+        let entry = BatchEntry { change, key: key.clone() };
+        let answer = match self.batches.clone() {
+            Some(batches) => self.wait_for_batch(batches, protocol, entry).await,
+            None => {
+                let answers = make(self, protocol, &mut BalanceMemory::default(), &[entry]).await;
+                answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
+            }
         };
         if answer.is_err() {
-            self.once = once;
+            self.key = key;
         }
         answer
     }
 
     /// Puts a change into the queue and waits for its answer.
-    async fn next_batch(&mut self, protocol: Protocol, entry: BatchEntry) -> BatchAnswer {
+    async fn wait_for_batch(&mut self, batches: Arc<BatchQueue>, protocol: Protocol, entry: BatchEntry) -> BatchAnswer {
         if !self.probes.is_empty() {
             self.hold(&JOIN_BATCH, &[]).await;
         }
-        let batches = Arc::clone(self.database.batches());
         let (answer, answered) = oneshot::channel();
-        let until = Instant::now() + batches.wait;
-        if batches.push(BatchJob { entry, until, waiter: Waiter { session: self.id, answer } })? {
-            tokio::spawn(write(batches, writer(&self.database), protocol));
+        let wait_until = Instant::now() + batches.wait;
+        if batches.push(BatchJob { entry, wait_until, waiter: Waiter { session: self.id, answer } })? {
+            let writer = batches.writer(&self.server);
+            tokio::spawn(write(batches, writer, protocol));
         }
-        // By now it is known who will answer.
-        self.tell(ProcessEvent::Queued);
-        answered.await.unwrap_or_else(|_writer_died| unanswered())
+        // Only now, because by now a writer runs that will answer.
+        self.notify_probes(ProcessEvent::Queued);
+        answered.await.unwrap_or_else(|_writer_ended| unanswered())
     }
 }
 
-/// The session of a queue's next writer.
-fn writer(database: &Database) -> Session {
-    let database = database.clone();
-    let Some(observed) = &database.batches().observed else {
-        return Session::new(Uuid::new_v4(), database, Vec::new());
-    };
-    let (pool, probes) = (observed.pool.clone(), (observed.probes)());
-    let mut session = Session::new(Uuid::new_v4(), database.with_pool(pool), Vec::new());
-    session.probes.extend(probes);
-    session
-}
-
-/// The writer: batch after batch, until nobody waits.
-async fn write(batches: Arc<Batches>, mut session: Session, protocol: Protocol) {
-    let turn = WriterTurn(Arc::clone(&batches));
+/// The writer: makes batch after batch until the queue is empty.
+async fn write(batches: Arc<BatchQueue>, mut session: Session, protocol: Protocol) {
+    let guard = WriterGuard(Arc::clone(&batches));
     let mut memory = BalanceMemory::default();
     loop {
         if !session.probes.is_empty() {
             session.hold(&TAKE_BATCH, &[]).await;
         }
         let Some(jobs) = batches.next() else { break };
-        session.tell(ProcessEvent::Took(jobs.len()));
+        session.notify_probes(ProcessEvent::Took(jobs.len()));
         let now = Instant::now();
-        let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.until < now);
+        let (late, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.wait_until < now);
         if !late.is_empty() {
             let late = late.into_iter().map(|job| job.waiter).collect();
-            deliver(&mut session, late, Err(Error::NotDone("Waited too long for a batch".into())));
+            deliver(&mut session, late, Err(AttemptError::NotDone("Waited too long for a batch".into())));
         }
         if due.is_empty() {
             continue;
         }
-        // Whoever came last may wait longest, and the batch for a connection with it.
-        session.wait_until = due.iter().map(|job| job.until).max().unwrap_or(now);
+        // The batch waits for a connection as long as the request that may wait longest.
+        session.wait_until = due.iter().map(|job| job.wait_until).max().unwrap_or(now);
         let (entries, waiters): (Vec<_>, Vec<_>) = due.into_iter().map(|job| (job.entry, job.waiter)).unzip();
         let made = make(&mut session, protocol, &mut memory, &entries).await;
         if made.is_err() {
-            session.end_attempt().await;
+            session.fail_attempt().await;
             memory.forget();
         }
         deliver(&mut session, waiters, made);
     }
-    drop(turn);
+    drop(guard);
 }
 
 /// Makes a batch, and counts it.
@@ -251,19 +253,19 @@ async fn make(
     protocol: Protocol,
     memory: &mut BalanceMemory,
     entries: &[BatchEntry],
-) -> Result<Vec<BatchAnswer>, Error> {
+) -> Result<Vec<BatchAnswer>, AttemptError> {
     let made = protocol(session, memory, entries).await;
     if made.is_ok() {
-        session.database.metrics().batch(entries.len());
+        session.server.metrics().batch(entries.len());
     }
     made
 }
 
-/// Whoever no longer waits has heard 504 and asks again, or has hung up.
-fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<BatchAnswer>, Error>) {
+/// Sends each waiting session its answer. A session that no longer waits has been answered 504, or its client has hung up.
+fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<BatchAnswer>, AttemptError>) {
     if !session.probes.is_empty() {
         let sessions: Vec<Uuid> = waiters.iter().map(|waiter| waiter.session).collect();
-        session.tell(ProcessEvent::Answered(&sessions));
+        session.notify_probes(ProcessEvent::Answered(&sessions));
     }
     let waiting = waiters.into_iter().map(|waiter| waiter.answer);
     match made {
@@ -273,5 +275,5 @@ fn deliver(session: &mut Session, waiters: Vec<Waiter>, made: Result<Vec<BatchAn
 }
 
 fn unanswered() -> BatchAnswer {
-    Err(Error::OutcomeUnknown("the batch ended without an answer".into()))
+    Err(AttemptError::OutcomeUnknown("the batch ended without an answer".into()))
 }

@@ -1,38 +1,38 @@
-//! What the writer of batches remembers of the balances that its batches have left.
+//! The balances that the writer of batches remembers from its batches before.
 //!
-//! It may be wrong at any time: somebody else may have changed the rows since. So it is only good for a statement that compares
-//! before it sets, and when it has been contradicted it rests for a while, because somebody who writes the same rows
-//! does so again.
+//! They may be wrong at any time, because another server or approach may have changed the rows since. So they are only used
+//! by a statement that compares before it writes. After a comparison that failed, nothing is remembered for a while:
+//! another writer of the same rows is likely to write them again.
 
 use std::collections::BTreeMap;
 
 use domain::Account;
 
-/// Users that are remembered: as many as are in use at once in all but the widest loads, in less than a megabyte.
+/// The largest number of remembered users: as many as all but the widest loads use at once, in less than a megabyte.
 const USERS_MAX: usize = 10_000;
 
-/// Batches after a contradiction for which nothing is remembered: a comparison that fails costs a wait for the rows and a
-/// commit for nothing.
-const REST: u32 = 64;
+/// Batches after a failed comparison for which nothing is remembered: a failed comparison costs a wait for the rows and a
+/// useless commit.
+const PAUSE_BATCHES: u32 = 64;
 
 /// Balances by user. See the [module](self).
 #[derive(Debug, Default)]
 pub struct BalanceMemory {
     users: BTreeMap<i64, Account>,
-    rest: u32,
+    pause: u32,
 }
 
 impl BalanceMemory {
-    /// What is known of these users, if all of them are.
+    /// The balances of these users, if all of them are remembered.
     #[must_use]
     pub fn of(&self, users: &[i64]) -> Option<BTreeMap<i64, Account>> {
         users.iter().map(|id| Some((*id, *self.users.get(id)?))).collect()
     }
 
-    /// Keeps what a batch has left.
+    /// Remembers the balances that a batch has left.
     pub fn keep(&mut self, users: BTreeMap<i64, Account>) {
-        if self.rest > 0 {
-            self.rest -= 1;
+        if self.pause > 0 {
+            self.pause -= 1;
             return;
         }
         if self.users.len() + users.len() > USERS_MAX {
@@ -46,10 +46,10 @@ impl BalanceMemory {
         self.users.clear();
     }
 
-    /// Forgets all, and rests: somebody else writes these rows.
+    /// Forgets all and pauses: a comparison has failed, so another writer changes these rows.
     pub fn contradicted(&mut self) {
         self.forget();
-        self.rest = REST;
+        self.pause = PAUSE_BATCHES;
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_who_are_all_known_are_known() {
+    fn balances_are_given_only_if_all_users_are_remembered() {
         let mut memory = BalanceMemory::default();
         assert_eq!(memory.of(&[1]), None);
         memory.keep(left([1, 2]));
@@ -73,21 +73,21 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded() {
+    fn the_number_of_users_is_bounded() {
         let mut memory = BalanceMemory::default();
         for start in (0..).step_by(1_000).take(100) {
             memory.keep(left(start..start + 1_000));
             assert!(memory.users.len() <= USERS_MAX);
-            assert!(memory.of(&[start]).is_some(), "the newest are known");
+            assert!(memory.of(&[start]).is_some(), "the newest are remembered");
         }
     }
 
     #[test]
-    fn it_rests_after_a_contradiction() {
+    fn nothing_is_remembered_for_a_while_after_a_failed_comparison() {
         let mut memory = BalanceMemory::default();
         memory.keep(left([1]));
         memory.contradicted();
-        for _ in 0..REST {
+        for _ in 0..PAUSE_BATCHES {
             memory.keep(left([1]));
             assert_eq!(memory.of(&[1]), None);
         }

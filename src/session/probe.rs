@@ -1,11 +1,11 @@
-//! The seam for observers and tormentors of a session.
+//! Probes observe, delay and cut the statements of a session.
 //!
-//! A probe stands between a strategy and the database without either knowing: it may hold a session back before a
-//! step, hears of every statement that came back, and may cut the connection after it. With no probe attached, a
-//! session does not even read the clock.
+//! A probe is between a strategy and the database, and neither notices it. It may hold the session before a step, it gets
+//! every statement that has returned, and it may cut the connection after one. With no probe attached, a session does not
+//! even read the clock.
 //!
-//! Most steps are statements. Waits inside the process go through the same gate, for they decide who goes on as locks do:
-//! a mutex of ours, the queue of batches ([`ProcessEvent`]).
+//! Most steps are statements. Waits inside the process are steps too, because they decide which session goes on as locks
+//! do: a keyed mutex, and the queue of batches ([`ProcessEvent`]).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,80 +21,80 @@ use domain::Row;
 /// What a session is about to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
-    /// The statement, or what stands for a wait inside the process.
+    /// The statement, or the constant that stands for a wait inside the process.
     pub statement: &'static Statement,
     /// The values of its parameters, `$1` first, as text.
     pub values: &'a [String],
 }
 
-/// How long a session is held back.
+/// A delay of a session: it ends when the session may go on.
 pub type Delay<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// What a probe hears when a statement has come back.
+/// A statement that has returned.
 #[derive(Debug, Clone, Copy)]
 pub struct Completed<'a> {
     /// The session that sent it.
     pub session: Uuid,
-    /// What was sent.
+    /// The statement.
     pub statement: &'static Statement,
     /// How long the session had waited for its row and its connection before it could be sent; zero if it held them.
     pub waited: Duration,
-    /// From sending it to its whole answer: the round trip, the work, and the locks that it waited for.
+    /// From sending it to the end of its answer: the round trip, the work, and the waits for locks.
     pub took: Duration,
     /// The rows returned, or the error.
     pub outcome: Result<&'a [PgRow], &'a sqlx::Error>,
 }
 
-/// What happens to a session inside the process, where the database sees nothing.
+/// An event of a session inside the process, which the database does not see.
 #[derive(Debug, Clone, Copy)]
 pub enum ProcessEvent<'a> {
-    /// It wants the mutex of a row, and waits for it if somebody has it.
+    /// It wants the mutex of a row, and waits if another session has it.
     Wants(Row),
-    /// It has that mutex.
+    /// It has got that mutex.
     Has(Row),
-    /// It has none any more.
+    /// It has released all its mutexes.
     Released,
-    /// Its change lies in the queue of batches, and it waits for the answer.
+    /// Its change is in the queue for the next batch, and it waits for the answer.
     Queued,
-    /// A writer has taken so many changes out of the queue.
+    /// A writer has taken so many changes from the queue.
     Took(usize),
     /// A writer has answered these sessions.
     Answered(&'a [Uuid]),
 }
 
-/// An observer (trace, log) or a tormentor (think time, fault) of one session.
+/// An observer of one session (trace, log), or a disturbance of it (think time, fault).
 pub trait Probe: Send {
-    /// Holds the session back before a step; `None` lets it go at once.
+    /// Holds the session before a step; with `None` it goes on at once.
     fn hold(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
         let _ = step;
         None
     }
 
-    /// Another statement to send in place of this one: what if a guard were missing?
+    /// A statement to send in place of this one, to show what happens without a guard.
     fn amends(&mut self, statement: &'static Statement) -> Option<&'static Statement> {
         let _ = statement;
         None
     }
 
-    /// Hears that a statement came back.
+    /// Called when a statement has returned.
     fn completed(&mut self, completed: &Completed<'_>) {
         let _ = completed;
     }
 
-    /// Hears what happened inside the process.
+    /// Called when something happened inside the process.
     fn inside(&mut self, event: ProcessEvent<'_>) {
         let _ = event;
     }
 
-    /// Whether to cut the connection now that this statement has been carried out, before its answer is heard of.
+    /// Whether to cut the connection now that this statement was executed, so that the session does not get its answer.
     fn cuts_after(&mut self, statement: &Statement) -> bool {
         let _ = statement;
         false
     }
 }
 
-/// Pauses before each statement that writes: the time an application spends between reading and writing,
-/// in which a race can happen.
+/// Pauses before each statement that writes. An application spends such a time between reading and writing, and in it a race
+/// can happen.
 #[derive(Debug)]
 pub struct ThinkTime(pub Duration);
 
@@ -104,11 +104,11 @@ impl Probe for ThinkTime {
     }
 }
 
-/// Cuts the connection after a number of statements, as a network or a failover does: what was not committed by then is
-/// rolled back, and whether the last one was is for the session to say.
+/// Cuts the connection after a number of statements, as a network failure or a failover does. PostgreSQL rolls back what was
+/// not committed by then; the session decides what the lost answer means.
 #[derive(Debug)]
 pub struct Fault {
-    /// Statements still to come, the last one of which is cut; 0 once it was.
+    /// Statements still to come; the connection is cut after the last of them. 0 once it was cut.
     pub statements: u32,
 }
 
@@ -120,12 +120,12 @@ impl Probe for Fault {
     }
 }
 
-/// Writes a line of log for each statement, when that is asked for.
+/// Writes a log line for each statement, if the log level asks for it.
 #[derive(Debug)]
 pub struct StatementLog;
 
 impl StatementLog {
-    /// Whether anybody wants to read them.
+    /// Whether the log level asks for these lines.
     #[must_use]
     pub fn is_wanted() -> bool {
         tracing::enabled!(target: "concurrency_lab::session", tracing::Level::DEBUG)
@@ -142,18 +142,18 @@ impl Probe for StatementLog {
     }
 }
 
-/// One line of a trace.
+/// One statement of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceSpan {
-    /// What was sent.
+    /// The statement.
     pub statement: &'static Statement,
-    /// Wait for row and connection before it.
+    /// The wait for the row and the connection before it.
     pub waited: Duration,
-    /// Round trip, work and lock waits.
+    /// The round trip, the work, and the waits for locks.
     pub took: Duration,
 }
 
-/// Statements a trace keeps; an attempt has about 5, and a session that retries for long is told by its first ones.
+/// The most statements that a trace keeps. An attempt has about 5; of a session with many retries, the first ones are kept.
 const SPANS_MAX: usize = 64;
 
 /// Records the statements of a session, for `Server-Timing`.
@@ -163,7 +163,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// What has been recorded so far, oldest first.
+    /// The statements so far, oldest first.
     #[must_use]
     pub fn spans(&self) -> Vec<TraceSpan> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()

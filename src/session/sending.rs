@@ -1,4 +1,4 @@
-//! How a session sends a statement, and what it makes of the answer: the only way from a strategy to PostgreSQL.
+//! How a session sends a statement and reads the answer: the only way from a strategy to PostgreSQL.
 
 use std::time::Instant;
 
@@ -7,11 +7,10 @@ use sqlx::{Executor, Postgres};
 
 use super::probe::Completed;
 use super::statement::{COMMIT, Effect, ITS_COMMIT, Parameters, Statement};
-use super::{Session, Transaction, bug, sqlstate};
-use crate::error::Error;
+use super::{AttemptError, Session, Transaction, bug, sqlstate};
 
 impl Session {
-    pub(super) async fn control(&mut self, statement: &'static Statement) -> Result<(), Error> {
+    pub(super) async fn control(&mut self, statement: &'static Statement) -> Result<(), AttemptError> {
         let statement = self.amended(statement);
         self.run(statement, &[], async |connection: &mut PgConnection| {
             connection.execute(sqlx::raw_sql(statement.sql)).await.map(|_| None)
@@ -24,43 +23,43 @@ impl Session {
         &mut self,
         statement: &'static Statement,
         values: impl Parameters,
-    ) -> Result<Option<PgRow>, Error> {
+    ) -> Result<Option<PgRow>, AttemptError> {
         self.prepare_for_key().await?;
-        self.send_plainly(statement, values).await
+        self.send_without_key(statement, values).await
     }
 
-    pub(super) async fn send_plainly(
+    pub(super) async fn send_without_key(
         &mut self,
         statement: &'static Statement,
         values: impl Parameters,
-    ) -> Result<Option<PgRow>, Error> {
+    ) -> Result<Option<PgRow>, AttemptError> {
         let statement = self.amended(statement);
-        let shown = self.shown(&values);
+        let texts = self.texts_for_probes(&values);
         let arguments = encode(statement, values)?;
-        self.run(statement, &shown, async |connection: &mut PgConnection| {
+        self.run(statement, &texts, async |connection: &mut PgConnection| {
             connection.fetch_optional(sqlx::query_with::<Postgres, _>(statement.sql, arguments)).await
         })
         .await
     }
 
-    /// Sends one statement: the only way from a strategy to PostgreSQL.
+    /// Sends one statement. Every statement of every strategy passes here.
     pub(super) async fn run<R: Rows>(
         &mut self,
         statement: &'static Statement,
         values: &[String],
         exchange: impl AsyncFnOnce(&mut PgConnection) -> Result<R, sqlx::Error>,
-    ) -> Result<R, Error> {
+    ) -> Result<R, AttemptError> {
         let observed = !self.probes.is_empty();
         if observed {
             self.hold(statement, values).await;
         }
-        let asked = (observed && self.lease.is_none()).then(Instant::now);
+        let leasing = (observed && self.lease.is_none()).then(Instant::now);
         let by_itself = statement.effect == Effect::Writes && !self.in_transaction();
-        let apart = by_itself && self.database.conditions().commits_apart;
+        let apart = by_itself && self.server.conditions().commits_apart;
         let decisive = by_itself && !apart || [COMMIT, ITS_COMMIT].contains(statement);
         let lease = match &mut self.lease {
             Some(lease) => lease,
-            none => none.insert(self.database.pool().lease(self.wait_until).await?),
+            none => none.insert(self.server.database().pool().lease(self.wait_until).await?),
         };
         let sent = observed.then(Instant::now);
         self.in_flight = true;
@@ -75,13 +74,14 @@ impl Session {
             }
             answer
         };
-        let result = self.database.heard(answer).await;
+        let result = self.server.database().await_answer(answer).await;
         self.in_flight = false;
         if let Some(sent) = sent {
             let completed = Completed {
                 session: self.id,
                 statement,
-                waited: asked.map(|asked| sent - asked).unwrap_or_default() + std::mem::take(&mut self.waited_for_row),
+                waited: leasing.map(|leasing| sent - leasing).unwrap_or_default()
+                    + std::mem::take(&mut self.waited_for_row),
                 took: sent.elapsed(),
                 outcome: result.as_ref().map(Rows::rows),
             };
@@ -98,14 +98,14 @@ impl Session {
         }
     }
 
-    /// Ends the transaction that a statement outside of one is by itself, in a step of its own.
-    async fn commit_apart(&mut self) -> Result<(), Error> {
+    /// Commits a statement that is a transaction by itself, in a step of its own.
+    async fn commit_apart(&mut self) -> Result<(), AttemptError> {
         self.transaction = Transaction::Open;
         self.commit_by(&ITS_COMMIT).await
     }
 
-    /// What an error means, and what becomes of the connection after it.
-    fn failed(&mut self, statement: &'static Statement, error: &sqlx::Error, decisive: bool) -> Error {
+    /// Decides what an error means, and whether the connection can be used again.
+    fn failed(&mut self, statement: &'static Statement, error: &sqlx::Error, decisive: bool) -> AttemptError {
         if sqlstate::connection_survives(error) {
             if self.in_transaction() {
                 self.transaction = Transaction::Aborted;
@@ -135,6 +135,6 @@ impl Rows for Vec<PgRow> {
     }
 }
 
-pub(super) fn encode(statement: &'static Statement, values: impl Parameters) -> Result<PgArguments, Error> {
+pub(super) fn encode(statement: &'static Statement, values: impl Parameters) -> Result<PgArguments, AttemptError> {
     values.encode().map_err(|error| bug(statement, &error))
 }

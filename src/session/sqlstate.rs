@@ -1,4 +1,4 @@
-//! What a database error means for the operation: the one place where SQLSTATE becomes an [`Error`].
+//! What a database error means for an attempt: the one place where SQLSTATE becomes an [`AttemptError`].
 //!
 //! Two things decide: what the server said, and whether the statement was *decisive*, that is, whether its
 //! success alone makes the change durable (COMMIT, or a writing statement outside a transaction).
@@ -6,14 +6,14 @@
 //! | SQLSTATE | meaning here |
 //! |---|---|
 //! | 40001 `serialization_failure`, 40P01 `deadlock_detected` | the attempt lost a race and was rolled back: repeat it whole |
-//! | class 23 (`check_violation`, `unique_violation`, `foreign_key_violation` …) | an outcome, named by the constraint; the strategy says which refusal it is |
-//! | 22003 `numeric_value_out_of_range` | an outcome: the new value does not fit |
+//! | class 23 (`check_violation`, `unique_violation`, `foreign_key_violation` …) | a constraint refused; the strategy says which refusal that is |
+//! | 22003 `numeric_value_out_of_range` | the new value does not fit |
 //! | 55P03 `lock_not_available` (`lock_timeout`) | not done |
 //! | 57014 `query_canceled` (`statement_timeout`) | not done |
 //! | 25P03 (`idle_in_transaction_session_timeout`), 53300 (`too_many_connections`), 57P03 (starting up), 25006 (read-only standby) | not done |
-//! | class 53 (no room) with severity ERROR | not done |
+//! | class 53 (insufficient resources) with severity ERROR | not done |
 //! | any other FATAL or PANIC, a lost connection, an answer that cannot be read | unknown if the statement was decisive, else not done |
-//! | everything else with severity ERROR | a fault of ours |
+//! | everything else with severity ERROR | a bug in this program |
 //!
 //! An ERROR is a promise that the statement was rolled back. A FATAL is not: a backend that is told to die
 //! while it commits may have committed. Source: the manual's chapters on error codes (appendix A) and on the
@@ -23,11 +23,11 @@ use std::borrow::Cow;
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::error::Error;
+use super::AttemptError;
 
-/// Turns a failed statement into the end of its operation (or of this attempt at it).
+/// Turns a failed statement into the end of its attempt.
 #[must_use]
-pub fn classify(error: &sqlx::Error, decisive: bool) -> Error {
+pub fn classify(error: &sqlx::Error, decisive: bool) -> AttemptError {
     match error {
         sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
             Some(answer) => {
@@ -38,42 +38,50 @@ pub fn classify(error: &sqlx::Error, decisive: bool) -> Error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             lost(error.to_string(), decisive)
         }
-        other => Error::Bug(other.to_string().into()),
+        other => AttemptError::Bug(other.to_string().into()),
     }
 }
 
-fn classify_answer(code: &str, severity: PgSeverity, constraint: Option<&str>, message: &str, decisive: bool) -> Error {
+fn classify_answer(
+    code: &str,
+    severity: PgSeverity,
+    constraint: Option<&str>,
+    message: &str,
+    decisive: bool,
+) -> AttemptError {
     let fatal = matches!(severity, PgSeverity::Fatal | PgSeverity::Panic);
     match code {
-        "40001" => Error::Conflict(Cow::Borrowed("Serialization failure")),
-        "40P01" => Error::Conflict(Cow::Borrowed("Deadlock")),
-        "22003" => Error::OutOfRange,
-        _ if code.starts_with("23") && !fatal => Error::Constraint(constraint.unwrap_or_default().to_owned().into()),
-        "55P03" => Error::NotDone(Cow::Borrowed("Lock timeout")),
-        "57014" => Error::NotDone(Cow::Borrowed("Statement timeout")),
-        // Only a session that rests inside a transaction gets it, before its next statement is looked at.
-        "25P03" => Error::NotDone(Cow::Borrowed("Idle in transaction for too long")),
-        // No session was opened, or none that may write.
-        "57P03" | "53300" | "25006" => Error::NotDone(format!("Database unavailable: {message}").into()),
-        // Before class 53: a disk that is full while COMMIT is written is a PANIC, and the record may be there.
+        "40001" => AttemptError::Conflict(Cow::Borrowed("Serialization failure")),
+        "40P01" => AttemptError::Conflict(Cow::Borrowed("Deadlock")),
+        "22003" => AttemptError::OutOfRange,
+        _ if code.starts_with("23") && !fatal => {
+            AttemptError::Constraint(constraint.unwrap_or_default().to_owned().into())
+        }
+        "55P03" => AttemptError::NotDone(Cow::Borrowed("Lock timeout")),
+        "57014" => AttemptError::NotDone(Cow::Borrowed("Statement timeout")),
+        // Only a session that is idle inside a transaction gets it, before its next statement is run.
+        "25P03" => AttemptError::NotDone(Cow::Borrowed("Idle in transaction for too long")),
+        // No session was opened, or the session may not write.
+        "57P03" | "53300" | "25006" => AttemptError::NotDone(format!("Database unavailable: {message}").into()),
+        // This comes before class 53: a disk that is full while COMMIT is written is a PANIC, and the record may be there.
         _ if fatal => lost(format!("{code} {message}"), decisive),
-        _ if code.starts_with("53") => Error::NotDone(format!("Database has no room: {message}").into()),
-        _ => Error::Bug(format!("{code} {message}").into()),
+        _ if code.starts_with("53") => AttemptError::NotDone(format!("Database has no room: {message}").into()),
+        _ => AttemptError::Bug(format!("{code} {message}").into()),
     }
 }
 
-/// The connection is gone, and with it the answer.
+/// The end of an attempt whose connection was lost, and the answer with it.
 #[must_use]
-pub fn lost(reason: String, decisive: bool) -> Error {
+pub fn lost(reason: String, decisive: bool) -> AttemptError {
     if decisive {
-        Error::OutcomeUnknown(reason.into())
+        AttemptError::OutcomeUnknown(reason.into())
     } else {
-        Error::NotDone(format!("Database connection lost: {reason}").into())
+        AttemptError::NotDone(format!("Database connection lost: {reason}").into())
     }
 }
 
-/// Whether the connection can be used again after this error. Only an ERROR leaves it in a known state; and one that says
-/// that the transaction was aborted before (25P02) shows a state that nobody knew of.
+/// Whether the connection can be used again after this error. Only an ERROR leaves it in a known state. 25P02 does not: it
+/// says that the transaction was aborted before, and the session did not know that.
 #[must_use]
 pub fn connection_survives(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else {
@@ -89,23 +97,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_answer_is_unknown_only_where_it_decided() {
+    fn a_lost_answer_is_unknown_only_after_a_decisive_statement() {
         let lost = sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-        assert!(matches!(classify(&lost, true), Error::OutcomeUnknown(_)));
-        assert!(matches!(classify(&lost, false), Error::NotDone(_)));
+        assert!(matches!(classify(&lost, true), AttemptError::OutcomeUnknown(_)));
+        assert!(matches!(classify(&lost, false), AttemptError::NotDone(_)));
         assert!(!connection_survives(&lost));
     }
 
-    type Check<'a> = &'a dyn Fn(&Error) -> bool;
+    type Check<'a> = &'a dyn Fn(&AttemptError) -> bool;
 
     #[test]
     fn each_sqlstate_means_what_the_table_says() {
-        let conflict = |error: &Error| matches!(error, Error::Conflict(_));
-        let constraint = |error: &Error| matches!(error, Error::Constraint(_));
-        let not_done = |error: &Error| matches!(error, Error::NotDone(_));
-        let unknown = |error: &Error| matches!(error, Error::OutcomeUnknown(_));
-        let bug = |error: &Error| matches!(error, Error::Bug(_));
-        let refused = |error: &Error| matches!(error, Error::OutOfRange);
+        let conflict = |error: &AttemptError| matches!(error, AttemptError::Conflict(_));
+        let constraint = |error: &AttemptError| matches!(error, AttemptError::Constraint(_));
+        let not_done = |error: &AttemptError| matches!(error, AttemptError::NotDone(_));
+        let unknown = |error: &AttemptError| matches!(error, AttemptError::OutcomeUnknown(_));
+        let bug = |error: &AttemptError| matches!(error, AttemptError::Bug(_));
+        let refused = |error: &AttemptError| matches!(error, AttemptError::OutOfRange);
         // SQLSTATE, severity, after a decisive statement, after another one
         let table: &[(&str, PgSeverity, Check<'_>, Check<'_>)] = &[
             ("40001", PgSeverity::Error, &conflict, &conflict),

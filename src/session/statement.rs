@@ -1,4 +1,4 @@
-//! A statement as an exhibit: its name, its SQL, and what it does to the data.
+//! A statement: its name, its SQL, and what it does to the data.
 
 use std::fmt::Debug;
 
@@ -6,7 +6,8 @@ use serde::Serialize;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, Encode, Postgres, Type};
-use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
+
+pub use crate::database::isolation::Isolation;
 
 /// What a statement does to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,7 +15,7 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 pub enum Effect {
     /// Reads, and may lock what it reads.
     Reads,
-    /// Changes rows. Outside a transaction it commits by itself, so losing its answer loses its outcome.
+    /// Changes rows. Outside a transaction it commits by itself, so if its answer is lost, its outcome is unknown.
     Writes,
     /// Begins or ends a transaction.
     Controls,
@@ -25,7 +26,7 @@ pub enum Effect {
 pub struct Statement {
     /// A short name that is unique within its strategy; also the metric name in `Server-Timing`.
     pub name: &'static str,
-    /// The text sent, in PostgreSQL's dialect with `$1` … parameters.
+    /// The text that is sent, with `$1` … as parameters.
     pub sql: &'static str,
     /// What it does to the data.
     pub effect: Effect,
@@ -49,48 +50,26 @@ impl Statement {
     }
 }
 
-/// Ends a transaction and makes its changes durable. Its lost answer is an unknown outcome.
+/// Ends a transaction and makes its changes durable. If its answer is lost, the outcome is unknown.
 pub const COMMIT: Statement = Statement::controls("commit", "commit");
 
-/// The COMMIT that a statement outside a transaction is followed by, where it is made a step of its own.
+/// The COMMIT of a statement outside a transaction, where it is made a step of its own.
 pub const ITS_COMMIT: Statement = Statement::controls("its-commit", "commit -- of that statement, by itself");
 
-/// Ends a transaction and forgets its changes.
+/// Ends a transaction and undoes its changes.
 pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
 
 /// Not SQL: a session waits for the mutex of a row in this process.
 pub const LOCK_IN_PROCESS: Statement =
     Statement::controls("lock-in-process", "-- takes the mutex of a row in this process");
 
-/// Not SQL: a session leaves its change in the queue of batches, and waits for the answer.
+/// Not SQL: a session puts its change into the queue for the next batch, and waits for the answer.
 pub const JOIN_BATCH: Statement = Statement::controls("join-batch", "-- joins the queue for the next batch");
 
-/// Not SQL: the writer takes all that lies in the queue.
+/// Not SQL: the writer takes all changes that wait in the queue.
 pub const TAKE_BATCH: Statement = Statement::controls("take-batch", "-- takes what waits in the queue");
 
-/// The isolation level of a transaction, always named: engines and operators differ in their default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Isolation {
-    /// Each statement sees what was committed before it began.
-    ReadCommitted,
-    /// Every statement sees what was committed before the first one; the second writer of a row gets 40001.
-    RepeatableRead,
-    /// As if the transactions had run one after the other; what does not fit gets 40001, at COMMIT too.
-    Serializable,
-}
-
 impl Isolation {
-    /// PostgreSQL's name for it.
-    #[must_use]
-    pub const fn sql(self) -> &'static str {
-        match self {
-            Self::ReadCommitted => "read committed",
-            Self::RepeatableRead => "repeatable read",
-            Self::Serializable => "serializable",
-        }
-    }
-
     /// The statement that begins a transaction at this level.
     #[must_use]
     pub const fn begin(self) -> &'static Statement {
@@ -113,8 +92,8 @@ pub trait Parameters {
     /// A value that cannot be encoded.
     fn encode(self) -> Result<PgArguments, BoxDynError>;
 
-    /// The values in order, for people to read.
-    fn shown(&self) -> Vec<String>;
+    /// The values in order, as text for people.
+    fn texts(&self) -> Vec<String>;
 }
 
 macro_rules! tuple_parameters {
@@ -132,7 +111,7 @@ macro_rules! tuple_parameters {
             }
 
             #[allow(non_snake_case, reason = "the tuple's types name its values")]
-            fn shown(&self) -> Vec<String> {
+            fn texts(&self) -> Vec<String> {
                 let ($($value,)+) = self;
                 vec![$(format!("{:?}", $value)),+]
             }

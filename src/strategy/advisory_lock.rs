@@ -25,9 +25,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
@@ -35,7 +34,8 @@ use domain::{
 };
 use uuid::Uuid;
 
-/// The `classid` of locks on users: the letters "clau", so that another application in the database is unlikely to use it.
+/// The `classid` of locks on users: the letters "clau", so that another application in the database is unlikely to use
+/// it.
 const USERS: i32 = i32::from_be_bytes(*b"clau");
 
 /// The `classid` of locks on events.
@@ -89,6 +89,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: true,
     statements: &[
         LOCK,
         READ,
@@ -112,7 +113,7 @@ impl Strategy for AdvisoryLock {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (USERS, object_id(change.user))).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -122,7 +123,7 @@ impl Strategy for AdvisoryLock {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         // In the order of the keys, not of the ids. Two ids may share a key; locking it twice does no harm.
         let mut keys = [object_id(transfer.from), object_id(transfer.to)];
@@ -142,7 +143,7 @@ impl Strategy for AdvisoryLock {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (EVENTS, object_id(event))).await?;
@@ -155,7 +156,7 @@ impl Strategy for AdvisoryLock {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         session.execute(&LOCK, (COUNTERS, object_id(id))).await?;
@@ -168,7 +169,7 @@ impl Strategy for AdvisoryLock {
 
     /// A cancellation takes the same lock as a booking. Without it, the absolute write of a booking would undo the
     /// cancellation.
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
         let booking = cancellation.booking;
         session.begin(Isolation::ReadCommitted).await?;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
@@ -180,7 +181,8 @@ impl Strategy for AdvisoryLock {
     }
 }
 
-/// The lower 32 bits of an id. Ids that are 2^32 apart share a lock: their requests wait for each other, and nothing else happens.
+/// The lower 32 bits of an id. Ids that are 2^32 apart share a lock: their requests wait for each other, and nothing
+/// else happens.
 #[allow(clippy::cast_possible_truncation, reason = "a collision only makes requests wait")]
 fn object_id(id: i64) -> i32 {
     id as i32

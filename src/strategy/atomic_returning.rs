@@ -34,9 +34,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
@@ -98,6 +97,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[CHANGE, EXISTS, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED, INCREMENT],
 };
 
@@ -110,7 +110,7 @@ impl Strategy for AtomicReturning {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         if let Some(changed) = session.fetch_optional(&CHANGE, (change.user, change.amount)).await? {
             return Ok(changed);
         }
@@ -119,7 +119,7 @@ impl Strategy for AtomicReturning {
         Err(found.map_or(Refusal::UserNotFound, |_| Refusal::InsufficientFunds).into())
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         let changed: Vec<UserRow> = session.fetch_all(&TRANSFER, (from, to, amount)).await?;
         if changed.is_empty() {
@@ -128,18 +128,18 @@ impl Strategy for AtomicReturning {
         Ok(payer_and_payee(&changed, &transfer)?)
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         match session.fetch_optional(&BOOK, (booking.event, booking.user)).await {
             Ok(Some(booked)) => Ok(booked),
             // The index has decided. A second read would not do: the other booking may be cancelled by then.
-            Err(Error::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
+            Err(AttemptError::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
             // There is no free seat, or no such user. Nothing was changed.
-            Ok(None) | Err(Error::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
+            Ok(None) | Err(AttemptError::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
             Err(error) => Err(error),
         }
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let counted = session.fetch_optional(&INCREMENT, (increment.counter,)).await?;
         Ok(counted.ok_or(Refusal::CounterNotFound)?)
     }
@@ -147,7 +147,7 @@ impl Strategy for AtomicReturning {
 
 /// Why the statement of a transfer changed nothing. If the rule would allow the transfer now, money arrived since; at
 /// the moment of the statement it was missing.
-async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Result<Refusal, Error> {
+async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Result<Refusal, AttemptError> {
     let rows: Vec<UserRow> = session.fetch_all(&WHY_NOT, (transfer.from, transfer.to)).await?;
     let found = match payer_and_payee(&rows, &transfer) {
         Ok(found) => found,
@@ -158,7 +158,7 @@ async fn why_not_transferred(session: &mut Session, transfer: Transfer) -> Resul
 }
 
 /// Why the statement of a booking changed nothing: the first refusal in the fixed order.
-async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, Error> {
+async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, AttemptError> {
     let (event, guest, booked): (bool, bool, bool) = session.fetch_one(&WHY_NOT_BOOKED, (event, user)).await?;
     Ok(match (event, guest, booked) {
         (false, _, _) => Refusal::EventNotFound,

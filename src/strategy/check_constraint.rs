@@ -22,9 +22,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred, transferred_balances,
@@ -78,6 +77,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[CHANGE, TRANSFER, WHY_NOT, BOOK, WHY_NOT_BOOKED],
 };
 
@@ -90,45 +90,45 @@ impl Strategy for CheckConstraint {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         match session.fetch_optional(&CHANGE, (change.user, change.amount)).await {
             Ok(changed) => Ok(changed.ok_or(Refusal::UserNotFound)?),
             // users.balance_not_negative: no other constraint can refuse a change of a balance.
-            Err(Error::Constraint(_)) => Err(Refusal::InsufficientFunds.into()),
+            Err(AttemptError::Constraint(_)) => Err(Refusal::InsufficientFunds.into()),
             // A value below the least bigint is below 0 as well.
-            Err(Error::OutOfRange) if change.amount < 0 => Err(Refusal::InsufficientFunds.into()),
+            Err(AttemptError::OutOfRange) if change.amount < 0 => Err(Refusal::InsufficientFunds.into()),
             Err(error) => Err(error),
         }
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         match session.fetch_all::<UserRow>(&TRANSFER, (from, to, amount)).await {
             Ok(changed) if !changed.is_empty() => Ok(payer_and_payee(&changed, &transfer)?),
             // PostgreSQL may have checked either row first. The answer names the payer's refusal before the payee's.
-            Ok(_) | Err(Error::Constraint(_)) => {
+            Ok(_) | Err(AttemptError::Constraint(_)) => {
                 Err(why_not_transferred(session, transfer, Refusal::InsufficientFunds).await?.into())
             }
-            Err(Error::OutOfRange) => {
+            Err(AttemptError::OutOfRange) => {
                 Err(why_not_transferred(session, transfer, Refusal::BalanceOutOfRange).await?.into())
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         match session.fetch_optional(&BOOK, (booking.event, booking.user)).await {
             Ok(Some(booked)) => Ok(booked),
             // The index has decided. A second read would not do: the other booking may be cancelled by then.
-            Err(Error::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
+            Err(AttemptError::Constraint(name)) if name == ONCE_A_USER => Err(Refusal::AlreadyBooked.into()),
             // events_not_oversold refused, or there is no such user. Nothing was changed.
-            Ok(None) | Err(Error::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
+            Ok(None) | Err(AttemptError::Constraint(_)) => Err(why_not_booked(session, booking).await?.into()),
             Err(error) => Err(error),
         }
     }
 
-    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
-        Err(Error::Unsupported(INFO.unsupported_because.into()))
+    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 }
 
@@ -138,7 +138,7 @@ async fn why_not_transferred(
     session: &mut Session,
     transfer: Transfer,
     at_the_time: Refusal,
-) -> Result<Refusal, Error> {
+) -> Result<Refusal, AttemptError> {
     let rows: Vec<UserRow> = session.fetch_all(&WHY_NOT, (transfer.from, transfer.to)).await?;
     let found = match payer_and_payee(&rows, &transfer) {
         Ok(found) => found,
@@ -149,7 +149,7 @@ async fn why_not_transferred(
 }
 
 /// Why the statement of a booking changed nothing: the first refusal in the fixed order.
-async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, Error> {
+async fn why_not_booked(session: &mut Session, Booking { event, user }: Booking) -> Result<Refusal, AttemptError> {
     let (event, guest, booked): (bool, bool, bool) = session.fetch_one(&WHY_NOT_BOOKED, (event, user)).await?;
     Ok(match (event, guest, booked) {
         (false, _, _) => Refusal::EventNotFound,

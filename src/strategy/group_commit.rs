@@ -1,9 +1,9 @@
 //! # group-commit: one durable commit for all requests that wait for one
 //!
 //! **Idea.** On a hot row the change is cheap and the COMMIT is slow: each request waits for the disk while it holds
-//! the row, and the next request may not even read it. So a request that arrives while a transaction is in flight does
-//! not begin its own. The requests that arrived meanwhile share the next transaction. It reads and locks the rows that
-//! all of them need, the application decides them one after the other, and the transaction writes each changed row
+//! the row, and until then the next request cannot lock it. So a request that arrives while a transaction is in flight
+//! does not begin its own. The requests that arrived meanwhile share the next transaction. It reads and locks the rows
+//! that all of them need, the application decides them one after the other, and the transaction writes each changed row
 //! once. Databases do the same below the row lock (PostgreSQL's manual, "Asynchronous Commit" and `commit_delay`;
 //! DeWitt et al., "Implementation Techniques for Main Memory Database Systems", 1984). Here it is done above the row
 //! lock, so one commit makes hundreds of changes of one row.
@@ -61,12 +61,11 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, Claim, Claims, Strategy, UserRow};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::batch::{Batch, BatchAnswer, BatchEntry};
 use crate::session::idempotency_key::{StoredAnswer, json};
 use crate::session::memory::BalanceMemory;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::state::{Change, ChangeResult, RowSet, State};
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
@@ -156,6 +155,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: true,
+    read_decide_write: false,
     statements: &[
         LOCK_EVENTS,
         LOCK_USERS,
@@ -182,44 +182,46 @@ impl Strategy for GroupCommit {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
-        match session.join(commit_together, Change::Balance(change)).await? {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
+        match session.join_batch(commit_together, Change::Balance(change)).await? {
             ChangeResult::Balance(account) => Ok(account),
             other => Err(mixed_up(&other)),
         }
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
-        match session.join(commit_together, Change::Transfer(transfer)).await? {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
+        match session.join_batch(commit_together, Change::Transfer(transfer)).await? {
             ChangeResult::Transfer(transferred) => Ok(transferred),
             other => Err(mixed_up(&other)),
         }
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
-        match session.join(commit_together, Change::Booking(booking)).await? {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
+        match session.join_batch(commit_together, Change::Booking(booking)).await? {
             ChangeResult::Booking(booked) => Ok(booked),
             other => Err(mixed_up(&other)),
         }
     }
 
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
-        match session.join(commit_together, Change::Cancellation(cancellation)).await? {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
+        match session.join_batch(commit_together, Change::Cancellation(cancellation)).await? {
             ChangeResult::Cancellation(cancelled) => Ok(cancelled),
             other => Err(mixed_up(&other)),
         }
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
-        match session.join(commit_together, Change::Increment(increment)).await? {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
+        match session.join_batch(commit_together, Change::Increment(increment)).await? {
             ChangeResult::Increment(counter) => Ok(counter),
             other => Err(mixed_up(&other)),
         }
     }
 }
 
-fn mixed_up(answer: &ChangeResult) -> Error {
-    Error::Bug(format!("a batch answered a request with the result of another kind of change: {answer:?}").into())
+fn mixed_up(answer: &ChangeResult) -> AttemptError {
+    AttemptError::Bug(
+        format!("a batch answered a request with the result of another kind of change: {answer:?}").into(),
+    )
 }
 
 /// The whole protocol: one transaction for a batch.
@@ -245,7 +247,7 @@ fn commit_together<'a>(session: &'a mut Session, memory: &'a mut BalanceMemory, 
                 memory.keep(after.users);
                 Ok(answers)
             }
-            Err(Error::OutcomeUnknown(reason)) => {
+            Err(AttemptError::OutcomeUnknown(reason)) => {
                 memory.forget();
                 Ok(doubted(batch, answers, &made_before, &reason))
             }
@@ -262,9 +264,9 @@ async fn compare_and_set(
     session: &mut Session,
     memory: &mut BalanceMemory,
     batch: &[BatchEntry],
-) -> Result<Option<Vec<BatchAnswer>>, Error> {
+) -> Result<Option<Vec<BatchAnswer>>, AttemptError> {
     let balances_only = |entry: &BatchEntry| matches!(entry.change, Change::Balance(_) | Change::Transfer(_));
-    if !batch.iter().all(|entry| balances_only(entry) && entry.once.is_none()) {
+    if !batch.iter().all(|entry| balances_only(entry) && entry.key.is_none()) {
         return Ok(None);
     }
     let users = RowSet::these(batch.iter().map(|entry| &entry.change)).users;
@@ -280,7 +282,7 @@ async fn compare_and_set(
     let (new_balances, changes): (Vec<i64>, Vec<i64>) =
         before.values().zip(after.users.values()).map(|(old, new)| (new.balance, new.version - old.version)).unzip();
     let expected = changes.iter().filter(|changes| **changes > 0).count();
-    let written: Result<Vec<(i64,)>, Error> =
+    let written: Result<Vec<(i64,)>, AttemptError> =
         session.fetch_all(&WRITE_UNCHANGED_USERS, (users, balances, versions, new_balances, changes)).await;
     let reason = match written {
         Ok(rows) if rows.len() == expected => {
@@ -296,7 +298,7 @@ async fn compare_and_set(
             tracing::error!(expected, written = rows.len(), "the compare-and-set of a batch wrote a part of its rows");
             "a part of the batch was written".into()
         }
-        Err(Error::OutcomeUnknown(reason)) => reason,
+        Err(AttemptError::OutcomeUnknown(reason)) => reason,
         Err(error) => return Err(error),
     };
     memory.forget();
@@ -304,7 +306,7 @@ async fn compare_and_set(
 }
 
 /// Locks every row that the batch is about and reads what the decisions need, in the one order of all approaches.
-async fn lock(session: &mut Session, batch: &[BatchEntry]) -> Result<State, Error> {
+async fn lock(session: &mut Session, batch: &[BatchEntry]) -> Result<State, AttemptError> {
     let RowSet { users, guests, events, counters, booked, cancelled } =
         RowSet::these(batch.iter().map(|entry| &entry.change));
     let mut state = State::default();
@@ -342,8 +344,8 @@ type MadeBefore = BTreeMap<Uuid, StoredAnswer>;
 
 /// Reads the answers that are stored under the keys of the batch. It does so after the locks: a request that makes the
 /// same change has committed by then.
-async fn recall(session: &mut Session, batch: &[BatchEntry]) -> Result<MadeBefore, Error> {
-    let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.once.as_ref()?.key)).collect();
+async fn recall(session: &mut Session, batch: &[BatchEntry]) -> Result<MadeBefore, AttemptError> {
+    let keys: Vec<Uuid> = batch.iter().filter_map(|entry| Some(entry.key.as_ref()?.id)).collect();
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -357,26 +359,26 @@ fn decide(
     batch: &[BatchEntry],
     made_before: &MadeBefore,
     state: &mut State,
-) -> Result<(Vec<BatchAnswer>, MadeBefore), Error> {
+) -> Result<(Vec<BatchAnswer>, MadeBefore), AttemptError> {
     let (mut answers, mut made) = (Vec::with_capacity(batch.len()), MadeBefore::new());
-    for BatchEntry { change, once } in batch {
-        if let Some(once) = once
-            && let Some(stored) = made_before.get(&once.key).or_else(|| made.get(&once.key))
+    for BatchEntry { change, key } in batch {
+        if let Some(key) = key
+            && let Some(stored) = made_before.get(&key.id).or_else(|| made.get(&key.id))
         {
-            answers.push(Err(stored.clone().told(&once.request)));
+            answers.push(Err(stored.clone().end_of_attempt(&key.request)));
             continue;
         }
         let answer = state.apply(change, Uuid::new_v4());
-        if let (Some(once), Ok(done)) = (once, &answer) {
-            made.insert(once.key, StoredAnswer { request: once.request.clone(), answer: json(done)? });
+        if let (Some(key), Ok(done)) = (key, &answer) {
+            made.insert(key.id, StoredAnswer { request: key.request.clone(), answer: json(done)? });
         }
-        answers.push(answer.map_err(Error::from));
+        answers.push(answer.map_err(AttemptError::from));
     }
     Ok((answers, made))
 }
 
 /// Writes each changed row once, and raises its version by the number of its changes.
-async fn write(session: &mut Session, before: &State, after: &State) -> Result<(), Error> {
+async fn write(session: &mut Session, before: &State, after: &State) -> Result<(), AttemptError> {
     let users = changed(&before.users, &after.users, |account| (account.balance, account.version));
     if !users.ids.is_empty() {
         session.execute(&WRITE_USERS, (users.ids, users.values, users.changes)).await?;
@@ -404,7 +406,7 @@ async fn write(session: &mut Session, before: &State, after: &State) -> Result<(
 }
 
 /// Stores the answers of the changes that have a key.
-async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
+async fn store(session: &mut Session, made: MadeBefore) -> Result<(), AttemptError> {
     if made.is_empty() {
         return Ok(());
     }
@@ -414,7 +416,7 @@ async fn store(session: &mut Session, made: MadeBefore) -> Result<(), Error> {
     let stored: Vec<(Uuid,)> = session.fetch_all(&STORE_ANSWERS, (keys, requests, answers)).await?;
     if stored.len() < count {
         // Another server has stored a change under one of these keys since this batch read them.
-        return Err(Error::Conflict("Another server claimed one of the batch's idempotency keys".into()));
+        return Err(AttemptError::Conflict("Another server claimed one of the batch's idempotency keys".into()));
     }
     Ok(())
 }
@@ -429,9 +431,9 @@ fn doubted(
     reason: &str,
 ) -> Vec<BatchAnswer> {
     let doubt = |(entry, answer): (&BatchEntry, BatchAnswer)| match answer {
-        sure if entry.once.as_ref().is_some_and(|once| made_before.contains_key(&once.key)) => sure,
-        Ok(_) | Err(Error::MadeBefore(_)) => Err(Error::OutcomeUnknown(reason.to_owned().into())),
-        Err(refused) => Err(Error::NotDone(
+        sure if entry.key.as_ref().is_some_and(|key| made_before.contains_key(&key.id)) => sure,
+        Ok(_) | Err(AttemptError::MadeBefore(_)) => Err(AttemptError::OutcomeUnknown(reason.to_owned().into())),
+        Err(refused) => Err(AttemptError::NotDone(
             format!("{refused}, but the outcome of the commit that this refusal rests on is unknown").into(),
         )),
     };

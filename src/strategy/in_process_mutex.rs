@@ -22,9 +22,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, CANCEL, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Row, Transfer,
@@ -75,6 +74,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: false,
     batches: false,
+    read_decide_write: false,
     statements: &[
         READ,
         WRITE,
@@ -97,7 +97,7 @@ impl Strategy for InProcessMutex {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.lock_in_process(&[Row::User(change.user)]).await?;
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
@@ -105,7 +105,7 @@ impl Strategy for InProcessMutex {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         session.lock_in_process(&[Row::User(transfer.from), Row::User(transfer.to)]).await?;
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
@@ -118,7 +118,7 @@ impl Strategy for InProcessMutex {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.lock_in_process(&[Row::Event(event)]).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -129,7 +129,7 @@ impl Strategy for InProcessMutex {
         Ok(booked.ok_or(Refusal::EventNotFound)?)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.lock_in_process(&[Row::Counter(id)]).await?;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
@@ -140,7 +140,7 @@ impl Strategy for InProcessMutex {
 
     /// A cancellation holds the same mutex as a booking. Without it, the absolute write of a booking would undo the
     /// cancellation.
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
         let booking = cancellation.booking;
         let found = session.fetch_optional(&READ_BOOKING, (booking,)).await?;
         let (event,): (i64,) = found.ok_or(Refusal::BookingNotFound)?;

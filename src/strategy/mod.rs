@@ -26,15 +26,15 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr, VariantNames};
 use uuid::Uuid;
 
-use crate::error::Error;
-use crate::session::Session;
+use crate::metrics::ApproachIndex;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::{
     Account, BalanceChange, Booked, Booking, Cancellation, Cancelled, Counter, Event, Increment, Transfer, Transferred,
 };
 use domain::{Refusal, Workload};
 
-/// What an approach promises for a workload.
+/// What an approach claims for a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Claim {
@@ -100,11 +100,14 @@ pub struct ApproachInfo {
     pub crash_atomic: bool,
     /// Whether requests share transactions ([`crate::session::batch`]), and so do not queue for their rows one by one.
     pub batches: bool,
+    /// Whether it reads, decides in the application and writes, with nothing but the database to keep others out: then the
+    /// isolation level may decide whether it is safe, and `explore --isolation` runs it by default.
+    pub read_decide_write: bool,
     /// Every statement that it sends, except `begin`, `commit` and `rollback`, in the order of the protocol.
     pub statements: &'static [Statement],
 }
 
-/// A way of guarding a read-decide-write. Each method is **one attempt**. An attempt may end in [`Error::Conflict`];
+/// A way of guarding a read-decide-write. Each method is **one attempt**. An attempt may end in [`AttemptError::Conflict`];
 /// the engine then rolls it back and makes another one.
 #[async_trait]
 pub trait Strategy: Send + Sync {
@@ -114,35 +117,35 @@ pub trait Strategy: Send + Sync {
     /// Changes a balance, or refuses.
     ///
     /// A method may return a refusal or an error with a transaction open: the engine rolls it back.
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error>;
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError>;
 
     /// Moves money from one user to another, or refuses.
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error>;
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError>;
 
     /// Books a seat, or refuses.
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error>;
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError>;
 
     /// Adds one to a counter.
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error>;
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError>;
 
     /// Cancels a booking. Every approach sends the same single statement: it locks the event's row first, as a booking
     /// does, and subtracts one from the count that it then reads.
-    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, Error> {
+    async fn cancel(&self, session: &mut Session, cancellation: Cancellation) -> Result<Cancelled, AttemptError> {
         Ok(session.fetch_optional(&CANCEL, (cancellation.booking,)).await?.ok_or(Refusal::BookingNotFound)?)
     }
 
     /// Reads a balance. A single statement sees one committed version, whatever the approach.
-    async fn read_balance(&self, session: &mut Session, user: i64) -> Result<Account, Error> {
+    async fn read_balance(&self, session: &mut Session, user: i64) -> Result<Account, AttemptError> {
         Ok(session.fetch_optional(&READ_BALANCE, (user,)).await?.ok_or(Refusal::UserNotFound)?)
     }
 
     /// Reads a counter.
-    async fn read_counter(&self, session: &mut Session, counter: i64) -> Result<Counter, Error> {
+    async fn read_counter(&self, session: &mut Session, counter: i64) -> Result<Counter, AttemptError> {
         Ok(session.fetch_optional(&READ_COUNTER, (counter,)).await?.ok_or(Refusal::CounterNotFound)?)
     }
 
     /// Reads an event with its bookings, in one statement, so that the count and the rows belong to the same moment.
-    async fn read_event(&self, session: &mut Session, event: i64) -> Result<(Event, Vec<BookingRow>), Error> {
+    async fn read_event(&self, session: &mut Session, event: i64) -> Result<(Event, Vec<BookingRow>), AttemptError> {
         let rows: Vec<EventRow> = session.fetch_all(&READ_EVENT, (event,)).await?;
         let first = rows.first().ok_or(Refusal::EventNotFound)?;
         let event = Event { capacity: first.capacity, booked: first.booked, version: first.version };
@@ -265,6 +268,12 @@ impl Approach {
         self.into()
     }
 
+    /// The index of its figures among those of [`crate::metrics::Metrics::on`], which gets the names of all approaches.
+    #[must_use]
+    pub const fn metric_index(self) -> ApproachIndex {
+        ApproachIndex(self as usize)
+    }
+
     /// Describes the approach.
     #[must_use]
     pub fn info(self) -> &'static ApproachInfo {
@@ -309,4 +318,18 @@ approaches! {
     unique_constraint::UniqueConstraint,
     in_process_mutex::InProcessMutex,
     group_commit::GroupCommit,
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::{IntoEnumIterator as _, VariantNames as _};
+
+    use super::*;
+
+    #[test]
+    fn the_metric_index_is_the_position_in_the_list_of_names() {
+        for approach in Approach::iter() {
+            assert_eq!(Approach::VARIANTS[approach.metric_index().0], approach.name());
+        }
+    }
 }

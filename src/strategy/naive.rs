@@ -34,9 +34,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -85,6 +84,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: false,
     batches: false,
+    read_decide_write: true,
     statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 
@@ -97,7 +97,7 @@ impl Strategy for Naive {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(seen.balance, change.amount)?;
         // This overwrites every change that was committed since the read.
@@ -105,12 +105,13 @@ impl Strategy for Naive {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         // Both rows are read first, only to refuse unknown users as every approach does.
         let payer: Account = session.fetch_optional(&READ, (from,)).await?.ok_or(Refusal::UserNotFound)?;
         let payee: Account = session.fetch_optional(&READ, (to,)).await?.ok_or(Refusal::UserNotFound)?;
-        // If the credit does not fit a bigint, the answer is the refusal that comes first in the fixed order. Nothing has been changed yet.
+        // If the credit does not fit a bigint, the answer is the refusal that comes first in the fixed order. Nothing
+        // has been changed yet.
         let credited = changed_balance(payee.balance, amount).map_err(|out_of_range| {
             transferred_balances(payer.balance, payee.balance, amount).err().unwrap_or(out_of_range)
         })?;
@@ -122,7 +123,7 @@ impl Strategy for Naive {
         Ok(Transferred { from, to })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
@@ -133,7 +134,7 @@ impl Strategy for Naive {
         Ok(booked.ok_or(Refusal::EventNotFound)?)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
         let value = incremented(seen.value)?;

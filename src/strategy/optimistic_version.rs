@@ -9,7 +9,7 @@
 //! version of the row. Its version number has changed, so no row matches. The version must be an explicit column that
 //! *every* writer raises (`tests/explore/facts/08-version-column.toml`).
 //!
-//! Substitutes for that column fail:
+//! Substitutes for that column have flaws:
 //!
 //! - `xmin` is 32 bits wide and wraps around.
 //! - `ctid` is a place in the file. Another version may have the same place once VACUUM has cleared it;
@@ -30,9 +30,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -83,6 +82,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: true,
     crash_atomic: true,
     batches: false,
+    read_decide_write: true,
     statements: &[READ, WRITE, READ_EVENT, READ_GUEST, INSERT_BOOKING, WRITE_EVENT, READ_COUNTER, WRITE_COUNTER],
 };
 
@@ -95,7 +95,7 @@ impl Strategy for OptimisticVersion {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let seen: Account = session.fetch_optional(&READ, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         if change.if_version.is_some_and(|wanted| wanted != seen.version) {
             return Err(Refusal::VersionMismatch.into());
@@ -105,7 +105,7 @@ impl Strategy for OptimisticVersion {
         written.ok_or_else(|| lost_race(change.if_version))
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let from: Account = session.fetch_optional(&READ, (transfer.from,)).await?.ok_or(Refusal::UserNotFound)?;
         let to: Account = session.fetch_optional(&READ, (transfer.to,)).await?.ok_or(Refusal::UserNotFound)?;
         let (payer, payee) = transferred_balances(from.balance, to.balance, transfer.amount)?;
@@ -121,7 +121,7 @@ impl Strategy for OptimisticVersion {
         Ok(transfer.in_direction([written[0], written[1]]))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
         // After the event: a booking in between raises the version that is compared below.
@@ -135,7 +135,7 @@ impl Strategy for OptimisticVersion {
         Ok(Booked { booking_id, seats_left, version })
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         let seen: Counter = session.fetch_optional(&READ_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;
         if increment.if_version.is_some_and(|wanted| wanted != seen.version) {
@@ -148,9 +148,9 @@ impl Strategy for OptimisticVersion {
 }
 
 /// The result when no row had the version that was read. A request with `If-Match` is refused; any other is retried.
-fn lost_race(if_version: Option<i64>) -> Error {
+fn lost_race(if_version: Option<i64>) -> AttemptError {
     if if_version.is_some() {
         return Refusal::VersionMismatch.into();
     }
-    Error::Conflict("Too much contention: the version changed each time".into())
+    AttemptError::Conflict("Too much contention: the version changed each time".into())
 }

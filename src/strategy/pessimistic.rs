@@ -36,9 +36,8 @@
 use async_trait::async_trait;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy, UserRow, payer_and_payee};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{
     Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred, changed_balance,
@@ -91,6 +90,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: true,
     statements: &[
         LOCK,
         LOCK_BOTH,
@@ -113,7 +113,7 @@ impl Strategy for Pessimistic {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Account = session.fetch_optional(&LOCK, (change.user,)).await?.ok_or(Refusal::UserNotFound)?;
         let balance = changed_balance(locked.balance, change.amount)?;
@@ -122,7 +122,7 @@ impl Strategy for Pessimistic {
         Ok(changed)
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         session.begin(Isolation::ReadCommitted).await?;
         let rows: Vec<UserRow> = session.fetch_all(&LOCK_BOTH, (from, to)).await?;
@@ -134,11 +134,12 @@ impl Strategy for Pessimistic {
         Ok(Transferred { from, to })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Event = session.fetch_optional(&LOCK_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
-        // In a statement of its own, after the lock: its snapshot then contains every booking that was committed before the lock.
+        // In a statement of its own, after the lock: its snapshot then contains every booking that was committed before
+        // the lock.
         let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
         let taken = seats_taken(&locked, guest.known()?)?;
         let (id,): (Uuid,) = session.fetch_one(&INSERT_BOOKING, (event, user)).await?;
@@ -147,7 +148,7 @@ impl Strategy for Pessimistic {
         Ok(booked)
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let id = increment.counter;
         session.begin(Isolation::ReadCommitted).await?;
         let locked: Counter = session.fetch_optional(&LOCK_COUNTER, (id,)).await?.ok_or(Refusal::CounterNotFound)?;

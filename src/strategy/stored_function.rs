@@ -20,9 +20,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::Statement;
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
 
@@ -43,6 +42,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[CHANGE, TRANSFER, BOOK, INCREMENT],
 };
 
@@ -55,14 +55,14 @@ impl Strategy for StoredFunction {
         &INFO
     }
 
-    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, Error> {
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
         let (outcome, balance, version): (String, i64, i64) =
             session.fetch_one(&CHANGE, (change.user, change.amount)).await?;
         done(&outcome)?;
         Ok(Account { balance, version })
     }
 
-    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, Error> {
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
         let Transfer { from, to, amount } = transfer;
         let (outcome, payer, payer_version, payee, payee_version): (String, i64, i64, i64, i64) =
             session.fetch_one(&TRANSFER, (from, to, amount)).await?;
@@ -73,15 +73,15 @@ impl Strategy for StoredFunction {
         })
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let (outcome, made, seats_left, version): (String, Option<Uuid>, i64, i64) =
             session.fetch_one(&BOOK, (booking.event, booking.user)).await?;
         done(&outcome)?;
-        let booking_id = made.ok_or_else(|| Error::Bug("lab_book: done, but no booking".into()))?;
+        let booking_id = made.ok_or_else(|| AttemptError::Bug("lab_book: done, but no booking".into()))?;
         Ok(Booked { booking_id, seats_left, version })
     }
 
-    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, Error> {
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
         let (outcome, value, version): (String, i64, i64) = session.fetch_one(&INCREMENT, (increment.counter,)).await?;
         done(&outcome)?;
         Ok(Counter { value, version })
@@ -89,7 +89,7 @@ impl Strategy for StoredFunction {
 }
 
 /// The refusal that a function's `outcome` names, or `Ok` for `done`.
-fn done(outcome: &str) -> Result<(), Error> {
+fn done(outcome: &str) -> Result<(), AttemptError> {
     Err(match outcome {
         "done" => return Ok(()),
         "user not found" => Refusal::UserNotFound,
@@ -98,7 +98,7 @@ fn done(outcome: &str) -> Result<(), Error> {
         "insufficient funds" => Refusal::InsufficientFunds,
         "already booked" => Refusal::AlreadyBooked,
         "sold out" => Refusal::SoldOut,
-        other => return Err(Error::Bug(format!("a stored function answered {other:?}").into())),
+        other => return Err(AttemptError::Bug(format!("a stored function answered {other:?}").into())),
     }
     .into())
 }

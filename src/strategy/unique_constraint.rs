@@ -28,9 +28,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{ApproachInfo, BookingCheck, Claim, Claims, Strategy};
-use crate::error::Error;
-use crate::session::Session;
 use crate::session::statement::{Isolation, Statement};
+use crate::session::{AttemptError, Session};
 use domain::Refusal;
 use domain::{Account, BalanceChange, Booked, Booking, Counter, Event, Increment, Transfer, Transferred};
 
@@ -74,6 +73,7 @@ static INFO: ApproachInfo = ApproachInfo {
     honours_if_match: false,
     crash_atomic: true,
     batches: false,
+    read_decide_write: false,
     statements: &[READ_EVENT, READ_GUEST, CLAIM, SEATS_FREE, COUNT],
 };
 
@@ -86,15 +86,15 @@ impl Strategy for UniqueConstraint {
         &INFO
     }
 
-    async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, Error> {
-        Err(Error::Unsupported(INFO.unsupported_because.into()))
+    async fn change_balance(&self, _: &mut Session, _: BalanceChange) -> Result<Account, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 
-    async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, Error> {
-        Err(Error::Unsupported(INFO.unsupported_because.into()))
+    async fn transfer(&self, _: &mut Session, _: Transfer) -> Result<Transferred, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 
-    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, Error> {
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
         let Booking { event, user } = booking;
         session.begin(Isolation::ReadCommitted).await?;
         let seen: Event = session.fetch_optional(&READ_EVENT, (event,)).await?.ok_or(Refusal::EventNotFound)?;
@@ -107,7 +107,7 @@ impl Strategy for UniqueConstraint {
             if let Some((id,)) = session.fetch_optional::<(Uuid,)>(&CLAIM, (event, user, seen.capacity)).await? {
                 let booked = match session.fetch_one(&COUNT, (event, id)).await {
                     // events_not_oversold refused: bookings of other approaches, which fill no `seat`, hold the rest.
-                    Err(Error::Constraint(_)) => return Err(Refusal::SoldOut.into()),
+                    Err(AttemptError::Constraint(_)) => return Err(Refusal::SoldOut.into()),
                     counted => counted?,
                 };
                 session.commit().await?;
@@ -115,15 +115,16 @@ impl Strategy for UniqueConstraint {
             }
             let (free,): (bool,) = session.fetch_one(&SEATS_FREE, (event, seen.capacity)).await?;
             if !free {
-                // Another request of this user may have got one of the last seats. The refusal then is "already booked".
+                // Another request of this user may have got one of the last seats. The refusal then is "already
+                // booked".
                 let guest: BookingCheck = session.fetch_one(&READ_GUEST, (event, user)).await?;
                 return Err(if guest.booked { Refusal::AlreadyBooked } else { Refusal::SoldOut }.into());
             }
         }
-        Err(Error::Conflict("Too much contention: other requests took every seat that this one tried".into()))
+        Err(AttemptError::Conflict("Too much contention: other requests took every seat that this one tried".into()))
     }
 
-    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, Error> {
-        Err(Error::Unsupported(INFO.unsupported_because.into()))
+    async fn increment(&self, _: &mut Session, _: Increment) -> Result<Counter, AttemptError> {
+        Err(AttemptError::Unsupported(INFO.unsupported_because.into()))
     }
 }

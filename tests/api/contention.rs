@@ -1,5 +1,5 @@
-//! Transfers, seats and counters under contention over real HTTP. Safe approaches keep their invariants; broken ones are
-//! shown broken with a think time.
+//! Transfers, seats and counters under contention over real HTTP. Safe approaches keep their invariants; broken ones
+//! are shown broken with a think time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -184,8 +184,8 @@ async fn two_servers_are_as_safe_as_one_on_every_workload() {
     }
 }
 
-/// Shows the anomalies of an approach that is not safe here. The servers admit more sessions per row than by default, so
-/// that the think times overlap.
+/// Shows the anomalies of an approach that is not safe here. The servers admit more sessions per row than by default,
+/// so that the think times overlap.
 async fn is_broken(labs: &[&Lab], approach: Approach) {
     let first = labs[0];
     reset(first, Seed::Counter).await;
@@ -292,8 +292,8 @@ async fn a_cancelled_seat_is_free_again_under_contention() {
     }
 }
 
-/// Every approach locks in one order, so opposite transfers, mixed with changes of single rows, never wait in a circle. All
-/// approaches run at the same time, each on a database of its own.
+/// Every approach locks in one order, so opposite transfers, mixed with changes of single rows, never wait in a circle.
+/// All approaches run at the same time, each on a database of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn opposite_transfers_among_single_changes_never_deadlock() {
     let mut approaches = JoinSet::new();
@@ -337,8 +337,8 @@ async fn opposite_transfers_do_not_deadlock(approach: Approach) {
     }
 }
 
-/// The number of deadlocks. It first closes the server's connections, because a backend reports its counts at its end or
-/// some time later; the server cannot be used after this.
+/// The number of deadlocks. It first closes the server's connections, because a backend reports its counts at its end
+/// or some time later; the server cannot be used after this.
 async fn deadlocks(lab: &Lab) -> i64 {
     lab.engine.drain().await;
     let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";

@@ -65,7 +65,7 @@ async fn a_request_gets_503_when_the_queue_is_full_or_its_wait_is_too_long() {
     }
     eventually("two sessions wait for the row in PostgreSQL", async || waiting_for_locks(&lab).await == 2).await;
     let waiting = spawn_change(&lab, Approach::Pessimistic);
-    eventually("one request waits in the server", async || lab.engine.database().admission().waiting() == 1).await;
+    eventually("one request waits in the server", async || lab.engine.server().admission().waiting() == 1).await;
     let rejected = lab.patch(Approach::Naive, WITHDRAW).await;
     rejected.expect(503, r#"{"error":"Too many requests waiting"}"#);
     waiting.await.expect("an answer").expect(503, r#"{"error":"Waited too long for the row"}"#);
@@ -98,7 +98,8 @@ async fn a_request_gets_503_when_too_many_wait_for_a_connection() {
     let working = [spawn_change(&lab, Approach::Pessimistic), spawn_change(&lab, Approach::Pessimistic)];
     eventually("both connections wait for the row", async || waiting_for_locks(&lab).await == 2).await;
     let reading = tokio::spawn(Answer::of(lab.request(reqwest::Method::GET, "/balance/1")));
-    eventually("a read waits for a connection", async || lab.engine.database().pool().status().waiting == 1).await;
+    eventually("a read waits for a connection", async || lab.engine.server().database().pool().status().waiting == 1)
+        .await;
     lab.get("/balance/1").await.expect(503, r#"{"error":"Too many requests waiting"}"#);
     holder.close().await.expect("a clean end");
     assert_eq!(reading.await.expect("an answer").status, 200);
@@ -199,7 +200,7 @@ async fn after_all_connections_are_terminated_at_most_one_request_fails() {
     for answer in working {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
-    assert!(lab.engine.database().pool().status().open >= 4);
+    assert!(lab.engine.server().database().pool().status().open >= 4);
     let mut connection = lab.connection().await;
     let terminate = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                      where datname = current_database() and pid <> pg_backend_pid()";

@@ -1,5 +1,5 @@
-//! group-commit: requests that arrive during a transaction share the next one, and each gets the answer that it would have
-//! got alone.
+//! group-commit: requests that arrive during a transaction share the next one, and each gets the answer that it would
+//! have got alone.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -58,20 +58,20 @@ async fn together(lab: &Lab, requests: &[(Method, &str, Value)]) -> Vec<Answer> 
 async fn in_one_batch(lab: &Lab, requests: Vec<RequestBuilder>, meanwhile: impl AsyncFnOnce()) -> Vec<Answer> {
     let holder = hold(lab, "begin; select from users where id = 90 for update").await;
     let first = spawn(lab.json(Method::PATCH, &format!("{BASE}/balance"), r#"{"userId":90,"amount":0}"#));
-    let batches = lab.engine.database().batches();
+    let batches = lab.engine.batches();
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for request in requests {
         let before = batches.waiting();
-        asked.push(spawn(request));
+        pending.push(spawn(request));
         eventually("the request waits for the next batch", async || batches.waiting() == before + 1).await;
     }
-    assert_eq!(lab.engine.database().pool().status().open, 1, "no waiting request has a connection");
+    assert_eq!(lab.engine.server().database().pool().status().open, 1, "no waiting request has a connection");
     meanwhile().await;
     holder.close().await.expect("a clean end");
     assert_eq!(first.await.expect("an answer").status, 200);
     let mut answers = Vec::new();
-    for answer in asked {
+    for answer in pending {
         answers.push(answer.await.expect("an answer"));
     }
     answers
@@ -178,18 +178,18 @@ async fn a_request_gets_503_when_the_batch_queue_is_full() {
     let lab = Lab::with(Setup { limits: Limits { queue: 2, ..Limits::default() }, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
-    let batches = lab.engine.database().batches();
-    let mut asked = vec![ask()];
+    let batches = lab.engine.batches();
+    let mut pending = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
     for waiting in 1..=2 {
-        asked.push(ask());
+        pending.push(ask());
         eventually("it waits", async || batches.waiting() == waiting).await;
     }
     let rejected = ask().await.expect("an answer");
     rejected.expect(503, r#"{"error":"Too many requests waiting"}"#);
     assert_eq!(rejected.header("retry-after"), Some("1"));
     holder.close().await.expect("a clean end");
-    for answer in asked {
+    for answer in pending {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
     assert_eq!(lab.account(1).await.balance, 9_994);
@@ -212,8 +212,8 @@ async fn a_request_that_waits_too_long_for_a_batch_gets_503_and_changes_nothing(
     assert_eq!(lab.account(1).await.balance, 9_998);
 }
 
-/// A trigger that runs within COMMIT ends the connection there, so the outcome is unknown for the whole batch. A refused
-/// request has certainly changed nothing.
+/// A trigger that runs within COMMIT ends the connection there, so the outcome is unknown for the whole batch. A
+/// refused request has certainly changed nothing.
 #[tokio::test]
 async fn a_lost_answer_of_commit_gives_504_to_every_request_of_the_batch_that_changed_something() {
     let lab = lab().await;
@@ -242,7 +242,8 @@ async fn a_batch_that_loses_a_deadlock_is_retried() {
     // The batch locks user 1 and waits for user 2.
     let moved = spawn(lab.json(Method::POST, &format!("{BASE}/transfer"), r#"{"from":2,"to":1,"amount":5}"#));
     eventually("the batch waits", async || waits_for_a_lock(&lab).await).await;
-    // Now the two wait for each other. The session with the shorter deadlock_timeout detects the deadlock first and is aborted.
+    // Now the two wait for each other. The session with the shorter deadlock_timeout detects the deadlock first and is
+    // aborted.
     holder
         .execute("set deadlock_timeout = '1min'; select from users where id = 1 for update")
         .await
@@ -283,22 +284,23 @@ async fn more_requests_than_a_batch_may_have_are_split_into_batches() {
     lab.connection().await.execute(count_writes).await.expect("a trigger");
     let holder = hold(&lab, "begin; select from users where id = 1 for update").await;
     let ask = || spawn(lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-2}"#));
-    let mut asked = vec![ask()];
+    let mut pending = vec![ask()];
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
-    asked.extend((0..480).map(|_| ask()));
-    eventually("all other requests wait", async || lab.engine.database().batches().waiting() == 480).await;
+    pending.extend((0..480).map(|_| ask()));
+    eventually("all other requests wait", async || lab.engine.batches().waiting() == 480).await;
     holder.close().await.expect("a clean end");
     let mut balances = HashSet::new();
-    for answer in asked {
+    for answer in pending {
         balances.insert(answer.await.expect("an answer").json()["balance"].as_i64().expect("a balance"));
     }
     assert_eq!(balances, (1..=481).map(|made| 10_000 - 2 * made).collect());
     assert_eq!(number(&lab, "select count(*) from writes").await, 11, "one request alone, then 480 in batches of 50");
 }
 
-/// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the two.
+/// One batch about users 1 and 2, whose balances the writer knows from an earlier batch. `meanwhile` runs between the
+/// two.
 async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile: &'static str) -> Vec<Answer> {
-    let batches = lab.engine.database().batches();
+    let batches = lab.engine.batches();
     let ask = |(method, path, body): &(Method, &str, Value)| {
         spawn(lab.json(method.clone(), &format!("{BASE}/{path}"), &body.to_string()))
     };
@@ -310,8 +312,8 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
         hold(lab, "begin; select from users where id = 1 for update").await,
         hold(lab, "begin; select from users where id = 90 for update").await,
     ];
-    // The second batch forms behind the first and concerns both users. The third batch forms behind the second and keeps the
-    // writer running, because a writer that ends loses what it knows.
+    // The second batch forms behind the first and concerns both users. The third batch forms behind the second and
+    // keeps the writer running, because a writer that ends loses what it knows.
     let mut before = vec![spawn(lab.change(Approach::GroupCommit, r#"{"userId":80,"amount":0}"#))];
     eventually("a batch is under way", async || waits_for_a_lock(lab).await).await;
     before.push(ask(&change(1, 0)));
@@ -324,9 +326,9 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
     queued(1).await;
     second.close().await.expect("a clean end");
     queued(0).await;
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for (number, request) in requests.iter().enumerate() {
-        asked.push(ask(request));
+        pending.push(ask(request));
         queued(number + 1).await;
     }
     lab.connection().await.execute(meanwhile).await.expect(meanwhile);
@@ -335,7 +337,7 @@ async fn as_remembered(lab: &Lab, requests: &[(Method, &str, Value)], meanwhile:
     for answer in before {
         assert_eq!(answer.await.expect("an answer").status, 200);
     }
-    for answer in asked {
+    for answer in pending {
         answers.push(answer.await.expect("an answer"));
     }
     answers
@@ -414,8 +416,8 @@ async fn a_lost_answer_of_the_single_statement_gives_504_too() {
     lab.patch(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#).await.expect(200, r#"{"balance":4999}"#);
 }
 
-/// One key occurs several times in one batch. The first success is the answer to every repeat, a different request with the
-/// key is refused, and a request that was refused may succeed when a later entry repeats it.
+/// One key occurs several times in one batch. The first success is the answer to every repeat, a different request with
+/// the key is refused, and a request that was refused may succeed when a later entry repeats it.
 #[tokio::test]
 async fn a_key_counts_for_the_later_requests_of_the_same_batch() {
     let lab = lab().await;
@@ -440,8 +442,8 @@ async fn a_key_counts_for_the_later_requests_of_the_same_batch() {
     assert_eq!((lab.account(1).await.balance, lab.account(1).await.version), (500, 4));
 }
 
-/// Another session uses a key of the batch for another change, on a row that the batch does not lock, after the batch has read
-/// the keys.
+/// Another session uses a key of the batch for another change, on a row that the batch does not lock, after the batch
+/// has read the keys.
 #[tokio::test]
 async fn a_key_that_another_session_stores_meanwhile_is_detected() {
     let lab = lab().await;
@@ -452,10 +454,10 @@ async fn a_key_that_another_session_stores_meanwhile_is_detected() {
     let mut elsewhere = lab.connection().await;
     elsewhere.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(keep))).await.expect("a key");
     let ask = lab.change(Approach::GroupCommit, r#"{"userId":1,"amount":-1}"#);
-    let asked = spawn(ask.header("idempotency-key", key.to_string()));
+    let pending = spawn(ask.header("idempotency-key", key.to_string()));
     eventually("the batch waits for the key", async || waits_for_a_lock(&lab).await).await;
     elsewhere.execute("commit").await.expect("a commit");
-    let answer = asked.await.expect("an answer");
+    let answer = pending.await.expect("an answer");
     assert_eq!((answer.status.as_u16(), answer.header("lab-attempts")), (422, Some("2")), "{}", answer.body);
     assert_eq!(lab.account(1).await.version, 1, "the batch was rolled back");
 }

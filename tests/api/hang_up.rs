@@ -16,7 +16,8 @@ use crate::common::{Lab, Setup, eventually, offering};
 const REQUESTS: usize = 2_000;
 const CLIENTS: usize = 32;
 
-/// Sends one request and closes the connection: before the request is complete, at once, or while the server executes it.
+/// Sends one request and closes the connection: before the request is complete, at once, or while the server executes
+/// it.
 async fn hang_up(lab: std::net::SocketAddr, approach: Approach, patience: f64) {
     let body = r#"{"userId":1,"amount":-2}"#;
     let request = format!(
@@ -74,9 +75,8 @@ async fn nothing_is_left(lab: &Lab, approach: Approach) {
     eventually(
         &format!("{approach}: no open transaction, no held lock, no connection in use, nothing waits"),
         async || {
-            let pool = lab.engine.database().pool().status();
-            let at_rest =
-                pool.idle == pool.open && pool.waiting == 0 && lab.engine.database().admission().waiting() == 0;
+            let pool = lab.engine.server().database().pool().status();
+            let at_rest = pool.idle == pool.open && pool.waiting == 0 && lab.engine.server().admission().waiting() == 0;
             let left: i64 = sqlx::query_scalar(leftovers).fetch_one(&mut connection).await.expect("a count");
             at_rest && left == 0
         },

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use concurrency_lab::database::seed::Seed;
 use concurrency_lab::strategy::Approach;
 use domain::Workload;
 use reqwest::Method;
@@ -31,6 +32,35 @@ async fn answers_carry_version_attempts_and_request_id() {
     assert_eq!(lab.post("/reset", "").await.header("lab-attempts"), Some("0"));
     let named = Answer::of(lab.request(Method::GET, "/nonsense").header("x-request-id", "mine-1")).await;
     assert_eq!(named.header("x-request-id"), Some("mine-1"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_named_by_a_header_and_no_other_answer_has_it() {
+    let lab = Lab::with(Setup { seed: Seed::Booking, ..Setup::default() }).await;
+    for approach in offering(Workload::Booking) {
+        lab.post("/reset", "").await.expect(200, r#"{"seed":"booking"}"#);
+        for (user, event, status, refusal) in [
+            (1, 1, 201, None),
+            (1, 1, 409, Some("already-booked")),
+            (2, 1, 409, Some("sold-out")),
+            (2, 9, 404, Some("event-not-found")),
+            (9999, 1, 404, Some("user-not-found")),
+            (0, 1, 422, None),
+        ] {
+            let body = format!(r#"{{"eventId":{event},"userId":{user}}}"#);
+            let answer = lab.post(&format!("/approach/{approach}/bookings"), &body).await;
+            assert_eq!((answer.status.as_u16(), answer.header("lab-refusal")), (status, refusal), "{approach}: {body}");
+        }
+    }
+    for approach in offering(Workload::Balance) {
+        for (amount, refusal) in
+            [(-1_000_000, Some("insufficient-funds")), (i64::MAX, Some("balance-out-of-range")), (0, None)]
+        {
+            let answer = lab.patch(approach, &format!(r#"{{"userId":1,"amount":{amount}}}"#)).await;
+            assert_eq!(answer.header("lab-refusal"), refusal, "{approach}: {amount}");
+        }
+    }
+    assert_eq!(lab.get("/nonsense").await.header("lab-refusal"), None);
 }
 
 #[tokio::test]

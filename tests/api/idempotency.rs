@@ -221,8 +221,8 @@ async fn of_many_concurrent_requests_with_one_key_one_is_made_and_all_get_its_an
     }
 }
 
-/// Wherever the connection is cut, a client that repeats the request with the key ends with exactly one change. Without a
-/// repeat, the change is whole or absent: 504 or 503.
+/// Wherever the connection is cut, a client that repeats the request with the key ends with exactly one change. Without
+/// a repeat, the change is whole or absent: 504 or 503.
 #[tokio::test]
 async fn a_change_is_made_once_after_a_repeat_wherever_its_connection_was_cut() {
     let lab = Lab::start().await;
@@ -314,7 +314,8 @@ async fn old_keys_are_deleted_and_the_newest_are_kept() {
     for key in &keys {
         assert!(!ask(*key).await);
     }
-    let forget = async |limits: &Limits| lab.engine.database().forget_old_keys(limits).await.expect("forgotten");
+    let forget =
+        async |limits: &Limits| lab.engine.server().database().forget_old_keys(limits).await.expect("forgotten");
     assert_eq!(forget(&Limits::default()).await, 0);
     assert_eq!(
         forget(&Limits { idempotency_keys: 4, ..Limits::default() }).await,

@@ -178,7 +178,7 @@ async fn waiting_requests_and_used_connections_are_shown_and_a_client_that_hung_
 async fn batches_are_counted_by_their_size() {
     let lab = Lab::start().await;
     for requests in [1, 3, 5_000] {
-        lab.engine.database().metrics().batch(requests);
+        lab.engine.server().metrics().batch(requests);
     }
     let samples = scrape(&lab).await;
     for (series, expected) in [

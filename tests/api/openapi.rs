@@ -1,4 +1,5 @@
-//! `/openapi.json` describes what the server does: the same methods, the same names, and every example is a real answer.
+//! `/openapi.json` describes what the server does: the same methods, the same names, and every example is a real
+//! answer.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::common::{Answer, Lab, Setup};
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Examples that this test does not provoke: a bug of the server, a client that is slow for 10 s, a database that is down,
-/// and a lost answer of COMMIT (`failures.rs` tests that one).
+/// Examples that this test does not provoke: a bug of the server, a client that is slow for 10 s, a database that is
+/// down, and a lost answer of COMMIT (`failures.rs` tests that one).
 const NOT_PROVOKED: [&str; 4] = ["internal", "too-slow", "unreachable", "outcome-unknown"];
 
 /// The id in the document's examples.

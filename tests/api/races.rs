@@ -26,9 +26,9 @@ struct Race {
 }
 
 /// An observer that ignores every event.
-struct Nobody;
+struct SilentObserver;
 
-impl RunObserver for Nobody {
+impl RunObserver for SilentObserver {
     fn begins(&self, _: &RoundTitle, _: &RunConditions, _: &Arc<AtomicU64>) {}
 
     fn ends(&self, _: &RoundTitle, _: &Round) {}
@@ -57,7 +57,7 @@ impl Race {
         let targets: Vec<_> = servers.iter().map(|lab| Target::parse(&lab.url("")).expect("a URL")).collect();
         let directory = directory();
         let mut experiment =
-            Experiment::new(directory.path(), tokio_util::sync::CancellationToken::new(), Arc::new(Nobody))
+            Experiment::new(directory.path(), tokio_util::sync::CancellationToken::new(), Arc::new(SilentObserver))
                 .expect("its files");
         let mut results = Vec::new();
         experiment.race(&conditions, &targets, &[contestant], None, &mut results).await.expect("a race");

@@ -70,8 +70,8 @@ async fn the_root_has_the_routes_of_the_root_approach() {
     assert!(timing.contains("for update"), "the root must be pessimistic: {timing}");
 }
 
-/// A client of a plain service, without approaches: a reset, concurrent deposits and withdrawals, and three reads. Its only
-/// setting is the base URL.
+/// A client of a plain service, without approaches: a reset, concurrent deposits and withdrawals, and three reads. Its
+/// only setting is the base URL.
 async fn a_plain_client_ends_at_1500_1250_1000(lab: &Lab, base: &str, reset: &str) {
     lab.post(&format!("{base}{reset}"), "").await.expect(200, r#"{"seed":"mixed"}"#);
     let work = [

@@ -32,8 +32,8 @@ async fn a_transfer_moves_money_with_exact_bodies_and_is_refused_in_the_fixed_or
         assert_eq!(back.header("lab-versions"), Some("users/2=3, users/1=3"), "{approach}");
 
         let before = (lab.account(1).await, lab.account(2).await);
-        // The same account twice and a bad amount are errors of the body. With a poor payer and an unknown payee, unknown comes
-        // first.
+        // The same account twice and a bad amount are errors of the body. With a poor payer and an unknown payee,
+        // unknown comes first.
         for (body, status, answer) in [
             (r#"{"from":1,"to":1,"amount":1}"#, 422, SAME_TO),
             (r#"{"from":2,"to":999,"amount":1}"#, 404, r#"{"error":"User not found"}"#),
@@ -220,7 +220,7 @@ async fn a_workload_that_an_approach_does_not_offer_gets_501_with_the_reason() {
         }
     }
     assert_eq!(pairs, 4, "counter of check-constraint, and three workloads of unique-constraint");
-    assert_eq!(lab.engine.database().pool().status().open, 0, "no connection was taken");
+    assert_eq!(lab.engine.server().database().pool().status().open, 0, "no connection was taken");
 }
 
 #[tokio::test]

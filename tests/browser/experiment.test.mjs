@@ -1,4 +1,4 @@
-// Experiments from a page: started, watched by several, reloaded, stopped, read; and who may.
+// Experiments from a page: started, watched by several viewers, reloaded, stopped, read; and which requests may start one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ const form = (page, name) => page.getByRole("form", { name });
 const phase = (page, name) => page.locator(`#experiment-phase [data-phase=${name}]`);
 
 /** Fills a form and sends it; the live page opens. */
-async function order(page, name, fields, button) {
+async function start(page, name, fields, button) {
   for (const [field, value] of Object.entries(fields)) {
     const control = form(page, name).locator(`[name=${field}]`);
     if ((await control.evaluate((element) => element.tagName)) === "SELECT") await control.selectOption(value);
@@ -22,18 +22,18 @@ async function order(page, name, fields, button) {
 
 test("a scenario is run from the page, and its verdict read", async () => {
   const { page, faults, close } = await open(both.browser, both.server.url);
-  assert.match(await page.locator("main").innerText(), /press/i, "an empty lab says what to press");
-  await order(page, "Run a scenario", { scenario: "withdrawal", requests: "600", thinkTimeMs: "1", concurrency: "32" }, "Run");
+  assert.match(await page.locator("main").innerText(), /press/i, "without results the page says what to press");
+  await start(page, "Run a scenario", { scenario: "withdrawal", requests: "600", thinkTimeMs: "1", concurrency: "32" }, "Run");
   await phase(page, "ended").waitFor();
   assert.match(await phase(page, "ended").innerText(), /as claimed/);
-  const done = await page.locator("#experiment-done").innerText();
+  const done = await page.locator("#experiment-results").innerText();
   assert.match(done, /BROKEN/);
   assert.match(done, /correct/);
   await page.locator("#experiment-saved").click();
   await page.waitForURL("**/lab/runs/*");
   const run = await page.locator("main").innerText();
   for (const shown of ["naive", "BROKEN", "pessimistic", "correct", "lost update"]) assert.ok(run.includes(shown), shown);
-  // The overview has learned it: a broken approach with its evidence, and no figure of speed; a safe one with its cost.
+  // The overview shows the result: a broken approach with its evidence and without a cost; a safe one with its cost.
   await page.goto(both.server.url);
   const cell = (approach) => page.locator(`tr:has(th:has-text("${approach}"))`).first().innerText();
   assert.match(await cell("naive"), /broke/i);
@@ -43,25 +43,25 @@ test("a scenario is run from the page, and its verdict read", async () => {
   await close();
 });
 
-test("interleavings are explored from the page, and a witness leads into the player", async () => {
+test("interleavings are explored from the page, and a violating schedule links to the player", async () => {
   const { page, faults, close } = await open(both.browser, both.server.url);
-  await order(page, "Explore interleavings", { scenario: "last-money", approaches: "naive" }, "Explore");
+  await start(page, "Explore all interleavings", { scenario: "last-money", approaches: "naive" }, "Explore");
   await phase(page, "ended").waitFor();
-  await page.locator("#experiment-done a[href*='/lab/player']").first().click();
+  await page.locator("#experiment-results a[href*='/lab/player']").first().click();
   await page.waitForURL("**/lab/player?*");
   await page.locator("#player-board .ending .verdict.bad").waitFor({ state: "attached" });
   assert.deepEqual(faults, []);
   await close();
 });
 
-test("a run is watched by two, reloaded half-way, refused to a second, and stopped", async () => {
+test("a run is watched by two viewers, reloaded half-way and stopped; a second experiment is refused", async () => {
   const first = await open(both.browser, both.server.url);
-  await order(first.page, "Run a scenario", { scenario: "withdrawal", approaches: "pessimistic", durationS: "30" }, "Run");
+  await start(first.page, "Run a scenario", { scenario: "withdrawal", approaches: "pessimistic", durationS: "30" }, "Run");
   await phase(first.page, "running").waitFor();
   const second = await open(both.browser, `${both.server.url}/lab/experiment`);
   for (const { page } of [first, second]) await page.locator("#experiment-now svg").first().waitFor();
 
-  // What comes next reaches both: the text of the figures changes.
+  // The next update reaches both viewers: the figures change.
   const figures = (page) => page.locator("#experiment-now").innerHTML();
   const seen = await Promise.all([figures(first.page), figures(second.page)]);
   for (const [number, { page }] of [first, second].entries()) {
@@ -73,23 +73,23 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
   await first.page.locator("#experiment-now svg").first().waitFor();
   assert.deepEqual(await serious(first.page), []);
 
-  // A second experiment: the button waits for the place, and who asks all the same is told what is under way.
+  // A second experiment: the button is disabled, and a request is refused with the name of the experiment under way.
   assert.ok(await form(second.page, "Run a scenario").getByRole("button", { name: "Run" }).isDisabled());
-  // Nor is anything played beside it, whose figures would suffer.
-  for (const [path, asked] of [
+  // The player is refused too, because playing would distort the figures.
+  for (const [path, body] of [
     ["/lab/experiments", { kind: "explore", scenario: "last-money", approaches: [] }],
     ["/lab/player/positions", { approach: "naive", scenario: "last-money", clients: 2, schedule: "AB" }],
   ]) {
-    const refused = await second.page.evaluate(async ([path, asked]) => {
+    const refused = await second.page.evaluate(async ([path, body]) => {
       const headers = { "content-type": "application/json" };
-      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(asked) });
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
       return { status: answer.status, ...(await answer.json()) };
-    }, [path, asked]);
+    }, [path, body]);
     assert.equal(refused.status, 409, path);
     assert.match(refused.error, /withdrawal/);
   }
 
-  // Whoever has tabbed to the button is still there after the figures have changed many times.
+  // The button keeps the focus while the figures change.
   const stop = second.page.getByRole("button", { name: "Stop" });
   await stop.focus();
   await second.page.keyboard.press("Enter");
@@ -97,7 +97,7 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
     await phase(page, "ended").waitFor();
     assert.match(await phase(page, "ended").innerText(), /Stopped/);
   }
-  assert.ok(await stop.evaluate((button) => button === document.activeElement), "the focus stayed");
+  assert.ok(await stop.evaluate((button) => button === document.activeElement), "the button has kept the focus");
   await first.page.reload();
   assert.match(await phase(first.page, "ended").innerText(), /Stopped/, "the last state stays");
   for (const { faults, close } of [first, second]) {
@@ -106,12 +106,12 @@ test("a run is watched by two, reloaded half-way, refused to a second, and stopp
   }
 });
 
-test("a real wait for a lock is in the tree, with its statement and its approach", async () => {
+test("a real wait for a lock is shown, with its statement and its approach", async () => {
   const { page, faults, close } = await open(both.browser, both.server.url);
   const locks = await open(both.browser, `${both.server.url}/lab/locks`);
-  await locks.page.getByText("Nobody waits").first().waitFor();
+  await locks.page.getByText("No session waits for a lock").first().waitFor();
   const fields = { scenario: "withdrawal", approaches: "pessimistic", durationS: "30", thinkTimeMs: "20" };
-  await order(page, "Run a scenario", fields, "Run");
+  await start(page, "Run a scenario", fields, "Run");
   const waiter = locks.page.locator("li[data-waits-for]", { hasText: "pessimistic" }).first();
   await waiter.waitFor();
   assert.match(await waiter.innerText(), /lock/);
@@ -124,7 +124,7 @@ test("a real wait for a lock is in the tree, with its statement and its approach
   await locks.close();
 });
 
-test("where others can reach it, nobody starts an experiment without the token", async () => {
+test("on an address that is not loopback, no experiment starts without the token", async () => {
   const [closed, guarded] = await Promise.all([
     serve([], "0.0.0.0:0"),
     serve(["--admin-token=s3cret"], "0.0.0.0:0"),
@@ -137,13 +137,13 @@ test("where others can reach it, nobody starts an experiment without the token",
   const { page, faults, close } = await open(both.browser, guarded.url);
   await form(page, "Run a scenario").locator("[name=requests]").fill("50");
   await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
-  const said = form(page, "Run a scenario").getByRole("alert");
-  await said.filter({ hasText: "admin-token" }).waitFor();
+  const message = form(page, "Run a scenario").getByRole("alert");
+  await message.filter({ hasText: "admin-token" }).waitFor();
   await page.locator("#token").fill("wrong");
   await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
-  await said.filter({ hasText: "not the" }).waitFor();
+  await message.filter({ hasText: "not the" }).waitFor();
   await page.locator("#token").fill("s3cret");
-  await order(page, "Run a scenario", { approaches: "pessimistic" }, "Run");
+  await start(page, "Run a scenario", { approaches: "pessimistic" }, "Run");
   await phase(page, "ended").waitFor();
   assert.deepEqual(faults, []);
   await one.close();

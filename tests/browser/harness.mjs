@@ -1,4 +1,4 @@
-// What the tests share: a real server of our own, a real Chromium, and pages that must not complain.
+// Shared by the tests: a server of their own, a real Chromium, and pages that must report no fault.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -16,20 +16,20 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const program = process.env.LAB_PROGRAM ?? join(root, "target", "debug", "concurrency-lab");
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Where Chromium or Chrome may be; scripts/setup.sh test installs it. */
+/** Paths of Chromium or Chrome; scripts/setup.sh test installs it. */
 const BROWSERS = [
   "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium",
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/** Longest wait for the server's first word, and for anything on a page, in ms: these machines are shared. */
+/** Longest wait for the server's first line, and for anything on a page, in ms: long, because test machines are shared. */
 const START_MAX = 60_000;
 export const WAIT_MAX = 60_000;
 
 /** Starts `serve` on a database and a run folder of its own. `stop()` ends it and removes both. */
 export async function serve(options = [], listen = "127.0.0.1:0") {
   const folder = mkdtempSync(join(tmpdir(), "lab-browser-"));
-  // As root, PostgreSQL runs as somebody else, who must be able to enter.
+  // If the tests run as root, PostgreSQL runs as another user, which must be able to enter the folder.
   chmodSync(folder, 0o755);
   const runs = join(folder, "runs");
   const environment = Object.fromEntries(
@@ -65,7 +65,7 @@ export async function serve(options = [], listen = "127.0.0.1:0") {
 }
 
 /**
- * A browser and a server for all tests of a file, there before the first and gone after the last. `prepare` is given both.
+ * A browser and a server for all tests of a file: started before the first, stopped after the last. `prepare` receives both.
  */
 export function forAllTests(prepare = async () => {}) {
   const both = { browser: null, server: null };
@@ -91,8 +91,8 @@ export function launch() {
 }
 
 /**
- * Opens a page in a context of its own. Everything that a page must never do is noted in `faults`: an error on the console (the
- * content security policy reports there), an exception, a request that leaves the origin.
+ * Opens a page in a context of its own. `faults` collects what a page must never do: an error on the console (where the content security
+ * policy reports), an exception, a request to another origin.
  */
 export async function open(browser, url, { width = 1280, height = 900, colorScheme = "light" } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
@@ -100,7 +100,7 @@ export async function open(browser, url, { width = 1280, height = 900, colorSche
   page.setDefaultTimeout(WAIT_MAX);
   const origin = new URL(url).origin;
   const faults = [];
-  // What the browser says of an answer that a test provokes: a refusal, told in the page.
+  // The browser reports answers that a test provokes: refusals, which the page shows.
   const refused = /the server responded with a status of (401|403|409|422|503)/;
   page.on("console", (message) => {
     const text = message.text();
@@ -116,8 +116,8 @@ export async function open(browser, url, { width = 1280, height = 900, colorSche
 }
 
 /**
- * What axe-core finds serious or critical, in words; by these rules only, if they are given. It runs beside the page, whose policy
- * forbids foreign scripts.
+ * The serious and critical findings of axe-core, in words; of these rules only, if given. It is run by the browser and not loaded by the page,
+ * because the page's policy forbids foreign scripts.
  */
 export async function serious(page, rules) {
   await page.evaluate(axe);
@@ -128,7 +128,7 @@ export async function serious(page, rules) {
     .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
 }
 
-/** How many pixels a page is wider than its window: what would have to be scrolled sideways. */
+/** How many pixels a page is wider than its window, so that it would scroll sideways. */
 export function overflow(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }

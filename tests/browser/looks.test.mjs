@@ -1,4 +1,4 @@
-// Every page at two widths, in light and dark: nothing to scroll sideways, nothing that axe-core finds serious, reached by keyboard.
+// Every page at two widths, in light and dark: no sideways scrolling, no serious finding of axe-core, everything reachable by keyboard.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -9,7 +9,7 @@ import { forAllTests, open, overflow, program, serious } from "./harness.mjs";
 
 let pages;
 const both = forAllTests(async ({ browser, server }) => {
-  // Something to show: two runs and an exploration, found by the commands themselves.
+  // Content for the pages: two runs and an exploration, made by the commands.
   const lab = (...options) => execFileSync(program, options, { cwd: server.folder, stdio: ["ignore", "pipe", "ignore"] });
   const run = ["run", "--approach=naive,pessimistic,group-commit", "--requests=400", "--think-time=1ms", `--out=${server.runs}`];
   lab(...run);
@@ -21,7 +21,7 @@ const both = forAllTests(async ({ browser, server }) => {
   const found = await page.locator("a[href^='/lab/runs/']").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
   await close();
   const runs = [...new Set(found)].filter((path) => /^\/lab\/runs\/\d+-\d+$/.test(path));
-  assert.equal(runs.length, 3, "the history shows all three");
+  assert.equal(runs.length, 3, "the history lists all three");
   const [one, other] = runs.filter((path) => !path.endsWith("/1700000000-1")).map((path) => path.split("/").pop());
   pages = [
     "/", "/lab/experiment", "/lab/runs", ...runs, `/lab/runs/compare?one=${one}&other=${other}`, "/lab/approaches/pessimistic",
@@ -37,7 +37,7 @@ for (const [width, colorScheme] of [[1600, "light"], [1600, "dark"], [390, "ligh
       await page.locator("h1").waitFor();
       if (path.includes("schedule=")) await page.locator("#player-board table").waitFor();
       assert.ok((await overflow(page)) <= 0, `${path} is wider than ${width} px by ${await overflow(page)}`);
-      // What dark changes is colours.
+      // The dark scheme changes only colours.
       assert.deepEqual(await serious(page, colorScheme === "dark" ? ["color-contrast"] : undefined), [], path);
       const dark = await page.evaluate(() => {
         const [red, green, blue] = getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number);
@@ -50,7 +50,7 @@ for (const [width, colorScheme] of [[1600, "light"], [1600, "dark"], [390, "ligh
   });
 }
 
-test("the keyboard reaches the content first, and everything else", async () => {
+test("the keyboard reaches the skip link first, and then everything else", async () => {
   const { page, close } = await open(both.browser, both.server.url);
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");

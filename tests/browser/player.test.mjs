@@ -1,4 +1,4 @@
-// The interleaving player: stepped, driven by hand, shared by its address.
+// The interleaving player: stepping, choosing each step by hand, sharing by address.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,17 +8,17 @@ const both = forAllTests();
 
 const player = (approach, rest = "") => `${both.server.url}/lab/player?approach=${approach}&scenario=last-money&clients=2${rest}`;
 const step = (page, text) => page.locator("#player-step", { hasText: text }).waitFor();
-const shown = (page) => page.locator("#player-board tbody.beats tr:visible").count();
+const shown = (page) => page.locator("#player-board tbody.events tr:visible").count();
 
 test("a lost update is found, and stepped through forward and back", async () => {
   const { page, faults, close } = await open(both.browser, player("naive"));
   await page.getByRole("button", { name: "Find a violation" }).click();
-  await page.locator("#player-stage").waitFor();
-  await page.locator("#player-said", { hasText: /interleaving/ }).waitFor();
+  await page.locator("#player-view").waitFor();
+  await page.locator("#player-message", { hasText: /interleaving/ }).waitFor();
   await page.getByRole("button", { name: "To the beginning" }).click();
   await step(page, "Step 0 of 4");
   assert.equal(await shown(page), 0);
-  const forward = page.getByRole("button", { name: "A step forward" });
+  const forward = page.getByRole("button", { name: "One step forward" });
   const texts = [];
   for (let number = 1; number <= 4; number++) {
     await forward.click();
@@ -28,7 +28,7 @@ test("a lost update is found, and stepped through forward and back", async () =>
   const reads = texts.filter((text) => /[AB] read: balance\s=\s10,/.test(text));
   assert.equal(reads.length, 2, `both read 10: ${texts}`);
   assert.match(await page.locator("#player-board .ending").innerText(), /broken: lost-update/);
-  await page.getByRole("button", { name: "A step back" }).click();
+  await page.getByRole("button", { name: "One step back" }).click();
   await step(page, "Step 3 of 4");
   assert.equal(await page.locator("#player-board .ending").isVisible(), false, "not yet");
   await page.getByRole("button", { name: "Jump to the violation" }).click();
@@ -42,9 +42,9 @@ test("a lost update is found, and stepped through forward and back", async () =>
   await close();
 });
 
-test("the address holds the race: a colleague sees the same", async () => {
+test("the address contains the schedule: another viewer sees the same", async () => {
   const { page, faults, close } = await open(both.browser, player("naive"));
-  await page.getByRole("button", { name: "Drive it yourself" }).click();
+  await page.getByRole("button", { name: "Choose every step yourself" }).click();
   for (const [number, actor] of ["A", "B", "B", "A"].entries()) {
     await page.locator(`#player-board button[data-actor=${actor}]:visible`).click();
     await step(page, `Step ${number + 1}`);
@@ -54,18 +54,18 @@ test("the address holds the race: a colleague sees the same", async () => {
   await step(page, "Step 3 of 4");
   const address = page.url();
   assert.match(address, /schedule=ABBA&at=3/);
-  const colleague = await open(both.browser, address);
-  await step(colleague.page, "Step 3 of 4");
-  assert.equal(await colleague.page.locator("#player-step").innerText(), await page.locator("#player-step").innerText());
-  assert.equal(await shown(colleague.page), 3);
-  assert.deepEqual([...faults, ...colleague.faults], []);
+  const other = await open(both.browser, address);
+  await step(other.page, "Step 3 of 4");
+  assert.equal(await other.page.locator("#player-step").innerText(), await page.locator("#player-step").innerText());
+  assert.equal(await shown(other.page), 3);
+  assert.deepEqual([...faults, ...other.faults], []);
   await close();
-  await colleague.close();
+  await other.close();
 });
 
-test("who drives by hand sees a real lock block the other, and let it go", async () => {
+test("a step by hand shows a real lock that blocks the other client and then releases it", async () => {
   const { page, faults, close } = await open(both.browser, player("pessimistic"));
-  await page.getByRole("button", { name: "Drive it yourself" }).click();
+  await page.getByRole("button", { name: "Choose every step yourself" }).click();
   const go = (actor) => page.locator(`#player-board button[data-actor=${actor}]:visible`);
   // A: begin, lock; B: begin, lock, which waits.
   for (const [actor, text] of [["A", "Step 1"], ["A", "Step 2"], ["B", "Step 3"], ["B", "Step 4"]]) {
@@ -73,7 +73,7 @@ test("who drives by hand sees a real lock block the other, and let it go", async
     await step(page, text);
   }
   assert.match(await page.locator("#player-step").innerText(), /waits for A/);
-  assert.equal(await go("B").count(), 0, "who waits cannot go");
+  assert.equal(await go("B").count(), 0, "a waiting client has no button");
   await page.locator("#player-board tr:visible .wait", { hasText: "waits for A" }).first().waitFor();
   await page.keyboard.press("a");
   await step(page, "Step 5");
@@ -85,13 +85,13 @@ test("who drives by hand sees a real lock block the other, and let it go", async
   await close();
 });
 
-test("three clients have three columns; what cannot be played is told", async () => {
+test("three clients have three columns; a schedule that cannot be played is refused with its step", async () => {
   const three = await open(both.browser, `${both.server.url}/lab/player?approach=naive&scenario=last-money&clients=3&schedule=ABC&at=3`);
   await step(three.page, "Step 3");
   assert.equal(await three.page.locator("#player-board thead th").count(), 4);
   const wrong = await open(both.browser, player("naive", "&schedule=AAAAAA"));
-  await wrong.page.locator("#player-said.bad").waitFor();
-  assert.match(await wrong.page.locator("#player-said").innerText(), /step 3: A cannot go/);
+  await wrong.page.locator("#player-message.bad").waitFor();
+  assert.match(await wrong.page.locator("#player-message").innerText(), /step 3: A cannot go/);
   assert.deepEqual([...three.faults, ...wrong.faults], []);
   await three.close();
   await wrong.close();

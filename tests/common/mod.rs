@@ -1,5 +1,5 @@
-//! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and a
-//! server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
+//! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and
+//! a server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -14,6 +14,8 @@ use concurrency_lab::database::Database;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::engine::Engine;
 use concurrency_lab::http::{AppState, HttpService, listener};
+use concurrency_lab::metrics::Metrics;
+use concurrency_lab::server::Server;
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Account;
 use domain::Workload;
@@ -22,7 +24,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
-use strum::IntoEnumIterator;
+use strum::{IntoEnumIterator, VariantNames};
 use tokio::sync::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -105,8 +107,8 @@ impl Lab {
     pub async fn on(cluster: Arc<Cluster>, options: PgConnectOptions, setup: Setup) -> Self {
         let prepared = Database::prepare(options.clone(), &setup.limits, setup.seed, false).await;
         let (database, _) = prepared.expect("a prepared database");
-        let database = if setup.metrics { database } else { database.without_metrics() };
-        let engine = Engine::new(database, setup.limits);
+        let metrics = if setup.metrics { Metrics::on(Approach::VARIANTS) } else { Metrics::off() };
+        let engine = Engine::new(Server::new(database, &setup.limits, metrics), setup.limits);
         let app = AppState {
             engine: engine.clone(),
             seed: setup.seed,

@@ -1,34 +1,20 @@
-//! The dashboard's pages of what was found, over a run folder that real commands have made.
+//! The dashboard's pages of results, with a run folder that was made by the commands.
 
 use std::path::Path;
 
+use concurrency_lab::strategy::Approach;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use strum::IntoEnumIterator as _;
 
 use crate::common::{directory, program};
 use crate::runs::run;
 use crate::served::{Served, run_to_end};
 
-const APPROACHES: [&str; 13] = [
-    "naive",
-    "read-committed",
-    "atomic-returning",
-    "check-constraint",
-    "pessimistic",
-    "optimistic-version",
-    "advisory-lock",
-    "repeatable-read",
-    "serializable",
-    "stored-function",
-    "unique-constraint",
-    "in-process-mutex",
-    "group-commit",
-];
-
 const PAGE_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// A server with this run folder, and a client that follows nothing.
+/// A server with this run folder, and a client that follows no redirects.
 fn serve(data_dir: &Path, runs: &Path) -> (Served, Client) {
     let server = Served::start(data_dir, &["--runs", runs.to_str().expect("a path")]);
     let client = Client::builder().redirect(Policy::none()).build().expect("a client");
@@ -39,8 +25,8 @@ fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |value| value.to_str().expect("text"))
 }
 
-/// What a browser under the policy of the pages would refuse: styles, scripts and handlers within the page.
-fn refused_by_a_browser(page: &str) -> Vec<&str> {
+/// The tags that the content security policy forbids: inline styles, scripts and handlers.
+fn forbidden_tags(page: &str) -> Vec<&str> {
     let tags = page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap_or_default());
     let handler = |word: &str| word.starts_with("on") && word.contains('=') && !word.starts_with("one=");
     let inline = |tag: &&str| {
@@ -53,17 +39,17 @@ fn refused_by_a_browser(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn what_a_browser_would_refuse_is_noticed() {
+fn inline_styles_scripts_and_handlers_are_recognised() {
     for bad in
         ["<p style=\"color: red\">", "<script>1</script>", "<style>", "<a onclick=\"x\">", "<script src=\"//x/y.js\">"]
     {
-        assert_eq!(refused_by_a_browser(bad).len(), 1, "{bad}");
+        assert_eq!(forbidden_tags(bad).len(), 1, "{bad}");
     }
     let good = "<script type=\"module\" src=\"/lab/assets/a.js\"></script><p class=\"on\"> style=1 onclick=2</p>";
-    assert_eq!(refused_by_a_browser(good), Vec::<&str>::new());
+    assert_eq!(forbidden_tags(good), Vec::<&str>::new());
 }
 
-/// Asks for a page and expects it whole.
+/// Requests a page, and checks status, headers and that it is complete.
 async fn page(server: &Served, client: &Client, path: &str, status: StatusCode) -> String {
     let answer = client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
     assert_eq!(answer.status(), status, "{path}");
@@ -71,12 +57,12 @@ async fn page(server: &Served, client: &Client, path: &str, status: StatusCode) 
     assert_eq!(header(&answer, "content-type"), "text/html; charset=utf-8", "{path}");
     assert_eq!(header(&answer, "x-content-type-options"), "nosniff", "{path}");
     let page = answer.text().await.expect("text");
-    assert_eq!(refused_by_a_browser(&page), Vec::<&str>::new(), "{path}");
+    assert_eq!(forbidden_tags(&page), Vec::<&str>::new(), "{path}");
     assert!(page.ends_with("</html>") && page.contains("<h1>") && !page.contains("NaN"), "{path}: {page}");
     page
 }
 
-/// The ids of what is in the folder, in the order in which it was made.
+/// The names of the experiments in the folder, in the order in which they were made.
 fn ids(runs: &Path) -> Vec<String> {
     let folders = std::fs::read_dir(runs).expect("the runs");
     let name = |folder: std::io::Result<std::fs::DirEntry>| folder.expect("a folder").file_name().into_string();
@@ -85,32 +71,37 @@ fn ids(runs: &Path) -> Vec<String> {
     ids
 }
 
-#[tokio::test]
-async fn what_was_found_is_shown_beside_the_claims() {
-    let (data, runs) = (directory(), directory());
+/// Fills the run folder by the commands: three runs and an exploration, beside a folder that is not the lab's. Returns the ids of the runs.
+fn make_results(runs: &Path) -> [String; 3] {
     let arguments = ["--approach=naive,pessimistic", "--requests=150", "--think-time=1ms"];
     for _ in 0..2 {
-        assert_eq!(run(runs.path(), &arguments).code, Some(0));
+        assert_eq!(run(runs, &arguments).code, Some(0));
     }
-    assert_eq!(run(runs.path(), &["counter", "--approach=pessimistic", "--requests=100"]).code, Some(0));
+    assert_eq!(run(runs, &["counter", "--approach=pessimistic", "--requests=100"]).code, Some(0));
     let mut explore = program();
     explore.args(["explore", "last-money", "--approach=naive,pessimistic", "--format=json"]);
     let (code, report, errors) = run_to_end(explore);
     assert_eq!(code, Some(0), "{errors}");
-    std::fs::create_dir(runs.path().join("9-explored")).expect("a folder");
-    std::fs::write(runs.path().join("9-explored/explore.json"), report).expect("a file");
-    std::fs::create_dir(runs.path().join("9-foreign")).expect("a folder");
-    std::fs::write(runs.path().join("9-foreign/run.json"), "<b>not a run</b>").expect("a file");
-    std::fs::write(runs.path().join("9-explored/secret.txt"), "nobody's business").expect("a file");
-    let ids = ids(runs.path());
-    let [first, second, counter] = [&ids[0], &ids[1], &ids[2]];
+    std::fs::create_dir(runs.join("9-explored")).expect("a folder");
+    std::fs::write(runs.join("9-explored/explore.json"), report).expect("a file");
+    std::fs::create_dir(runs.join("9-foreign")).expect("a folder");
+    std::fs::write(runs.join("9-foreign/run.json"), "<b>not a run</b>").expect("a file");
+    std::fs::write(runs.join("9-explored/secret.txt"), "not a result").expect("a file");
+    let mut ids = ids(runs).into_iter();
+    std::array::from_fn(|_| ids.next().expect("a run"))
+}
+
+#[tokio::test]
+async fn results_are_shown_beside_the_claims() {
+    let (data, runs) = (directory(), directory());
+    let [first, second, counter] = make_results(runs.path());
     let (server, client) = serve(data.path(), runs.path());
     let ok = async |path: &str| page(&server, &client, path, StatusCode::OK).await;
 
     let overview = ok("/").await;
     for shown in [
-        "claim </span><strong>broken",
-        "lost update, witness ",
+        "claim: </span><strong>broken",
+        "lost update in schedule ",
         "/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=",
         "broken in 2 runs",
         "proved: ",
@@ -122,37 +113,50 @@ async fn what_was_found_is_shown_beside_the_claims() {
     }
     assert!(!overview.contains("nothing-yet") && !overview.contains("CLAIM FAILED"), "{overview}");
 
-    for approach in APPROACHES {
-        let chapter = ok(&format!("/lab/approaches/{approach}")).await;
-        let curl = format!("curl -i -X POST &#39;{}/approach/{approach}/", server.url).replace("&#39;", "'");
-        for shown in [&format!("<h2>{approach}: "), "<strong>Idea.</strong>", &*curl, "id=\"try-form\""] {
-            assert!(chapter.contains(shown), "{approach}, {shown}: {chapter}");
-        }
-    }
-    let answer = client.get(format!("{}/lab/approaches/robust", server.url)).send().await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (308, "/lab/approaches/pessimistic"));
-
     let history = ok("/lab/runs").await;
-    for id in [first, second, counter, "9-explored"] {
+    for id in [&first, &second, &counter, "9-explored"] {
         assert!(history.contains(&format!("href=\"/lab/runs/{id}\"")), "{id}: {history}");
         ok(&format!("/lab/runs/{id}")).await;
     }
     assert!(history.contains("9-foreign") && history.contains("run.json: not a run"), "{history}");
     let explored = ok("/lab/runs/9-explored").await;
     assert!(explored.contains("--replay") && explored.contains("play it"), "{explored}");
-    let raced = ok(&format!("/lab/runs/{first}")).await;
-    assert!(raced.contains("<svg") && raced.contains("✗ BROKEN") && raced.contains("lost update"), "{raced}");
+    let run = ok(&format!("/lab/runs/{first}")).await;
+    assert!(run.contains("<svg") && run.contains("✗ BROKEN") && run.contains("lost update"), "{run}");
 
-    let compare = |one: &str, other: &str| format!("/lab/runs/compare?one={one}&other={other}");
-    let compared = ok(&compare(first, second)).await;
+    let compared = ok(&compare(&first, &second)).await;
     assert!(compared.contains("not compared") && compared.contains("B divided by A"), "{compared}");
-    let differ = ok(&compare(first, counter)).await;
+    let differ = ok(&compare(&first, &counter)).await;
     assert!(differ.contains("under different conditions") && differ.contains("<td>counter</td>"), "{differ}");
-    for (path, status, told) in [
-        (compare(first, first), 422, "are the same run"),
-        (compare(first, "9-explored"), 422, "is an exploration"),
-        (compare(first, "9-foreign"), 422, "not a run"),
-        (compare(first, "..%2Fdata"), 404, "There is no run"),
+    approaches(&server, &client).await;
+    refusals(&server, &client, &first).await;
+    downloads(&server, &client, runs.path(), &first).await;
+}
+
+fn compare(one: &str, other: &str) -> String {
+    format!("/lab/runs/compare?one={one}&other={other}")
+}
+
+/// Every approach has a page with its chapter, its curl commands and its form; an alias leads to it.
+async fn approaches(server: &Served, client: &Client) {
+    for approach in Approach::iter() {
+        let chapter = page(server, client, &format!("/lab/approaches/{approach}"), StatusCode::OK).await;
+        let curl = format!("curl -i -X POST '{}/approach/{approach}/", server.url);
+        for shown in [&format!("<h2>{approach}: "), "<strong>Idea.</strong>", &*curl, "id=\"try-form\""] {
+            assert!(chapter.contains(shown), "{approach}, {shown}: {chapter}");
+        }
+    }
+    let answer = client.get(format!("{}/lab/approaches/robust", server.url)).send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), header(&answer, "location")), (308, "/lab/approaches/pessimistic"));
+}
+
+/// Addresses without a page, and pairs that cannot be compared, are refused with the reason.
+async fn refusals(server: &Served, client: &Client, run: &str) {
+    for (path, status, message) in [
+        (compare(run, run), 422, "are the same run"),
+        (compare(run, "9-explored"), 422, "is an exploration"),
+        (compare(run, "9-foreign"), 422, "not a run"),
+        (compare(run, "..%2Fdata"), 404, "There is no run"),
         ("/lab/runs/compare".to_owned(), 422, "one for A, one for B"),
         ("/lab/runs/compare?one=1&two=2".to_owned(), 422, "one=ID&amp;other=ID"),
         ("/lab/runs/9-foreign".to_owned(), 422, "not a run"),
@@ -165,13 +169,12 @@ async fn what_was_found_is_shown_beside_the_claims() {
         ("/lab/runs/9-explored/run.json".to_owned(), 404, "There is no run.json"),
         ("/lab/runs/..%2F9-explored/explore.json".to_owned(), 404, "There is no explore.json"),
     ] {
-        let page = page(&server, &client, &path, StatusCode::from_u16(status).expect("a status")).await;
-        assert!(page.contains(told), "{path}, {told}: {page}");
+        let page = page(server, client, &path, StatusCode::from_u16(status).expect("a status")).await;
+        assert!(page.contains(message), "{path}, {message}: {page}");
     }
-    downloads(&server, &client, runs.path(), first).await;
 }
 
-/// Every file is what lies there, and says to a browser how to take it.
+/// Every file is served unchanged, with the headers that tell a browser how to handle it.
 async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
     let report_policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
     let attachment = format!("attachment; filename=\"{run}-history.jsonl\"");
@@ -195,13 +198,13 @@ async fn downloads(server: &Served, client: &Client, runs: &Path, run: &str) {
 }
 
 #[tokio::test]
-async fn without_anything_found_the_pages_say_what_to_do() {
+async fn without_results_the_pages_say_what_to_do() {
     let (data, runs) = (directory(), directory());
     let (server, client) = serve(data.path(), &runs.path().join("never"));
     let overview = page(&server, &client, "/", StatusCode::OK).await;
-    assert!(overview.contains("nothing-yet") && overview.contains("nothing found yet"), "{overview}");
+    assert!(overview.contains("nothing-yet") && overview.contains("no evidence yet"), "{overview}");
     let history = page(&server, &client, "/lab/runs", StatusCode::OK).await;
     assert!(history.contains("No experiment has ended yet"), "{history}");
     let approach = page(&server, &client, "/lab/approaches/naive", StatusCode::OK).await;
-    assert!(approach.contains("Not explored yet") && approach.contains("No run with it yet"), "{approach}");
+    assert!(approach.contains("Not explored yet") && approach.contains("No run with this approach yet"), "{approach}");
 }

@@ -1,5 +1,4 @@
-//! The dashboard's player and its look at the locks, over HTTP: a race step by step on the real database, and a real wait between two real
-//! transactions.
+//! The dashboard's player and its locks page, over HTTP: an interleaving step by step on a real database, and a wait between two transactions.
 
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use sqlx::{Connection as _, Executor as _};
 use crate::common::directory;
 use crate::served::{Served, database_url};
 
-/// How long an event of the locks may take: it looks once a second.
-const SEEN_MAX: Duration = Duration::from_secs(10);
+/// How long an event of the locks page may take: there is one a second.
+const EVENT_MAX: Duration = Duration::from_secs(10);
 
 fn post(server: &Served, path: &str, body: &Value) -> RequestBuilder {
     server.client.post(format!("{}/lab/player/{path}", server.url)).json(body)
@@ -38,36 +37,36 @@ fn html(position: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_race_is_stepped_through_and_its_locks_are_seen() {
+async fn an_interleaving_is_played_step_by_step_and_a_lock_wait_is_shown() {
     let directory = directory();
     let server = Served::start(directory.path(), &["--runs", directory.path().join("runs").to_str().expect("a path")]);
     a_lost_update_comes_about_step_by_step(&server).await;
-    who_waits_cannot_go_and_says_for_whom(&server).await;
-    a_schedule_goes_on_as_asked(&server).await;
-    what_cannot_be_played_is_told_by_its_field(&server).await;
-    several_viewers_get_what_they_asked_for(&server).await;
-    a_hunt_finds_the_shortest_or_says_of_how_many(&server).await;
-    a_link_is_a_page(&server).await;
-    a_wait_is_seen_with_who_and_what(&server, &database_url(directory.path(), None)).await;
+    a_waiting_client_cannot_go_and_its_blocker_is_named(&server).await;
+    a_schedule_continues_as_requested(&server).await;
+    a_choice_that_cannot_be_played_is_refused_by_its_field(&server).await;
+    simultaneous_viewers_get_their_own_positions(&server).await;
+    a_search_finds_the_shortest_violation_or_counts_the_interleavings(&server).await;
+    a_link_opens_its_schedule(&server).await;
+    a_lock_wait_is_shown_with_sessions_lock_and_statement(&server, &database_url(directory.path(), None)).await;
 }
 
 async fn a_lost_update_comes_about_step_by_step(server: &Served) {
     let table: [(&str, &[&str], &str); 5] = [
-        ("", &["A", "B"], "nobody has begun"),
+        ("", &["A", "B"], "no client has begun"),
         ("A", &["A", "B"], "A read: balance\u{a0}=\u{a0}10, version\u{a0}=\u{a0}1"),
         ("AB", &["A", "B"], "B read: balance\u{a0}=\u{a0}10, version\u{a0}=\u{a0}1"),
         ("ABB", &["A"], "B write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}2 (done: users/1=4 (version 2))"),
         ("ABBA", &[], "A write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}3 (done: users/1=4 (version 3))"),
     ];
-    for (schedule, can, said) in table {
+    for (schedule, can_go, text) in table {
         let (status, position) = position(server, "naive", schedule).await;
         assert_eq!(status, 200, "{position}");
-        assert_eq!(next(&position), can, "{schedule:?}");
+        assert_eq!(next(&position), can_go, "{schedule:?}");
         assert_eq!(position["steps"], schedule.len());
-        let last = position["said"].as_array().expect("a list").last().expect("one").as_str().expect("text");
-        assert_eq!(last, said, "{schedule:?}");
-        assert_eq!(position["ended"], can.is_empty());
-        // A link shows anybody the same.
+        let last = position["stepTexts"].as_array().expect("a list").last().expect("one").as_str().expect("text");
+        assert_eq!(last, text, "{schedule:?}");
+        assert_eq!(position["ended"], can_go.is_empty());
+        // The same request gives the same position.
         let (_, again) = self::position(server, "naive", schedule).await;
         assert_eq!(again, position, "{schedule:?}");
     }
@@ -76,21 +75,21 @@ async fn a_lost_update_comes_about_step_by_step(server: &Served) {
     assert!(html(&end).contains("✗ broken: lost-update") && html(&end).contains("--replay ABBA"), "{end}");
 }
 
-async fn who_waits_cannot_go_and_says_for_whom(server: &Served) {
+async fn a_waiting_client_cannot_go_and_its_blocker_is_named(server: &Served) {
     let (status, position) = position(server, "pessimistic", "AAB").await;
     assert_eq!((status, next(&position)), (200, vec!["A", "B"]), "B has only begun");
     let (_, blocked) = self::position(server, "pessimistic", "AABB").await;
     assert_eq!(next(&blocked), ["A"], "{blocked}");
     assert!(html(&blocked).contains("… waits for A (transactionid)"), "{blocked}");
     let (status, refused) = self::position(server, "pessimistic", "AABBB").await;
-    let told = "schedule: step 5: B cannot go: it waits for A (transactionid); A can";
-    assert_eq!((status, refused["error"].as_str()), (422, Some(told)));
+    let expected = "schedule: step 5: B cannot go: it waits for A (transactionid); A can";
+    assert_eq!((status, refused["error"].as_str()), (422, Some(expected)));
     let (_, freed) = self::position(server, "pessimistic", "AABBAA").await;
     assert!(html(&freed).contains("class=\"blocked\""), "{freed}");
     assert_eq!(next(&freed), ["B"]);
 }
 
-async fn a_schedule_goes_on_as_asked(server: &Served) {
+async fn a_schedule_continues_as_requested(server: &Served) {
     let by = async |by_turns: bool| {
         let body = json!({"approach": "naive", "scenario": "last-money", "clients": 2, "schedule": "", "toEnd": true, "byTurns": by_turns});
         answer(post(server, "positions", &body)).await.1
@@ -105,10 +104,13 @@ async fn a_schedule_goes_on_as_asked(server: &Served) {
     let body =
         json!({"approach": "group-commit", "scenario": "last-money", "clients": 2, "schedule": "AB", "toEnd": true});
     let (_, batch) = answer(post(server, "positions", &body)).await;
-    assert!(batch["schedule"].as_str().expect("a schedule").starts_with("ABw"), "the writer is one of them: {batch}");
+    assert!(
+        batch["schedule"].as_str().expect("a schedule").starts_with("ABw"),
+        "the batch writer is one of the actors: {batch}"
+    );
 }
 
-async fn what_cannot_be_played_is_told_by_its_field(server: &Served) {
+async fn a_choice_that_cannot_be_played_is_refused_by_its_field(server: &Served) {
     let table = [
         (json!({"approach": "nave", "scenario": "last-money", "clients": 2, "schedule": ""}), "approach: \"nave\""),
         (json!({"approach": "naive", "scenario": "x", "clients": 2, "schedule": ""}), "scenario: \"x\""),
@@ -122,22 +124,22 @@ async fn what_cannot_be_played_is_told_by_its_field(server: &Served) {
         (json!({"scenario": "last-money", "clients": 2}), "body: missing field `approach`"),
     ];
     for (body, expected) in table {
-        let (status, told) = answer(post(server, "positions", &body)).await;
-        let error = told["error"].as_str().unwrap_or_default();
-        assert!(status == 422 && error.starts_with(expected), "{body}: {status} {told}");
+        let (status, refused) = answer(post(server, "positions", &body)).await;
+        let error = refused["error"].as_str().unwrap_or_default();
+        assert!(status == 422 && error.starts_with(expected), "{body}: {status} {refused}");
     }
     let foreign = post(server, "positions", &json!({})).header("origin", "http://elsewhere.example");
     assert_eq!(answer(foreign).await.0, 403);
 }
 
-async fn several_viewers_get_what_they_asked_for(server: &Served) {
+async fn simultaneous_viewers_get_their_own_positions(server: &Served) {
     let cases = [
         ("naive", "ABBA", true),
         ("pessimistic", "AABB", false),
         ("naive", "AB", false),
         ("serializable", "ABAB", false),
     ];
-    let asked = (0..16).map(|number| {
+    let requests = (0..16).map(|number| {
         let (approach, schedule, ended) = cases[number % cases.len()];
         async move {
             let (status, position) = position(server, approach, schedule).await;
@@ -146,24 +148,24 @@ async fn several_viewers_get_what_they_asked_for(server: &Served) {
             assert!(html(&position).contains(&format!("--approach {approach}")));
         }
     });
-    futures_util::future::join_all(asked).await;
+    futures_util::future::join_all(requests).await;
 }
 
-async fn a_hunt_finds_the_shortest_or_says_of_how_many(server: &Served) {
-    let hunt = async |approach: &str| {
+async fn a_search_finds_the_shortest_violation_or_counts_the_interleavings(server: &Served) {
+    let search = async |approach: &str| {
         let body = json!({"approach": approach, "scenario": "last-money", "clients": 2});
         let (status, found) = answer(post(server, "violation", &body)).await;
         assert_eq!(status, 200, "{found}");
         found
     };
-    let found = hunt("naive").await;
+    let found = search("naive").await;
     assert_eq!((found["schedule"].as_str(), &found["complete"]), (Some("ABBA"), &json!(true)), "{found}");
-    let none = hunt("pessimistic").await;
+    let none = search("pessimistic").await;
     assert_eq!((&none["schedule"], &none["complete"]), (&Value::Null, &json!(true)), "{none}");
-    assert!(none["said"].as_str().expect("a sentence").starts_with("No violation in "), "{none}");
+    assert!(none["message"].as_str().expect("a sentence").starts_with("No violation in "), "{none}");
 }
 
-async fn a_link_is_a_page(server: &Served) {
+async fn a_link_opens_its_schedule(server: &Served) {
     let page = async |query: &str| {
         let answer = server.client.get(format!("{}/lab/player{query}", server.url)).send().await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a page"))
@@ -171,14 +173,14 @@ async fn a_link_is_a_page(server: &Served) {
     let (status, linked) = page("?approach=naive&scenario=last-money&clients=2&servers=one&schedule=ABBA&at=2").await;
     assert_eq!(status, 200);
     assert!(linked.contains("data-schedule=\"ABBA\" data-at=\"2\""), "{linked}");
-    assert!(!linked.contains("style=\"") && !linked.contains("<script>"), "the policy forbids it");
+    assert!(!linked.contains("style=\"") && !linked.contains("<script>"), "the content security policy forbids it");
     let (status, empty) = page("").await;
     assert!(status == 200 && !empty.contains("data-schedule") && empty.contains("Find a violation"), "{empty}");
     let (status, wrong) = page("?approach=naive&clients=%3Cb%3E").await;
     assert!(status == 422 && wrong.contains("clients: &quot;&lt;b&gt;&quot; is not from 2 to 3"), "{wrong}");
 }
 
-async fn a_wait_is_seen_with_who_and_what(server: &Served, url: &str) {
+async fn a_lock_wait_is_shown_with_sessions_lock_and_statement(server: &Served, url: &str) {
     let connect = async |name: &str| {
         let options: PgConnectOptions = url.parse().expect("a URL");
         let options = options.application_name(&format!("concurrency-lab test {name}"));
@@ -191,7 +193,7 @@ async fn a_wait_is_seen_with_who_and_what(server: &Served, url: &str) {
     holder.execute(lock).await.expect("the lock");
     let waiting = tokio::spawn(async move {
         waiter.execute("begin").await.expect("begun");
-        // As pessimistic sends it.
+        // The statement of pessimistic.
         sqlx::query("select balance, version from users where id = $1 for update")
             .bind(1_i64)
             .fetch_all(&mut waiter)
@@ -199,16 +201,16 @@ async fn a_wait_is_seen_with_who_and_what(server: &Served, url: &str) {
     });
     let mut events = server.client.get(format!("{}/lab/locks/events", server.url)).send().await.expect("events");
     assert_eq!(events.headers()["content-type"], "text/event-stream");
-    let mut heard = String::new();
-    let seen = tokio::time::timeout(SEEN_MAX, async {
-        while !heard.contains("data-waits-for") {
+    let mut received = String::new();
+    let waiting_shown = tokio::time::timeout(EVENT_MAX, async {
+        while !received.contains("data-waits-for") {
             let chunk = events.chunk().await.expect("a stream").expect("no end of it");
-            heard.push_str(&String::from_utf8_lossy(&chunk));
+            received.push_str(&String::from_utf8_lossy(&chunk));
         }
     });
-    seen.await.unwrap_or_else(|_| panic!("nobody is seen to wait: {heard}"));
-    assert!(heard.contains("event: part") && heard.contains("data: locks-served"), "{heard}");
-    let tree = heard.rsplit("Who waits for whom").next().expect("a tree");
+    waiting_shown.await.unwrap_or_else(|_| panic!("no wait is shown: {received}"));
+    assert!(received.contains("event: part") && received.contains("data: locks-served"), "{received}");
+    let tree = received.rsplit("Waiting sessions, below the session for which they wait").next().expect("a tree");
     for part in [
         "concurrency-lab test holder",
         "concurrency-lab test waiter",
@@ -218,32 +220,35 @@ async fn a_wait_is_seen_with_who_and_what(server: &Served, url: &str) {
     ] {
         assert!(tree.contains(part), "{part}: {tree}");
     }
-    assert!(tree.find("test holder") < tree.find("test waiter"), "who waits stands below whom it waits for");
+    assert!(
+        tree.find("test holder") < tree.find("test waiter"),
+        "the waiting session is below the one for which it waits"
+    );
     holder.execute("rollback").await.expect("the end");
     waiting.await.expect("no panic").expect("the lock at last");
 }
 
-/// Where nobody may start experiments, nobody may play; and whoever looks on does not keep the server from its end.
+/// A request without the token cannot use the player, and an open stream does not delay the end of the server.
 #[tokio::test]
-async fn without_the_token_nobody_plays_and_a_stream_ends_with_its_server() {
+async fn playing_needs_the_token_and_a_stream_ends_with_its_server() {
     let directory = directory();
     let mut server = Served::start(directory.path(), &["--admin-token=s3cret"]);
     let body = json!({"approach": "naive", "scenario": "last-money", "clients": 2, "schedule": "A"});
     for path in ["positions", "violation"] {
-        let (status, told) = answer(post(&server, path, &body)).await;
-        assert_eq!(status, 401, "{told}");
+        let (status, refused) = answer(post(&server, path, &body)).await;
+        assert_eq!(status, 401, "{refused}");
     }
     let (status, position) = answer(post(&server, "positions", &body).bearer_auth("s3cret")).await;
     assert_eq!(status, 200, "{position}");
     let mut events = server.client.get(format!("{}/lab/locks/events", server.url)).send().await.expect("events");
     events.chunk().await.expect("a first part");
     server.signal(nix::sys::signal::Signal::SIGTERM);
-    let ended = tokio::time::timeout(SEEN_MAX, async {
-        let mut heard = String::new();
+    let ended = tokio::time::timeout(EVENT_MAX, async {
+        let mut received = String::new();
         while let Ok(Some(chunk)) = events.chunk().await {
-            heard.push_str(&String::from_utf8_lossy(&chunk));
+            received.push_str(&String::from_utf8_lossy(&chunk));
         }
-        heard
+        received
     });
     ended.await.expect("an end");
     assert!(server.exit_status().await.success());

@@ -20,7 +20,7 @@ const START: i64 = 1_000_000_000_000;
 
 /// The answers of one client: acknowledged changes, and changes of unknown outcome (no answer, or 504).
 #[derive(Debug, Default, Clone, Copy)]
-struct Heard {
+struct ClientCounts {
     acknowledged: i64,
     unknown: i64,
 }
@@ -28,7 +28,7 @@ struct Heard {
 struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
-    clients: JoinSet<(u64, Heard)>,
+    clients: JoinSet<(u64, ClientCounts)>,
 }
 
 impl Load {
@@ -41,23 +41,23 @@ impl Load {
             // An HTTP client of its own, because the clients must not share a broken connection.
             let client = reqwest::Client::new();
             clients.spawn(async move {
-                let mut heard = Heard::default();
+                let mut counts = ClientCounts::default();
                 while !stop.load(Ordering::Relaxed) {
                     let body = serde_json::json!({"userId": user, "amount": -2});
                     let sent = client.patch(&url).json(&body).send().await;
                     match sent.map(|answer| answer.status().as_u16()) {
                         Ok(200) => {
-                            heard.acknowledged += 1;
+                            counts.acknowledged += 1;
                             total.fetch_add(1, Ordering::Relaxed);
                         }
                         Ok(503) => tokio::task::yield_now().await,
-                        Ok(504) => heard.unknown += 1,
+                        Ok(504) => counts.unknown += 1,
                         Ok(status) => panic!("status {status}"),
                         Err(error) if error.is_connect() => tokio::task::yield_now().await,
-                        Err(_) => heard.unknown += 1,
+                        Err(_) => counts.unknown += 1,
                     }
                 }
-                (user, heard)
+                (user, counts)
             });
         }
         Self { stop, acknowledged, clients }
@@ -68,20 +68,20 @@ impl Load {
         eventually("the changes are acknowledged", async || self.acknowledged.load(Ordering::Relaxed) >= target).await;
     }
 
-    async fn end(self) -> Vec<(u64, Heard)> {
+    async fn end(self) -> Vec<(u64, ClientCounts)> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.join_all().await
     }
 }
 
-async fn nothing_acknowledged_is_lost(server: &Served, heard: Vec<(u64, Heard)>, what: &str) {
-    for (user, heard) in heard {
+async fn nothing_acknowledged_is_lost(server: &Served, counts: Vec<(u64, ClientCounts)>, what: &str) {
+    for (user, counts) in counts {
         let balance: Value = server.get(&format!("/balance/{user}")).await.expect("a balance");
         let changes = (START - balance["balance"].as_i64().expect("a number")) / 2;
-        let possible = heard.acknowledged..=heard.acknowledged + heard.unknown;
+        let possible = counts.acknowledged..=counts.acknowledged + counts.unknown;
         assert!(
             possible.contains(&changes),
-            "{what}: user {user} has {changes} changes, and its client received {heard:?}"
+            "{what}: user {user} has {changes} changes, and its client received {counts:?}"
         );
     }
 }
@@ -94,10 +94,10 @@ async fn after_kill_9_of_the_server_under_load_every_acknowledged_change_is_ther
         let load = Load::start(&server, approach);
         load.acknowledges(BEFORE_KILL).await;
         server.kill();
-        let heard = load.end().await;
+        let counts = load.end().await;
         // At once, while the database of the killed server may still be stopping.
         let server = Served::start(directory.path(), &["--seed=bench"]);
-        nothing_acknowledged_is_lost(&server, heard, approach).await;
+        nothing_acknowledged_is_lost(&server, counts, approach).await;
     }
 }
 

@@ -15,9 +15,9 @@ fn explore(arguments: &[&str]) -> (Option<i32>, String, String) {
 /// Runs an exploration that must end as claimed. Returns standard output.
 #[track_caller]
 fn explored(arguments: &[&str]) -> String {
-    let (code, told, errors) = explore(arguments);
+    let (code, output, errors) = explore(arguments);
     assert_eq!(code, Some(0), "{arguments:?}: {errors}");
-    told
+    output
 }
 
 fn said(value: &Value) -> &str {
@@ -55,11 +55,11 @@ fn every_claim_is_proved_or_broken_by_enumeration() {
 
 #[test]
 fn a_witness_is_printed_and_can_be_replayed() {
-    let told = explored(&["last-money", "--approach", "naive"]);
-    assert!(told.contains("broken: lost-update") && told.contains("--replay ABBA"), "{told}");
+    let output = explored(&["last-money", "--approach", "naive"]);
+    assert!(output.contains("broken: lost-update") && output.contains("--replay ABBA"), "{output}");
     let replayed = explored(&["last-money", "--approach", "naive", "--replay", "ABBA"]);
     let timeline = replayed.split_once("schedule").expect("a timeline").1;
-    assert!(told.contains(timeline.trim()), "{told}\n{replayed}");
+    assert!(output.contains(timeline.trim()), "{output}\n{replayed}");
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn the_isolation_matrix_shows_the_verdict_of_each_level() {
 #[test]
 fn an_approach_without_its_lock_is_found_broken() {
     // Without its lock it is no longer the approach, so its claim does not apply.
-    let told = explored(&["last-money", "--approach", "pessimistic", "--without", " for update"]);
-    assert!(told.contains("broken: lost-update"), "{told}");
+    let output = explored(&["last-money", "--approach", "pessimistic", "--without", " for update"]);
+    assert!(output.contains("broken: lost-update"), "{output}");
 }
 
 #[test]

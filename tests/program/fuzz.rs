@@ -1,5 +1,5 @@
-//! The server against its own document: schemathesis generates valid and invalid requests from `/openapi.json`, and fails
-//! on every answer that the document does not describe. `tests/fuzz/schemathesis.toml` configures it.
+//! The server against its own document: schemathesis generates valid and invalid requests from `/openapi.json`, and
+//! fails on every answer that the document does not describe. `tests/fuzz/schemathesis.toml` configures it.
 //!
 //! `scripts/setup.sh test` installs schemathesis. Without it this test fails with a message that says so.
 

@@ -1,5 +1,5 @@
-//! The program, run as a process: its commands, their output and exit codes, the state after a kill, and clients of other
-//! projects.
+//! The program, run as a process: its commands, their output and exit codes, the state after a kill, and clients of
+//! other projects.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -90,7 +90,7 @@ fn usage_errors_exit_2_and_say_what_is_allowed() {
         (&["--think-time=2s"], "expected whole milliseconds up to 1000 ms"),
         (&["--row-sessions=1"], "--row-sessions"),
         (&["--pool-size=1"], "--pool-size"),
-        (&["--queue-wait=175s"], "--request-timeout: expected more than --queue-wait and --retry-deadline together"),
+        (&["--queue-wait=175s"], "--request-timeout must be longer than --queue-wait and --retry-deadline together"),
         (&["--queue-wait=0s"], "expected a time from 1ms to 24h"),
         (&["--target=ftp://x"], "--target: expected a URL like http://127.0.0.1:3000"),
         (&[target, "--pool-size=4"], "--pool-size shapes a server of our own; it cannot go with --target"),

@@ -1,4 +1,4 @@
-//! Horizontal bars, each with the spread of its figure as a whisker.
+//! Horizontal bars, each with the range of its value as a whisker.
 
 use maud::{Markup, html};
 
@@ -8,36 +8,36 @@ use super::{Caption, ROW, WIDTH, bottom_axis, label, label_room, px, svg, width_
 /// The chart.
 #[derive(Debug, Clone)]
 pub struct BarChart {
-    /// What it is.
+    /// Title and description.
     pub caption: Caption,
-    /// Of the figures.
+    /// The unit of the values.
     pub unit: String,
-    /// From the top.
+    /// The bars, from top to bottom.
     pub bars: Vec<Bar>,
 }
 
 /// A bar.
 #[derive(Debug, Clone)]
 pub struct Bar {
-    /// Whose.
+    /// The name at the left.
     pub label: String,
-    /// What it shows, or why it shows nothing.
+    /// The value, or the reason why there is none.
     pub figure: Result<BarValue, String>,
 }
 
-/// What a bar shows.
+/// The value of a bar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarValue {
-    /// Its length.
+    /// The length of the bar.
     pub value: f64,
-    /// From where to where its whisker goes; none where both are the same.
+    /// The start and the end of the whisker. If both are the same, there is no whisker.
     pub range: (f64, f64),
-    /// What stands at its end.
+    /// The text at the end of the bar.
     pub text: String,
 }
 
 impl BarChart {
-    /// The drawing.
+    /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let figures = || self.bars.iter().filter_map(|bar| bar.figure.as_ref().ok());
@@ -87,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_without_a_figure_says_why() {
+    fn a_bar_without_a_value_shows_the_reason() {
         let drawn = bar(Err("broken".to_owned()));
         assert!(drawn.contains(">broken</text>") && !drawn.contains("<rect"), "{drawn}");
     }
 
     #[test]
-    fn a_figure_measured_once_has_no_whisker() {
+    fn a_value_that_was_measured_once_has_no_whisker() {
         let figure = |low, high| Ok(BarValue { value: 100.0, range: (low, high), text: "100".to_owned() });
         assert!(!bar(figure(100.0, 100.0)).contains("whisker"));
         assert!(bar(figure(90.0, 110.0)).contains("whisker"));

@@ -1,48 +1,48 @@
-//! Latencies on a logarithmic axis: for each row the shape of the distribution, and marks at its percentiles.
+//! Latencies on a logarithmic axis: each row has the shape of its distribution, and marks at its percentiles.
 //!
-//! A mean hides what a tail does to people; a bar hides that a distribution has two humps. The marks differ in shape, and
-//! stand on the line that goes from the median to the longest.
+//! A mean hides the slowest requests, and a bar hides that a distribution has two peaks. The marks differ in shape, and are on the
+//! line from the median to the maximum.
 
 use maud::{Markup, html};
 
 use super::scale::Axis;
 use super::{Caption, WIDTH, as_f64, bottom_axis, label, label_room, px, svg, width_of};
 
-/// From one row to the next.
+/// The height of a row.
 const ROW: f64 = 36.0;
 
-/// Height of the shape's highest place.
+/// The height of the highest point of a shape.
 const SHAPE: f64 = 20.0;
 
-/// Buckets grow by about a tenth; where the one before is left out, one is taken to begin this far below its end.
+/// The ratio of the bounds of a bucket. If the bucket before is missing, a bucket begins at its end divided by this.
 const BUCKET: f64 = 1.1;
 
 /// The chart.
 #[derive(Debug, Clone)]
 pub struct DistributionChart {
-    /// What it is.
+    /// Title and description.
     pub caption: Caption,
-    /// Of the values.
+    /// The unit of the values.
     pub unit: String,
-    /// What the marks are, such as p50, ascending.
+    /// The names of the marks, such as p50, ascending.
     pub marks: Vec<String>,
-    /// From the top.
+    /// The rows, from top to bottom.
     pub rows: Vec<Distribution>,
 }
 
 /// One distribution.
 #[derive(Debug, Clone)]
 pub struct Distribution {
-    /// Whose.
+    /// The name at the left.
     pub label: String,
-    /// Upper bounds, ascending, and how many there are in each bucket.
+    /// The upper bound of each bucket, ascending, and the number of values in it.
     pub buckets: Vec<(f64, u64)>,
     /// The values of the marks.
     pub marks: Vec<f64>,
 }
 
 impl DistributionChart {
-    /// The drawing.
+    /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let left = label_room(self.rows.iter().map(|row| row.label.as_str()));
@@ -79,7 +79,7 @@ impl DistributionChart {
     }
 }
 
-/// The outline of a histogram whose areas are the counts: on a logarithmic axis, count by ratio.
+/// The outline of a histogram whose areas are the counts: the height is the count divided by the width on the logarithmic axis.
 fn shape(buckets: &[(f64, u64)], scale: &Axis, base: f64) -> String {
     let mut steps = Vec::with_capacity(buckets.len());
     let mut before = 0.0;
@@ -104,12 +104,12 @@ fn marks(values: &[f64], scale: &Axis, base: f64) -> Markup {
         @if let (Some(first), Some(last)) = (places().next(), places().next_back()) {
             line.reach x1=(px(first)) x2=(px(last)) y1=(px(base)) y2=(px(base)) {}
         }
-        // The median last, on top of the others where they are close.
+        // The median is drawn last, over marks that are close to it.
         @for (kind, x) in places().enumerate().collect::<Vec<_>>().into_iter().rev() { (mark(kind, x, base)) }
     }
 }
 
-/// A mark: full and hollow circle, full and hollow diamond, a stroke.
+/// A mark: a full and a hollow circle, a full and a hollow diamond, a stroke.
 fn mark(kind: usize, x: f64, y: f64) -> Markup {
     let diamond = |radius: f64| format!("M{} {}l{r} {r}l-{r} {r}l-{r} -{r}Z", px(x), px(y - radius), r = px(radius));
     html! {
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shape_is_as_high_where_twice_as_wide_holds_twice_as_many() {
+    fn a_bucket_twice_as_wide_with_twice_the_values_is_as_high() {
         let scale = Axis::log(1.0, 100.0).onto(0.0, 200.0);
         // Ratios of 1.05 and 1.1: the second holds about twice as many.
         let path = shape(&[(10.0, 0), (10.5, 488), (11.55, 953)], &scale, 100.0);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_drawn() {
+    fn a_row_without_values_draws_nothing() {
         let row = Distribution { label: "naive".to_owned(), buckets: Vec::new(), marks: vec![0.0; 5] };
         let marks = ["p50", "p90", "p99", "p99.9", "max"].map(str::to_owned).to_vec();
         let chart = DistributionChart { caption: Caption::default(), unit: "ms".to_owned(), marks, rows: vec![row] };

@@ -1,8 +1,8 @@
-//! How many of which value, over time: a column for each stretch of time, a cell for each range of values, on a logarithmic axis.
+//! The number of values in each range, over time: a column for each interval, a cell for each range of values, on a logarithmic axis.
 //!
-//! A line of percentiles hides that answers come in two humps, as those that waited and those that did not; the cells show it. How
-//! dark a cell is says how many there are, and nothing else is said by it: the lines over the cells are named, differ in their dashes,
-//! and have their figures in the description.
+//! A line of percentiles hides that latencies have two peaks, such as requests that waited and requests that did not; the cells show
+//! it. A darker cell has more values. The lines over the cells are named, differ in their dashes, and have their figures in the
+//! description.
 
 use maud::{Markup, html};
 
@@ -10,52 +10,52 @@ use super::lines::{LineChart, LineSeries, PlotArea, XAxis};
 use super::scale::Spacing;
 use super::{Caption, as_f64, px, width_of};
 
-/// Steps of darkness that can be told apart.
+/// The number of shades that are easy to distinguish.
 const STEPS: u8 = 5;
 
 /// The chart.
 #[derive(Debug, Clone)]
 pub struct Heatmap {
-    /// What it is.
+    /// Title and description.
     pub caption: Caption,
-    /// Its width.
+    /// The width of the drawing.
     pub width: f64,
-    /// Its height.
+    /// The height of the drawing.
     pub height: f64,
-    /// Where time ends, in s.
+    /// The end of the time axis, in s.
     pub end_s: f64,
-    /// Of the values.
+    /// The unit of the values.
     pub unit: String,
-    /// What is counted, such as answers.
+    /// The name of what is counted, such as answers.
     pub counted: String,
-    /// From the left.
+    /// The columns, from left to right.
     pub columns: Vec<HeatmapColumn>,
-    /// Lines over the cells, such as percentiles; at most three, which differ in their dashes.
+    /// Lines over the cells, such as percentiles: at most three, because there are three kinds of dashes.
     pub lines: Vec<LineSeries>,
 }
 
-/// What was counted in a stretch of time.
+/// The counts of an interval.
 #[derive(Debug, Clone)]
 pub struct HeatmapColumn {
-    /// From when to when, in s.
+    /// The start and the end of the interval, in s.
     pub time: (f64, f64),
-    /// Cells that do not overlap.
+    /// The cells, which do not overlap.
     pub cells: Vec<HeatmapCell>,
 }
 
-/// How often values of this range came.
+/// The number of values in a range.
 #[derive(Debug, Clone, Copy)]
 pub struct HeatmapCell {
-    /// Above this.
+    /// The lower bound, not included.
     pub low: f64,
-    /// At most this.
+    /// The upper bound, included.
     pub high: f64,
-    /// How often.
+    /// The number of values.
     pub count: u64,
 }
 
 impl Heatmap {
-    /// The drawing.
+    /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let lines = LineChart {
@@ -79,7 +79,7 @@ impl Heatmap {
         })
     }
 
-    /// How dark many are, at the top right.
+    /// The legend of the shades, at the top right.
     fn legend(&self) -> Markup {
         const BOX: f64 = 12.0;
         let many = format!("many {}", self.counted);
@@ -96,7 +96,7 @@ impl Heatmap {
 }
 
 impl HeatmapColumn {
-    /// How many a second in each cell: stretches of time need not be equally long.
+    /// The values per second of each cell: intervals may differ in length.
     fn densities(&self) -> impl Iterator<Item = f64> {
         let seconds = (self.time.1 - self.time.0).max(1e-3);
         self.cells.iter().map(move |cell| as_f64(usize::try_from(cell.count).unwrap_or(usize::MAX)) / seconds)
@@ -116,7 +116,7 @@ fn cells(column: &HeatmapColumn, densest: f64, frame: &PlotArea) -> Markup {
     }
 }
 
-/// How dark: by the root, or a few slow ones beside many fast ones would not be seen.
+/// The shade, by the square root of the density: so a few slow values beside many fast ones stay visible.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a few steps")]
 fn step(density: f64, densest: f64) -> u8 {
     let share = if densest > 0.0 { (density / densest).sqrt() } else { 0.0 };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_darker_than_few_and_none_is_nothing() {
+    fn more_values_are_darker_and_an_empty_cell_is_not_drawn() {
         let cell = |low, count| HeatmapCell { low, high: low * 2.0, count };
         let columns = vec![
             HeatmapColumn { time: (0.0, 1.0), cells: vec![cell(1.0, 1_000), cell(16.0, 1), cell(64.0, 0)] },
@@ -143,14 +143,14 @@ mod tests {
         ];
         let drawn = chart(columns, Vec::new());
         let cells = |class: &str| drawn.matches(&format!("class=\"heat {class}\"")).count();
-        // One of each is in the legend.
+        // The legend has one cell of each shade.
         let found: Vec<usize> = ["heat1", "heat2", "heat3", "heat4", "heat5"].map(cells).to_vec();
         assert_eq!(found, [2, 1, 2, 1, 2], "{drawn}");
         assert!(drawn.contains(">many answers</text>") && drawn.contains(">few</text>"), "{drawn}");
     }
 
     #[test]
-    fn a_short_column_is_as_dark_as_a_long_one_with_the_same_rate() {
+    fn columns_with_the_same_rate_have_the_same_shade() {
         let column = |time, count| HeatmapColumn { time, cells: vec![HeatmapCell { low: 1.0, high: 2.0, count }] };
         let drawn = chart(vec![column((0.0, 1.0), 100), column((1.0, 1.25), 25)], Vec::new());
         assert_eq!(drawn.matches("heat heat5").count(), 3, "{drawn}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_still_a_chart() {
+    fn a_chart_without_data_is_still_a_chart() {
         let drawn = chart(Vec::new(), Vec::new());
         assert!(drawn.contains("</svg>") && !drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }

@@ -1,18 +1,18 @@
-//! Charts as SVG: strings to put into a page, of `report.html` as of the dashboard.
+//! Charts as SVG, to put into a page: the lab's `report.html` and its dashboard use them.
 //!
-//! - [`scale`]: from values to places, round ticks, numbers as text
+//! - [`scale`]: axes from values to coordinates, round ticks, numbers as text
 //! - [`lines`]: several series over time, or over the values of a sweep
 //! - [`distribution`]: latencies on a logarithmic axis, a row for each approach
-//! - [`heatmap`]: how many of which value, over time
+//! - [`heatmap`]: the number of values in each range, over time
 //! - [`stacked`]: horizontal bars made of parts
-//! - [`bars`]: horizontal bars with the spread of their figure
+//! - [`bars`]: horizontal bars, each with the range of its value
 //!
-//! A chart takes numbers and finished texts and knows nothing of the lab. It is drawn without script and loads nothing. Its colours
-//! are classes of [`STYLE`], which a page includes once, so light and dark are the page's matter; colour never says anything
-//! alone: lines differ in dashes and markers, parts in their pattern, and both are named. Texts are escaped.
+//! A chart takes numbers and finished texts, and knows nothing of the lab. It needs no script and loads nothing. Its colours are
+//! classes of [`STYLE`], which a page includes once; the page decides between light and dark. No information is in the colour alone:
+//! lines differ in dashes and markers, parts in their pattern, and both are named. Texts are escaped.
 //!
-//! Every chart is about [`WIDTH`] wide and scales with its place, so that its letters are legible on a telephone without
-//! being posters on a wall: a page puts several side by side where it has room.
+//! Every chart is about [`WIDTH`] wide and scales with the space that the page gives it. So its letters are legible on a telephone,
+//! and a wide page can show several charts side by side.
 
 pub mod bars;
 pub mod distribution;
@@ -29,24 +29,24 @@ pub const STYLE: &str = include_str!("chart.css");
 /// Width of a chart that stands alone, in the units of its drawing.
 pub const WIDTH: f64 = 400.0;
 
-/// Width of a letter of a label, about: fonts differ, and a drawing cannot ask.
+/// The estimated width of a letter of a label. Fonts differ, and a drawing cannot measure them.
 const LETTER: f64 = 6.6;
 
-/// From one row of a chart of rows to the next.
+/// The height of a row, in charts that consist of rows.
 const ROW: f64 = 26.0;
 
-/// What a chart says to those who do not see it, and to whoever rests the pointer on it.
+/// The texts of a chart for screen readers; browsers also show the title under the pointer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caption {
     /// Unique in the page: letters, digits and hyphens.
     pub id: String,
-    /// What is shown.
+    /// What the chart shows.
     pub title: String,
-    /// What can be read from it, with the figures that matter.
+    /// What can be read from the chart, with the important figures.
     pub description: String,
 }
 
-/// The drawing around what is drawn.
+/// The SVG element with its title and description, around the content.
 fn svg(caption: &Caption, width: f64, height: f64, content: &Markup) -> Markup {
     let (title, description) = (format!("{}-title", caption.id), format!("{}-description", caption.id));
     html! {
@@ -59,26 +59,26 @@ fn svg(caption: &Caption, width: f64, height: f64, content: &Markup) -> Markup {
     }
 }
 
-/// A coordinate: a tenth is finer than any screen.
+/// A coordinate as text, rounded to a tenth, which is finer than a screen shows.
 fn px(place: f64) -> String {
     let text = format!("{place:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// About how wide a text is.
+/// The estimated width of a text.
 fn width_of(text: &str) -> f64 {
     as_f64(text.chars().count()) * LETTER
 }
 
-/// Room for the labels of rows, within reason: longer ones are cut short.
+/// The width for the labels of rows. It has a maximum; longer labels are cut.
 fn label_room<'a>(labels: impl Iterator<Item = &'a str>) -> f64 {
     labels.map(width_of).fold(40.0, f64::max).min(as_f64(LABEL_LETTERS) * LETTER) + 10.0
 }
 
-/// Letters of a label at most.
+/// The maximum number of letters of a label.
 const LABEL_LETTERS: usize = 22;
 
-/// A label in the room there is for it; the whole of it is in its tooltip.
+/// A label, cut to the maximum length. The tooltip shows the whole text.
 fn label(text: &str, x: f64, y: f64, class: &str) -> Markup {
     let cut = text.chars().count() > LABEL_LETTERS;
     html! {
@@ -88,7 +88,7 @@ fn label(text: &str, x: f64, y: f64, class: &str) -> Markup {
     }
 }
 
-/// The axis of values below a chart of rows: lines up through all of them, numbers, and the unit.
+/// The axis of values below a chart of rows: vertical grid lines, numbers, and the unit.
 fn bottom_axis(scale: &scale::Axis, top: f64, bottom: f64, unit: &str) -> Markup {
     let width = width_of(&scale::number(scale.domain().1)) + 12.0;
     html! {
@@ -113,12 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chart_names_itself_and_escapes_what_it_is_given() {
+    fn a_chart_has_its_title_and_escapes_its_texts() {
         let caption =
             Caption { id: "rate".to_owned(), title: "Rate <b>".to_owned(), description: "\"fast\" & more".to_owned() };
-        let nasty = "<script>alert('1')</script>";
-        let bar = Bar { label: nasty.to_owned(), figure: Err(nasty.to_owned()) };
-        let drawn = BarChart { caption, unit: nasty.to_owned(), bars: vec![bar] }.draw().into_string();
+        let script = "<script>alert('1')</script>";
+        let bar = Bar { label: script.to_owned(), figure: Err(script.to_owned()) };
+        let drawn = BarChart { caption, unit: script.to_owned(), bars: vec![bar] }.draw().into_string();
         assert!(drawn.starts_with("<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\""), "{drawn}");
         assert!(drawn.contains("<title id=\"rate-title\">Rate &lt;b&gt;</title>"), "{drawn}");
         assert!(drawn.contains("aria-labelledby=\"rate-title rate-description\""), "{drawn}");

@@ -1,51 +1,51 @@
 //! Lines: several series over time, or over the values of a sweep.
 //!
-//! Each line is named at its own end, so nobody looks up a colour in a legend; names that would overlap move apart. Where there are
-//! too many lines for one drawing, draw one drawing each, all with the same series, and one of them [`LineChart::highlighted`].
+//! The name of each line is at its end, so the reader needs no legend; names that would overlap are moved apart. If there are too many
+//! lines for one drawing, make one drawing for each line: all with the same series, and a different one [`LineChart::highlighted`].
 
 use maud::{Markup, html};
 
 use super::scale::{Axis, Spacing, number};
 use super::{Caption, LABEL_LETTERS, LETTER, as_f64, label, px, svg, width_of};
 
-/// Colours of lines; the next ones have other dashes.
+/// The number of colours. Further lines use the same colours with other dashes.
 const COLOURS: usize = 6;
 
-/// Height of a number at the axis, with the space that it needs.
+/// The height of a number at the axis, with the space around it.
 const NUMBER: f64 = 20.0;
 
-/// Height of a name at a line's end.
+/// The height of a name at the end of a line.
 const NAME: f64 = 14.0;
 
 /// The chart.
 #[derive(Debug, Clone)]
 pub struct LineChart {
-    /// What it is.
+    /// Title and description.
     pub caption: Caption,
-    /// Its width: [`super::WIDTH`], or less for one of many.
+    /// The width of the drawing: [`super::WIDTH`], or less for one of many.
     pub width: f64,
-    /// Its height.
+    /// The height of the drawing.
     pub height: f64,
-    /// What is to the right.
+    /// The horizontal axis.
     pub across: XAxis,
-    /// What is upwards.
+    /// The unit of the vertical axis.
     pub unit: String,
-    /// How upwards is spaced.
+    /// The spacing of the vertical axis.
     pub spacing: Spacing,
     /// The series.
     pub series: Vec<LineSeries>,
-    /// The only one that is drawn in full and not named; the others are its background.
+    /// The index of a series to highlight: the others are drawn as its background, and no line is named.
     pub highlighted: Option<usize>,
 }
 
-/// What is to the right.
+/// The horizontal axis.
 #[derive(Debug, Clone, PartialEq)]
 pub enum XAxis {
     /// Time from 0 to this, in s.
     Time(f64),
-    /// The values of a parameter, one step each: the points are at 0, 1, 2, …
+    /// The values of a parameter, at equal distances: the points are at 0, 1, 2, …
     Steps {
-        /// The parameter's name.
+        /// The name of the parameter.
         name: String,
         /// Its values.
         values: Vec<String>,
@@ -55,13 +55,13 @@ pub enum XAxis {
 /// A line.
 #[derive(Debug, Clone)]
 pub struct LineSeries {
-    /// Its name.
+    /// The name of the series.
     pub name: String,
-    /// To the right, and upwards; the line is interrupted where there is no value.
+    /// The horizontal and the vertical value of each point. The line has a gap where there is no value.
     pub points: Vec<(f64, Option<f64>)>,
 }
 
-/// Where things are.
+/// The part of the drawing inside the axes.
 pub(super) struct PlotArea {
     pub across: Axis,
     pub up: Axis,
@@ -72,7 +72,7 @@ pub(super) struct PlotArea {
 }
 
 impl LineChart {
-    /// The drawing.
+    /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let frame = self.frame(&[]);
@@ -87,10 +87,11 @@ impl LineChart {
         svg(&self.caption, self.width, self.height, &content)
     }
 
-    /// The drawing over another one, on axes that hold these values too. There colour is taken, and the lines differ in dashes.
+    /// Draws the chart over another drawing, on axes that include these values. The lines differ in dashes only, because the other
+    /// drawing uses the colour.
     pub(super) fn draw_over(&self, values: &[f64], under: impl FnOnce(&PlotArea) -> Markup) -> Markup {
         let frame = self.frame(values);
-        // Every line has a class of other dashes, as if all colours were used up.
+        // Such an index gives each line the next kind of dashes, and the first colour.
         let lines: Vec<_> = self.series.iter().enumerate().map(|(index, series)| (index * COLOURS, series)).collect();
         let content = html! {
             (under(&frame))
@@ -156,7 +157,7 @@ impl LineChart {
     }
 
     fn line(&self, index: usize, series: &LineSeries, frame: &PlotArea) -> Markup {
-        // The one among its background needs no mark to be told apart; steps are few, and marks show where they are.
+        // A highlighted line needs no markers. Steps are few, so markers show where they are.
         let marked = self.highlighted.is_none() && matches!(self.across, XAxis::Steps { .. });
         let style = if self.highlighted.is_some() { 0 } else { index };
         html! {
@@ -168,7 +169,7 @@ impl LineChart {
     }
 }
 
-/// Colour and dashes of a line.
+/// The CSS classes for the colour and the dashes of a line.
 fn class(index: usize) -> String {
     format!("series{} dash{}", index % COLOURS, index / COLOURS % 3)
 }
@@ -187,7 +188,7 @@ fn path(series: &LineSeries, frame: &PlotArea) -> String {
     points(series, frame).filter_map(stroke).collect()
 }
 
-/// A mark on a line: five shapes, so that with six colours and three dashes all of a catalogue differ.
+/// A marker on a line. Five shapes, six colours and three kinds of dashes are enough for all approaches to differ.
 fn marker(index: usize, x: f64, y: f64) -> Markup {
     let class = format!("marker series{}", index % COLOURS);
     let at = |dx: f64, dy: f64| format!("{} {}", px(x + dx), px(y + dy));
@@ -202,7 +203,7 @@ fn marker(index: usize, x: f64, y: f64) -> Markup {
     }
 }
 
-/// The name of each line where it ends, moved apart where they would overlap.
+/// The name of each line at its end. Names that would overlap are moved apart.
 fn names(series: &[(usize, &LineSeries)], frame: &PlotArea) -> Markup {
     let mut ends: Vec<(f64, f64, usize, &str)> = series
         .iter()
@@ -222,7 +223,7 @@ fn names(series: &[(usize, &LineSeries)], frame: &PlotArea) -> Markup {
     }
 }
 
-/// Places at least [`NAME`] apart, near the wanted ones (ascending), between the ends if they fit there.
+/// Coordinates near the wanted ones (ascending), at least [`NAME`] apart, and between `top` and `bottom` if they fit.
 fn apart(wanted: &[f64], top: f64, bottom: f64) -> Vec<f64> {
     let mut places: Vec<f64> = Vec::with_capacity(wanted.len());
     for place in wanted {
@@ -267,17 +268,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_named_differ_in_more_than_colour_and_stop_where_nothing_was_measured() {
+    fn lines_are_named_differ_in_more_than_colour_and_have_gaps_without_values() {
         let drawn = chart(None);
         assert!(drawn.contains(">one</text>") && drawn.contains(">two</text>"), "{drawn}");
-        assert_eq!(drawn.matches("<circle").count(), 2, "the marks of one: {drawn}");
-        assert_eq!(drawn.matches("<rect").count(), 3, "the marks of two: {drawn}");
+        assert_eq!(drawn.matches("<circle").count(), 2, "the markers of one: {drawn}");
+        assert_eq!(drawn.matches("<rect").count(), 3, "the markers of two: {drawn}");
         let one = drawn.split("class=\"line series0 dash0\" d=\"").nth(1).and_then(|rest| rest.split('"').next());
         assert_eq!(one.map(|path| path.matches('M').count()), Some(2), "{one:?}");
     }
 
     #[test]
-    fn a_value_stands_where_its_number_does() {
+    fn a_point_is_at_the_height_of_its_value() {
         let drawn = chart(Some(1));
         let attribute = |from: &str| -> f64 {
             let value = drawn.split(from).nth(1).and_then(|rest| rest.split('"').next()).unwrap();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_highlighted_line_stands_before_the_others() {
+    fn a_highlighted_line_is_drawn_over_the_others() {
         let drawn = chart(Some(1));
         assert!(drawn.contains("line back") && !drawn.contains(">one</text>"), "{drawn}");
     }

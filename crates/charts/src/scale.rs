@@ -1,15 +1,15 @@
-//! From values to places on a drawing, and the round numbers that stand at its axes.
+//! Axes: from values to coordinates, and the round numbers at the ticks.
 
-/// How values are laid out along an axis.
+/// How an axis spaces its values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spacing {
-    /// Equal differences are equally far apart.
+    /// Equal differences have equal distances.
     Linear,
-    /// Equal ratios are equally far apart: for values that differ by orders of magnitude.
+    /// Equal ratios have equal distances: for values that differ by orders of magnitude.
     Log,
 }
 
-/// An axis: a domain of values, and the stretch of the drawing that it covers.
+/// An axis: a range of values, and the part of the drawing that it covers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Axis {
     low: f64,
@@ -20,7 +20,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From 0 to the round number at or above `max`: a length from anywhere else would lie.
+    /// From 0 to the round number at or above `max`. The length of a bar is only true if it starts at 0.
     #[must_use]
     pub fn from_zero(max: f64) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
@@ -28,14 +28,14 @@ impl Axis {
         Self { low: 0.0, high: (max / step).ceil() * step, spacing: Spacing::Linear, from: 0.0, to: 1.0 }
     }
 
-    /// From 0 to `max` itself, where the end of the data is the end of the axis, as of time.
+    /// From 0 to exactly `max`: for an axis that ends where the data end, such as time.
     #[must_use]
     pub fn up_to(max: f64) -> Self {
         let high = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         Self { low: 0.0, high, spacing: Spacing::Linear, from: 0.0, to: 1.0 }
     }
 
-    /// Logarithmic, between the round numbers (1, 2, 5, 10, …) around these positive values.
+    /// A logarithmic axis between the round numbers (1, 2, 5, 10, …) around these positive values.
     #[must_use]
     pub fn log(min: f64, max: f64) -> Self {
         let positive = |value: f64| value.is_finite() && value > 0.0;
@@ -45,7 +45,7 @@ impl Axis {
         Self { low, high, spacing: Spacing::Log, from: 0.0, to: 1.0 }
     }
 
-    /// The same domain on this stretch of the drawing; downwards or upwards.
+    /// The same values on this part of the drawing, in either direction.
     #[must_use]
     pub fn onto(self, from: f64, to: f64) -> Self {
         Self { from, to, ..self }
@@ -57,7 +57,7 @@ impl Axis {
         (self.low, self.high)
     }
 
-    /// How many numbers of this width stand side by side.
+    /// How many numbers of this width fit side by side.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -68,7 +68,7 @@ impl Axis {
         ((self.to - self.from).abs() / width).clamp(2.0, 1e6) as u32
     }
 
-    /// Where a value is. What is outside the domain, as 0 on a logarithmic axis, is at its end.
+    /// The coordinate of a value. A value outside the axis, such as 0 on a logarithmic one, is at the nearest end.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         let value = if value.is_nan() { self.low } else { value.clamp(self.low, self.high) };
@@ -79,7 +79,7 @@ impl Axis {
         self.from + share * (self.to - self.from)
     }
 
-    /// Round values inside the domain, ascending, `at_most` of them (at least 2).
+    /// Round values within the axis, ascending: at most `at_most` (at least 2) of them.
     #[must_use]
     pub fn ticks(&self, at_most: u32) -> Vec<f64> {
         let at_most = at_most.max(2);
@@ -90,7 +90,7 @@ impl Axis {
     }
 
     fn linear_ticks(&self, at_most: u32) -> Vec<f64> {
-        // One tick more than steps.
+        // There is one tick more than there are steps.
         let step = round_up((self.high - self.low) / f64::from(at_most - 1));
         let all = (0..at_most).map(|index| self.low + f64::from(index) * step);
         all.filter(|tick| *tick <= self.high * (1.0 + 1e-9)).map(|tick| tick.min(self.high)).collect()
@@ -115,21 +115,21 @@ impl Axis {
     }
 }
 
-/// The smallest of 1, 2 and 5 times the powers of ten that is at least this.
+/// The smallest of 1, 2 and 5 times a power of ten that is at least this value.
 fn round_up(value: f64) -> f64 {
     let decade = 10f64.powf(value.log10().floor());
     let round = [1.0, 2.0, 5.0].map(|digit| digit * decade);
     round.into_iter().find(|round| value <= round * (1.0 + 1e-9)).unwrap_or(10.0 * decade)
 }
 
-/// The largest of them that is at most this.
+/// The largest of 1, 2 and 5 times a power of ten that is at most this value.
 fn round_down(value: f64) -> f64 {
     let decade = 10f64.powf(value.log10().floor());
     let round = [5.0, 2.0].map(|digit| digit * decade);
     round.into_iter().find(|round| round * (1.0 - 1e-9) <= value).unwrap_or(decade)
 }
 
-/// A number with its thousands apart, as tables and axes of a page show it: `22 906`, `0.05`.
+/// A number with grouped thousands, for tables and axes: `22 906`, `0.05`.
 #[must_use]
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
@@ -140,14 +140,14 @@ pub fn number(value: f64) -> String {
     grouped(text)
 }
 
-/// Thousands apart (by a narrow space that does not break) in a number that is text already.
+/// Groups the thousands of a number that is already text, with a narrow no-break space.
 #[must_use]
 pub fn grouped(text: &str) -> String {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("−", digits));
     let mut out = sign.to_owned();
     for (index, digit) in digits.char_indices() {
-        // Four digits are still read at a glance.
+        // Numbers of four digits are easy to read without a space.
         if index > 0 && digits.len() > 4 && (digits.len() - index).is_multiple_of(3) {
             out.push('\u{202f}');
         }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_the_numbers_that_people_expect() {
+    fn ticks_are_round_numbers() {
         assert_eq!(Axis::from_zero(22_906.0).ticks(6), [0.0, 5_000.0, 10_000.0, 15_000.0, 20_000.0, 25_000.0]);
         assert_eq!(Axis::from_zero(0.9).domain(), (0.0, 1.0));
         assert_eq!(Axis::up_to(10.0).ticks(6), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_of_nothing_is_still_an_axis() {
+    fn an_empty_range_is_still_an_axis() {
         for scale in [Axis::from_zero(0.0), Axis::from_zero(f64::NAN), Axis::up_to(-1.0), Axis::log(0.0, 0.0)] {
             let (low, high) = scale.domain();
             assert!(low < high && scale.ticks(5).len() >= 2, "{scale:?}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_their_thousands_apart() {
+    fn the_thousands_of_numbers_are_grouped() {
         let table = [
             (0.0, "0"),
             (0.05, "0.05"),
@@ -222,14 +222,14 @@ mod tests {
         }
 
         #[test]
-        fn a_domain_holds_its_data(min in 1e-6..1e12_f64, ratio in 1.0..1e9_f64) {
+        fn an_axis_holds_its_data(min in 1e-6..1e12_f64, ratio in 1.0..1e9_f64) {
             let (low, high) = Axis::log(min, min * ratio).domain();
             prop_assert!(low <= min * (1.0 + 1e-6) && min * ratio <= high * (1.0 + 1e-6), "{low} to {high}");
             prop_assert!(Axis::from_zero(min).domain().1 >= min * (1.0 - 1e-9));
         }
 
         #[test]
-        fn places_follow_values(scale in scales(), a in 0.0..1e12_f64, b in 0.0..1e12_f64) {
+        fn coordinates_follow_values(scale in scales(), a in 0.0..1e12_f64, b in 0.0..1e12_f64) {
             let scale = scale.onto(300.0, 20.0);
             let (small, large) = (scale.at(a.min(b)), scale.at(a.max(b)));
             prop_assert!(small >= large - 1e-9, "upwards: {small} and {large}");

@@ -1,4 +1,4 @@
-//! Horizontal bars made of parts, which differ in colour and pattern.
+//! Horizontal bars made of parts. The parts differ in colour and pattern.
 
 use maud::{Markup, html};
 
@@ -8,41 +8,41 @@ use super::{Caption, ROW, WIDTH, as_f64, bottom_axis, label, label_room, px, svg
 /// The chart.
 #[derive(Debug, Clone)]
 pub struct StackedChart {
-    /// What it is.
+    /// Title and description.
     pub caption: Caption,
-    /// Of the figures.
+    /// The unit of the values.
     pub unit: String,
-    /// What the parts are, from the left; at most [`PARTS`].
+    /// The names of the parts, from left to right; at most [`PARTS`].
     pub parts: Vec<String>,
-    /// What the thin bar under each is, if there is one.
+    /// The name of the thin bar below each bar, if there is one.
     pub under: Option<String>,
-    /// From the top.
+    /// The bars, from top to bottom.
     pub rows: Vec<StackedBar>,
 }
 
-/// Parts that have a pattern of their own.
+/// The number of parts that have a pattern of their own.
 pub const PARTS: usize = 5;
 
 /// A bar.
 #[derive(Debug, Clone)]
 pub struct StackedBar {
-    /// Whose.
+    /// The name at the left.
     pub label: String,
-    /// What it shows, or why it shows nothing.
+    /// The values, or the reason why there are none.
     pub figures: Result<StackedValues, String>,
 }
 
-/// What a bar shows.
+/// The values of a bar.
 #[derive(Debug, Clone)]
 pub struct StackedValues {
-    /// How long each part is, and what it says where it is long enough.
+    /// The length of each part, and its text, which is shown where the part is long enough.
     pub parts: Vec<(f64, String)>,
-    /// How long the thin bar is.
+    /// The length of the thin bar.
     pub under: f64,
 }
 
 impl StackedChart {
-    /// The drawing.
+    /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Markup {
         let left = label_room(self.rows.iter().map(|row| row.label.as_str()));
@@ -72,7 +72,7 @@ impl StackedChart {
         self.rows.iter().filter_map(|row| row.figures.as_ref().ok()).any(|figures| figures.under > 0.0)
     }
 
-    /// What the patterns mean, in as many lines as that takes, and where the rows begin below.
+    /// The legend of the patterns, in as many lines as it needs, and the coordinate where the rows begin below it.
     fn legend(&self, left: f64) -> (Markup, f64) {
         let (mut x, mut y) = (left, 14.0);
         let mut place = |text: &str| {
@@ -133,7 +133,7 @@ impl StackedChart {
     }
 }
 
-/// How a part is filled: plain, slanted, dotted, crossed, upright.
+/// The pattern of a part: plain, slanted, dotted, crossed, upright.
 fn pattern(id: &str, part: usize) -> Markup {
     let strokes = ["", "M-1 7L7 -1M-1 1L1 -1M5 7L7 5", "M3 2.5V3.5", "M0 3H6M3 0V6", "M3 0V6"];
     html! {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_figures_says_why() {
+    fn a_row_without_values_shows_the_reason() {
         let drawn = chart(vec![StackedBar { label: "naive".to_owned(), figures: Err("no trace".to_owned()) }]);
         assert!(drawn.contains(">no trace</text>"), "{drawn}");
     }

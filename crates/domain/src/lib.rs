@@ -64,7 +64,7 @@ pub struct BalanceChange {
 pub struct Transfer {
     /// The user who pays.
     pub from: i64,
-    /// The user who is paid; never the payer.
+    /// The user who is paid. It is never the payer.
     pub to: i64,
     /// The amount, from 1.
     pub amount: i64,

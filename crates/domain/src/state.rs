@@ -113,8 +113,8 @@ impl State {
     /// Applies a change, or refuses it and changes nothing. A booking gets the id `booking_id`.
     ///
     /// # Errors
-    /// The first [`Refusal`] in the fixed order: unknown (payer, then payee; event, then user), version, already booked,
-    /// sold out or insufficient funds, out of range.
+    /// The first [`Refusal`] in the fixed order: unknown (payer, then payee; event, then user), version, already
+    /// booked, sold out or insufficient funds, out of range.
     pub fn apply(&mut self, change: &Change, booking_id: Uuid) -> Result<ChangeResult, Refusal> {
         Ok(match change {
             Change::Balance(change) => ChangeResult::Balance(self.change_balance(change)?),

@@ -1,7 +1,7 @@
 //! The operating system's user that PostgreSQL runs as.
 //!
-//! PostgreSQL refuses to run as root, rightly. So root hands the cluster to the system's user `postgres`, or to `nobody`
-//! where there is none; everybody else simply runs it as themselves.
+//! PostgreSQL refuses to run as root. If this process is root, PostgreSQL runs as the system's user `postgres`, or as
+//! `nobody` where there is no such user. Otherwise PostgreSQL runs as the user of this process.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -13,22 +13,22 @@ use nix::unistd::{Gid, Uid, User};
 
 use super::error::{ErrorContext, PostgresError};
 
-/// In this order: the first that exists.
+/// The users for root, in this order: the first one that exists is used.
 const ACCOUNTS_FOR_ROOT: [&str; 2] = ["postgres", "nobody"];
 
-/// Who runs PostgreSQL and owns its files.
+/// The user that runs PostgreSQL and owns its files.
 #[derive(Debug)]
 pub(super) struct OsAccount {
     uid: Uid,
     gid: Gid,
     name: String,
-    /// We are root: files have to be handed over and processes have to change their user.
+    /// True if this process is root: then files must change their owner, and processes their user.
     switch: bool,
 }
 
 impl OsAccount {
-    /// The account for a cluster. One that exists keeps its owner, so that installing a package which brings a user
-    /// `postgres` does not lock the data of `nobody` away.
+    /// The account for a cluster. A cluster that exists keeps its owner: if a package later adds a user `postgres`, the
+    /// data of `nobody` stay usable.
     pub(super) fn choose(cluster: &Path) -> Result<Self, PostgresError> {
         let owner = match cluster.metadata() {
             Ok(metadata) => Some(metadata),
@@ -61,14 +61,14 @@ impl OsAccount {
         self.uid.as_raw()
     }
 
-    /// Makes the program run as this account. The standard library then also drops root's supplementary groups.
+    /// Makes the program run as this account. The standard library also drops root's supplementary groups.
     pub(super) fn apply(&self, command: &mut Command) {
         if self.switch {
             command.uid(self.uid.as_raw()).gid(self.gid.as_raw());
         }
     }
 
-    /// Hands a file or directory that we made to this account.
+    /// Makes this account the owner of a file or directory that this process made.
     pub(super) fn give(&self, path: &Path) -> Result<(), PostgresError> {
         if self.switch {
             chown(path, Some(self.uid.as_raw()), Some(self.gid.as_raw())).context("change the owner of", path)?;
@@ -76,9 +76,9 @@ impl OsAccount {
         Ok(())
     }
 
-    /// An error that names the first thing on the way to `path` which is closed to this account, if there is one.
+    /// Checks that this account can reach `path`. The error names the first directory on the way that it cannot enter.
     ///
-    /// Only mode bits are read: this explains a refusal, or foresees a plain one.
+    /// Only mode bits are read: this explains a refusal of the system, or predicts a simple one.
     pub(super) fn check_reach(&self, path: &Path, advice: &'static str) -> Result<(), PostgresError> {
         match self.blocked(path) {
             None => Ok(()),

@@ -1,7 +1,7 @@
-//! Where PostgreSQL's programs are looked for.
+//! The search for PostgreSQL's programs.
 //!
-//! In order: what the caller names; `pg_config --bindir`; PATH; the places where distributions, Homebrew and
-//! Postgres.app put each major version, the highest first. A place counts only if the programs are really there.
+//! The order is: the directory that the caller names; `pg_config --bindir`; PATH; the places where distributions,
+//! Homebrew and Postgres.app put each major version, the highest first. A place counts only if it has the programs.
 
 use std::env;
 use std::ffi::OsStr;
@@ -17,13 +17,13 @@ use nix::unistd::Uid;
 use super::command::output_within;
 use super::error::PostgresError;
 
-/// Without these two there is no server, whatever else a directory holds.
+/// The programs that make a directory usable as a server.
 const SERVER_PROGRAMS: [&str; 2] = ["postgres", "initdb"];
 
-/// `pg_config` prints a constant; longer than this means that it hangs, on a dead network mount perhaps.
+/// `pg_config` prints a constant. If it takes longer than this, it hangs, perhaps on a dead network mount.
 const PG_CONFIG_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where each major version has a directory of its own: parent, what stands before the number, what follows it.
+/// Places with a directory for each major version: the parent, the text before the number, the folder below it.
 const VERSIONED: [(&str, &str, &str); 8] = [
     ("/usr/lib/postgresql", "", "bin"),          // Debian, Ubuntu
     ("/usr", "pgsql-", "bin"),                   // postgresql.org's packages for Red Hat's family
@@ -39,13 +39,13 @@ const VERSIONED: [(&str, &str, &str); 8] = [
 ///
 /// # Errors
 ///
-/// When `bin_dir` is given and lacks the program, or when no place has it: the error lists the places and the command
-/// that installs PostgreSQL here.
+/// When `bin_dir` is given and lacks the program, or when no place has it. The error lists the places and the command
+/// that installs PostgreSQL on this system.
 pub fn find_program(name: &str, bin_dir: Option<&Path>) -> Result<PathBuf, PostgresError> {
     if SERVER_PROGRAMS.contains(&name) {
         return find_server(bin_dir).map(|dir| dir.join(name));
     }
-    // A client next to a server first: it fits that server's version. A machine with clients only is fine too.
+    // A client beside a server comes first: it has that server's version. A machine with clients only works too.
     match find_server(bin_dir) {
         Ok(dir) if is_program(&dir.join(name)) => Ok(dir.join(name)),
         Ok(_) | Err(_) => find_dir(&[name], bin_dir).map(|dir| dir.join(name)),
@@ -68,7 +68,7 @@ fn find_dir(programs: &[&str], bin_dir: Option<&Path>) -> Result<PathBuf, Postgr
     }
 }
 
-/// A place to search, and how to call it in an error.
+/// A place to search, and its name in errors.
 struct SearchPlace {
     name: String,
     dirs: Vec<PathBuf>,
@@ -110,7 +110,7 @@ fn path() -> SearchPlace {
     let path = env::var_os("PATH").unwrap_or_default();
     SearchPlace {
         name: format!("PATH ({})", path.display()),
-        // A relative entry would make the programs depend on where somebody happens to stand.
+        // With a relative entry, the programs would depend on the working directory.
         dirs: env::split_paths(&path).filter(|dir| dir.is_absolute()).collect(),
     }
 }
@@ -122,7 +122,7 @@ fn versions(parent: &Path, before: &str, after: &str) -> Vec<PathBuf> {
         .filter_map(|entry| {
             let name = entry.file_name();
             let version = name.to_str()?.strip_prefix(before)?;
-            // "9.6" counts as 9: old enough to come last in any case.
+            // "9.6" counts as 9, which is old enough to come last.
             let major = version.split('.').next()?.parse().ok()?;
             Some((major, if after.is_empty() { entry.path() } else { entry.path().join(after) }))
         })
@@ -131,8 +131,8 @@ fn versions(parent: &Path, before: &str, after: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, dir)| dir).collect()
 }
 
-/// The directory that really holds all `programs`, where `dir` may only hold links to them. PostgreSQL looks for its
-/// other programs and its libraries relative to itself, so the real place is the better answer.
+/// The directory that holds all `programs`; `dir` may hold only links to them. PostgreSQL searches its other programs and
+/// its libraries relative to itself, so the target of the links is the better answer.
 fn holder(dir: &Path, programs: &[&str]) -> Option<PathBuf> {
     let complete = |dir: &Path| programs.iter().all(|name| is_program(&dir.join(name)));
     if !complete(dir) {
@@ -154,7 +154,7 @@ fn quoted<'a>(names: impl Iterator<Item = &'a &'a str>) -> String {
 }
 
 /// The command that installs PostgreSQL on this system.
-fn install_command() -> String {
+pub(super) fn install_command() -> String {
     if cfg!(target_os = "macos") {
         return "brew install postgresql@17".to_owned();
     }
@@ -169,7 +169,7 @@ fn install_command_for(os_release: &str) -> &'static str {
         line.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
     };
     let ids = format!("{} {}", value("ID"), value("ID_LIKE"));
-    // ID first, then what the system says it is like.
+    // ID comes first, then the systems that this one resembles.
     ids.split_whitespace()
         .find_map(|id| match id {
             "debian" | "ubuntu" => Some("apt-get install postgresql"),
@@ -179,7 +179,7 @@ fn install_command_for(os_release: &str) -> &'static str {
             "suse" | "opensuse" => Some("zypper install postgresql-server"),
             _ => None,
         })
-        .unwrap_or("apt-get install postgresql   (or with your system's own package manager)")
+        .unwrap_or("apt-get install postgresql   (or use the package manager of your system)")
 }
 
 #[cfg(test)]
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_with_only_a_part_of_the_server_is_passed_over() {
+    fn a_place_with_only_a_part_of_the_server_is_skipped() {
         let root = tempfile::tempdir().unwrap();
         let (client, server) = (root.path().join("client"), root.path().join("server"));
         program(&client.join("postgres"));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_the_directory_that_really_holds_the_programs() {
+    fn links_lead_to_the_directory_that_holds_the_programs() {
         let root = tempfile::tempdir().unwrap();
         let (real, links) = (root.path().join("real"), root.path().join("links"));
         fs::create_dir(&links).unwrap();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_lists_every_place_and_how_to_install() {
+    fn the_error_of_a_search_lists_every_place_and_the_install_command() {
         let places = [
             SearchPlace { name: "here".to_owned(), dirs: vec![] },
             SearchPlace { name: "there".to_owned(), dirs: vec![] },

@@ -1,4 +1,4 @@
-//! The public handle: a private PostgreSQL that runs as long as it is held.
+//! The public handle: a private PostgreSQL that runs until the handle is dropped.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -17,31 +17,30 @@ use super::supervisor::{self, Pause, Reports, Started};
 /// How to run a private PostgreSQL that is kept between starts.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Where everything lives; made if it does not exist.
+    /// The directory of all files. It is created if it does not exist.
     pub data_dir: PathBuf,
-    /// The directory of PostgreSQL's programs; none searches the usual places.
+    /// The directory of PostgreSQL's programs. Without one, the usual places are searched.
     pub bin_dir: Option<PathBuf>,
-    /// PostgreSQL's `max_connections`: all pools together must stay below it.
+    /// PostgreSQL's `max_connections`. All pools together must stay below it.
     pub max_connections: u32,
 }
 
-/// What the database is doing.
+/// The state of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterStatus {
     /// Clients can connect.
     Running {
-        /// How often it has been started, so 1 unless it died: a greater number than before means that all
-        /// connections were lost.
+        /// How often PostgreSQL was started: 1 until the first restart. A restart cuts all connections.
         starts: u64,
     },
-    /// It died and is being started again.
+    /// PostgreSQL ended unexpectedly, and the supervisor starts it again.
     Restarting,
-    /// It died too often and stays down; says why.
+    /// PostgreSQL ended too often and stays down; the reason as text.
     Failed(String),
 }
 
-/// A running private PostgreSQL. Dropping it stops the database, which blocks for as long as that takes (25 ms, bounded);
-/// [`Cluster::stop`] does the same without blocking and says whether it worked.
+/// A running private PostgreSQL. Dropping it stops the database and blocks until that is done (25 ms, bounded);
+/// [`Cluster::stop`] does the same without blocking and returns errors.
 #[derive(Debug)]
 pub struct Cluster {
     supervisor: Supervisor,
@@ -52,35 +51,36 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the PostgreSQL of a data directory, which is made if there is none yet, and waits until it is ready.
+    /// Starts PostgreSQL on a data directory and waits until it is ready. Creates the directory and the cluster at the
+    /// first start.
     ///
     /// # Errors
     ///
-    /// When the programs are missing, when the directory is somebody else's or in use, or when PostgreSQL does not
-    /// start; see [`PostgresError`].
+    /// When the programs are missing or too old, when the directory belongs to another user or program or is in use, or
+    /// when PostgreSQL does not start; see [`PostgresError`].
     pub async fn start(options: &ClusterOptions) -> Result<Self, PostgresError> {
         Self::start_plan(ServerPlan {
-            place: ServerDirectory::Kept(options.data_dir.clone()),
+            directory: ServerDirectory::Permanent(options.data_dir.clone()),
             bin_dir: options.bin_dir.clone(),
             max_connections: options.max_connections,
         })
         .await
     }
 
-    /// Starts a new PostgreSQL in a directory of its own under the system's temporary directory, which is removed when it
-    /// stops. Also removes the directories of earlier ones that were killed.
+    /// Starts a new PostgreSQL in a new directory below the system's temporary directory. The directory is removed when
+    /// the cluster stops. Also removes the directories of earlier temporary clusters whose owner was killed.
     ///
-    /// It is as durable as a kept one while it runs: what is measured on it is true.
+    /// While it runs, it is as durable as a permanent one, so measurements on it are valid.
     ///
     /// # Errors
     ///
-    /// As [`Cluster::start`].
+    /// The same as for [`Cluster::start`].
     pub async fn start_temporary(bin_dir: Option<&Path>, max_connections: u32) -> Result<Self, PostgresError> {
         let bin_dir = bin_dir.map(Path::to_owned);
-        Self::start_plan(ServerPlan { place: ServerDirectory::Temporary, bin_dir, max_connections }).await
+        Self::start_plan(ServerPlan { directory: ServerDirectory::Temporary, bin_dir, max_connections }).await
     }
 
-    /// If this future is dropped, so is the supervisor's thread told to stop, wherever it is.
+    /// Dropping this future also stops the thread of the supervisor, at any point of the start.
     async fn start_plan(plan: ServerPlan) -> Result<Self, PostgresError> {
         let (status_sender, status) = watch::channel(ClusterStatus::Restarting);
         let pid = Arc::new(AtomicU32::new(0));
@@ -91,14 +91,14 @@ impl Cluster {
         Ok(Self { supervisor, connect_options, data_dir, status, pid })
     }
 
-    /// How to connect: by Unix socket, as the superuser of this cluster, with statement logging off.
+    /// The options to connect: by Unix socket, as the superuser of this cluster, with statement logging off.
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         self.connect_options.clone()
     }
 
-    /// What the database is doing, now and from now on: the present status counts as seen, and `changed` waits for the
-    /// next one. Closed when the cluster has stopped.
+    /// The state of the database, now and later. The present state counts as seen, so `changed` waits for the next one.
+    /// The channel closes when the cluster has stopped.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<ClusterStatus> {
         let mut status = self.status.clone();
@@ -112,41 +112,41 @@ impl Cluster {
         Some(self.pid.load(Ordering::Acquire)).filter(|pid| *pid != 0)
     }
 
-    /// The directory where everything lives.
+    /// The directory of all files.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
 
-    /// Stops the database (fast: connections are cut, what was committed is on disk) and waits until it has ended.
+    /// Stops the database by a fast shutdown and waits until it has ended. Connections are cut; committed data are on disk.
     ///
     /// # Errors
     ///
-    /// When the stop failed, or when something that should go (a temporary directory) could not be removed.
+    /// When the stop failed, or when a temporary directory could not be removed.
     pub async fn stop(self) -> Result<(), PostgresError> {
         let mut supervisor = self.supervisor;
-        // A thread for blocking work may wait there even if this future is dropped meanwhile.
+        // The thread for blocking work waits for the stop even if this future is dropped.
         tokio::task::spawn_blocking(move || supervisor.finish()).await.unwrap_or(Err(PostgresError::SupervisorLost))
     }
 }
 
-/// Our end of the supervising thread.
+/// The owner's end of the supervising thread.
 #[derive(Debug)]
 struct Supervisor {
-    /// Dropped to make the thread stop the database.
+    /// Dropping it tells the thread to stop the database.
     owner: Option<Sender<Infallible>>,
     thread: Option<JoinHandle<Result<(), PostgresError>>>,
 }
 
 impl Supervisor {
-    fn spawn(life: impl FnOnce(Pause) -> Result<(), PostgresError> + Send + 'static) -> Result<Self, PostgresError> {
+    fn spawn(body: impl FnOnce(Pause) -> Result<(), PostgresError> + Send + 'static) -> Result<Self, PostgresError> {
         let (pause, owner) = Pause::new();
-        let thread = thread::Builder::new().name("postgres".to_owned()).spawn(move || life(pause));
+        let thread = thread::Builder::new().name("postgres".to_owned()).spawn(move || body(pause));
         let thread = thread.context("start a thread for", Path::new("PostgreSQL"))?;
         Ok(Self { owner: Some(owner), thread: Some(thread) })
     }
 
-    /// Bounded, since every wait of the thread is.
+    /// Stops the thread and waits for it. The wait is bounded, because every wait of the thread is bounded.
     fn finish(&mut self) -> Result<(), PostgresError> {
         drop(self.owner.take());
         match self.thread.take() {
@@ -159,7 +159,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
-            tracing::error!(%error, "PostgreSQL did not stop as it should");
+            tracing::error!(%error, "PostgreSQL could not be stopped in order");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Our directory: what lies where, whose it is, and the password.
+//! The data directory: its layout, its owner, and the password.
 //!
 //! ```text
-//! concurrency-lab.lock   held by the owner; marks the directory as ours
+//! concurrency-lab.lock   locked by the owner; marks the directory as one that this crate made
 //! cluster/               PostgreSQL's own data directory (0700)
-//! cluster.tmp/           one that is being made
-//! password               of the role in the cluster (0600)
-//! postgres.log, .log.1   what PostgreSQL says
-//! socket/                where clients connect (0700), unless the path is too long
-//! socket-dir             then: where the sockets are instead
+//! cluster.tmp/           a cluster that initdb is making
+//! password               the password of the role in the cluster (0600)
+//! postgres.log, .log.1   PostgreSQL's log
+//! socket/                the Unix socket for clients (0700), unless the path is too long
+//! socket-dir             in that case: the path of the directory with the socket
 //! ```
 //!
-//! As root, the directory is root's and may be entered but not listed by others (0711), since PostgreSQL's user has to
-//! get to its cluster. For an ordinary user all of it is theirs alone (0700).
+//! If this process is root, root owns the directory, and other users may enter but not list it (0711), because PostgreSQL's
+//! user has to reach its cluster. Otherwise only the user of this process may enter it (0700).
 
 use std::env;
 use std::ffi::OsStr;
@@ -29,14 +29,14 @@ use super::error::{ErrorContext, PostgresError};
 use super::lock::{DirectoryLock, LOCK_FILE};
 use super::log_file::LogFile;
 
-/// What a freshly made file system contains: no reason to call a directory somebody else's.
+/// A new file system contains this folder, so a directory with nothing else counts as empty.
 const LOST_AND_FOUND: &str = "lost+found";
 
 const ADVICE: &str =
     "Name a directory that every user may enter with --data-dir (as root for example one under /var/lib)";
 
-/// Where the data are kept when nobody says otherwise: `/var/lib/concurrency-lab` for root (PostgreSQL's user cannot
-/// enter root's home), else `concurrency-lab` in the XDG data directory.
+/// The default data directory: `/var/lib/concurrency-lab` for root, because PostgreSQL's user cannot enter root's home;
+/// otherwise `concurrency-lab` in the XDG data directory.
 #[must_use]
 pub fn default_data_dir() -> PathBuf {
     let me = Uid::effective();
@@ -47,12 +47,12 @@ pub fn default_data_dir() -> PathBuf {
     let home = || absolute("HOME").or_else(|| User::from_uid(me).ok().flatten().map(|user| user.dir));
     absolute("XDG_DATA_HOME")
         .or_else(|| home().map(|home| home.join(".local/share")))
-        // A user without a home: one directory each, below what every system has.
+        // A user without a home gets a directory below the system's temporary directory.
         .unwrap_or_else(|| env::temp_dir().join(format!("uid-{me}")))
         .join("concurrency-lab")
 }
 
-/// The paths below a data directory. Nothing is touched and nobody need own it.
+/// The paths below a data directory. It needs no lock, and touches no file.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     root: PathBuf,
@@ -91,7 +91,7 @@ impl Layout {
         self.root.join("socket-dir")
     }
 
-    /// The password of the role, as `initdb` was told it.
+    /// The password of the role, as `initdb` received it.
     pub(super) fn read_password(&self) -> Result<String, PostgresError> {
         let path = self.password();
         match fs::read_to_string(&path) {
@@ -102,7 +102,7 @@ impl Layout {
     }
 }
 
-/// A data directory that is ours, now.
+/// A data directory that this process has locked.
 #[derive(Debug)]
 pub(super) struct DataDir {
     pub(super) layout: Layout,
@@ -111,8 +111,8 @@ pub(super) struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if there is none, and takes possession of it. Refuses, and then touches nothing, if it holds
-    /// something that is not ours.
+    /// Creates the directory if there is none, and locks it. Refuses a directory with files that this crate did not make,
+    /// and then touches nothing in it.
     pub(super) fn claim(path: &Path) -> Result<Self, PostgresError> {
         create(path)?;
         let root = fs::canonicalize(path).context("find the data directory", path)?;
@@ -138,7 +138,7 @@ impl DataDir {
         LogFile::new(self.layout.log())
     }
 
-    /// A directory that belongs to PostgreSQL's user alone.
+    /// Creates a directory that only PostgreSQL's user may enter.
     pub(super) fn private_dir(&self, path: &Path) -> Result<(), PostgresError> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).context("create", path),
@@ -148,11 +148,11 @@ impl DataDir {
         self.account.give(path)
     }
 
-    /// A new random password, on disk before the cluster that will ask for it.
+    /// Writes a new random password. It is on disk before initdb makes the cluster that asks for it.
     pub(super) fn write_password(&self) -> Result<(), PostgresError> {
         let path = self.layout.password();
         remove_file(&path)?;
-        // 244 random bits from a generator that is seeded by the operating system.
+        // 244 random bits, from a generator with a seed of the operating system.
         let password = format!("{}{}\n", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let written = file.and_then(|mut file| file.write_all(password.as_bytes()).and_then(|()| file.sync_all()));
@@ -162,7 +162,7 @@ impl DataDir {
     }
 }
 
-/// Makes what was created, renamed or removed in a directory last.
+/// Makes changes of a directory (created, renamed and removed files) durable.
 pub(super) fn sync_dir(path: &Path) -> Result<(), PostgresError> {
     File::open(path).and_then(|dir| dir.sync_all()).context("sync", path)
 }
@@ -191,7 +191,7 @@ fn create(path: &Path) -> Result<(), PostgresError> {
         fs::create_dir_all(parent).context("create", parent)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
-        // Another server was as quick as we: the lock decides.
+        // Another server created it at the same time: the lock decides which one gets it.
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(error).context("create the data directory", path)
         }
@@ -199,7 +199,7 @@ fn create(path: &Path) -> Result<(), PostgresError> {
     }
 }
 
-/// postmaster.pid has one path a line.
+/// Refuses paths with control characters: postmaster.pid has one path on each line.
 fn check_name(path: &Path) -> Result<(), PostgresError> {
     if path.as_os_str().as_bytes().iter().any(u8::is_ascii_control) {
         let reason = "its name contains a control character";

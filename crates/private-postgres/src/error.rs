@@ -1,7 +1,9 @@
-//! What can go wrong, said to a person: what, where, and what to do about it.
+//! The errors. Each message says what happened, where, and what to do next.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use super::programs::{NEWEST_KNOWN_VERSION, OLDEST_VERSION};
 
 /// Why the private PostgreSQL could not be found, started, reached or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -22,22 +24,39 @@ pub enum PostgresError {
         install: String,
     },
 
-    /// The directory that was named explicitly lacks a program. There is no falling back: who names one wants that one.
+    /// The named directory lacks a program. There is no fallback to other places: the caller asked for this directory.
     #[error(
-        "the directory of PostgreSQL programs that was given has no {missing}. Searched:\n{}\n\
+        "the named directory of PostgreSQL programs has no {missing}. Searched:\n{}\n\
          Name a directory such as /usr/lib/postgresql/17/bin, or install PostgreSQL with:\n  {install}",
         list(std::slice::from_ref(&bin_dir.display().to_string()))
     )]
     NotInBinDir {
         /// The programs that are not there.
         missing: String,
-        /// The directory as it was given.
+        /// The directory as the caller named it.
         bin_dir: PathBuf,
         /// The command that installs PostgreSQL on this system.
         install: String,
     },
 
-    /// A directory with somebody else's files: nothing in it was touched.
+    /// The programs are of a version that cannot make a cluster the way this crate needs it.
+    #[error(
+        "the PostgreSQL programs in {} are too old: {version}. \
+         The private PostgreSQL needs version {OLDEST_VERSION} to {NEWEST_KNOWN_VERSION}, because `initdb` of version 13 \
+         and older has no option --no-instructions. Name the directory of a newer version with --postgres-bin, \
+         name an existing database with --database-url, or install a newer PostgreSQL:\n  {install}",
+        bin_dir.display()
+    )]
+    VersionTooOld {
+        /// Where the programs are.
+        bin_dir: PathBuf,
+        /// What `postgres --version` prints.
+        version: String,
+        /// The command that installs PostgreSQL on this system.
+        install: String,
+    },
+
+    /// A directory with files that this crate did not make. Nothing in it was touched.
     #[error(
         "the data directory {} is not empty and was not made by concurrency-lab; nothing in it was touched. \
          Name an empty or a new directory with --data-dir",
@@ -62,38 +81,38 @@ pub enum PostgresError {
         pid: Option<u32>,
     },
 
-    /// The directory, or the cluster in it, belongs to somebody else.
+    /// The directory, or the cluster in it, belongs to another user.
     #[error(
         "{} belongs to {owner}, but this process runs as {user}. \
          Start it as {owner}, or name another directory with --data-dir",
         path.display()
     )]
     WrongOwner {
-        /// What belongs to somebody else.
+        /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: String,
-        /// Who we are.
+        /// The user of this process.
         user: String,
     },
 
-    /// Root must not run PostgreSQL, and there is nobody else to run it as.
+    /// This process is root, and the system has no other user that could run PostgreSQL.
     #[error(
-        "PostgreSQL refuses to run as root, and this system has neither a user `postgres` nor `nobody` to run it as. \
+        "PostgreSQL refuses to run as root, and this system has no user `postgres` that could run it. \
          Create one (useradd --system postgres), or start concurrency-lab as an ordinary user"
     )]
     NoAccount,
 
-    /// PostgreSQL's user cannot get to something it needs.
+    /// PostgreSQL's user cannot reach a directory or program that it needs.
     #[error(
-        "PostgreSQL runs as user {user}, who cannot reach {}: {} is closed to that user. {advice}",
+        "PostgreSQL runs as the user {user}, and this user cannot reach {}: it has no permission to enter or execute {}. {advice}",
         path.display(),
         blocked.display()
     )]
     NotReachable {
-        /// What has to be reached.
+        /// The path that PostgreSQL needs.
         path: PathBuf,
-        /// The directory or program on the way that is closed.
+        /// The first directory or program on the way that the user may not enter or execute.
         blocked: PathBuf,
         /// The user that PostgreSQL runs as.
         user: String,
@@ -101,7 +120,7 @@ pub enum PostgresError {
         advice: &'static str,
     },
 
-    /// A path that PostgreSQL cannot work with.
+    /// A path that PostgreSQL cannot use.
     #[error("the data directory {path:?} cannot be used: {reason}. Name another one with --data-dir")]
     UnusablePath {
         /// The path.
@@ -110,11 +129,11 @@ pub enum PostgresError {
         reason: &'static str,
     },
 
-    /// The data were written by another major version.
+    /// Another major version wrote the data.
     #[error(
         "the data in {} were written by PostgreSQL {cluster}, but the programs in {} are PostgreSQL {programs}. \
-         Install PostgreSQL {cluster} or name the directory of its programs; \
-         or start afresh with another --data-dir (these data stay as they are)",
+         Install PostgreSQL {cluster}, or name the directory of its programs with --postgres-bin, \
+         or start with an empty database in another --data-dir (these data stay as they are)",
         path.display(),
         bin_dir.display()
     )]
@@ -129,14 +148,14 @@ pub enum PostgresError {
         programs: String,
     },
 
-    /// The cluster is there but the file with its password is not.
+    /// The cluster exists, but the file with its password does not.
     #[error(
-        "the file {} with the password of the database is missing or empty. Put it back from a copy, \
-         or start afresh with another --data-dir (the data stay as they are)",
+        "the file {} with the password of the database is missing or empty. Restore it from a backup, \
+         or start with an empty database in another --data-dir (the data stay as they are)",
         path.display()
     )]
     NoPassword {
-        /// Where the password should be.
+        /// The file that should hold the password.
         path: PathBuf,
     },
 
@@ -145,9 +164,9 @@ pub enum PostgresError {
     ProgramFailed {
         /// The program.
         program: String,
-        /// Its exit status, or that it ran out of time.
+        /// Its exit status, or the time limit that it exceeded.
         outcome: String,
-        /// The last things it said.
+        /// The last lines of its output.
         detail: String,
     },
 
@@ -162,10 +181,10 @@ pub enum PostgresError {
         tail: String,
     },
 
-    /// The postmaster lives but did not become ready.
+    /// The postmaster runs, but did not become ready in time.
     #[error("PostgreSQL was not ready after {seconds} s. The end of its log, {}:\n{tail}", log.display())]
     NotReady {
-        /// How long we waited.
+        /// How long the start waited.
         seconds: u64,
         /// The log file.
         log: PathBuf,
@@ -173,10 +192,11 @@ pub enum PostgresError {
         tail: String,
     },
 
-    /// Processes of an earlier PostgreSQL do not go away. Starting a second one beside them would destroy the data.
+    /// Processes of an earlier PostgreSQL do not end. A second PostgreSQL beside them would destroy the data.
     #[error(
         "processes of an earlier PostgreSQL still use {} and do not end: pid {}. \
-         Nothing was started, since two at once would destroy the data. End them (kill -QUIT), then try again",
+         PostgreSQL was not started, because two at once would destroy the data. \
+         End these processes (kill -QUIT), then try again",
         path.display(),
         pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
@@ -187,7 +207,7 @@ pub enum PostgresError {
         pids: Vec<i32>,
     },
 
-    /// No server is running on this directory.
+    /// No server runs on this directory.
     #[error(
         "no database is running in {}: {reason}. Start `concurrency-lab serve` with this data directory first",
         path.display()
@@ -195,26 +215,28 @@ pub enum PostgresError {
     NotRunning {
         /// The data directory.
         path: PathBuf,
-        /// What was found instead.
+        /// What was found there instead.
         reason: String,
     },
 
-    /// The start was given up because its owner went away.
+    /// The owner cancelled the start.
     #[error("the start of PostgreSQL was cancelled")]
     Cancelled,
 
-    /// The supervising thread ended in a way it never should.
-    #[error("the thread that supervises PostgreSQL ended unexpectedly: this is a bug in concurrency-lab")]
+    /// The supervising thread panicked.
+    #[error(
+        "the thread that supervises PostgreSQL ended unexpectedly: this is a bug in concurrency-lab, please report it"
+    )]
     SupervisorLost,
 
     /// The operating system refused something.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -223,7 +245,7 @@ fn list(places: &[String]) -> String {
     places.iter().map(|place| format!("  - {place}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Says what was tried on which path when the operating system refuses.
+/// Adds the action and the path to an error of the operating system.
 pub(super) trait ErrorContext<T> {
     fn context(self, action: &'static str, path: &Path) -> Result<T, PostgresError>;
 }

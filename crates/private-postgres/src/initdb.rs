@@ -1,7 +1,7 @@
-//! Making a cluster, all or nothing.
+//! Makes a cluster with `initdb`, all or nothing.
 //!
-//! `initdb` takes about a second, in which anything may happen. It works on `cluster.tmp`, and only what it finished is
-//! renamed to `cluster`: so there is a whole cluster, or none, and never half a one that later starts choke on.
+//! `initdb` takes about a second, and may be interrupted in it. It works on `cluster.tmp`, which is renamed to `cluster`
+//! only when `initdb` has finished. So there is a complete cluster or none, never a part of one that breaks later starts.
 
 use std::fs;
 use std::io;
@@ -15,28 +15,28 @@ use super::command::private;
 use super::data_dir::{DataDir, remove_dir, sync_dir};
 use super::error::{ErrorContext, PostgresError};
 use super::processes;
-use super::server::Programs;
+use super::programs::Programs;
 use super::supervisor::Pause;
 
-/// About a second on a machine of today; the rest is for a slow disk that has to sync 900 files.
+/// How long `initdb` may take. It takes about a second; the rest is for a slow disk that has to sync 900 files.
 const INITDB_LIMIT: Duration = Duration::from_mins(3);
 
 const POLL_EVERY: Duration = Duration::from_millis(5);
 
-/// Whether the files of a new cluster have to outlive a power failure.
+/// Whether the files of a new cluster must survive a power failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sync {
     Yes,
-    /// Nobody will look at a temporary cluster after one. This concerns initdb alone: the server always syncs.
+    /// A temporary cluster is not used after a power failure. This concerns only initdb: the server always syncs.
     No,
 }
 
-/// Makes the cluster unless it exists.
+/// Makes the cluster if there is none.
 pub(super) fn ensure(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Result<(), PostgresError> {
     let cluster = data_dir.layout.cluster();
     let unfinished = data_dir.layout.unfinished_cluster();
     if unfinished.exists() {
-        tracing::warn!(path = %unfinished.display(), "removing a cluster whose making was interrupted");
+        tracing::warn!(path = %unfinished.display(), "removing an incomplete cluster: an earlier initdb was interrupted");
         processes::evict(&unfinished)?;
         remove_dir(&unfinished)?;
     }
@@ -49,7 +49,7 @@ pub(super) fn ensure(data_dir: &DataDir, programs: &Programs, sync: Sync, pause:
     run(data_dir, programs, sync, pause)?;
     fs::rename(&unfinished, &cluster).context("move the new cluster to", &cluster)?;
     sync_dir(data_dir.layout.root())?;
-    tracing::info!(path = %cluster.display(), elapsed_ms = started.elapsed().as_millis(), "made a new cluster");
+    tracing::info!(path = %cluster.display(), elapsed_ms = started.elapsed().as_millis(), "initdb made a new cluster");
     Ok(())
 }
 
@@ -57,7 +57,7 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
     let log = data_dir.log();
     let log_start = log.len();
     let program = programs.path("initdb");
-    // SIGKILL: an initdb that lives on would race with the next one. Its own child ends when its input does.
+    // SIGKILL: an initdb that keeps running would race with the next one. Its own child ends at the end of its input.
     let mut command = private(&program, &data_dir.account, Signal::SIGKILL);
     command
         .arg("--pgdata")
@@ -73,16 +73,16 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
     }
     let mut child = command.spawn().context("run", &program)?;
     let outcome = match wait(&mut child, pause).context("wait for", &program)? {
-        InitdbEnd::Itself(status) if status.success() => return Ok(()),
-        InitdbEnd::Itself(status) => Some(status.to_string()),
+        InitdbEnd::Exited(status) if status.success() => return Ok(()),
+        InitdbEnd::Exited(status) => Some(status.to_string()),
         InitdbEnd::TooSlow => Some(format!("killed after {} s", INITDB_LIMIT.as_secs())),
         InitdbEnd::Cancelled => None,
     };
     let detail = log.tail(log_start);
-    // The next start would do this, too; but an error should not leave a directory that looks like a cluster.
+    // The next start would do this too; but after an error there should be no directory that looks like a cluster.
     let unfinished = data_dir.layout.unfinished_cluster();
     if let Err(error) = processes::evict(&unfinished).and_then(|()| remove_dir(&unfinished)) {
-        tracing::warn!(%error, "cannot remove the unfinished cluster");
+        tracing::warn!(%error, "cannot remove the incomplete cluster");
     }
     Err(match outcome {
         Some(outcome) => PostgresError::ProgramFailed { program: "initdb".to_owned(), outcome, detail },
@@ -91,7 +91,7 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
 }
 
 enum InitdbEnd {
-    Itself(ExitStatus),
+    Exited(ExitStatus),
     TooSlow,
     Cancelled,
 }
@@ -100,7 +100,7 @@ fn wait(child: &mut Child, pause: &Pause) -> io::Result<InitdbEnd> {
     let deadline = Instant::now() + INITDB_LIMIT;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(InitdbEnd::Itself(status));
+            return Ok(InitdbEnd::Exited(status));
         }
         let end = if pause.sleep(POLL_EVERY).is_err() {
             InitdbEnd::Cancelled

@@ -1,7 +1,7 @@
-//! One owner a directory: an flock on a file of ours.
+//! One owner for each directory: an flock on a file in it.
 //!
-//! The kernel drops the lock with the process, so a killed owner leaves nothing to clean up. PostgreSQL does not inherit
-//! it: the file is opened close-on-exec, as the standard library always does.
+//! The kernel drops the lock when the process ends, so a killed owner leaves nothing to clean up. PostgreSQL does not
+//! inherit the lock: the standard library opens every file close-on-exec.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -13,28 +13,28 @@ use std::time::{Duration, Instant};
 
 use super::error::{ErrorContext, PostgresError};
 
-/// Its presence also marks a directory as ours.
+/// The lock file. Its presence also marks a directory as one that this crate made.
 pub(super) const LOCK_FILE: &str = "concurrency-lab.lock";
 
-/// An owner that is just letting go, a sweeper that is having a look, and a child of ours between fork and exec all hold
-/// the lock for a moment. A server that runs holds it longer than any of them.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for the lock. An owner that is stopping, a sweep, and a child between fork and exec hold it only for
+/// a moment. A running server holds it longer than this.
+const WAIT_LIMIT: Duration = Duration::from_secs(1);
 
 const RETRY_EVERY: Duration = Duration::from_millis(10);
 
-/// The right to use a directory, until dropped.
+/// The exclusive right to use a directory, until dropped.
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     file: File,
 }
 
 impl DirectoryLock {
-    /// Takes the lock and leaves our pid in the file, for the message that the next one gets.
+    /// Takes the lock and writes our pid to the file; the error of the next process that wants the lock names this pid.
     pub(super) fn take(dir: &Path) -> Result<Self, PostgresError> {
         let path = dir.join(LOCK_FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = file.context("open the lock file", &path)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -46,12 +46,12 @@ impl DirectoryLock {
             }
         }
         let lock = Self { file };
-        lock.sign().context("write our pid to", &path)?;
+        lock.write_pid().context("write our pid to", &path)?;
         Ok(lock)
     }
 
-    /// The lock on a directory whose owner is dead: none if somebody holds it, or if nobody ever signed it, for then
-    /// its owner is just about to.
+    /// Takes the lock of a directory whose owner has ended. Returns none while another process holds the lock, and also
+    /// when the file has no pid: then a new owner is about to write it.
     pub(super) fn take_abandoned(dir: &Path) -> Option<Self> {
         let file = OpenOptions::new().read(true).write(true).open(dir.join(LOCK_FILE)).ok()?;
         file.try_lock().ok()?;
@@ -59,7 +59,7 @@ impl DirectoryLock {
         read_pid(&mut lock.file).is_some().then_some(lock)
     }
 
-    fn sign(&self) -> std::io::Result<()> {
+    fn write_pid(&self) -> std::io::Result<()> {
         let mut file = &self.file;
         file.set_len(0)?;
         file.rewind()?;
@@ -69,7 +69,7 @@ impl DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // Closing would do, but for a child that another thread is just forking: it holds a copy until it execs.
+        // Closing the file is not enough: a child that another thread forks right now holds a copy until its exec.
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "cannot unlock the data directory");
         }

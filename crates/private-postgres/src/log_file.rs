@@ -1,4 +1,4 @@
-//! PostgreSQL's log: one file that everything PostgreSQL writes is appended to, bounded while it runs too.
+//! PostgreSQL's log: one file that receives all output of PostgreSQL. Its size is bounded, also while PostgreSQL runs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ErrorContext, PostgresError};
 
-/// Months of ordinary running; and twice this, with the rotated file, is what the log may cost at most.
+/// The size at which the log is rotated: months of ordinary work. With the rotated file, the log takes at most twice this.
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
-/// What an error quotes: enough for PostgreSQL's reason with its DETAIL and HINT.
+/// How much of the log an error quotes: enough for PostgreSQL's message with its DETAIL and HINT.
 const TAIL_LINES: usize = 10;
 const TAIL_BYTES: u64 = 4096;
 
@@ -29,7 +29,7 @@ impl LogFile {
         &self.path
     }
 
-    /// A handle for a child's output. PostgreSQL inherits it open, so it needs no right to open the file itself.
+    /// A handle for the output of a child. PostgreSQL inherits it, so its user needs no permission on the file.
     pub(super) fn open(&self) -> Result<File, PostgresError> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
         file.context("open the log file", &self.path)
@@ -39,10 +39,10 @@ impl LogFile {
         self.path.metadata().map_or(0, |metadata| metadata.len())
     }
 
-    /// Moves a log that has grown too long to `.1`, replacing the one before.
+    /// Moves a log that is too long to `.1`, and replaces the earlier one.
     ///
-    /// By copying and emptying, not by renaming: a running postmaster keeps writing to the file that it was given. A
-    /// line that it writes between the two steps is lost, which a log can afford.
+    /// It copies the file and then empties it, because a running postmaster keeps writing to the same file. A line that
+    /// PostgreSQL writes between the two steps is lost, which is acceptable for a log.
     pub(super) fn rotate(&self) {
         if self.len() <= MAX_BYTES {
             return;
@@ -82,13 +82,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_moved_aside_while_its_writer_goes_on() {
+    fn a_long_log_is_rotated_while_its_writer_continues() {
         let dir = tempfile::tempdir().unwrap();
         let log = LogFile::new(dir.path().join("postgres.log"));
         let mut writer = log.open().unwrap();
         writer.set_len(MAX_BYTES).unwrap();
         log.rotate();
-        assert_eq!(log.len(), MAX_BYTES, "not yet too long");
+        assert_eq!(log.len(), MAX_BYTES, "at the limit, but not above it");
         writer.write_all(b"x").unwrap();
         log.rotate();
         assert_eq!(log.len(), 0);

@@ -1,7 +1,7 @@
-//! Reading postmaster.pid, and with it finding a server that another process runs.
+//! Reads postmaster.pid, and with it finds a server that another process runs.
 //!
-//! Lines: pid, data directory, start time, port, socket directory, listen address, shared memory key, status. The file
-//! of a PostgreSQL that was killed stays and still says `ready`; so it proves nothing without its process.
+//! The lines are: pid, data directory, start time, port, socket directory, listen address, shared memory key, status. The
+//! file of a killed PostgreSQL stays and still says `ready`, so the file alone proves nothing: the process must run too.
 
 use std::fs;
 use std::io;
@@ -19,14 +19,14 @@ const PID_LINE: usize = 0;
 const SOCKET_DIR_LINE: usize = 4;
 const STATUS_LINE: usize = 7;
 
-/// Where and as whom to connect to a cluster that some other process serves.
+/// How to connect to a cluster that another process serves: address, role, password and database.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The directory of the Unix socket; what `psql --host` wants.
+    /// The directory of the Unix socket, the value for `psql --host`.
     pub socket_dir: PathBuf,
     /// The role.
     pub user: String,
-    /// Its password. Hand it over as PGPASSWORD, never as an argument, which everybody can read.
+    /// The password of the role. Pass it as PGPASSWORD, never as an argument: every user of the machine can read arguments.
     pub password: String,
     /// The database.
     pub database: String,
@@ -35,7 +35,7 @@ pub struct Endpoint {
 }
 
 impl std::fmt::Debug for Endpoint {
-    /// Without the password: what is debug-printed ends up in logs.
+    /// Leaves the password out, because debug output ends up in logs.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Endpoint")
@@ -47,11 +47,11 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// The endpoint of the cluster that some process serves from this data directory.
+/// The endpoint of the cluster that another process serves from this data directory.
 ///
 /// # Errors
 ///
-/// When none is running there, when it is not ready, or when its password cannot be read.
+/// When no PostgreSQL runs there, when it is not ready, or when its password cannot be read.
 pub fn running_endpoint(data_dir: &Path) -> Result<Endpoint, PostgresError> {
     let not_running = |reason: String| PostgresError::NotRunning { path: data_dir.to_owned(), reason };
     let layout = Layout::new(data_dir.to_owned());
@@ -79,7 +79,7 @@ pub fn running_endpoint(data_dir: &Path) -> Result<Endpoint, PostgresError> {
     })
 }
 
-/// A postmaster.pid as it was read; any line may be missing, for it is written bit by bit.
+/// The contents of a postmaster.pid. Any line may be missing, because PostgreSQL writes the file in steps.
 pub(super) struct PidFile {
     lines: Vec<String>,
 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_file_is_understood() {
+    fn a_complete_file_is_parsed() {
         let file = parse("4711\n/d/cluster\n1700000000\n5432\n/d/socket\n\n  1234 0\nready   \n");
         assert_eq!(file.pid(), Some(Pid::from_raw(4711)));
         assert_eq!(file.socket_dir(), Some(PathBuf::from("/d/socket")));

@@ -1,4 +1,4 @@
-//! The child process: spawn, readiness, stop.
+//! The postmaster as a child process: spawn it, wait until it is ready, stop it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -13,12 +13,12 @@ use super::log_file::LogFile;
 use super::pid_file;
 use super::supervisor::Pause;
 
-/// A clean start takes 50 ms. Recovery after a crash reads the log since the last checkpoint, which at the most is a
-/// `max_wal_size` of 1 GiB: seconds on a good disk, up to this on a bad one.
+/// How long a start may take. A clean start takes 50 ms. After a crash, recovery reads the log since the last checkpoint,
+/// at most a `max_wal_size` of 1 GiB: this takes seconds on a fast disk, and up to a minute on a slow one.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
-/// A fast shutdown takes 25 ms, longer with a large checkpoint to write. After that a stop that recovers at the next
-/// start is better than one that does not end.
+/// How long a fast shutdown may take. It takes 25 ms, or longer with a large checkpoint to write. After this limit an
+/// immediate shutdown, with recovery at the next start, is better than a stop that does not end.
 const FAST_STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// In an immediate shutdown the postmaster itself kills children that take longer than 5 s.
@@ -26,7 +26,7 @@ const IMMEDIATE_STOP_LIMIT: Duration = Duration::from_secs(10);
 
 const POLL_EVERY: Duration = Duration::from_millis(5);
 
-/// A postmaster that is our child. Dropping it stops it.
+/// A postmaster that is a child of this process. Dropping it stops it.
 #[derive(Debug)]
 pub(super) struct Postmaster {
     child: Child,
@@ -37,7 +37,7 @@ pub(super) struct Postmaster {
 }
 
 impl Postmaster {
-    /// To be called on a thread that lives as long as the postmaster should (see `command`).
+    /// Spawns the postmaster. Call this on a thread that lives as long as the postmaster should (see `command`).
     pub(super) fn spawn(command: &mut Command, cluster: PathBuf, log: LogFile) -> Result<Self, PostgresError> {
         let log_start = log.len();
         let child = command.spawn().context("start", command.get_program().as_ref())?;
@@ -48,8 +48,8 @@ impl Postmaster {
         self.child.id()
     }
 
-    /// Waits until clients can connect. The file of an earlier postmaster says `ready` too: so it has to be our
-    /// child's.
+    /// Waits until clients can connect. The pid file of an earlier postmaster says `ready` too, so the file must name
+    /// this child.
     pub(super) fn wait_until_ready(&mut self, pause: &Pause) -> Result<(), PostgresError> {
         let deadline = Instant::now() + READY_LIMIT;
         loop {
@@ -75,7 +75,7 @@ impl Postmaster {
         }
     }
 
-    /// The exit status, once it has ended.
+    /// The exit status; none while the postmaster runs.
     pub(super) fn poll(&mut self) -> Result<Option<ExitStatus>, PostgresError> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().context("wait for PostgreSQL in", &self.cluster)?;
@@ -83,7 +83,7 @@ impl Postmaster {
         Ok(self.ended)
     }
 
-    /// Stops it: in order if it can, at once if it must.
+    /// Stops the postmaster: by a fast shutdown, else by an immediate one, else by SIGKILL.
     pub(super) fn stop(&mut self) -> Result<(), PostgresError> {
         let started = Instant::now();
         let steps = [(Signal::SIGINT, FAST_STOP_LIMIT), (Signal::SIGQUIT, IMMEDIATE_STOP_LIMIT)];
@@ -93,10 +93,10 @@ impl Postmaster {
                 tracing::info!(pid = self.pid(), %signal, %status, elapsed_ms, "PostgreSQL has stopped");
                 return Ok(());
             }
-            tracing::warn!(pid = self.pid(), %signal, limit_s = limit.as_secs(), "PostgreSQL does not stop");
+            tracing::warn!(pid = self.pid(), %signal, limit_s = limit.as_secs(), "PostgreSQL did not stop within the limit; trying the next signal");
         }
-        // Its children notice and end; the next start waits for them. The data survive this as they survive a crash.
-        tracing::error!(pid = self.pid(), "killing PostgreSQL");
+        // The backends end when they notice; the next start waits for them. The data survive this as they survive a crash.
+        tracing::error!(pid = self.pid(), "PostgreSQL does not stop: killing it");
         self.child.kill().context("kill PostgreSQL in", &self.cluster)?;
         self.ended = Some(self.child.wait().context("wait for PostgreSQL in", &self.cluster)?);
         Ok(())
@@ -111,7 +111,7 @@ impl Postmaster {
             }
             if !signalled {
                 tracing::debug!(pid = self.pid(), %signal, "stopping PostgreSQL");
-                // Not reaped yet, so the number is still its own.
+                // The child is not reaped yet, so its pid cannot belong to another process.
                 if let Some(Err(error)) = as_pid(self.child.id()).map(|pid| kill(pid, signal)) {
                     tracing::warn!(pid = self.pid(), %signal, %error, "cannot signal PostgreSQL");
                 }

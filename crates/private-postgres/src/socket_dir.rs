@@ -1,8 +1,8 @@
-//! A directory short enough for a Unix socket.
+//! A directory whose path is short enough for a Unix socket.
 //!
-//! The kernel limits a socket's path to about 100 bytes. A data directory whose own path is too long gets a short
-//! private directory under /tmp; its name is written down, so that the next start uses it again instead of
-//! leaving one behind after each crash.
+//! The kernel limits the path of a socket to about 100 bytes. If the path of the data directory is too long, the socket
+//! goes to a private directory below /tmp. The file `socket-dir` holds its path, so that the next start uses it again and
+//! a crash leaves no second one behind.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,17 +14,17 @@ use super::PORT;
 use super::data_dir::{DataDir, Layout, remove_dir, remove_file};
 use super::error::{ErrorContext, PostgresError};
 
-/// `sockaddr_un` has room for 108 bytes on Linux and 104 on macOS, with the zero at the end.
+/// `sockaddr_un` has room for 108 bytes on Linux and 104 on macOS, the zero at the end included.
 const MAX_SOCKET_PATH_BYTES: usize = 100;
 
-/// Not the system's temporary directory: on macOS that is a long path itself.
+/// The parent of such directories. The system's temporary directory is not used: on macOS its path is long.
 const SHORT_PARENT: &str = "/tmp";
 
 /// A directory for the socket, owned by PostgreSQL's user, mode 0700.
 #[derive(Debug)]
 pub(super) struct SocketDir {
     path: PathBuf,
-    /// Where its name is written down, if it lies outside of the data directory: then we remove it at the end.
+    /// The file with its path, if the socket is outside the data directory. Then the directory is removed at the end.
     note: Option<PathBuf>,
 }
 
@@ -47,14 +47,14 @@ impl SocketDir {
         &self.path
     }
 
-    /// To be called when nobody serves the cluster. PostgreSQL refuses to start over a socket whose lock file names a
-    /// living process, and the pid of a killed postmaster lives on: as a zombie, or given to somebody else. Here
-    /// nobody else has a socket.
+    /// Removes the lock file of the socket. Call it when no process serves the cluster. PostgreSQL refuses to start when
+    /// this file names a running process, and the pid of a killed postmaster may still exist: as a zombie, or reused by
+    /// another process. No other server has a socket in this directory.
     pub(super) fn remove_stale_lock(&self) -> Result<(), PostgresError> {
         remove_file(&self.path.join(format!(".s.PGSQL.{PORT}.lock")))
     }
 
-    /// Removes a directory that we made outside of the data directory.
+    /// Removes the directory if it is outside the data directory.
     pub(super) fn clean_up(&self) -> Result<(), PostgresError> {
         let Some(note) = &self.note else { return Ok(()) };
         remove_dir(&self.path)?;
@@ -62,7 +62,7 @@ impl SocketDir {
     }
 }
 
-/// The same for a data directory whose owner is dead.
+/// The same for a data directory whose owner has ended.
 pub(super) fn clean_up_after(layout: &Layout) -> Result<(), PostgresError> {
     let owner = layout.cluster().metadata().map(|cluster| cluster.uid());
     match owner.ok().and_then(|owner| noted(&layout.socket_elsewhere(), owner)) {
@@ -71,15 +71,15 @@ pub(super) fn clean_up_after(layout: &Layout) -> Result<(), PostgresError> {
     }
 }
 
-/// Short enough, and in plain letters: PostgreSQL takes a list of directories with commas and quotes, and clients take
-/// text.
+/// Whether a path is short enough and has only plain letters: PostgreSQL's setting is a list with commas and quotes, and
+/// clients take text.
 fn fits(dir: &Path) -> bool {
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@~".contains(&byte));
     let socket = dir.join(format!(".s.PGSQL.{PORT}"));
     socket.to_str().is_some_and(|path| path.len() <= MAX_SOCKET_PATH_BYTES && plain(path))
 }
 
-/// The directory of an earlier start, if it is still what we made: others may write to /tmp, too.
+/// The directory of an earlier start, if its type, owner and mode are unchanged: every user may write to /tmp.
 fn noted(note: &Path, owner: u32) -> Option<PathBuf> {
     let path = PathBuf::from(fs::read_to_string(note).ok()?.trim());
     let metadata = path.symlink_metadata().ok()?;
@@ -90,9 +90,9 @@ fn noted(note: &Path, owner: u32) -> Option<PathBuf> {
 fn make(data_dir: &DataDir, note: &Path) -> Result<PathBuf, PostgresError> {
     let id = Uuid::new_v4().simple().to_string();
     let path = Path::new(SHORT_PARENT).join(format!("concurrency-lab-socket-{}", &id[..16]));
-    // Written down first: a crash right after leaves a name without a directory, not a directory without a name.
+    // The note comes first: a crash right after it leaves a note without a directory, not a directory without a note.
     fs::write(note, format!("{}\n", path.display())).context("write", note)?;
-    // Nobody can guess the name, so it is not there yet.
+    // The name is random, so no such directory exists yet.
     data_dir.private_dir(&path)?;
     Ok(path)
 }

@@ -1,7 +1,7 @@
-//! The thread that owns the database: it starts it, watches it, restarts it, and stops it at the end.
+//! The thread that owns PostgreSQL: it starts PostgreSQL, watches it, restarts it, and stops it at the end.
 //!
-//! A thread and not a task: on Linux the kernel tells PostgreSQL to stop when the *thread* that spawned it ends, so that
-//! thread has to live exactly as long as the database should. It ends when the other end of its [`Pause`] is dropped.
+//! This is a thread and not a task: on Linux the kernel tells PostgreSQL to stop when the *thread* that spawned it ends.
+//! So that thread has to live exactly as long as PostgreSQL should. It ends when the other end of its [`Pause`] is dropped.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,31 +19,31 @@ use super::error::PostgresError;
 use super::postmaster::Postmaster;
 use super::server::{Server, ServerPlan};
 
-/// How soon a death is noticed. A restart takes longer than this anyway, and looking costs one system call.
+/// How often the supervisor checks that PostgreSQL runs. A restart takes longer than this, and a check is one system call.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 
-/// The log grows slowly; looking at its size this often bounds it well enough.
+/// How often the supervisor checks the size of the log, which grows slowly.
 const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
 
-/// A database that dies more often than this is ill, and restarting it hides that.
+/// At most this many restarts within [`RESTART_WINDOW`]. If PostgreSQL ends more often, another restart only hides the cause.
 const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
-/// After a restart that failed: what was in the way (memory, disk) may need a moment.
+/// The pause after a restart that failed: a lack of memory or disk space may take a moment to pass.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// The owner went away, or wants us to stop.
+/// The owner dropped the cluster, or asked the supervisor to stop.
 #[derive(Debug)]
 pub(super) struct Stopping;
 
-/// Sleeping that ends early when the owner wants to stop.
+/// A sleep that ends early when the owner asks the supervisor to stop.
 #[derive(Debug)]
 pub(super) struct Pause {
     owner: Receiver<Infallible>,
 }
 
 impl Pause {
-    /// The pause, and what its owner drops to end it.
+    /// Returns the pause, and the sender that its owner drops to end it.
     pub(super) fn new() -> (Self, Sender<Infallible>) {
         let (sender, owner) = channel();
         (Self { owner }, sender)
@@ -57,18 +57,18 @@ impl Pause {
     }
 }
 
-/// What the owner learns when the database is ready for the first time.
+/// What the owner gets when PostgreSQL is ready for the first time.
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) connect_options: PgConnectOptions,
     pub(super) data_dir: PathBuf,
 }
 
-/// What the thread tells its owner while it runs.
+/// What the thread reports to its owner while it runs.
 #[derive(Debug)]
 pub(super) struct Reports {
     pub(super) status: watch::Sender<ClusterStatus>,
-    /// 0 for none.
+    /// The pid of the postmaster; 0 while there is none.
     pub(super) pid: Arc<AtomicU32>,
 }
 
@@ -78,13 +78,13 @@ impl Reports {
         self.status.send_replace(ClusterStatus::Running { starts });
     }
 
-    fn gone(&self, status: ClusterStatus) {
+    fn ended(&self, status: ClusterStatus) {
         self.pid.store(0, Ordering::Release);
         self.status.send_replace(status);
     }
 }
 
-/// The thread's whole life. The result is that of the stop; that of the start goes to `started`.
+/// The body of the thread. It sends the result of the start to `started`, and returns the result of the stop.
 pub(super) fn run(
     plan: &ServerPlan,
     pause: &Pause,
@@ -94,7 +94,7 @@ pub(super) fn run(
     let server = match Server::prepare(plan, pause) {
         Ok(server) => server,
         Err(error) => {
-            tell_failure(started, error);
+            report_failure(started, error);
             return Ok(());
         }
     };
@@ -102,13 +102,13 @@ pub(super) fn run(
         Ok(postmaster) => postmaster,
         Err(error) => {
             log_failure(server.clean_up());
-            tell_failure(started, error);
+            report_failure(started, error);
             return Ok(());
         }
     };
     reports.running(&postmaster, 1);
     let news = Started { connect_options: server.connect_options(), data_dir: server.root().to_owned() };
-    // Nobody listens if the start was cancelled: then `supervise` finds its owner gone, too.
+    // The receiver is gone if the start was cancelled; then `supervise` stops at once.
     let _ = started.send(Ok(news));
     let stopped = supervise(&server, postmaster, pause, reports);
     reports.pid.store(0, Ordering::Release);
@@ -116,19 +116,19 @@ pub(super) fn run(
     stopped.and(cleaned)
 }
 
-fn tell_failure(started: oneshot::Sender<Result<Started, PostgresError>>, error: PostgresError) {
+fn report_failure(started: oneshot::Sender<Result<Started, PostgresError>>, error: PostgresError) {
     if let Err(Err(error)) = started.send(Err(error)) {
-        tracing::warn!(%error, "PostgreSQL did not start, and its owner is gone");
+        tracing::warn!(%error, "PostgreSQL did not start; the start was already cancelled");
     }
 }
 
 fn log_failure(result: Result<(), PostgresError>) {
     if let Err(error) = result {
-        tracing::warn!(%error, "cannot clean up after PostgreSQL");
+        tracing::warn!(%error, "cannot remove the files of a PostgreSQL that did not start");
     }
 }
 
-/// Watches and restarts until the owner wants to stop.
+/// Watches and restarts PostgreSQL until the owner asks to stop.
 fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Reports) -> Result<(), PostgresError> {
     let mut current = first;
     let mut starts = 1;
@@ -138,16 +138,16 @@ fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Report
             Watched::Stopping => return current.stop(),
             Watched::Ended(outcome) => {
                 tracing::error!(pid = current.pid(), %outcome, "PostgreSQL ended unexpectedly: restarting it");
-                reports.gone(ClusterStatus::Restarting);
+                reports.ended(ClusterStatus::Restarting);
             }
         }
         match restart(server, &mut restarts, pause) {
             Ok(postmaster) => current = postmaster,
             Err(Restart::Stopping) => return Ok(()),
             Err(Restart::GivenUp(reason)) => {
-                tracing::error!(%reason, "PostgreSQL is not restarted any more");
-                reports.gone(ClusterStatus::Failed(reason));
-                // The directory stays ours until the owner lets go.
+                tracing::error!(%reason, "PostgreSQL stays down: it ended too often");
+                reports.ended(ClusterStatus::Failed(reason));
+                // The supervisor keeps the lock on the directory until the owner drops the cluster.
                 while pause.sleep(MAINTAIN_EVERY).is_ok() {}
                 return Ok(());
             }
@@ -159,7 +159,7 @@ fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Report
 
 enum Watched {
     Stopping,
-    /// How it ended.
+    /// PostgreSQL ended; the exit status as text.
     Ended(String),
 }
 
@@ -169,7 +169,7 @@ fn watch(server: &Server, postmaster: &mut Postmaster, pause: &Pause) -> Watched
         match postmaster.poll() {
             Ok(None) => {}
             Ok(Some(status)) => return Watched::Ended(status.to_string()),
-            // Starting again is safe even if it lives after all: whoever is still there is seen off first.
+            // If it still runs after all, a new start is safe: each start first ends the processes that use the cluster.
             Err(error) => return Watched::Ended(error.to_string()),
         }
         if maintained.elapsed() >= MAINTAIN_EVERY {
@@ -187,7 +187,7 @@ enum Restart {
     GivenUp(String),
 }
 
-/// Starts it again, as often as the limit allows.
+/// Starts PostgreSQL again, as often as the limit allows.
 fn restart(server: &Server, history: &mut VecDeque<Instant>, pause: &Pause) -> Result<Postmaster, Restart> {
     let mut last_error = None;
     loop {
@@ -198,7 +198,7 @@ fn restart(server: &Server, history: &mut VecDeque<Instant>, pause: &Pause) -> R
             let window_s = RESTART_WINDOW.as_secs();
             let mut reason = format!("PostgreSQL had to be restarted {MAX_RESTARTS} times within {window_s} s");
             if let Some(error) = last_error {
-                reason = format!("{reason}; the last time: {error}");
+                reason = format!("{reason}; the last restart failed: {error}");
             }
             return Err(Restart::GivenUp(reason));
         }
@@ -207,7 +207,7 @@ fn restart(server: &Server, history: &mut VecDeque<Instant>, pause: &Pause) -> R
             Ok(postmaster) => return Ok(postmaster),
             Err(PostgresError::Cancelled) => return Err(Restart::Stopping),
             Err(error) => {
-                tracing::error!(%error, "PostgreSQL could not be restarted");
+                tracing::error!(%error, "PostgreSQL could not be restarted; the next attempt follows");
                 last_error = Some(error);
             }
         }

@@ -1,4 +1,4 @@
-//! Directories that live as long as a run, and sweeping those whose run was killed.
+//! Temporary data directories, and the removal of those whose owner was killed.
 
 use std::env;
 use std::fs::{self, DirBuilder};
@@ -14,28 +14,28 @@ use super::lock::DirectoryLock;
 use super::processes;
 use super::socket_dir;
 
-/// What the name of each begins with. It must not fit the socket directories, which lie beside them.
+/// The prefix of their names. The names of socket directories, which are in the same place, must not start with it.
 const PREFIX: &str = "concurrency-lab-run-";
 
-/// A new directory under the system's temporary directory, ours from the start.
+/// Creates a directory below the system's temporary directory, and locks it.
 pub(super) fn create() -> Result<DataDir, PostgresError> {
     let id = Uuid::new_v4().simple().to_string();
     let path = env::temp_dir().join(format!("{PREFIX}{}", &id[..12]));
     DirBuilder::new().mode(0o700).create(&path).context("create the temporary directory", &path)?;
     DataDir::claim(&path).inspect_err(|_| {
-        // Ours, new and empty but for the lock.
+        // The directory is new and holds at most the lock file.
         let _ = fs::remove_dir_all(&path);
     })
 }
 
-/// Removes what runs that were killed left behind. Failing at that is no reason not to start.
+/// Removes the directories of killed owners. A failure is only logged: it must not prevent a start.
 pub(super) fn sweep() {
     let Ok(entries) = fs::read_dir(env::temp_dir()) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
             && let Err(error) = sweep_one(&entry.path())
         {
-            tracing::warn!(path = %entry.path().display(), %error, "cannot remove what an earlier run left");
+            tracing::warn!(path = %entry.path().display(), %error, "cannot remove the temporary database of an earlier run");
         }
     }
 }
@@ -45,13 +45,13 @@ fn sweep_one(path: &Path) -> Result<(), PostgresError> {
     if !ours {
         return Ok(());
     }
-    // Held until the directory is gone: nobody else sweeps it at the same time.
+    // The lock is held until the directory is removed, so that no other process removes it at the same time.
     let Some(_lock) = DirectoryLock::take_abandoned(path) else { return Ok(()) };
-    tracing::info!(path = %path.display(), "removing the temporary database that an earlier run left");
+    tracing::info!(path = %path.display(), "removing the temporary database of an earlier run");
     remove(&Layout::new(path.to_owned()))
 }
 
-/// Removes a temporary directory, after the last process that uses it.
+/// Ends the last processes that use a temporary directory, and removes it.
 pub(super) fn remove(layout: &Layout) -> Result<(), PostgresError> {
     for cluster in [layout.cluster(), layout.unfinished_cluster()] {
         processes::evict(&cluster)?;

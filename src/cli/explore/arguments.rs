@@ -10,7 +10,7 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
-use crate::explore::catalog::{READ_DECIDE_WRITE, pieces, subject};
+use crate::explore::catalog::{pieces, read_decide_write, subject};
 use crate::explore::crash::Crash;
 use crate::explore::execution::TestCase;
 use crate::explore::file::{Script, ScriptVariant, execution};
@@ -292,7 +292,7 @@ impl ExploreArgs {
     fn approaches(&self) -> Result<Vec<Approach>, CliError> {
         if self.approach.iter().any(|name| name == ALL) {
             return Ok(match self.isolation {
-                Some(_) => READ_DECIDE_WRITE.to_vec(),
+                Some(_) => read_decide_write().collect(),
                 None => Approach::iter().collect(),
             });
         }

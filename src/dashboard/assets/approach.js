@@ -1,60 +1,60 @@
-// The page of an approach: one real request, and its statements as bars; commands to copy.
+// The page of an approach: sends one request and draws its statements as bars; copies the curl commands.
 
-import { say } from "./lab.js";
+import { showMessage } from "./lab.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
 const form = document.getElementById("try-form");
-const said = document.getElementById("try-said");
+const message = document.getElementById("try-message");
 const result = document.getElementById("try-result");
 const workload = form.elements.workload;
 
-// Of the fields, those of the chosen workload; the others are disabled, or they would be asked for.
-function choose() {
+// Shows the fields of the chosen workload. The others are disabled, because hidden required fields would block the form.
+function showFields() {
   for (const fields of form.querySelectorAll("fieldset[data-workload]")) {
     const chosen = fields.dataset.workload === workload.value;
     fields.hidden = !chosen;
     fields.disabled = !chosen;
   }
 }
-workload.addEventListener("change", choose);
-// A browser that comes back to the page may remember another choice than the page was made with.
-choose();
+workload.addEventListener("change", showFields);
+// A browser that returns to the page may restore another choice than the page's default.
+showFields();
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
-  say(said, "Sent, waiting for the answer …");
+  showMessage(message, "Waiting for the answer …");
   result.replaceChildren();
   try {
-    const request = requested();
+    const request = requestOfForm();
     const began = performance.now();
     const answer = await fetch(request.path, request.options);
     const body = await answer.text();
     show(request, answer, body, performance.now() - began);
-    say(said, `${answer.status} ${answer.statusText}${answer.status === 404 ? `: ${seeded(request.seed)}` : ""}`, answer.status >= 500);
+    showMessage(message, `${answer.status} ${answer.statusText}${answer.status === 404 ? `: ${resetHint(request.seed)}` : ""}`, answer.status >= 500);
   } catch {
-    say(said, "The server does not answer.", true);
+    showMessage(message, "The server does not answer.", true);
   } finally {
     button.disabled = false;
   }
 });
 
-/** What helps when the data that are served have no such row. */
-function seeded(seed) {
-  return `the data that are served have no such row. curl -X POST '${location.origin}/reset?seed=${seed}' replaces them by some that do.`;
+/** What to do if the served data has no such row. */
+function resetHint(seed) {
+  return `the served data has no such row. This command replaces the data by one that has it: curl -X POST '${location.origin}/reset?seed=${seed}'`;
 }
 
-/** What the form says, as a request: numbers in the path where it has a place for them, the others in the body. */
-function requested() {
+/** The request of the form: a number goes into the path if the path has a placeholder for it, otherwise into the body. */
+function requestOfForm() {
   const fields = form.querySelector("fieldset[data-workload]:not(:disabled)");
   const { method, path: template, seed } = fields.dataset;
   let path = form.dataset.base + template;
   const body = {};
   for (const input of fields.querySelectorAll("input")) {
-    const place = `{${input.name}}`;
-    if (path.includes(place)) path = path.replace(place, input.value);
+    const placeholder = `{${input.name}}`;
+    if (path.includes(placeholder)) path = path.replace(placeholder, input.value);
     else body[input.name] = input.valueAsNumber;
   }
   const headers = { "lab-trace": "1" };
@@ -70,21 +70,21 @@ function requested() {
 
 function show(request, answer, body, took) {
   const list = element("dl");
-  const told = (name, value) => value && list.append(element("div", element("dt", name), element("dd", value)));
-  told("request", `${request.method} ${request.path} ${request.options.body ?? ""}`);
-  told("status", `${answer.status} ${answer.statusText}`);
-  told("body", body || "(empty)");
-  told("Lab-Attempts", answer.headers.get("lab-attempts"));
-  told("Lab-Versions", answer.headers.get("lab-versions"));
-  told("round trip", `${took.toFixed(1)} ms, as this browser saw it`);
+  const add = (name, value) => value && list.append(element("div", element("dt", name), element("dd", value)));
+  add("request", `${request.method} ${request.path} ${request.options.body ?? ""}`);
+  add("status", `${answer.status} ${answer.statusText}`);
+  add("body", body || "(empty)");
+  add("Lab-Attempts", answer.headers.get("lab-attempts"));
+  add("Lab-Versions", answer.headers.get("lab-versions"));
+  add("round trip", `${took.toFixed(1)} ms, measured in this browser`);
   result.append(list);
   const metrics = serverTiming(answer.headers.get("server-timing") ?? "");
   if (metrics.length > 0) result.append(timeline(metrics));
 }
 
 /**
- * The metrics of a Server-Timing header, `name;dur=1.5;desc="…"` separated by commas. A description is SQL, so there may be
- * commas and semicolons within its quotes.
+ * The metrics of a Server-Timing header, `name;dur=1.5;desc="…"`, separated by commas. A description is SQL, so its quotes can contain
+ * commas and semicolons.
  */
 export function serverTiming(header) {
   const pieces = (text, separator) => {
@@ -109,12 +109,12 @@ export function serverTiming(header) {
   });
 }
 
-/** A row for each statement, and its bar where it stood in the whole: they were sent one after the other. */
+/** A row for each statement, with a bar that shows its part of the total time; statements are sent one after the other. */
 function timeline(metrics) {
   const total = metrics.reduce((sum, metric) => sum + metric.ms, 0);
   const table = element("table");
   table.id = "try-timeline";
-  const head = element("tr", element("th", "step"), element("th", "time ms"), element("th", "when"), element("th", "what was sent"));
+  const head = element("tr", element("th", "step"), element("th", "time ms"), element("th", "part of the total time"), element("th", "statement"));
   head.children[1].className = "figure";
   for (const cell of head.children) cell.scope = "col";
   const rows = element("tbody");
@@ -124,14 +124,14 @@ function timeline(metrics) {
     time.className = "figure";
     const step = element("th", name);
     step.scope = "row";
-    const sent = element("td", element("code", text));
-    sent.className = "sent";
-    rows.append(element("tr", step, time, element("td", bar(from, ms, total)), sent));
+    const statement = element("td", element("code", text));
+    statement.className = "statement";
+    rows.append(element("tr", step, time, element("td", bar(from, ms, total)), statement));
     from += ms;
   }
   const sum = element("td", total.toFixed(3));
   sum.className = "figure";
-  const name = element("th", "in all");
+  const name = element("th", "total");
   name.scope = "row";
   rows.append(element("tr", name, sum, element("td"), element("td")));
   table.append(element("thead", head), rows);
@@ -152,7 +152,7 @@ function bar(from, ms, total) {
   const rect = document.createElementNS(SVG, "rect");
   const share = total > 0 ? 100 / total : 0;
   rect.setAttribute("x", String(from * share));
-  // Thinner than this nobody would see it.
+  // A thinner bar would not be visible.
   rect.setAttribute("width", String(Math.max(ms * share, 0.8)));
   rect.setAttribute("y", "1");
   rect.setAttribute("height", "8");
@@ -172,11 +172,11 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     const source = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(source.textContent);
-      say(copied, "Copied.");
+      showMessage(copied, "Copied.");
     } catch {
-      // Browsers give the clipboard to pages of localhost and https only.
+      // Browsers allow the clipboard only on localhost and over HTTPS.
       getSelection().selectAllChildren(source);
-      say(copied, "Selected: copy it with the keyboard.");
+      showMessage(copied, "The browser does not allow copying here. The command is selected: copy it with the keyboard.");
     }
   });
 }

@@ -1,4 +1,4 @@
-// What the scripts of all pages share: asking the server to do something, and following what it tells.
+// Shared by the scripts of all pages: sending requests, and following streams of events.
 
 const TOKEN = "concurrency-lab admin token";
 
@@ -8,7 +8,7 @@ if (field) {
   field.addEventListener("input", () => sessionStorage.setItem(TOKEN, field.value));
 }
 
-/** Sends a JSON body. Resolves to the answer's body; rejects with the message of the server's own error. */
+/** Sends a JSON body. Resolves to the answer's body; rejects with the server's error message. */
 export async function send(path, body) {
   const headers = { "content-type": "application/json" };
   const token = field?.value;
@@ -19,22 +19,22 @@ export async function send(path, body) {
   } catch {
     throw new Error("The server does not answer.");
   }
-  const told = await answer.json().catch(() => ({}));
-  if (answer.ok) return told;
+  const content = await answer.json().catch(() => ({}));
+  if (answer.ok) return content;
   if (answer.status === 401) field?.focus();
-  throw Object.assign(new Error(told.error ?? `The server answered ${answer.status}.`), { status: answer.status });
+  throw Object.assign(new Error(content.error ?? `The server answered ${answer.status}.`), { status: answer.status });
 }
 
-/** How long after a refusal a stream is asked for again, in ms. */
+/** How long after a refused stream the script tries again, in ms. */
 const RETRY = 3000;
 
 /**
- * Follows a stream of server-sent events. Each event `part` carries the HTML of the element whose id is in its first line: the server has
- * escaped whatever came from outside. A browser that lost the connection comes back by itself, and tells the server which event it saw
- * last. A page that nobody sees follows nothing: a browser has six connections to a server, for all of its tabs.
- * `onPart` hears of each part, `onState` whether there is a connection.
+ * Follows a stream of server-sent events. An event `part` has an element's id in its first line and the element's HTML in the others; the server
+ * has escaped all text from outside. A browser that loses the connection reconnects by itself, and reports the last event that it has received.
+ * A hidden tab follows nothing, because a browser allows only six connections to a server, for all of its tabs together.
+ * `onPart` is called for each part, `onConnection` whenever the connection is made or lost.
  */
-export function follow(path, { onPart = () => {}, onState = () => {} } = {}) {
+export function follow(path, { onPart = () => {}, onConnection = () => {} } = {}) {
   let source = null;
   let timer = 0;
   const close = () => {
@@ -45,7 +45,7 @@ export function follow(path, { onPart = () => {}, onState = () => {} } = {}) {
   const open = () => {
     close();
     source = new EventSource(path);
-    source.addEventListener("open", () => onState(true));
+    source.addEventListener("open", () => onConnection(true));
     source.addEventListener("part", (event) => {
       const [id, ...lines] = event.data.split("\n");
       const element = document.getElementById(id);
@@ -53,8 +53,8 @@ export function follow(path, { onPart = () => {}, onState = () => {} } = {}) {
       onPart(id, element);
     });
     source.addEventListener("error", () => {
-      onState(false);
-      // After an answer that is no stream a browser does not try again.
+      onConnection(false);
+      // A browser does not try again after an answer that is not a stream.
       if (source?.readyState === EventSource.CLOSED) timer = setTimeout(open, RETRY);
     });
   };
@@ -62,15 +62,15 @@ export function follow(path, { onPart = () => {}, onState = () => {} } = {}) {
   if (!document.hidden) open();
 }
 
-/** Puts other content into an element. Whoever is in it with the keyboard stays on the element of the same id. */
+/** Replaces the content of an element. The keyboard's focus stays on the element with the same id. */
 function replace(element, html) {
   const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
   element.innerHTML = html;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-/** Says something where the page has a place for it, also to those who listen instead of looking. */
-export function say(element, text, isError = false) {
+/** Shows a message in an element of the page; a screen reader announces it. */
+export function showMessage(element, text, isError = false) {
   element.textContent = text;
   element.classList.toggle("bad", isError);
 }

@@ -1,8 +1,8 @@
-// Locks now: the server says every second who waits for whom; the page only puts it in place.
+// Locks now: the server sends the sessions once a second as HTML; the script puts them in place.
 
-import { follow, say } from "./lab.js";
+import { follow, showMessage } from "./lab.js";
 
-const said = document.getElementById("locks-said");
+const message = document.getElementById("locks-message");
 follow("/lab/locks/events", {
-  onState: (isThere) => say(said, isThere ? "" : "The connection is lost; what is shown is old. Trying again …", !isThere),
+  onConnection: (isConnected) => showMessage(message, isConnected ? "" : "The connection to the server is lost, so this page shows an old state. Reconnecting …", !isConnected),
 });

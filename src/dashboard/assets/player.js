@@ -1,129 +1,129 @@
-// The interleaving player: shows the first steps of a schedule that the server has played as a whole. To take another step, or another way,
-// is to ask for another schedule; so the page's address, which holds it, shows anybody the same.
+// The interleaving player: shows the first steps of a schedule that the server has played as a whole. Each further step, and each other
+// continuation, is a request for another schedule. The page's address contains the schedule, so a link shows the same to every viewer.
 
-import { say, send } from "./lab.js";
+import { send, showMessage } from "./lab.js";
 
-/** How long a step stays when they are played one after the other, in ms. */
-const BEAT = 900;
+/** How long each step is shown while the steps are played, in ms. */
+const STEP_MS = 900;
 
 const root = document.getElementById("player");
 if (root) begin(root);
 
 function begin(root) {
   const board = document.getElementById("player-board");
-  const stage = document.getElementById("player-stage");
-  const said = document.getElementById("player-said");
-  const told = document.getElementById("player-step");
+  const view = document.getElementById("player-view");
+  const message = document.getElementById("player-message");
+  const stepText = document.getElementById("player-step");
   const control = (name) => root.querySelector(`[data-control="${name}"]`);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
-  /** What the server has played: its answer to a schedule. */
-  let known = null;
+  /** The server's answer to the last schedule. */
+  let position = null;
   /** How many of its steps are shown. */
   let at = 0;
-  /** The timer of what is played by itself. */
+  /** The timer of the next step while the steps are played. */
   let timer = 0;
-  /** Of several questions, only the answer to the last one counts. */
-  let ticket = 0;
+  /** The number of the last request: answers to earlier ones are ignored. */
+  let requests = 0;
 
   const chosen = () => {
     const { approach, scenario, clients, servers, isolation } = root.dataset;
     return { approach, scenario, clients: Number(clients), servers, ...(isolation && { isolation }) };
   };
 
-  /** Asks for a schedule, and shows so many of its steps; all if it is not said. Resolves to whether there was an answer. */
+  /** Requests a schedule and shows its first steps, or all of them. Resolves to whether the server has played it. */
   async function load(schedule, { show: wanted, ...rest } = {}) {
-    const mine = ++ticket;
+    const mine = ++requests;
     const focused = board.contains(document.activeElement) ? document.activeElement.dataset.actor : undefined;
     root.setAttribute("aria-busy", "true");
-    if (!known) say(said, "Setting the stage …");
+    if (!position) showMessage(message, "Starting the player …");
     try {
       const answer = await send("/lab/player/positions", { ...chosen(), schedule, ...rest });
-      if (mine !== ticket) return false;
-      known = answer;
+      if (mine !== requests) return false;
+      position = answer;
       board.innerHTML = answer.html;
-      stage.hidden = false;
+      view.hidden = false;
       document.getElementById("player-empty").hidden = true;
-      say(said, "");
+      showMessage(message, "");
       show(wanted ?? answer.steps);
       if (focused) refocus(focused);
       return true;
     } catch (error) {
-      if (mine === ticket) {
+      if (mine === requests) {
         pause();
-        say(said, known ? error.message : `${error.message}. The buttons above begin anew.`, true);
+        showMessage(message, position ? error.message : `${error.message}. Press one of the buttons above to start over.`, true);
       }
       return false;
     } finally {
-      if (mine === ticket) root.removeAttribute("aria-busy");
+      if (mine === requests) root.removeAttribute("aria-busy");
     }
   }
 
-  /** Shows the first steps of what is known. */
+  /** Shows the first steps of the position. */
   function show(step) {
-    at = Number.isInteger(step) ? Math.max(0, Math.min(step, known.steps)) : known.steps;
+    at = Number.isInteger(step) ? Math.max(0, Math.min(step, position.steps)) : position.steps;
     for (const row of board.querySelectorAll("[data-step]")) {
       const its = Number(row.dataset.step);
       row.hidden = its > at;
       row.classList.toggle("now", its === at);
     }
     for (const part of board.querySelectorAll("[data-stop]")) part.hidden = Number(part.dataset.stop) !== at;
-    // A violation is told from the step on with which it is there, and not only when the last answer has come.
+    // A violation is shown from the step on that causes it, not only after the last answer.
     const ending = board.querySelector(".ending");
-    if (ending && known.violation !== null) ending.hidden = at < known.violation;
-    told.textContent = `Step ${at} of ${known.steps}${known.ended ? "" : " so far"}: ${known.said[at]}`;
+    if (ending && position.violation !== null) ending.hidden = at < position.violation;
+    stepText.textContent = `Step ${at} of ${position.steps}${position.ended ? "" : " so far"}: ${position.stepTexts[at]}`;
     for (const [name, off] of [
       ["first", at === 0],
       ["back", at === 0],
-      ["forward", known.ended && at === known.steps],
-      ["last", known.ended && at === known.steps],
-      ["violation", known.violation === null],
+      ["forward", position.ended && at === position.steps],
+      ["last", position.ended && at === position.steps],
+      ["violation", position.violation === null],
     ]) {
-      // Who has no button any more would have to find the way back.
+      // A disabled button loses the keyboard's focus, so it is moved.
       if (off && document.activeElement === control(name)) control("play").focus();
       control(name).disabled = off;
     }
-    const address = new URLSearchParams({ ...chosen(), schedule: known.schedule, at });
+    const address = new URLSearchParams({ ...chosen(), schedule: position.schedule, at });
     history.replaceState(null, "", `/lab/player?${address}`);
-    board.querySelector("tr.now")?.scrollIntoView({ block: "nearest", behavior: calm.matches ? "auto" : "smooth" });
+    board.querySelector("tr.now")?.scrollIntoView({ block: "nearest", behavior: reducedMotion.matches ? "auto" : "smooth" });
   }
 
-  /** After a click the button is another one: the focus goes where it was. */
+  /** A click replaces the buttons: the focus goes to the new button of the same actor. */
   function refocus(actor) {
-    const there = board.querySelector(`tr:not([hidden]) [data-actor="${actor}"]`) ?? board.querySelector("tr:not([hidden]) [data-actor]");
-    (there ?? control("back")).focus();
+    const button = board.querySelector(`tr:not([hidden]) [data-actor="${actor}"]`) ?? board.querySelector("tr:not([hidden]) [data-actor]");
+    (button ?? control("back")).focus();
   }
 
-  /** Lets somebody go from where it stands: what came after is gone. */
-  const drive = (actor) => {
-    // Who presses again before the answer is there means the position that is not yet shown.
-    if (!root.hasAttribute("aria-busy")) load(known.schedule.slice(0, at) + actor);
+  /** Lets an actor take the next step after the shown position. Later steps are discarded. */
+  const takeStep = (actor) => {
+    // A click while a request is pending is ignored: it would refer to a position that is not shown yet.
+    if (!root.hasAttribute("aria-busy")) load(position.schedule.slice(0, at) + actor);
   };
 
-  /** To the end: beyond the schedule, the first who can go goes. */
-  const complete = (show) => load(known.schedule, { toEnd: true, show });
+  /** Plays to the end: beyond the schedule, the first actor that can go takes the next step. */
+  const complete = (show) => load(position.schedule, { toEnd: true, show });
 
   async function forward() {
-    if (at < known.steps) show(at + 1);
-    else if (!known.ended) await load(known.schedule + known.next[0]);
+    if (at < position.steps) show(at + 1);
+    else if (!position.ended) await load(position.schedule + position.next[0]);
   }
 
   async function last() {
-    if (known.ended) show(known.steps);
+    if (position.ended) show(position.steps);
     else await complete();
   }
 
   async function play() {
     if (timer) return pause();
-    if (!known.ended && !(await complete(at))) return;
-    if (at === known.steps) show(0);
+    if (!position.ended && !(await complete(at))) return;
+    if (at === position.steps) show(0);
     playing(true);
-    const beat = () => {
+    const next = () => {
       show(at + 1);
-      if (at < known.steps) timer = setTimeout(beat, BEAT);
+      if (at < position.steps) timer = setTimeout(next, STEP_MS);
       else pause();
     };
-    timer = setTimeout(beat, BEAT);
+    timer = setTimeout(next, STEP_MS);
   }
 
   function pause() {
@@ -140,66 +140,66 @@ function begin(root) {
   async function copy() {
     try {
       await navigator.clipboard.writeText(location.href);
-      say(said, "The link is copied.");
+      showMessage(message, "The link is copied.");
     } catch {
-      say(said, "The browser does not let this page copy; the link is the page's address.", true);
+      showMessage(message, "The browser does not allow copying here. The link is the address of this page.", true);
     }
   }
 
-  async function hunt() {
-    const button = root.querySelector('[data-idea="violation"]');
+  async function findViolation() {
+    const button = root.querySelector('[data-start="violation"]');
     button.disabled = true;
-    say(said, "Running interleavings; at most 20 s …");
+    showMessage(message, "Searching for a violation; this takes at most 20 s …");
     try {
       const found = await send("/lab/player/violation", chosen());
       if (found.schedule !== null && !(await load(found.schedule))) return;
-      if (known && found.schedule !== null) show(known.violation ?? known.steps);
-      say(said, found.said);
+      if (position && found.schedule !== null) show(position.violation ?? position.steps);
+      showMessage(message, found.message);
     } catch (error) {
-      say(said, error.message, true);
+      showMessage(message, error.message, true);
     } finally {
       button.disabled = false;
     }
   }
 
-  // What is chosen above is not what is on the stage until it is set.
+  // The new choice applies only after it is loaded, so the buttons are disabled until then.
   document.getElementById("choice").addEventListener("change", () => {
     pause();
-    for (const button of root.querySelectorAll(".ideas button")) button.disabled = true;
-    say(document.getElementById("choice-said"), "Press “Set the stage” to play what is chosen.");
+    for (const button of root.querySelectorAll(".starts button")) button.disabled = true;
+    showMessage(document.getElementById("choice-message"), "Press “Load” to play this choice.");
   });
 
-  const ideas = {
-    yourself: () => load(""),
+  const starts = {
+    empty: () => load(""),
     serial: () => load("", { toEnd: true, show: 0 }),
     turns: () => load("", { toEnd: true, byTurns: true, show: 0 }),
-    violation: hunt,
+    violation: findViolation,
   };
   const controls = {
     first: () => show(0),
     back: () => show(at - 1),
     forward,
     last,
-    violation: () => show(known.violation),
+    violation: () => show(position.violation),
     link: copy,
   };
 
   root.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    const { idea, control: name, actor } = button.dataset;
+    const { start, control: name, actor } = button.dataset;
     if (name === "play") return play();
     if (name !== "link") pause();
-    if (idea) ideas[idea]();
+    if (start) starts[start]();
     else if (name) controls[name]();
-    else if (actor) drive(actor);
+    else if (actor) takeStep(actor);
   });
 
   document.addEventListener("keydown", (event) => {
-    if (!known || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!position || event.ctrlKey || event.metaKey || event.altKey) return;
     const element = event.target;
     if (element.matches?.("input, select, textarea, [contenteditable]")) return;
-    // There the browser scrolls or presses.
+    // On these elements the browser itself uses the space key.
     if (event.key === " " && element.matches?.("button, a, summary")) return;
     const keys = { ArrowLeft: "back", ArrowRight: "forward", Home: "first", End: "last", " ": "play" };
     const button = keys[event.key]
@@ -210,7 +210,7 @@ function begin(root) {
     if (!button.disabled) button.click();
   });
 
-  /** Clients have capital letters and writers small ones, which no client has. */
+  /** The button of an actor. Clients have upper-case letters and batch writers lower-case ones, and no letter is used twice. */
   const actorOf = (key) =>
     [...board.querySelectorAll("tr:not([hidden]) [data-actor]")].find((button) => button.dataset.actor.toLowerCase() === key.toLowerCase());
 

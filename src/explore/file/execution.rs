@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::expect::{ExpectedVerdict, StatementRef};
 use super::runner::{self, ScriptError, SessionEnd, StatementBarrier, said};
 use super::{NOT_SERIALIZABLE, Script, ScriptVariant};
-use crate::database::schema::{claim_schema, making};
+use crate::database::schema::{claim_schema, create_schema_sql};
 use crate::explore::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
@@ -148,7 +148,7 @@ impl<'w> ScriptExecution<'w> {
 
     async fn set_up(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
-        self.run(&format!("drop schema {SCHEMA} cascade; {}", making(SCHEMA))).await?;
+        self.run(&format!("drop schema {SCHEMA} cascade; {}", create_schema_sql(SCHEMA))).await?;
         self.run_theirs("setup", &script.setup).await
     }
 

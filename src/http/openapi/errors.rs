@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::operation::with_those_of_every_answer;
 use super::parts::{EXAMPLE_ID, reference};
 use crate::config::Limits;
-use crate::error::Error;
+use crate::engine::OperationError;
 use crate::http::answer::{self, Rejection};
 use crate::http::body::{self, Field, NumberBody};
 use crate::http::problem::{PROBLEM_JSON, Problem};
@@ -21,6 +21,8 @@ pub struct ErrorCause {
     /// The name of the example.
     name: &'static str,
     status: StatusCode,
+    /// The refusal, if it is one.
+    refusal: Option<Refusal>,
     /// The text of `error`.
     error: String,
     /// Whether the text is always the same.
@@ -30,33 +32,34 @@ pub struct ErrorCause {
 impl ErrorCause {
     /// A request that is rejected. The text depends on the request.
     pub fn rejected(name: &'static str, rejection: Rejection) -> Self {
-        Self { name, status: rejection.status, error: rejection.message, fixed: false }
+        Self { name, status: rejection.status, refusal: None, error: rejection.message, fixed: false }
     }
 
     /// An operation that failed.
-    fn failed(name: &'static str, error: &Error, fixed: bool) -> Self {
-        Self { name, status: answer::status(error), error: error.to_string(), fixed }
+    fn failed(name: &'static str, error: &OperationError, fixed: bool) -> Self {
+        let refusal = if let OperationError::Refused(refusal) = error { Some(*refusal) } else { None };
+        Self { name, status: answer::status(error), refusal, error: error.to_string(), fixed }
     }
 }
 
 /// The refusals of the state.
 pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = ErrorCause> {
-    refusals.iter().map(|refusal| ErrorCause::failed(refusal.into(), &Error::Refused(*refusal), true))
+    refusals.iter().map(|refusal| ErrorCause::failed(refusal.into(), &OperationError::Refused(*refusal), true))
 }
 
 /// The errors of any operation.
 pub fn anywhere() -> impl Iterator<Item = ErrorCause> {
-    std::iter::once(ErrorCause::failed("internal", &Error::Bug("".into()), true))
+    std::iter::once(ErrorCause::failed("internal", &OperationError::Bug("".into()), true))
 }
 
 /// The errors of a read.
 pub fn of_a_read() -> impl Iterator<Item = ErrorCause> {
-    anywhere().chain([ErrorCause::failed("lock-timeout", &Error::NotDone("Lock timeout".into()), false)])
+    anywhere().chain([ErrorCause::failed("lock-timeout", &OperationError::NotDone("Lock timeout".into()), false)])
 }
 
 /// The errors of executing a change, once its request is parsed.
 fn of_doing() -> impl Iterator<Item = ErrorCause> {
-    of_a_read().chain([ErrorCause::failed("outcome-unknown", &Error::OutcomeUnknown("".into()), true)])
+    of_a_read().chain([ErrorCause::failed("outcome-unknown", &OperationError::OutcomeUnknown("".into()), true)])
 }
 
 /// The errors of a reset.
@@ -146,13 +149,13 @@ fn of_a_key() -> impl Iterator<Item = ErrorCause> {
     let key = sent(&[("idempotency-key", "7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f")]);
     let not_kept = headers::idempotency_key(&key, Approach::Naive).err();
     let not_kept = not_kept.map(|rejection| ErrorCause::rejected("key-not-kept", rejection));
-    not_kept.into_iter().chain([ErrorCause::failed("key-reused", &Error::KeyReused, false)])
+    not_kept.into_iter().chain([ErrorCause::failed("key-reused", &OperationError::KeyReused, false)])
 }
 
 /// An approach that does not support the operation.
 pub fn not_offered() -> ErrorCause {
     let reason = Approach::UniqueConstraint.info().unsupported_because;
-    ErrorCause::failed("not-offered", &Error::Unsupported(reason.into()), false)
+    ErrorCause::failed("not-offered", &OperationError::Unsupported(reason.into()), false)
 }
 
 /// An approach that does not exist.
@@ -173,16 +176,21 @@ pub fn responses(causes: &[ErrorCause]) -> Map<String, Value> {
 }
 
 fn response(status: StatusCode, causes: &[ErrorCause]) -> Value {
-    let problems = causes.iter().map(|cause| (cause.name, json!(Problem::of(status, Some(&cause.error), EXAMPLE_ID))));
+    let problems = causes
+        .iter()
+        .map(|cause| (cause.name, json!(Problem::of(status, cause.refusal, Some(&cause.error), EXAMPLE_ID))));
     let plain = causes.iter().map(|cause| (cause.name, json!({ "error": cause.error })));
-    let headers: &[&str] = match status {
-        StatusCode::SERVICE_UNAVAILABLE => &["Retry-After", "Server-Timing"],
-        StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT => &["Server-Timing"],
-        _ => &[],
+    let mut headers = match status {
+        StatusCode::SERVICE_UNAVAILABLE => vec!["Retry-After", "Server-Timing"],
+        StatusCode::CONFLICT | StatusCode::GATEWAY_TIMEOUT => vec!["Server-Timing"],
+        _ => vec![],
     };
+    if causes.iter().any(|cause| cause.refusal.is_some()) {
+        headers.push("Lab-Refusal");
+    }
     json!({
-        "description": Problem::of(status, None, EXAMPLE_ID).title,
-        "headers": with_those_of_every_answer(headers),
+        "description": Problem::of(status, None, None, EXAMPLE_ID).title,
+        "headers": with_those_of_every_answer(&headers),
         "content": {
             "application/json": { "schema": error_schema(causes), "examples": named(plain) },
             PROBLEM_JSON: { "schema": reference("schemas", "Problem"), "examples": named(problems) },

@@ -9,6 +9,7 @@ use crate::database::seed::Seed;
 use crate::http::body::Field;
 use crate::http::docs;
 use crate::strategy::Approach;
+use domain::Refusal;
 
 /// An id for examples.
 pub const EXAMPLE_ID: Uuid = uuid!("7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f");
@@ -91,12 +92,14 @@ fn parameters() -> Value {
         },
         "Lab-Think-Time": {
             "name": "Lab-Think-Time", "in": "header",
-            "description": "The pause before each statement that writes, in milliseconds. Ignored under the same condition as Lab-Trace.",
+            "description": "The pause before each statement that writes, in milliseconds. Ignored under the same condition as \
+                Lab-Trace.",
             "schema": { "type": "integer", "minimum": 0, "maximum": THINK_TIME_MAX.as_millis() },
         },
         "Lab-Fault": {
             "name": "Lab-Fault", "in": "header",
-            "description": "Cut the connection to the database after this many statements. Ignored under the same condition as Lab-Trace.",
+            "description": "Cut the connection to the database after this many statements. Ignored under the same condition as \
+                Lab-Trace.",
             "schema": { "type": "integer", "minimum": 1, "maximum": FAULT_MAX },
         },
     })
@@ -120,8 +123,14 @@ fn headers() -> Value {
             "description": "The version of the addressed row.",
             "required": true, "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" }, "example": "\"2\"",
         },
+        "Lab-Refusal": {
+            "description": "Which refusal this is. Programs recognise a refusal by this header, not by the sentence in the body.",
+            "schema": { "type": "string", "enum": Refusal::iter().map(<&str>::from).collect::<Vec<_>>() },
+            "example": "sold-out",
+        },
         "Idempotency-Replayed": {
-            "description": "This `Idempotency-Key` was used before: the change was not made again, and this is the original answer.",
+            "description": "This `Idempotency-Key` was used before. The change was not made again; this is the original \
+                answer.",
             "schema": { "type": "string", "enum": ["true"] },
         },
         "Retry-After": {

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use hyper::{Method, Uri};
 use serde::{Deserialize, Deserializer};
 
-pub use reading::{Misread, NumberLocation};
+pub use reading::{Misread, ValueLocation};
 pub use template::RequestTemplate;
 
 use domain::Workload;
@@ -64,13 +64,13 @@ pub struct Route {
     /// Its body; without one, an empty one.
     pub body: Option<RequestTemplate>,
     /// Where the new balance, value or number of seats left is in the answer.
-    pub value: Option<NumberLocation>,
+    pub value: Option<ValueLocation>,
     /// Of a transfer: where the payer's new balance is.
-    pub from: Option<NumberLocation>,
+    pub from: Option<ValueLocation>,
     /// Of a transfer: where the payee's new balance is.
-    pub to: Option<NumberLocation>,
+    pub to: Option<ValueLocation>,
     /// Where the row's new version is, if there is one.
-    pub version: Option<NumberLocation>,
+    pub version: Option<ValueLocation>,
     /// How it refuses.
     #[serde(default)]
     pub refused: Vec<RefusalAnswer>,
@@ -84,7 +84,7 @@ pub struct Route {
 pub enum RefusalAnswer {
     /// Any answer with this status.
     Status(u16),
-    /// An answer with this status, and this text in its body.
+    /// An answer with this status, and a value or a text that says which refusal it is.
     Exactly(Exactly),
 }
 
@@ -94,10 +94,14 @@ pub enum RefusalAnswer {
 pub struct Exactly {
     /// Its status.
     pub status: u16,
-    /// Text in its body; any body without it.
+    /// Where the value is that names the refusal …
+    pub at: Option<ValueLocation>,
+    /// … and what the value is.
+    pub is: Option<String>,
+    /// For a service without such a value: a text that its body contains.
     #[serde(default)]
     pub contains: String,
-    /// What it means.
+    /// What the refusal means.
     pub reason: Reason,
 }
 
@@ -111,17 +115,17 @@ pub struct RowRead {
     /// Its path, behind the base URL.
     pub path: RequestTemplate,
     /// Where the balance, the value or the number of seats left is in the answer.
-    pub value: Option<NumberLocation>,
+    pub value: Option<ValueLocation>,
     /// Of an event, instead of `value`: where its capacity is …
-    pub capacity: Option<NumberLocation>,
+    pub capacity: Option<ValueLocation>,
     /// … and how many seats are taken.
-    pub booked: Option<NumberLocation>,
+    pub booked: Option<ValueLocation>,
     /// Of an event: where the list of bookings is.
-    pub bookings: Option<NumberLocation>,
+    pub bookings: Option<ValueLocation>,
     /// Of an event: where in a booking its user is.
-    pub booking_user: Option<NumberLocation>,
+    pub booking_user: Option<ValueLocation>,
     /// Where the row's version is, if there is one.
-    pub version: Option<NumberLocation>,
+    pub version: Option<ValueLocation>,
 }
 
 fn get() -> Method {
@@ -247,8 +251,13 @@ impl Route {
                 RefusalAnswer::Status(status) if Workload::from(example) == Workload::Booking => {
                     return Err(format!(
                         "refused: {status} may mean sold out or already booked; say which, as in \
-                         {{ status = {status}, contains = \"Sold out\", reason = \"sold-out\" }}"
+                         {{ status = {status}, at = \"/code\", is = \"sold-out\", reason = \"sold-out\" }}"
                     ));
+                }
+                RefusalAnswer::Exactly(Exactly { at, is, .. }) if at.is_some() != is.is_some() => {
+                    return Err("refused: expected both at and is, as in { status = 409, at = \"/code\", \
+                                is = \"sold-out\", reason = \"sold-out\" }"
+                        .to_owned());
                 }
                 RefusalAnswer::Exactly(Exactly { reason, .. }) if !Self::reasons(example).contains(reason) => {
                     return Err(format!("refused: {reason:?} is no reason to refuse it"));
@@ -324,6 +333,9 @@ mod tests {
             ("value = \"/available\"", "value = \"available\"", "expected a JSON pointer"),
             ("402", "\"402\"", "refused"),
             ("contains =", "contain =", "refused"),
+            ("contains = \"locked\"", "at = \"/code\"", "balance.refused: expected both at and is"),
+            ("contains = \"locked\"", "is = \"locked\"", "balance.refused: expected both at and is"),
+            ("contains = \"locked\"", "at = \"code\", is = \"locked\"", "refused"),
             ("\"out-of-range\"", "\"sold-out\"", "balance.refused: SoldOut is no reason"),
             ("[balance.read]", "[balance.write]", "unknown field"),
         ] {

@@ -10,11 +10,11 @@ use crate::lab::client::HttpAnswer;
 use domain::Row;
 use referee::history::{ObservedRow, Outcome, Request, RowState};
 
-/// Where a number is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
-/// `header:etag`. Of the header `lab-versions`, it is the number behind the row's name.
+/// Where a value is in an answer: a JSON pointer (RFC 6901) such as `/account/balance` into its body, or a header,
+/// `header:etag`. Of the header `lab-versions`, it is the number after the row's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum NumberLocation {
+pub enum ValueLocation {
     /// In the body.
     Pointer(String),
     /// In a header, quoted (as an `ETag`) or not.
@@ -24,7 +24,7 @@ pub enum NumberLocation {
 /// Each changed row with its new version: `users/1=12, users/2=7`.
 const LAB_VERSIONS: &str = "lab-versions";
 
-impl TryFrom<String> for NumberLocation {
+impl TryFrom<String> for ValueLocation {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -41,8 +41,17 @@ impl TryFrom<String> for NumberLocation {
     }
 }
 
-impl NumberLocation {
-    /// The number; `row` is whose it is.
+impl ValueLocation {
+    /// Whether the value is this text.
+    fn is(&self, text: &str, answer: &HttpAnswer) -> bool {
+        match self {
+            Self::Header(name) => answer.headers.get(name).is_some_and(|value| value == text),
+            Self::Pointer(pointer) => serde_json::from_slice::<Value>(&answer.body)
+                .is_ok_and(|body| body.pointer(pointer).and_then(Value::as_str) == Some(text)),
+        }
+    }
+
+    /// The value as a number; of `lab-versions`, the version of `row`.
     fn number(&self, row: Row, body: &Value, headers: &HeaderMap) -> Option<i64> {
         match self {
             Self::Pointer(pointer) => body.pointer(pointer)?.as_i64(),
@@ -77,7 +86,7 @@ impl Route {
     #[must_use]
     pub fn understand(&self, request: &Request, answer: &HttpAnswer) -> Outcome {
         let status = answer.status.as_u16();
-        if let Some(reason) = self.refused.iter().find_map(|refused| refused.reason(request, status, &answer.body)) {
+        if let Some(reason) = self.refused.iter().find_map(|refused| refused.reason(request, answer)) {
             return Outcome::Refused(reason);
         }
         match status {
@@ -108,13 +117,20 @@ impl Route {
 }
 
 impl RefusalAnswer {
-    fn reason(&self, request: &Request, status: u16, body: &[u8]) -> Option<referee::history::Reason> {
+    /// What the answer refuses the request for, if it is this refusal.
+    fn reason(&self, request: &Request, answer: &HttpAnswer) -> Option<referee::history::Reason> {
+        let status = answer.status.as_u16();
         match self {
             Self::Status(wanted) => (*wanted == status).then(|| Route::reasons(request)[0]),
-            Self::Exactly(Exactly { status: wanted, contains, reason }) => {
-                let there =
-                    || contains.is_empty() || body.windows(contains.len()).any(|part| part == contains.as_bytes());
-                (*wanted == status && there()).then_some(*reason)
+            Self::Exactly(Exactly { status: wanted, at, is, contains, reason }) => {
+                let is_the_value = || match (at, is) {
+                    (Some(at), Some(is)) => at.is(is, answer),
+                    _ => true,
+                };
+                let has_the_text = || {
+                    contains.is_empty() || answer.body.windows(contains.len()).any(|part| part == contains.as_bytes())
+                };
+                (*wanted == status && is_the_value() && has_the_text()).then_some(*reason)
             }
         }
     }
@@ -128,7 +144,7 @@ impl RowRead {
     pub fn understand(&self, row: Row, answer: &HttpAnswer) -> Result<RowState, Misread> {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let missing = |what| Misread { what, body: String::from_utf8_lossy(&answer.body).chars().take(200).collect() };
-        let number = |find: &Option<NumberLocation>, what| {
+        let number = |find: &Option<ValueLocation>, what| {
             let found = find.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
             found.ok_or_else(|| missing(what))
         };
@@ -140,11 +156,11 @@ impl RowRead {
         };
         let version = self.version.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
         let mut bookings = Vec::new();
-        if let Some(NumberLocation::Pointer(list)) = &self.bookings {
+        if let Some(ValueLocation::Pointer(list)) = &self.bookings {
             let list = body.pointer(list).and_then(Value::as_array).ok_or_else(|| missing("list of bookings"))?;
             for booking in list {
                 let user = match &self.booking_user {
-                    Some(NumberLocation::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
+                    Some(ValueLocation::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
                     _ => booking.as_i64(),
                 };
                 bookings.push(user.ok_or_else(|| missing("user of a booking"))?);
@@ -157,6 +173,8 @@ impl RowRead {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use axum::body::Bytes;
     use hyper::StatusCode;
 
@@ -186,6 +204,7 @@ mod tests {
         let transfer = Request::Transfer { from: 2, to: 1, amount: 5 };
         let booking = Request::Booking { event: 2, user: 7 };
         let refused = Outcome::Refused;
+        let refusal = |name, body| answer(409, &[("lab-refusal", name)], body);
         let table = [
             (
                 balance,
@@ -198,9 +217,19 @@ mod tests {
                 Outcome::Done([Some(ObservedRow { value: 9998, version: None }), None]),
             ),
             (balance, answer(200, &[], "{}"), Outcome::Unexpected),
-            (balance, answer(409, &[], r#"{"error":"Insufficient funds"}"#), refused(Reason::InsufficientFunds)),
-            (balance, answer(409, &[], r#"{"error":"Balance out of range"}"#), refused(Reason::OutOfRange)),
-            (balance, answer(409, &[], r#"{"error":"Something else"}"#), Outcome::Unexpected),
+            (
+                balance,
+                refusal("insufficient-funds", r#"{"error":"Insufficient funds"}"#),
+                refused(Reason::InsufficientFunds),
+            ),
+            (
+                balance,
+                refusal("balance-out-of-range", r#"{"error":"Balance out of range"}"#),
+                refused(Reason::OutOfRange),
+            ),
+            (balance, refusal("sold-out", r#"{"error":"Insufficient funds"}"#), Outcome::Unexpected),
+            // A sentence alone is no refusal.
+            (balance, answer(409, &[], r#"{"error":"Insufficient funds"}"#), Outcome::Unexpected),
             (balance, answer(503, &[], "{}"), Outcome::NotDone),
             (balance, answer(504, &[], "{}"), Outcome::Unknown),
             (balance, answer(500, &[], "{}"), Outcome::Unexpected),
@@ -219,7 +248,7 @@ mod tests {
                 answer(201, &[("lab-versions", "events/2=2")], r#"{"bookingId":"x","eventId":2,"seatsLeft":99}"#),
                 Outcome::Done([Some(seen(99, 2)), None]),
             ),
-            (booking, answer(409, &[], r#"{"error":"Already booked"}"#), refused(Reason::AlreadyBooked)),
+            (booking, refusal("already-booked", r#"{"error":"Already booked"}"#), refused(Reason::AlreadyBooked)),
             (
                 Request::Increment { counter: 1 },
                 answer(200, &[("lab-versions", "counters/1=2")], r#"{"value":2}"#),
@@ -229,6 +258,32 @@ mod tests {
         for (request, answer, expected) in table {
             let route = routes.of(&request).unwrap();
             assert_eq!(route.understand(&request, &answer), expected, "{request}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_another_service_is_recognised_by_a_value_or_by_a_text() {
+        let refused = |refusal: &str, answer: &HttpAnswer| {
+            let refusal: RefusalAnswer =
+                toml::from_str::<BTreeMap<String, RefusalAnswer>>(&format!("refusal = {refusal}"))
+                    .unwrap()
+                    .remove("refusal")
+                    .unwrap();
+            refusal.reason(&Request::Booking { event: 1, user: 1 }, answer)
+        };
+        let by_code = r#"{ status = 409, at = "/error/code", is = "full", reason = "sold-out" }"#;
+        let by_text = r#"{ status = 409, contains = "is full", reason = "sold-out" }"#;
+        let full = answer(409, &[], r#"{"error":{"code":"full","message":"The event is full"}}"#);
+        let other = answer(409, &[], r#"{"error":{"code":"twice","message":"full"}}"#);
+        let page = answer(409, &[], "not JSON");
+        for (refusal, answer, expected) in [
+            (by_code, &full, Some(Reason::SoldOut)),
+            (by_code, &other, None),
+            (by_code, &page, None),
+            (by_text, &full, Some(Reason::SoldOut)),
+            (by_text, &other, None),
+        ] {
+            assert_eq!(refused(refusal, answer), expected, "{refusal}: {answer:?}");
         }
     }
 
@@ -250,10 +305,10 @@ mod tests {
 
     #[test]
     fn a_place_in_an_answer_is_a_pointer_or_a_header() {
-        let find = |text: &str| NumberLocation::try_from(text.to_owned());
+        let find = |text: &str| ValueLocation::try_from(text.to_owned());
         assert!(
-            matches!(find("/a/b"), Ok(NumberLocation::Pointer(_)))
-                && matches!(find("header:etag"), Ok(NumberLocation::Header(_)))
+            matches!(find("/a/b"), Ok(ValueLocation::Pointer(_)))
+                && matches!(find("header:etag"), Ok(ValueLocation::Header(_)))
         );
         assert!(find("balance").is_err() && find("header:a b").is_err());
     }

@@ -1,11 +1,11 @@
-// What an open dashboard costs a running experiment: the same run again and again, with nobody looking, with its streams followed
-// (live page and locks), and with both pages open in a real browser on the same machine. The three take turns, the order
-// rotates, and a ratio is taken within each round; the medians of the rounds are what counts.
+// The cost of watching a run. The same run is repeated without a viewer, with its streams followed (live page and locks), and with both pages open
+// in a real browser on the same machine. The three variants alternate in rotating order, and each ratio is taken within a round. The result is the
+// median over the rounds.
 //
 //     make bench-dashboard                       9 rounds of 4 s for each
 //     ROUNDS=3 SECONDS_EACH=2 make bench-dashboard
 //
-// Prints a Markdown table with its conditions. It measures and judges nothing: a loud machine is no failure.
+// Prints a Markdown table with its conditions. It only measures and never fails, because the noise of the machine can be larger than the effect.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { cpus } from "node:os";
@@ -26,13 +26,13 @@ const finished = (folder) => {
   }
 };
 
-/** Runs once; answers requests decided a second, by approach. Waits by looking at the folder, which costs the server nothing. */
+/** Runs once and returns the answers per second by approach. It waits by reading the run folder, which costs the server nothing. */
 async function run({ url, runs }) {
   const before = new Set(finished(runs));
   const body = { kind: "run", scenario: "withdrawal", approaches: APPROACHES, durationS: SECONDS, concurrency: 64 };
   const headers = { "content-type": "application/json" };
   const until = Date.now() + WAIT_MAX;
-  // The one before may be putting its database away.
+  // The run before may still be releasing its database.
   for (;;) {
     const answer = await fetch(`${url}/lab/experiments`, { method: "POST", headers, body: JSON.stringify(body) });
     if (answer.status === 201) break;
@@ -51,7 +51,7 @@ async function run({ url, runs }) {
   }
 }
 
-/** Follows a stream and throws away what it says, as a browser would without drawing. */
+/** Follows a stream and discards its events: a browser that draws nothing. */
 function watch(url) {
   const stop = new AbortController();
   const read = async () => {
@@ -71,7 +71,7 @@ const median = (figures) => {
 const server = await serve();
 const browser = await launch();
 const watchers = {
-  "nobody looks": async () => async () => {},
+  "no viewer": async () => async () => {},
   "streams followed": async () => {
     const stops = PAGES.map((page) => watch(`${server.url}${page}/events`));
     return async () => stops.forEach((stop) => stop());
@@ -84,7 +84,7 @@ const watchers = {
 const names = Object.keys(watchers);
 const rates = Object.fromEntries(names.map((name) => [name, []]));
 try {
-  await run(server); // Warm-up: PostgreSQL is started, files are made.
+  await run(server); // Warm-up: starts PostgreSQL and creates files.
   for (let round = 0; round < ROUNDS; round++) {
     for (let turn = 0; turn < names.length; turn++) {
       const name = names[(turn + round) % names.length];
@@ -99,7 +99,7 @@ try {
   await server.stop();
 }
 console.log(`withdrawal, 64 clients on one row, ${SECONDS} s a run, ${ROUNDS} rounds, ${cpus().length} cores (${cpus()[0].model.trim()}), server, load, PostgreSQL and browser on them\n`);
-console.log("| approach | watched | requests/s, median | of unwatched, median (smallest to largest) |\n|---|---|--:|--:|");
+console.log("| approach | viewers | requests/s, median | relative to no viewer, median (smallest to largest) |\n|---|---|--:|--:|");
 for (const approach of APPROACHES) {
   for (const name of names) {
     const ratios = rates[name].map((rate, round) => rate[approach] / rates[names[0]][round][approach]);
