@@ -38,7 +38,9 @@ pub struct LiveSlice {
 pub struct LiveWaits {
     /// Requests that were traced.
     pub traced: u64,
-    /// Queued for the row, and then waiting for a connection.
+    /// Queued for the row.
+    pub row_us: f64,
+    /// Waiting for a connection.
     pub pool_us: f64,
     /// In statements, waiting for locks of PostgreSQL.
     pub locks_us: f64,

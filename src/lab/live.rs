@@ -68,14 +68,14 @@ fn count(counts: &mut OutcomeCounts, outcome: &Outcome, retried: bool) {
 }
 
 impl From<Waits> for LiveWaits {
-    fn from(Waits { traced, pool_us, locks_us, statements_us, commit_us }: Waits) -> Self {
-        Self { traced, pool_us, locks_us, statements_us, commit_us }
+    fn from(Waits { traced, row_us, pool_us, locks_us, statements_us, commit_us }: Waits) -> Self {
+        Self { traced, row_us, pool_us, locks_us, statements_us, commit_us }
     }
 }
 
 impl From<LiveWaits> for Waits {
-    fn from(LiveWaits { traced, pool_us, locks_us, statements_us, commit_us }: LiveWaits) -> Self {
-        Self { traced, pool_us, locks_us, statements_us, commit_us }
+    fn from(LiveWaits { traced, row_us, pool_us, locks_us, statements_us, commit_us }: LiveWaits) -> Self {
+        Self { traced, row_us, pool_us, locks_us, statements_us, commit_us }
     }
 }
 

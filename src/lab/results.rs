@@ -259,7 +259,10 @@ pub struct Second {
 pub struct Waits {
     /// Requests that were traced.
     pub traced: u64,
-    /// Waiting for the row's turn and a pooled connection.
+    /// Queued for the row. Older runs counted this with the wait for a connection.
+    #[serde(default)]
+    pub row_us: f64,
+    /// Waiting for a connection.
     pub pool_us: f64,
     /// In statements beyond the fastest time of each: mostly waiting for locks of PostgreSQL.
     pub locks_us: f64,

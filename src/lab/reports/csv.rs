@@ -48,6 +48,9 @@ const COLUMNS: [CsvColumn; 33] = [
     ("generator_limited", |_, _, round| round.generator.limited.as_deref().map_or(String::new(), text)),
 ];
 
+/// The columns behind those of the anomalies.
+const LAST_COLUMNS: [CsvColumn; 1] = [("row_us", |_, _, round| wait(round, |waits| waits.row_us))];
+
 /// The table.
 ///
 /// # Errors
@@ -55,11 +58,13 @@ const COLUMNS: [CsvColumn; 33] = [
 pub fn render(run: &Run) -> Result<String, RenderError> {
     let mut out = Writer::from_writer(Vec::new());
     let anomalies = Anomaly::iter().map(|anomaly| format!("found_{}", anomaly.to_string().replace('-', "_")));
-    out.write_record(COLUMNS.map(|(head, _)| head.to_owned()).into_iter().chain(anomalies))?;
+    let heads = COLUMNS.map(|(head, _)| head.to_owned()).into_iter().chain(anomalies);
+    out.write_record(heads.chain(LAST_COLUMNS.map(|(head, _)| head.to_owned())))?;
     for result in &run.results {
         for round in &result.rounds {
             let found = Anomaly::iter().map(|anomaly| round.judgement.count(anomaly).to_string());
-            out.write_record(COLUMNS.map(|(_, cell)| cell(run, result, round)).into_iter().chain(found))?;
+            let cells = COLUMNS.map(|(_, cell)| cell(run, result, round)).into_iter().chain(found);
+            out.write_record(cells.chain(LAST_COLUMNS.map(|(_, cell)| cell(run, result, round))))?;
         }
     }
     let bytes = out.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
@@ -103,7 +108,7 @@ mod tests {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let lines = reader.records().collect::<Result<Vec<_>, _>>().unwrap();
         assert_eq!(lines.len(), 39);
-        assert_eq!(lines[0].len(), COLUMNS.len() + Anomaly::iter().count());
+        assert_eq!(lines[0].len(), COLUMNS.len() + Anomaly::iter().count() + LAST_COLUMNS.len());
     }
 
     #[test]

@@ -229,7 +229,8 @@ fn waits(name: &str, p50_ms: f64) -> Waits {
     let us = p50_ms * 1e3;
     Waits {
         traced: 214,
-        pool_us: us * (0.75 - locks),
+        row_us: us * (0.5 - locks),
+        pool_us: us * 0.25,
         locks_us: us * locks,
         statements_us: us * 0.1,
         commit_us: us * 0.15,

@@ -134,6 +134,7 @@ fn waits(results: &[&ApproachResult]) -> Markup {
         let traced = result.rounds.iter().filter_map(|round| round.waits).map(|waits| waits.traced).sum();
         let waits = Waits {
             traced,
+            row_us: part(|waits| waits.row_us),
             pool_us: part(|waits| waits.pool_us),
             locks_us: part(|waits| waits.locks_us),
             statements_us: part(|waits| waits.statements_us),
@@ -146,11 +147,12 @@ fn waits(results: &[&ApproachResult]) -> Markup {
 
 /// Where the time of a request goes: a bar for each of these.
 pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
-    let names = ["queued for the row or waiting for a connection", "waiting for locks", "statements", "commit"];
+    let names = ["queued for the row", "waiting for a connection", "waiting for locks", "statements", "commit"];
     let row = |(label, waits): (String, Option<Waits>)| {
         let part = |mean_us: f64| (mean_us / 1e3, ms(mean_us));
-        let parts =
-            |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
+        let parts = |waits: Waits| {
+            [waits.row_us, waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec()
+        };
         let figures = match waits.filter(|waits| waits.traced > 0) {
             Some(waits) => Ok(StackedValues { parts: parts(waits), under: 0.0 }),
             None => Err("no trace".to_owned()),
