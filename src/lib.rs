@@ -11,6 +11,8 @@
 //! - [`metrics`]: counters and histograms for Prometheus
 //! - [`database`]: schema, seeds, pool
 //! - [`http`]: routes, bodies, headers, limits
+//! - [`report`]: tables, figures, pages: what all reports are made with
+//! - [`feed`]: the events of `--events`
 //! - [`lab`]: load, referee, reports
 //! - [`explore`]: the explorer, which runs every interleaving
 //! - [`dashboard`]: web pages that show results and start experiments
@@ -23,9 +25,11 @@ pub mod dashboard;
 pub mod database;
 pub mod engine;
 pub mod explore;
+pub mod feed;
 pub mod http;
 pub mod lab;
 pub mod metrics;
+pub mod report;
 pub mod server;
 pub mod session;
 pub mod strategy;

@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::CliError;
 use super::output::print;
-use crate::lab::reports::figures::{ms_of_ns, printable};
 use crate::lab::results::RunVerdict;
+use crate::report::figures::{ms_of_ns, printable};
 use referee::history::RoundTitle;
 use referee::history::file::{HistoryReader, ReadRound};
 use referee::judge;

@@ -1,6 +1,6 @@
-//! `--events`: what happens, as lines of JSON on standard output, for whoever started the command.
+//! `--events`: what a run or an exploration does, as events of the [`feed`](crate::feed) on standard output.
 //!
-//! A reader that is gone is no error: then standard input has ended too, and so does the experiment.
+//! A reader that is gone is no error: then standard input has ended too, and the experiment stops for that.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -12,18 +12,19 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::dashboard::model::ExperimentEvent;
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::search;
 use crate::explore::worker_pool;
+use crate::feed::{PoolGauges, SLICE};
 use crate::lab::experiment;
-use crate::lab::feed::{FeedEvent, PoolGauges, SLICE};
 use crate::lab::live::OnSlice;
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::results::Round;
 use crate::lab::target::Target;
 use referee::history::RoundTitle;
 
-/// How often the server is asked how its connections stand: seldom enough to cost the load nothing.
+/// How often the server is asked for its connections: seldom enough to cost the load nothing.
 const POOL_EVERY: Duration = Duration::from_secs(1);
 
 /// Standard output as a stream of events.
@@ -31,23 +32,23 @@ const POOL_EVERY: Duration = Duration::from_secs(1);
 pub struct EventWriter;
 
 impl EventWriter {
-    /// Tells one.
-    pub fn tell(event: &FeedEvent) {
+    /// Writes an event.
+    pub fn tell(event: &ExperimentEvent) {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(&line).and_then(|()| out.flush());
     }
 
-    /// Tells where what was found lies.
+    /// Writes where the results are.
     pub fn saved(folder: &Path) {
         if let Some(name) = folder.file_name() {
-            Self::tell(&FeedEvent::Saved { folder: name.to_string_lossy().into_owned() });
+            Self::tell(&ExperimentEvent::Saved { folder: name.to_string_lossy().into_owned() });
         }
     }
 }
 
-/// Tells how a run goes.
+/// Writes how a run goes.
 #[derive(Debug)]
 pub struct RunEvents {
     target: Target,
@@ -58,7 +59,7 @@ pub struct RunEvents {
 impl RunEvents {
     /// Of a race on this target.
     pub fn new(target: &Target, contestants: &[Contestant], repeat: u32, not_offered: &[String]) -> Self {
-        EventWriter::tell(&FeedEvent::Race {
+        EventWriter::tell(&ExperimentEvent::Race {
             rounds: contestants.len() as u64 * u64::from(repeat),
             approaches: contestants.iter().map(|contestant| contestant.name.clone()).collect(),
             not_offered: not_offered.to_vec(),
@@ -71,7 +72,8 @@ impl RunEvents {
     }
 }
 
-/// Asks how the server's connections stand, until it is dropped or the server is one that does not say. One too busy to answer is asked again.
+/// Asks the server for its connections, until this is dropped or the server turns out not to report them. A server too busy to answer is
+/// asked again.
 async fn ask_for_pool(target: Target) {
     let mut tick = tokio::time::interval(POOL_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -79,7 +81,7 @@ async fn ask_for_pool(target: Target) {
         tick.tick().await;
         let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { continue };
         let Some(pool) = PoolGauges::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
-        EventWriter::tell(&FeedEvent::Pool(pool));
+        EventWriter::tell(&ExperimentEvent::Pool(pool));
     }
 }
 
@@ -87,42 +89,42 @@ impl experiment::RunObserver for RunEvents {
     fn begins(&self, title: &RoundTitle, conditions: &RunConditions, _: &Arc<AtomicU64>) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (requests, duration_ms) = (conditions.requests, conditions.duration.map(ms));
-        EventWriter::tell(&FeedEvent::RoundBegins { title: title.clone(), requests, duration_ms });
+        EventWriter::tell(&ExperimentEvent::RoundBegins { title: title.clone(), requests, duration_ms });
         self.ask(Some(AbortOnDropHandle::new(tokio::spawn(ask_for_pool(self.target.clone())))));
     }
 
     fn live(&self) -> Option<OnSlice> {
-        Some(Box::new(|slice| EventWriter::tell(&FeedEvent::Tick(slice))))
+        Some(Box::new(|slice| EventWriter::tell(&ExperimentEvent::Tick(slice))))
     }
 
     fn judging(&self) {
         self.ask(None);
-        EventWriter::tell(&FeedEvent::Judging);
+        EventWriter::tell(&ExperimentEvent::Judging);
     }
 
     fn ends(&self, title: &RoundTitle, round: &Round) {
         let mut round = round.clone();
         round.series.clear();
         round.latency.buckets.clear();
-        EventWriter::tell(&FeedEvent::RoundEnds { title: title.clone(), round: Box::new(round) });
+        EventWriter::tell(&ExperimentEvent::RoundEnds { title: title.clone(), round: Box::new(round) });
     }
 }
 
-/// Tells how an exploration goes.
+/// Writes how an exploration goes.
 #[derive(Debug)]
 pub struct ExploreEvents {
-    /// When each that is under way was told of last.
+    /// When the last event about each exploration under way was written.
     told: Mutex<HashMap<usize, Instant>>,
 }
 
 impl ExploreEvents {
     /// Of so many explorations.
     pub fn new(explorations: usize) -> Self {
-        EventWriter::tell(&FeedEvent::Plan { explorations: explorations as u64 });
+        EventWriter::tell(&ExperimentEvent::Plan { explorations: explorations as u64 });
         Self { told: Mutex::default() }
     }
 
-    /// Whether it is time to tell of one again.
+    /// Whether it is time for the next event about one.
     fn is_due(&self, job: usize) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let due = told.get(&job).is_none_or(|last| last.elapsed() >= SLICE);
@@ -136,7 +138,7 @@ impl ExploreEvents {
 impl worker_pool::ExploreObserver for ExploreEvents {
     fn progress(&self, job: usize, subject: &Subject, progress: search::SearchProgress) {
         if self.is_due(job) {
-            EventWriter::tell(&FeedEvent::Exploring {
+            EventWriter::tell(&ExperimentEvent::Exploring {
                 job: job as u64,
                 subject: subject.clone(),
                 interleavings: progress.interleavings,
@@ -146,9 +148,9 @@ impl worker_pool::ExploreObserver for ExploreEvents {
     }
 
     fn slow_deadlocks(&self) {
-        let text = "only a superuser may lower deadlock_timeout: each deadlock takes as long as the server's, and its \
-                    victim is whoever waited first";
-        EventWriter::tell(&FeedEvent::Warning { text: text.to_owned() });
+        let text = "Only a superuser may lower deadlock_timeout. Each deadlock takes as long as the server's setting, and PostgreSQL ends \
+                    the session that waited first.";
+        EventWriter::tell(&ExperimentEvent::Warning { text: text.to_owned() });
     }
 
     fn done(&self, job: usize, exploration: &Exploration) {
@@ -162,6 +164,6 @@ impl worker_pool::ExploreObserver for ExploreEvents {
             (transcript.parts, transcript.before) = (Vec::new(), Vec::new());
             (transcript.entries, transcript.after) = (Vec::new(), Vec::new());
         }
-        EventWriter::tell(&FeedEvent::Explored { job: job as u64, exploration: Box::new(exploration) });
+        EventWriter::tell(&ExperimentEvent::Explored { job: job as u64, exploration: Box::new(exploration) });
     }
 }

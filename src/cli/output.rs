@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::CliError;
 
-/// Writes to standard output; whoever reads only the first lines of it (`| head`) is no error.
+/// Writes to standard output; a reader that closes it early (`| head`) is no error.
 ///
 /// # Errors
 /// As writing does otherwise.

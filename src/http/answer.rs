@@ -211,8 +211,12 @@ fn server_timing(trace: &[TraceSpan]) -> String {
             metrics.push("more;desc=\"the rest is left out\"".to_owned());
             break;
         }
-        if !span.waited.is_zero() {
-            metrics.push(format!("wait;dur={:.3};desc=\"row and connection\"", span.waited.as_secs_f64() * 1e3));
+        let waits = [
+            (span.waited_for_row, "row-queue", "queued for the row"),
+            (span.waited_for_connection, "connection", "waiting for a connection"),
+        ];
+        for (waited, name, description) in waits.into_iter().filter(|(waited, ..)| !waited.is_zero()) {
+            metrics.push(format!("{name};dur={:.3};desc=\"{description}\"", waited.as_secs_f64() * 1e3));
         }
         let sql = span.statement.sql.split_whitespace().collect::<Vec<_>>().join(" ").replace('"', "'");
         metrics.push(format!("{};dur={:.3};desc=\"{sql}\"", span.statement.name, span.took.as_secs_f64() * 1e3));

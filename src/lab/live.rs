@@ -3,10 +3,12 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::feed::{BUCKETS, LiveSlice, SLICE, bucket, sparse};
 use super::load::micros;
 use super::recorder::HeardOperation;
+use super::results::Waits;
 use super::waits::TraceTotals;
+use crate::feed::{BUCKETS, LiveSlice, LiveWaits, OutcomeCounts, SLICE, bucket, sparse};
+use referee::history::Outcome;
 
 /// Receives each slice when it is over.
 pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
@@ -31,7 +33,7 @@ impl SliceCollector {
             let now = Instant::now();
             now.checked_sub(Duration::from_nanos(heard.operation.returned_ns)).unwrap_or(now)
         });
-        self.slice.tally.count(&heard.operation.outcome, heard.retried());
+        count(&mut self.slice.tally, &heard.operation.outcome, heard.retried());
         if heard.is_decided() {
             self.latencies[usize::from(bucket(micros(heard.latency())))] += 1;
         }
@@ -48,9 +50,32 @@ impl SliceCollector {
         let Some(began) = self.began else { return };
         let to_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut slice = std::mem::replace(&mut self.slice, LiveSlice { from_ms: to_ms, ..LiveSlice::default() });
-        (slice.to_ms, slice.waits) = (to_ms, traces.waits());
+        (slice.to_ms, slice.waits) = (to_ms, traces.waits().map(LiveWaits::from));
         slice.latencies = sparse(&std::mem::replace(&mut self.latencies, [0; BUCKETS]));
         (self.tell)(slice);
+    }
+}
+
+/// Counts one answer.
+fn count(counts: &mut OutcomeCounts, outcome: &Outcome, retried: bool) {
+    match outcome {
+        Outcome::Done(_) => counts.done += 1,
+        Outcome::Refused(_) => counts.refused += 1,
+        Outcome::NotDone => counts.gave_up += 1,
+        Outcome::Unknown | Outcome::Unexpected => counts.other += 1,
+    }
+    counts.retried += u64::from(retried);
+}
+
+impl From<Waits> for LiveWaits {
+    fn from(Waits { traced, row_us, pool_us, locks_us, statements_us, commit_us }: Waits) -> Self {
+        Self { traced, row_us, pool_us, locks_us, statements_us, commit_us }
+    }
+}
+
+impl From<LiveWaits> for Waits {
+    fn from(LiveWaits { traced, row_us, pool_us, locks_us, statements_us, commit_us }: LiveWaits) -> Self {
+        Self { traced, row_us, pool_us, locks_us, statements_us, commit_us }
     }
 }
 
@@ -83,7 +108,7 @@ mod tests {
     use axum::body::Bytes;
 
     use super::*;
-    use referee::history::{Outcome, RecordedOperation, Request};
+    use referee::history::{RecordedOperation, Request};
 
     fn heard(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };

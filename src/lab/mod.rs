@@ -6,7 +6,7 @@
 //! - [`client`]: one keep-alive connection
 //! - [`plan`]: the conditions of a round; [`load`]: many clients at once
 //! - [`recorder`], [`waits`]: writes and counts the answers
-//! - [`feed`], [`live`]: the events of an experiment while it runs
+//! - [`live`]: the figures of a load while it runs
 //! - [`rows`]: the rows before and after a round
 //! - [`experiment`]: the rounds, one approach after the other; the crate [`referee`] judges their histories
 //! - [`results`]: the results of a run
@@ -14,7 +14,6 @@
 
 pub mod client;
 pub mod experiment;
-pub mod feed;
 pub mod live;
 pub mod load;
 pub mod plan;

@@ -259,7 +259,10 @@ pub struct Second {
 pub struct Waits {
     /// Requests that were traced.
     pub traced: u64,
-    /// Waiting in the queue of the row and for a pooled connection.
+    /// Queued for the row. Older runs counted this with the wait for a connection.
+    #[serde(default)]
+    pub row_us: f64,
+    /// Waiting for a connection.
     pub pool_us: f64,
     /// The time of statements beyond the fastest one of each kind: mostly waiting for locks in PostgreSQL.
     pub locks_us: f64,

@@ -19,6 +19,7 @@ struct StatementTimes {
 #[derive(Debug, Clone, Default)]
 pub struct TraceTotals {
     traced: u64,
+    row_us: f64,
     pool_us: f64,
     by_name: FxHashMap<String, StatementTimes>,
 }
@@ -27,12 +28,14 @@ pub struct TraceTotals {
 const NAMES_MAX: usize = 64;
 
 impl TraceTotals {
-    /// Adds one request's `Server-Timing`: `wait;dur=0.1;desc="…", begin;dur=0.2;desc="…"`, times in ms.
+    /// Adds one request's `Server-Timing`: `connection;dur=0.1;desc="…", begin;dur=0.2;desc="…"`, times in ms.
     pub fn add(&mut self, server_timing: &str) {
         self.traced += 1;
         for (name, ms) in metrics(server_timing) {
             let us = ms * 1e3;
-            if name == "wait" {
+            if name == "row-queue" {
+                self.row_us += us;
+            } else if name == "connection" {
                 self.pool_us += us;
             } else if self.by_name.len() < NAMES_MAX || self.by_name.contains_key(name) {
                 let times = self.by_name.entry(name.to_owned()).or_insert(StatementTimes {
@@ -55,7 +58,12 @@ impl TraceTotals {
             return None;
         }
         let traced = self.traced as f64;
-        let mut waits = Waits { traced: self.traced, pool_us: self.pool_us / traced, ..Waits::default() };
+        let mut waits = Waits {
+            traced: self.traced,
+            row_us: self.row_us / traced,
+            pool_us: self.pool_us / traced,
+            ..Waits::default()
+        };
         for (name, times) in &self.by_name {
             if name == "commit" {
                 waits.commit_us += times.sum_us / traced;
@@ -88,11 +96,12 @@ mod tests {
     fn waits_are_what_statements_took_beyond_their_fastest() {
         let mut traces = TraceTotals::default();
         assert_eq!(traces.waits(), None);
-        traces.add(r#"wait;dur=1.000;desc="row and connection", lock;dur=0.100;desc="select a, b; for update", commit;dur=0.500;desc="commit""#);
+        traces.add(r#"row-queue;dur=3.000;desc="a", connection;dur=1.000;desc="b, c", lock;dur=0.100;desc="select a, b; for update", commit;dur=0.500;desc="commit""#);
         traces.add(r#"lock;dur=0.300;desc="select a, b; for update", commit;dur=0.700;desc="commit""#);
         let waits = traces.waits().unwrap();
         let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{waits:?}");
         assert_eq!(waits.traced, 2);
+        close(waits.row_us, 1500.0);
         close(waits.pool_us, 500.0);
         close(waits.statements_us, 100.0);
         close(waits.locks_us, 100.0);

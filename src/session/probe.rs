@@ -37,8 +37,10 @@ pub struct Completed<'a> {
     pub session: Uuid,
     /// The statement.
     pub statement: &'static Statement,
-    /// How long the session had waited for its row and its connection before it could be sent; zero if it held them.
-    pub waited: Duration,
+    /// How long the session was queued for its row before this statement; zero if it held its place.
+    pub waited_for_row: Duration,
+    /// How long it then waited for a connection; zero if it had one.
+    pub waited_for_connection: Duration,
     /// From sending it to the end of its answer: the round trip, the work, and the waits for locks.
     pub took: Duration,
     /// The rows returned, or the error.
@@ -134,10 +136,10 @@ impl StatementLog {
 
 impl Probe for StatementLog {
     fn completed(&mut self, completed: &Completed<'_>) {
-        let &Completed { session, statement, waited, took, outcome } = completed;
+        let &Completed { session, statement, waited_for_row, waited_for_connection, took, outcome } = completed;
         let (rows, error) = (outcome.ok().map(<[_]>::len), outcome.err().map(tracing::field::display));
         tracing::debug!(
-            target: "concurrency_lab::session", %session, ?waited, ?took, rows, error, sql = statement.sql, "{}", statement.name
+            target: "concurrency_lab::session", %session, ?waited_for_row, ?waited_for_connection, ?took, rows, error, sql = statement.sql, "{}", statement.name
         );
     }
 }
@@ -147,8 +149,10 @@ impl Probe for StatementLog {
 pub struct TraceSpan {
     /// The statement.
     pub statement: &'static Statement,
-    /// The wait for the row and the connection before it.
-    pub waited: Duration,
+    /// How long the session was queued for its row before it.
+    pub waited_for_row: Duration,
+    /// How long it then waited for a connection.
+    pub waited_for_connection: Duration,
     /// The round trip, the work, and the waits for locks.
     pub took: Duration,
 }
@@ -172,10 +176,10 @@ impl Trace {
 
 impl Probe for Trace {
     fn completed(&mut self, completed: &Completed<'_>) {
-        let &Completed { statement, waited, took, .. } = completed;
+        let &Completed { statement, waited_for_row, waited_for_connection, took, .. } = completed;
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         if spans.len() < SPANS_MAX {
-            spans.push(TraceSpan { statement, waited, took });
+            spans.push(TraceSpan { statement, waited_for_row, waited_for_connection, took });
         }
     }
 }

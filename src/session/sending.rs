@@ -80,8 +80,8 @@ impl Session {
             let completed = Completed {
                 session: self.id,
                 statement,
-                waited: leasing.map(|leasing| sent - leasing).unwrap_or_default()
-                    + std::mem::take(&mut self.waited_for_row),
+                waited_for_row: std::mem::take(&mut self.waited_for_row),
+                waited_for_connection: leasing.map(|leasing| sent - leasing).unwrap_or_default(),
                 took: sent.elapsed(),
                 outcome: result.as_ref().map(Rows::rows),
             };

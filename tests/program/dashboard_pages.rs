@@ -125,7 +125,7 @@ async fn results_are_shown_beside_the_claims() {
     assert!(run.contains("<svg") && run.contains("✗ BROKEN") && run.contains("lost update"), "{run}");
 
     let compared = ok(&compare(&first, &second)).await;
-    assert!(compared.contains("not compared") && compared.contains("B/A of the medians"), "{compared}");
+    assert!(compared.contains("not compared") && compared.contains("B divided by A"), "{compared}");
     let differ = ok(&compare(&first, &counter)).await;
     assert!(differ.contains("under different conditions") && differ.contains("<td>counter</td>"), "{differ}");
     approaches(&server, &client).await;

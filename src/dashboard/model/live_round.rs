@@ -1,7 +1,6 @@
 //! A round under load, as a bounded number of slices of time.
 
-use crate::lab::feed::{LiveSlice, OutcomeCounts, PoolGauges};
-use crate::lab::results::Waits;
+use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
 use referee::history::RoundTitle;
 
 /// Slices at most, an even number: about one for every second pixel of a chart. When there are more, neighbours are merged. So a long round is
@@ -22,7 +21,7 @@ pub struct LiveRound {
     /// The sum of all slices.
     pub tally: OutcomeCounts,
     /// Where requests waited.
-    pub waits: Option<Waits>,
+    pub waits: Option<LiveWaits>,
     /// The server's connection pool, when it was last read.
     pub pool: Option<PoolGauges>,
     /// The load is over, and the referee reads the history.

@@ -17,3 +17,11 @@ pub mod permission;
 pub mod player_choice;
 pub mod snapshot;
 pub mod wait_tree;
+
+use crate::explore::findings::{Exploration, Subject};
+use crate::feed::FeedEvent;
+use crate::lab::results::Round;
+use referee::history::RoundTitle;
+
+/// What the process of an experiment writes, and the dashboard reads.
+pub type ExperimentEvent = FeedEvent<RoundTitle, Round, Subject, Exploration>;

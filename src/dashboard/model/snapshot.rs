@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::ExperimentEvent;
 use super::experiment_request::{ExperimentKind, ExperimentRequest};
 use super::live_round::LiveRound;
 use crate::explore::findings::{Exploration, Subject};
-use crate::lab::feed::FeedEvent;
 use crate::lab::results::{ApproachResult, Round};
 use referee::history::{ClaimedSafety, RoundTitle};
 
@@ -141,14 +141,14 @@ impl ExperimentState {
     }
 
     /// Applies an event of its process.
-    pub fn apply(&mut self, event: FeedEvent) {
+    pub fn apply(&mut self, event: ExperimentEvent) {
         if matches!(self.phase, ExperimentPhase::Preparing | ExperimentPhase::Starting) {
             self.phase = ExperimentPhase::Running;
         }
         match event {
-            FeedEvent::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
-            FeedEvent::Warning { .. } => {}
-            FeedEvent::Saved { folder } => self.saved = Some(folder),
+            ExperimentEvent::Warning { text } if self.warnings.len() < WARNINGS_MAX => self.warnings.push(text),
+            ExperimentEvent::Warning { .. } => {}
+            ExperimentEvent::Saved { folder } => self.saved = Some(folder),
             event => match &mut self.findings {
                 ExperimentFindings::Run(run) => run.apply(event),
                 ExperimentFindings::Exploration(exploration) => exploration.apply(event),
@@ -164,16 +164,18 @@ impl ExperimentState {
 }
 
 impl LiveRun {
-    fn apply(&mut self, event: FeedEvent) {
+    fn apply(&mut self, event: ExperimentEvent) {
         match event {
-            FeedEvent::Race { rounds, not_offered, .. } => (self.rounds, self.not_offered) = (rounds, not_offered),
-            FeedEvent::RoundBegins { title, requests, duration_ms } => {
+            ExperimentEvent::Race { rounds, not_offered, .. } => {
+                (self.rounds, self.not_offered) = (rounds, not_offered)
+            }
+            ExperimentEvent::RoundBegins { title, requests, duration_ms } => {
                 self.round = Some(Arc::new(LiveRound::new(title, requests, duration_ms)));
             }
-            FeedEvent::Tick(slice) => self.update_round(|round| round.push(slice)),
-            FeedEvent::Pool(pool) => self.update_round(|round| round.pool = Some(pool)),
-            FeedEvent::Judging => self.update_round(|round| round.judging = true),
-            FeedEvent::RoundEnds { title, round } => {
+            ExperimentEvent::Tick(slice) => self.update_round(|round| round.push(slice)),
+            ExperimentEvent::Pool(pool) => self.update_round(|round| round.pool = Some(pool)),
+            ExperimentEvent::Judging => self.update_round(|round| round.judging = true),
+            ExperimentEvent::RoundEnds { title, round } => {
                 self.update_round(|round| round.judging = false);
                 self.keep(&title, *round);
             }
@@ -208,15 +210,15 @@ impl LiveRun {
 }
 
 impl LiveExploration {
-    fn apply(&mut self, event: FeedEvent) {
+    fn apply(&mut self, event: ExperimentEvent) {
         match event {
-            FeedEvent::Plan { explorations } => self.planned = explorations,
-            FeedEvent::Exploring { job, subject, interleavings, estimate }
+            ExperimentEvent::Plan { explorations } => self.planned = explorations,
+            ExperimentEvent::Exploring { job, subject, interleavings, estimate }
                 if self.under_way.contains_key(&job) || self.under_way.len() < UNDER_WAY_MAX =>
             {
                 self.under_way.insert(job, (subject, interleavings, estimate));
             }
-            FeedEvent::Explored { job, exploration } => {
+            ExperimentEvent::Explored { job, exploration } => {
                 self.under_way.remove(&job);
                 if self.done.len() < FINISHED_MAX {
                     self.done.insert(job, Arc::from(exploration));

@@ -9,7 +9,7 @@ use crate::dashboard::view::frame::POLICY;
 use crate::explore;
 use crate::http::answer::Rejection;
 use crate::http::path_segment::PathSegment;
-use crate::lab::reports;
+use crate::report;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -23,7 +23,7 @@ const FILES: &[AssetFile] = &[
         STYLE,
         &[
             charts::STYLE,
-            reports::html::STYLE,
+            report::html::STYLE,
             explore::report::html::STYLE,
             include_str!("../assets/lab.css"),
             include_str!("../assets/overview.css"),

@@ -12,7 +12,7 @@ use crate::dashboard::service::experiment_slot::ExperimentSlot;
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::snapshot_parts::{self, SnapshotMarkup};
 use crate::dashboard::view::{archive_notes, evidence_cell, experiment_forms, links};
-use crate::lab::reports::html::wide;
+use crate::report::html::wide;
 use crate::strategy::Approach;
 use domain::Workload;
 

@@ -16,9 +16,9 @@ use crate::dashboard::view::position_board;
 use crate::explore::ExploreError;
 use crate::explore::catalog::subject;
 use crate::explore::position::{AfterSchedule, Position, PositionError};
-use crate::explore::report::view::counted;
 use crate::explore::schedule::Actor;
 use crate::http::answer::{Rejection, json};
+use crate::report::figures::counted;
 
 /// A position, for the script.
 #[derive(Debug, Serialize)]

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
+use crate::dashboard::model::ExperimentEvent;
 use crate::dashboard::model::experiment_request::ExperimentRequest;
-use crate::lab::feed::FeedEvent;
 use crate::lab::target::own_program;
 
 /// How long it may take to end after an interrupt: it waits for answers (5 s), the referee reads the history, the server and its connections end.
@@ -74,7 +74,7 @@ impl ExperimentProcess {
 
     /// The next event; `None` at the end. The future may be dropped at any time: the part of a line that was read is in `line`, and the next
     /// call continues from there.
-    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<FeedEvent> {
+    pub async fn next(&mut self, line: &mut Vec<u8>) -> Option<ExperimentEvent> {
         loop {
             let room = LINE_MAX.saturating_sub(line.len() as u64);
             let read = (&mut self.events).take(room).read_until(b'\n', line).await;

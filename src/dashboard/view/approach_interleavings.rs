@@ -11,9 +11,9 @@ use crate::dashboard::model::archive::ArchiveListing;
 use crate::dashboard::model::archive::entry::{ArchiveEntry, ExplorationSummary};
 use crate::dashboard::model::archive::evidence::Evidence;
 use crate::explore::findings::ExplorationVerdict;
-use crate::explore::report::html::{class, symbol};
-use crate::lab::reports::figures::NONE;
-use crate::lab::reports::html::wide;
+use crate::explore::report::view::mark_of;
+use crate::report::figures::NONE;
+use crate::report::html::wide;
 use crate::strategy::Approach;
 use charts::scale::grouped;
 use domain::Workload;
@@ -84,7 +84,7 @@ fn verdict(one: &ExplorationSummary) -> Markup {
         ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
         ExplorationVerdict::Undecided => "undecided".to_owned(),
     };
-    let text = html! { span class=(class(one.verdict)) { (symbol(one.verdict)) " " (word) } };
+    let text = mark_of(one.verdict).html(&word);
     let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));
     html! {
         (text)

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::dashboard::model::archive::{ArchiveListing, NEWEST};
-use crate::explore::report::view::counted;
+use crate::report::figures::counted;
 
 /// Unreadable folders that are named; the others are counted.
 const UNREADABLE_SHOWN: usize = 50;

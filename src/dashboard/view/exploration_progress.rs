@@ -5,15 +5,14 @@ use maud::{Markup, html};
 use super::links;
 use crate::dashboard::model::snapshot::LiveExploration;
 use crate::explore::findings::Exploration;
-use crate::explore::report::html::verdict;
 use crate::explore::report::view;
-use crate::lab::reports::figures::{NONE, float, hundredths, whole};
 use crate::lab::reports::view::claim;
+use crate::report::figures::{NONE, counted, float, hundredths, whole};
 
 /// The progress in a sentence.
 pub fn sentence(live: &LiveExploration) -> Markup {
     html! {
-        "Exploring: " (live.done.len()) " of " (view::counted(live.planned, "exploration")) " "
+        "Exploring: " (live.done.len()) " of " (counted(live.planned, "exploration")) " "
         @if live.planned == 1 { "is" } @else { "are" } " done."
         @if live.contradictions() > 0 { " " strong { (live.contradictions()) " contradict their claim." } }
     }
@@ -65,7 +64,7 @@ pub fn results(live: &LiveExploration) -> Markup {
 fn row(job: u64, exploration: &Exploration) -> Markup {
     html! {
         tr {
-            td { (verdict(exploration, &view::verdict(exploration))) }
+            td { (view::mark(exploration).html(&view::verdict(exploration))) }
             th.name scope="row" { (view::name(&exploration.subject)) }
             td { (exploration.subject.scenario) }
             td { (claim(exploration.subject.claim)) }

@@ -9,8 +9,7 @@ use super::render_cache::RenderCache;
 use crate::dashboard::model::known_statements;
 use crate::dashboard::model::lock_sample::{LockReading, LockSample, ObservedSession, SampledServer, waits};
 use crate::dashboard::model::wait_tree::{WaitTree, forest};
-use crate::explore::report::view::counted;
-use crate::lab::reports::html::listed;
+use crate::report::figures::{counted, listed};
 
 /// Sessions in the tree, and in the table, at most.
 const SHOWN_MAX: usize = 50;

@@ -4,10 +4,11 @@ use maud::{Markup, html};
 
 use crate::dashboard::model::live_round::LiveRound;
 use crate::dashboard::model::snapshot::LiveRun;
-use crate::lab::feed::{LiveSlice, bounds_us};
-use crate::lab::reports::figures::{NONE, float, ms, whole};
-use crate::lab::reports::html::charts::{figure, waits_of};
-use crate::lab::reports::html::verdicts::table;
+use crate::feed::{LiveSlice, bounds_us};
+use crate::lab::reports::html::charts::waits_of;
+use crate::lab::reports::table;
+use crate::report::figures::{NONE, float, ms, whole};
+use crate::report::html::figure;
 use charts::heatmap::{Heatmap, HeatmapCell, HeatmapColumn};
 use charts::lines::{LineChart, LineSeries, XAxis};
 use charts::scale::{Spacing, grouped};
@@ -64,7 +65,7 @@ pub fn now(run: &LiveRun, over: bool) -> Markup {
                 (figure("Latency", "Answers by latency, on a logarithmic axis; a darker cell has more answers. Lines: percentiles.", &latency(round)))
                 (figure("Where the time goes", "Means of the traced requests of this round: queued for the row, waiting for a connection, waiting for \
                     PostgreSQL's locks, executing statements, and waiting for the commit to be durable.",
-                    &waits_of("live-waits", vec![(round.title.approach.clone(), round.waits)])))
+                    &waits_of("live-waits", vec![(round.title.approach.clone(), round.waits.map(Into::into))])))
             }
         }
     }
@@ -207,7 +208,7 @@ pub fn results(run: &LiveRun) -> Markup {
     html! {
         @if !results.is_empty() {
             h3 { (run.rounds_done()) " of " (run.rounds) " rounds are judged" }
-            (table(None, &results))
+            (table::html(None, &results))
         }
         @if !run.not_offered.is_empty() {
             p.soft { "Not run, because they do not offer the scenario: " (run.not_offered.join(", ")) "." }

@@ -11,7 +11,7 @@ use crate::dashboard::model::experiment_request::ExperimentKind;
 use crate::dashboard::model::snapshot::{
     ExperimentEnding, ExperimentFindings, ExperimentPhase, ExperimentState, Snapshot, SnapshotVersion,
 };
-use crate::lab::reports::figures::printable;
+use crate::report::figures::printable;
 
 /// The number of parts.
 pub const PARTS: usize = 4;
@@ -164,10 +164,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dashboard::model::ExperimentEvent;
     use crate::dashboard::model::experiment_request::ExperimentRequest;
-    use crate::lab::feed::{FeedEvent, LiveSlice, OutcomeCounts, PoolGauges};
+    use crate::feed::{LiveSlice, LiveWaits, OutcomeCounts, PoolGauges};
     use crate::lab::reports::sample;
-    use crate::lab::results::Waits;
     use referee::history::{ClaimedSafety, RoundTitle};
 
     fn state(body: serde_json::Value) -> ExperimentState {
@@ -191,16 +191,20 @@ mod tests {
         let mut state = state(json!({"kind": "run", "scenario": "withdrawal", "approaches": ["naive", "pessimistic"]}));
         assert!(shown(&state).contains("Preparing the database"));
         let approaches = ["naive", "pessimistic"].map(str::to_owned).to_vec();
-        state.apply(FeedEvent::Race { rounds: 2, approaches, not_offered: Vec::new() });
+        state.apply(ExperimentEvent::Race { rounds: 2, approaches, not_offered: Vec::new() });
         let (requests, duration_ms) = (Some(100), None);
-        state.apply(FeedEvent::RoundBegins { title: title("naive", ClaimedSafety::Broken, 1), requests, duration_ms });
+        state.apply(ExperimentEvent::RoundBegins {
+            title: title("naive", ClaimedSafety::Broken, 1),
+            requests,
+            duration_ms,
+        });
         for number in 0..2 {
             let tally = OutcomeCounts { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
-            let waits = Some(Waits { traced: 1, pool_us: 900.0, ..Waits::default() });
+            let waits = Some(LiveWaits { traced: 1, pool_us: 900.0, ..LiveWaits::default() });
             let (from_ms, to_ms) = (number * 250, (number + 1) * 250);
-            state.apply(FeedEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
+            state.apply(ExperimentEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
         }
-        state.apply(FeedEvent::Pool(PoolGauges {
+        state.apply(ExperimentEvent::Pool(PoolGauges {
             in_use: 4,
             limit: 32,
             waiting_for_row: 250,
@@ -223,12 +227,12 @@ mod tests {
         }
         let run = sample::run();
         let broken = run.results.iter().find(|result| result.approach == "naive").unwrap();
-        state.apply(FeedEvent::Judging);
+        state.apply(ExperimentEvent::Judging);
         assert!(shown(&state).contains("the referee"), "{}", shown(&state));
         let round = Box::new(broken.rounds[0].clone());
-        state.apply(FeedEvent::RoundEnds { title: title("naive", ClaimedSafety::Broken, 1), round });
+        state.apply(ExperimentEvent::RoundEnds { title: title("naive", ClaimedSafety::Broken, 1), round });
         assert!(shown(&state).contains("✗ BROKEN"));
-        state.apply(FeedEvent::Saved { folder: "1700000000-7".to_owned() });
+        state.apply(ExperimentEvent::Saved { folder: "1700000000-7".to_owned() });
         state.phase = ExperimentPhase::Ended(ExperimentEnding::AsClaimed);
         let text = shown(&state);
         assert!(text.contains("href=\"/lab/runs/1700000000-7\"") && text.contains("as claimed"), "{text}");
@@ -239,14 +243,14 @@ mod tests {
     #[test]
     fn an_exploration_is_shown_from_its_events() {
         let mut state = state(json!({"kind": "explore", "scenario": "last-money"}));
-        state.apply(FeedEvent::Plan { explorations: 3 });
+        state.apply(ExperimentEvent::Plan { explorations: 3 });
         let report = crate::explore::report::sample::report();
         let broken = report.explorations.iter().find(|found| found.witness.is_some()).unwrap();
         let subject = broken.subject.clone();
-        state.apply(FeedEvent::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
+        state.apply(ExperimentEvent::Exploring { job: 2, subject: subject.clone(), interleavings: 5, estimate: 20.0 });
         let text = shown(&state);
         assert!(text.contains("0 of 3 explorations") && text.contains("5 of about 20"), "{text}");
-        state.apply(FeedEvent::Explored { job: 2, exploration: Box::new(broken.clone()) });
+        state.apply(ExperimentEvent::Explored { job: 2, exploration: Box::new(broken.clone()) });
         let (text, schedule) = (shown(&state), &broken.witness.as_ref().unwrap().transcript.schedule);
         assert!(text.contains("1 of 3 explorations") && !text.contains("5 of about"), "{text}");
         assert!(text.contains(&format!("/lab/player?approach={}&amp;scenario={}", subject.approach, subject.scenario)));
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn text_of_another_process_is_escaped() {
         let mut state = state(json!({"kind": "run", "scenario": "mixed"}));
-        state.apply(FeedEvent::Warning { text: "<b>\u{1b}[31mred".to_owned() });
+        state.apply(ExperimentEvent::Warning { text: "<b>\u{1b}[31mred".to_owned() });
         state.phase =
             ExperimentPhase::Ended(ExperimentEnding::Failed("no initdb\r\n<script>alert(1)</script>".to_owned()));
         let text = shown(&state);

@@ -2,114 +2,84 @@
 
 use super::view;
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
-use crate::lab::reports::figures::{NONE, printable};
-use crate::lab::reports::grid::{self, GridColumn, GridRow, WIDTH, letters};
+use crate::report::figures::{NONE, printable};
+use crate::report::table::{Cell, Column, Row, Table};
 
 /// Verdicts by row and column, both in the order of the report.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VerdictMatrix<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictMatrix {
     /// What it shows.
     pub title: String,
-    /// The heads of the columns.
-    pub heads: Vec<String>,
-    /// The rows: a name, and a cell for each head, empty if nobody explored it.
-    pub rows: Vec<(String, Vec<Option<&'a Exploration>>)>,
+    /// The rows: a name, and a verdict for each column, if that was explored.
+    pub table: Table,
 }
 
 /// Approaches by scenarios, if there are several of them. What was made to have an isolation level is in a matrix of its own.
 #[must_use]
-pub fn overview(report: &ExploreReport) -> Option<VerdictMatrix<'_>> {
+pub fn overview(report: &ExploreReport) -> Option<VerdictMatrix> {
     let of_approach = |subject: &Subject| subject.isolation.is_none() && subject.file.is_none();
     let own_level = report.explorations.iter().filter(|exploration| of_approach(&exploration.subject));
     let explorations: Vec<&Exploration> = own_level.collect();
     let scenes = view::grouped(&explorations).len();
     let by_name = of("Overview", &explorations, view::name, |subject| subject.scenario.clone());
     // The number of clients says something only where a scenario has several.
-    let matrix =
-        if by_name.heads.len() == scenes { by_name } else { of("Overview", &explorations, view::name, view::scene) };
+    let ambiguous = by_name.table.columns.len() != scenes + 1;
+    let matrix = if ambiguous { of("Overview", &explorations, view::name, view::scene) } else { by_name };
     (scenes > 1).then_some(matrix)
 }
 
 /// Approaches by isolation levels, for each scenario in which a level was asked for.
 #[must_use]
-pub fn by_isolation(report: &ExploreReport) -> Vec<VerdictMatrix<'_>> {
+pub fn by_isolation(report: &ExploreReport) -> Vec<VerdictMatrix> {
     let scenes = view::by_scene(report).into_iter();
     let asked = scenes.filter(|(_, all)| all.iter().any(|exploration| exploration.subject.isolation.is_some()));
-    let level = |subject: &Subject| subject.isolation.clone().unwrap_or_else(|| "its own".to_owned());
+    let level = |subject: &Subject| subject.isolation.clone().unwrap_or_else(|| "as the approach is".to_owned());
     asked
         .map(|(scene, all)| of(&format!("{scene}, by isolation level"), &all, view::name_at_any_level, level))
         .collect()
 }
 
-fn of<'a>(
+fn of(
     title: &str,
-    explorations: &[&'a Exploration],
+    explorations: &[&Exploration],
     row_of: impl Fn(&Subject) -> String,
     column_of: impl Fn(&Subject) -> String,
-) -> VerdictMatrix<'a> {
-    let mut heads: Vec<String> = Vec::new();
-    let mut names: Vec<String> = Vec::new();
-    for exploration in explorations {
-        for (known, name) in [(&mut heads, column_of(&exploration.subject)), (&mut names, row_of(&exploration.subject))]
-        {
-            if !known.contains(&name) {
-                known.push(name);
+) -> VerdictMatrix {
+    let distinct = |of: &dyn Fn(&Subject) -> String| {
+        let mut names: Vec<String> = Vec::new();
+        for name in explorations.iter().map(|exploration| of(&exploration.subject)) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
-    }
-    let find = |row: &str, column: &str| {
-        let there = |exploration: &&&Exploration| {
-            row_of(&exploration.subject) == row && column_of(&exploration.subject) == column
-        };
-        explorations.iter().find(there).copied()
+        names
     };
-    let rows = names.into_iter().map(|name| {
-        let cells = heads.iter().map(|head| find(&name, head)).collect();
-        (name, cells)
-    });
-    VerdictMatrix { title: title.to_owned(), rows: rows.collect(), heads }
+    let heads = distinct(&column_of);
+    let cell = |row: &str, column: &str| {
+        let found = explorations.iter().find(|one| row_of(&one.subject) == row && column_of(&one.subject) == column);
+        found.map_or(NONE.into(), |one| Cell::marked(view::mark(one), &view::short_verdict(one)))
+    };
+    let row = |name: String| {
+        let verdicts = heads.iter().map(|head| cell(&name, head)).collect::<Vec<_>>();
+        Row { cells: [name.into()].into_iter().chain(verdicts).collect(), rest: None }
+    };
+    let rows = distinct(&row_of).into_iter().map(row).collect();
+    let columns = [Column::name("")].into_iter().chain(heads.iter().map(|head| Column::text(head))).collect();
+    VerdictMatrix { title: title.to_owned(), table: Table { columns, rows } }
 }
 
 /// The matrix as a text. Where it is too wide for a terminal, the last columns follow below the first.
 #[must_use]
-pub fn text(matrix: &VerdictMatrix<'_>) -> String {
-    let mut blocks = vec![printable(&matrix.title)];
-    let mut from = 0;
-    while from < matrix.heads.len() {
-        let (mut until, mut lines) = (from + 1, stretch(matrix, from, from + 1));
-        while until < matrix.heads.len() {
-            let wider = stretch(matrix, from, until + 1);
-            if wider.iter().any(|line| letters(line) > WIDTH) {
-                break;
-            }
-            (until, lines) = (until + 1, wider);
-        }
-        blocks.push(lines.join("\n"));
-        from = until;
-    }
-    blocks.join("\n\n")
-}
-
-/// Some columns of it, by number.
-fn stretch(matrix: &VerdictMatrix<'_>, from: usize, until: usize) -> Vec<String> {
-    let column = |head: &str| GridColumn { head: printable(head), figures: false };
-    let heads = matrix.heads[from..until].iter().map(|head| column(head));
-    let columns: Vec<GridColumn> = [column("")].into_iter().chain(heads).collect();
-    let cell = |cell: Option<&Exploration>| {
-        cell.map_or(NONE.to_owned(), |exploration| view::marked(exploration, view::short_verdict(exploration)))
-    };
-    let row = |(name, cells): &(String, Vec<Option<&Exploration>>)| {
-        let cells = cells[from..until].iter().map(|one| printable(&cell(*one)));
-        GridRow { cells: [printable(name)].into_iter().chain(cells).collect(), rest: None }
-    };
-    grid::lines(&columns, &matrix.rows.iter().map(row).collect::<Vec<_>>())
+pub fn text(matrix: &VerdictMatrix) -> String {
+    format!("{}\n\n{}", printable(&matrix.title), matrix.table.stacked())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::explore::report::sample;
-    use crate::lab::reports::expected::expect_file;
+    use crate::report::expected::expect_file;
+    use crate::report::sample::expect_narrow;
 
     #[test]
     fn matrices_look_like_this() {
@@ -122,10 +92,10 @@ mod tests {
     fn one_scenario_has_no_overview_and_without_levels_there_is_no_matrix() {
         assert_eq!(overview(&sample::levels()), None);
         assert_eq!(by_isolation(&sample::nothing()), []);
-        let report = sample::report();
-        let overview = overview(&report).unwrap();
-        assert_eq!(overview.heads, ["last-money", "opposite-transfers", "last-seat"]);
-        assert!(overview.rows.iter().all(|(_, cells)| cells.iter().any(Option::is_some)));
+        let table = overview(&sample::report()).unwrap().table;
+        let heads: Vec<&str> = table.columns.iter().map(|column| column.head.as_str()).collect();
+        assert_eq!(heads, ["", "last-money", "opposite-transfers", "last-seat"]);
+        assert!(table.rows.iter().all(|row| row.cells.iter().any(|cell| cell.mark.is_some())));
     }
 
     #[test]
@@ -140,7 +110,7 @@ mod tests {
             report.explorations.extend(more);
         }
         let text = text(&overview(&report).unwrap());
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        expect_narrow(&text);
         assert!((0..8).all(|copy| text.contains(&format!("scenario-{copy}"))), "{text}");
     }
 }

@@ -1,13 +1,13 @@
-//! Reports: what people and programs read of an exploration. Every one of them is made of [`ExploreReport`] alone.
+//! Reports: what people and programs read of an exploration. Each is made of [`ExploreReport`] alone. How tables and pages are drawn is in
+//! [`report`](crate::report).
 //!
 //! - [`view`]: what is said of it in a few words, the same in all of them
 //! - [`timeline_events`]: a transcript in the order in which it is told; [`sql`]: a statement as it is read
-//! - [`timeline`]: one interleaving as a text; [`wrap`]: text in narrow columns
-//! - [`table`], [`json`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
+//! - [`timeline`]: one interleaving as a text
+//! - [`table`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
 //! - [`html`]: the page
 
 pub mod html;
-pub mod json;
 pub mod junit;
 pub mod matrix;
 pub mod sql;
@@ -15,14 +15,15 @@ pub mod table;
 pub mod timeline;
 pub mod timeline_events;
 pub mod view;
-pub mod wrap;
 
 #[cfg(test)]
 pub(crate) mod sample;
 
 use strum::{Display, EnumString, VariantNames};
 
-use super::findings::ExploreReport;
+use super::findings::{ExploreReport, FORMAT};
+use crate::report::RenderError;
+use crate::report::read::{ForeignFile, parsed};
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
@@ -37,40 +38,60 @@ pub enum ExploreFormat {
     Junit,
 }
 
-/// Why a report cannot be printed.
-#[derive(Debug, thiserror::Error)]
-pub enum ExploreRenderError {
-    /// As JSON.
-    #[error("cannot write the report as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// As JUnit.
-    #[error("cannot write the report as JUnit XML: {0}")]
-    Junit(#[from] quick_junit::SerializeError),
-}
-
 /// The report in this format, ending in a line break.
 ///
 /// # Errors
-/// [`ExploreRenderError`], where a library that writes a format refuses.
-pub fn render(format: ExploreFormat, report: &ExploreReport) -> Result<String, ExploreRenderError> {
+/// [`RenderError`], where a library that writes a format refuses.
+pub fn render(format: ExploreFormat, report: &ExploreReport) -> Result<String, RenderError> {
     match format {
         ExploreFormat::Table => Ok(table::render(report)),
-        ExploreFormat::Json => Ok(json::render(report)?),
-        ExploreFormat::Junit => Ok(junit::render(report)?),
+        ExploreFormat::Json => crate::report::json(report),
+        ExploreFormat::Junit => junit::render(report),
     }
+}
+
+/// An exploration from its JSON.
+///
+/// # Errors
+/// [`ForeignFile`].
+pub fn read(text: &[u8]) -> Result<ExploreReport, ForeignFile> {
+    parsed(text, "an exploration", FORMAT)
+}
+
+/// The JSON schema: where it is in the repository, and its text.
+#[must_use]
+pub fn schema() -> (&'static str, String) {
+    ("docs/explore.schema.json", crate::report::schema::text::<ExploreReport>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::expected::expect_file;
+    use crate::report::sample::{expect_harmless, expect_offline};
+    use crate::report::schema::check;
 
     #[test]
     fn every_format_prints_every_kind_of_report() {
         for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
             for name in ExploreFormat::VARIANTS {
-                let text = render(name.parse().unwrap(), &report).unwrap();
-                assert!(text.ends_with('\n') && !text.contains("NaN"), "{name}: {text}");
+                expect_harmless(name, &render(name.parse().unwrap(), &report).unwrap());
             }
+            expect_offline(&html::page(&report));
         }
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written_and_is_of_its_schema() {
+        let (path, text) = schema();
+        expect_file(path, &text);
+        for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
+            let text = crate::report::json(&report).unwrap();
+            assert_eq!(read(text.as_bytes()).unwrap(), report);
+            assert_eq!(check::<ExploreReport>(&serde_json::from_str(&text).unwrap()), Ok(()));
+        }
+        let mut other = serde_json::to_value(sample::report()).unwrap();
+        other["explorations"][0]["verdict"] = "safe".into();
+        assert!(check::<ExploreReport>(&other).is_err());
     }
 }

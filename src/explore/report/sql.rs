@@ -1,7 +1,7 @@
 //! What was sent, as it is read: in one line, with its values in their places.
 //!
 //! Numbers, truth values and null stand where their parameter was, since SQL spells them as they are. Any other value would
-//! need quotes that nobody sent, so its parameter stays and the value is told beside it.
+//! need quotes that were not sent, so its parameter stays and the value stands beside the statement.
 
 use super::timeline_events::short;
 use crate::explore::transcript::TranscriptStep;

@@ -1,44 +1,28 @@
-//! The table of all explorations on a terminal: a block for each scenario, the verdict first, and below it what to know and
-//! what to do next.
+//! The table of all explorations, a block for each scenario, and what to know and to do next below it: on a terminal and on a page.
+
+use maud::Markup;
 
 use super::matrix;
 use super::view;
 use crate::explore::findings::{Exploration, ExploreReport};
-use crate::lab::reports::figures::{hundredths, printable, whole};
-use crate::lab::reports::grid::{self, GridColumn, GridRow, WIDTH, paragraph};
+use crate::lab::reports::view::claim;
+use crate::report::INTERRUPTED;
+use crate::report::figures::{counted, hundredths, whole};
+use crate::report::table::{Cell, Column, Row, Table};
+use crate::report::wrap::paragraph;
 
 /// What is left out first where the lines would be longer.
-const DISPENSABLE: [&str; 3] = ["pruned", "s", "outcomes"];
+const DISPENSABLE: [&str; 3] = ["pruned", "time", "outcomes"];
 
-/// A column of the table.
-struct ExploreColumn {
-    head: &'static str,
-    of: ColumnSource,
-}
-
-/// What a column shows.
-enum ColumnSource {
-    Text(fn(&Exploration) -> String),
-    Figure(fn(&Exploration) -> String),
-    /// A count: if it is 0 everywhere, saying so once is enough.
-    Count(fn(&Exploration) -> u64),
-}
-
-const FIGURES: [ExploreColumn; 11] = [
-    ExploreColumn {
-        head: "verdict",
-        of: ColumnSource::Text(|exploration| view::marked(exploration, view::verdict(exploration))),
-    },
-    ExploreColumn { head: "approach", of: ColumnSource::Text(|exploration| view::name(&exploration.subject)) },
-    ExploreColumn { head: "interleavings", of: ColumnSource::Figure(view::interleavings) },
-    ExploreColumn { head: "pruned", of: ColumnSource::Count(|exploration| exploration.pruned) },
-    ExploreColumn { head: "outcomes", of: ColumnSource::Figure(|exploration| exploration.outcomes.len().to_string()) },
-    ExploreColumn { head: "violations", of: ColumnSource::Count(|exploration| exploration.violations) },
-    ExploreColumn { head: "waited", of: ColumnSource::Count(|exploration| exploration.waited) },
-    ExploreColumn { head: "deadlocks", of: ColumnSource::Count(|exploration| exploration.deadlocks) },
-    ExploreColumn { head: "conflicts", of: ColumnSource::Count(|exploration| exploration.conflicts) },
-    ExploreColumn { head: "gave up", of: ColumnSource::Count(|exploration| exploration.gave_up) },
-    ExploreColumn { head: "s", of: ColumnSource::Figure(|exploration| hundredths(exploration.elapsed_s)) },
+/// Counts: if one is 0 everywhere, saying so once is enough on a terminal.
+const COUNTS: [(&str, fn(&Exploration) -> u64); 7] = [
+    ("pruned", |exploration| exploration.pruned),
+    ("outcomes", |exploration| exploration.outcomes.len() as u64),
+    ("violations", |exploration| exploration.violations),
+    ("waited", |exploration| exploration.waited),
+    ("deadlocks", |exploration| exploration.deadlocks),
+    ("conflicts", |exploration| exploration.conflicts),
+    ("gave up", |exploration| exploration.gave_up),
 ];
 
 /// The report.
@@ -46,7 +30,7 @@ const FIGURES: [ExploreColumn; 11] = [
 pub fn render(report: &ExploreReport) -> String {
     let mut blocks = Vec::new();
     if report.interrupted {
-        blocks.push("WARNING: interrupted: what is here is what there was.".to_owned());
+        blocks.push(paragraph(&format!("WARNING: {INTERRUPTED}")));
     }
     let failed = report.explorations.iter().any(Exploration::contradicts_claim);
     blocks.push(paragraph(&(heading(report) + if failed { " A verdict with ! contradicts the claim." } else { "" })));
@@ -64,50 +48,47 @@ pub fn render(report: &ExploreReport) -> String {
 #[must_use]
 pub fn heading(report: &ExploreReport) -> String {
     let total = report.explorations.iter().map(|exploration| exploration.interleavings).sum();
-    let all = view::counted(report.explorations.len() as u64, "exploration");
-    let total = view::counted(total, "interleaving");
+    let all = counted(report.explorations.len() as u64, "exploration");
+    let total = counted(total, "interleaving");
     let postgresql = &report.versions.postgresql;
     format!("{all}, {total}, in {} s on PostgreSQL {postgresql}.", whole(report.elapsed_s.ceil()))
 }
 
-/// The table of a scenario. A column that would say nothing is not there.
+/// The table of a scenario. A count that is 0 everywhere is not there.
 fn block(scene: &str, explorations: &[&Exploration]) -> String {
-    let nothing = |figure: &&ExploreColumn| match figure.of {
-        ColumnSource::Count(of) => explorations.iter().all(|exploration| of(exploration) == 0),
-        ColumnSource::Text(_) | ColumnSource::Figure(_) => false,
-    };
-    let (zero, mut figures): (Vec<&ExploreColumn>, Vec<&ExploreColumn>) = FIGURES.iter().partition(nothing);
-    let mut left_out = Vec::new();
-    for name in DISPENSABLE {
-        let (columns, rows) = laid_out(&figures, explorations);
-        if grid::total_width(&columns, &rows) <= WIDTH {
-            break;
-        }
-        left_out.extend(figures.extract_if(.., |figure| figure.head == name).map(|figure| figure.head));
-    }
-    let heads = |figures: &[&ExploreColumn]| figures.iter().map(|figure| figure.head).collect::<Vec<_>>();
-    let absent = [("0 in every row", heads(&zero)), ("Not shown", left_out)].into_iter();
-    let absent = absent.filter(|(_, names)| !names.is_empty());
+    let (zero, counts): (Vec<_>, Vec<_>) =
+        COUNTS.into_iter().partition(|(_, count)| explorations.iter().all(|exploration| count(exploration) == 0));
+    let mut table = table(explorations, &counts, false);
+    let left_out = table.fit(&DISPENSABLE);
+    let absent = [("0 in every row", zero.iter().map(|(head, _)| *head).collect()), ("Not shown", left_out)];
+    let absent = absent.iter().filter(|(_, names): &&(&str, Vec<&str>)| !names.is_empty());
     let sentences = absent.map(|(what, names)| format!("{what}: {}.", names.join(", ")));
     let heading = [format!("{scene}.")].into_iter().chain(sentences).collect::<Vec<_>>().join(" ");
-    let (columns, rows) = laid_out(&figures, explorations);
-    format!("{}\n\n{}", paragraph(&heading), grid::lines(&columns, &rows).join("\n"))
+    format!("{}\n\n{}", paragraph(&heading), table.lines().join("\n"))
 }
 
-fn laid_out(figures: &[&ExploreColumn], explorations: &[&Exploration]) -> (Vec<GridColumn>, Vec<GridRow>) {
-    let column = |figure: &&ExploreColumn| GridColumn {
-        head: figure.head.to_owned(),
-        figures: !matches!(figure.of, ColumnSource::Text(_)),
+/// The table of a scenario on a page.
+#[must_use]
+pub fn html(scene: &str, explorations: &[&Exploration]) -> Markup {
+    table(explorations, &COUNTS, true).html(scene)
+}
+
+fn table(explorations: &[&Exploration], counts: &[(&str, fn(&Exploration) -> u64)], page: bool) -> Table {
+    let mut columns = vec![Column::text("verdict"), Column::name("approach")];
+    columns.extend(page.then(|| Column::text("claim")));
+    columns.push(Column::figure("interleavings"));
+    columns.extend(counts.iter().map(|(head, _)| Column::figure(head)));
+    columns.push(Column { unit: Some("s"), ..Column::figure("time") });
+    let row = |exploration: &&Exploration| {
+        let mut cells: Vec<Cell> = vec![Cell::marked(view::mark(exploration), &view::verdict(exploration))];
+        cells.push(view::name(&exploration.subject).into());
+        cells.extend(page.then(|| claim(exploration.subject.claim).into()));
+        cells.push(view::interleavings(exploration).into());
+        cells.extend(counts.iter().map(|(_, count)| count(exploration).to_string().into()));
+        cells.push(hundredths(exploration.elapsed_s).into());
+        Row { cells, rest: None }
     };
-    let cell = |figure: &&ExploreColumn, exploration: &Exploration| match figure.of {
-        ColumnSource::Text(of) | ColumnSource::Figure(of) => printable(&of(exploration)),
-        ColumnSource::Count(of) => of(exploration).to_string(),
-    };
-    let row = |exploration: &&Exploration| GridRow {
-        cells: figures.iter().map(|figure| cell(figure, exploration)).collect(),
-        rest: None,
-    };
-    (figures.iter().map(column).collect(), explorations.iter().map(row).collect())
+    Table { columns, rows: explorations.iter().map(row).collect() }
 }
 
 /// What to know of an exploration, and how to go on.
@@ -123,7 +104,7 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
     if !exploration.complete {
         let run = view::share(exploration);
-        let on = exploration.last.as_ref().map_or(String::new(), |last| format!("; go on with --after {last}"));
+        let on = exploration.last.as_ref().map_or(String::new(), |last| format!("; continue with --after {last}"));
         notes.push(format!("{run} of the interleavings were run{on}"));
     }
     notes.into_iter().map(|note| paragraph(&format!("{}: {note}", view::name(subject)))).collect()
@@ -133,23 +114,13 @@ fn notes(exploration: &Exploration) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::explore::report::sample;
-    use crate::lab::reports::expected::expect_file;
+    use crate::report::expected::expect_file;
+    use crate::report::sample::expect_narrow;
 
     #[test]
     fn a_table_looks_like_this() {
         expect_file("src/explore/report/expected/table.txt", &render(&sample::report()));
         expect_file("src/explore/report/expected/table-levels.txt", &render(&sample::levels()));
-    }
-
-    #[test]
-    fn no_line_is_too_long_and_none_steers_the_terminal() {
-        for report in [sample::report(), sample::hostile(), sample::nothing()] {
-            let text = render(&report);
-            assert!(!text.contains('\u{1b}'), "{text}");
-        }
-        for line in render(&sample::report()).lines() {
-            // A schedule is one word.
-            assert!(line.chars().count() <= WIDTH || line.contains("--"), "{line}");
-        }
+        expect_narrow(&render(&sample::report()));
     }
 }

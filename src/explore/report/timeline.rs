@@ -1,29 +1,28 @@
-//! A transcript as a text: a column for each who took part, time running downwards.
+//! A transcript as a text: a column for each session, time running downwards.
 //!
 //! ```text
-//!    A: users/1 -8                          B: users/1 -8
+//!    A: withdraw 8 from user 1              B: withdraw 8 from user 1
 //! ────────────────────────────────────────────────────────────────
 //! 1  select … for update → balance = 10
 //! 2                                         select … for update
 //!                                           … waits for A (transactionid)
 //! 3  update users set balance = 2 …         ┊
 //! 4  commit → done                          ┊
-//!                                           … goes on → balance = 2
+//!                                           … resumes → balance = 2
 //! ```
 //!
 //! The number of a step stands to its left. A column with `┊` is blocked: its step is sent and has not come back.
 
 use super::sql::SentStatement;
 use super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
-use super::wrap::{wrapped, wrapped_sql};
 use crate::explore::transcript::{Participant, Transcript};
-use crate::lab::reports::figures::printable;
-use crate::lab::reports::grid::{self, WIDTH, letters};
+use crate::report::figures::printable;
+use crate::report::wrap::{WIDTH, display_width, filled, padded, wrapped, wrapped_sql};
 
 /// Between two columns.
 const GAP: usize = 3;
 
-/// A column is not narrower than this, even if many of them make the lines too long: nobody reads words letter by letter.
+/// A column is not narrower than this, even if many of them make the lines too long: words broken into letters cannot be read.
 const COLUMN_MIN: usize = 20;
 
 /// Before the rows, under the heads of their lines.
@@ -38,7 +37,7 @@ pub fn timeline(transcript: &Transcript, verdict: Option<(&[String], &str)>) -> 
     blocks.push(rows("after", &transcript.after));
     blocks.extend(verdict.map(|(anomalies, explanation)| {
         let text = format!("{}: {explanation}", anomalies.join(", "));
-        grid::wrapped(&printable(&text), WIDTH, 0)
+        filled(&text, 0)
     }));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n") + "\n"
@@ -80,7 +79,7 @@ impl<'a> TimelineSteps<'a> {
         let texts: Vec<Vec<String>> = beats.iter().map(|beat| text(beat, widest)).collect();
         let width = |column: usize| {
             let told = beats.iter().zip(&texts).filter(|(beat, _)| beat.column == column).flat_map(|(_, lines)| lines);
-            told.chain(heads.get(column).into_iter().flatten()).map(|line| letters(line)).max().unwrap_or(0)
+            told.chain(heads.get(column).into_iter().flatten()).map(|line| display_width(line)).max().unwrap_or(0)
         };
         let widths = (0..columns).map(width).collect();
         let blocked = timeline_events::blocked(&beats);
@@ -97,21 +96,21 @@ impl<'a> TimelineSteps<'a> {
 
     fn beat(&self, index: usize) -> Vec<String> {
         let (beat, texts) = (&self.beats[index], &self.texts[index]);
-        let stands_still = |column: usize| {
+        let is_blocked = |column: usize| {
             self.blocked.iter().any(|wait| wait.column == column && wait.from < index && index < wait.until)
         };
         let line = |(line, text): (usize, &String)| {
             let number = if line == 0 && beat.sends() { beat.step.to_string() } else { String::new() };
             self.line(&number, |column| match column {
                 _ if column == beat.column => Some(text.as_str()),
-                _ => stands_still(column).then_some("┊"),
+                _ => is_blocked(column).then_some("┊"),
             })
         };
         texts.iter().enumerate().map(line).collect()
     }
 
     fn line<'t>(&self, number: &str, text: impl Fn(usize) -> Option<&'t str>) -> String {
-        let cell = |(column, width): (usize, &usize)| format!("{:width$}", text(column).unwrap_or_default());
+        let cell = |(column, width): (usize, &usize)| padded(text(column).unwrap_or_default(), *width);
         let cells: Vec<String> = self.widths.iter().enumerate().map(cell).collect();
         let number_width = self.margin - 2;
         format!("{number:>number_width$}  {}", cells.join(&" ".repeat(GAP))).trim_end().to_owned()
@@ -145,12 +144,12 @@ fn text(beat: &TimelineEvent<'_>, width: usize) -> Vec<String> {
 /// The result, on the line of the statement if that is a short one.
 fn push_result(lines: &mut Vec<String>, beat: &TimelineEvent<'_>, width: usize) {
     let results = timeline_events::result(&beat.entry.outcome);
-    let arrow = if beat.moment == EventMoment::Resumed { "… goes on →" } else { "→" };
+    let arrow = if beat.moment == EventMoment::Resumed { "… resumes →" } else { "→" };
     for (index, result) in results.iter().enumerate() {
-        let arrow = if index == 0 { arrow.to_owned() } else { " ".repeat(letters(arrow)) };
+        let arrow = if index == 0 { arrow.to_owned() } else { " ".repeat(display_width(arrow)) };
         let text = printable(result);
         match lines.as_mut_slice() {
-            [only] if results.len() == 1 && letters(only) + 3 + letters(&text) <= width => {
+            [only] if results.len() == 1 && display_width(only) + 3 + display_width(&text) <= width => {
                 *only = format!("{only} → {text}");
             }
             _ => lines.extend(hanging(&arrow, &text, width)),
@@ -160,10 +159,10 @@ fn push_result(lines: &mut Vec<String>, beat: &TimelineEvent<'_>, width: usize) 
 
 /// A text behind an arrow, its lines under each other.
 fn hanging(arrow: &str, text: &str, width: usize) -> Vec<String> {
-    let texts = wrapped(text, width.saturating_sub(letters(arrow) + 1).max(COLUMN_MIN / 2));
+    let texts = wrapped(text, width.saturating_sub(display_width(arrow) + 1).max(COLUMN_MIN / 2));
     let line = |(index, line): (usize, &String)| match index {
         0 => format!("{arrow} {line}"),
-        _ => format!("{}{line}", " ".repeat(letters(arrow) - 1)),
+        _ => format!("{}{line}", " ".repeat(display_width(arrow) - 1)),
     };
     texts.iter().enumerate().map(line).collect()
 }
@@ -172,7 +171,8 @@ fn hanging(arrow: &str, text: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::explore::report::sample::{self, transcripts};
-    use crate::lab::reports::expected::expect_file;
+    use crate::report::expected::expect_file;
+    use crate::report::sample::{expect_harmless, expect_narrow};
 
     #[test]
     fn timelines_look_like_this() {
@@ -181,8 +181,6 @@ mod tests {
         expect_file("src/explore/report/expected/timeline-lost-update.txt", &told);
         for (name, transcript) in [
             ("lock-wait", transcripts::lock_wait()),
-            ("retry", transcripts::retry()),
-            ("mutex", transcripts::mutex()),
             ("batch", transcripts::batch()),
             ("deadlock", transcripts::deadlock()),
             ("cut", transcripts::cut()),
@@ -195,13 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_too_long_and_none_steers_the_terminal() {
+    fn no_line_is_too_long_and_no_text_steers_the_terminal() {
         for witness in sample::hostile().explorations.into_iter().filter_map(|exploration| exploration.witness) {
             let told = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
-            assert!(!told.contains('\u{1b}'), "{told}");
-            for line in told.lines() {
-                assert!(letters(line) <= WIDTH, "{line}");
-            }
+            expect_harmless("timeline", &told);
+            expect_narrow(&told);
         }
     }
 }

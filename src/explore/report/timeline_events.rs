@@ -1,16 +1,16 @@
-//! A transcript as a story: what stands under what, and who stands still meanwhile. The timelines in text and in HTML are both
-//! drawn from it.
+//! A transcript in the order in which it is told: what stands under what, and which sessions are blocked meanwhile. The timelines in text
+//! and in HTML are both drawn from it.
 //!
 //! A step that comes back at once is one beat. A step that has to wait is two: the one in which it is sent and held up, and
-//! the one in which it goes on, below the step that let it. In between its column is blocked.
+//! the one in which it continues, below the step that let it. In between its column is blocked.
 
 use uuid::Uuid;
 
-use super::wrap::TIE;
 use crate::explore::transcript::{StepOutcome, StepWait, Transcript, TranscriptStep};
-use crate::lab::reports::html::listed;
+use crate::report::figures::listed;
+use crate::report::wrap::TIE;
 
-/// Rows of one answer that are shown: more are no story.
+/// Rows of one answer that are shown; more would hide the rest of the timeline.
 const ROWS_MAX: usize = 6;
 
 /// Letters of a uuid, and as many of them as tell it from the few others in one story.
@@ -110,7 +110,7 @@ impl TimelineEvent<'_> {
     }
 }
 
-/// Who is waited for, and on what: `waits for A (transactionid)`.
+/// For which session a step waits, and on what: `waits for A (transactionid)`.
 #[must_use]
 pub fn wait(entry: &TranscriptStep) -> Option<String> {
     entry.wait.as_ref().map(wait_in_words)
@@ -134,8 +134,8 @@ pub fn result(outcome: &StepOutcome) -> Vec<String> {
         StepOutcome::Done => one("done"),
         StepOutcome::Error { sqlstate: Some(sqlstate), message } => vec![format!("ERROR {sqlstate}: {message}")],
         StepOutcome::Error { sqlstate: None, message } => vec![format!("ERROR: {message}")],
-        StepOutcome::Cut => one("cut: done, but its answer is not heard"),
-        StepOutcome::Lost => one("never comes back"),
+        StepOutcome::Cut => one("cut: executed, but the answer was lost"),
+        StepOutcome::Lost => one("no answer"),
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_comes_back_is_blocked_to_the_end() {
+    fn a_step_without_an_answer_is_blocked_to_the_end() {
         let mut transcript = transcripts::lock_wait();
         let waiter = transcript.entries.iter_mut().find(|entry| entry.wait.is_some()).unwrap();
         (waiter.returned_with, waiter.outcome) = (None, StepOutcome::Lost);

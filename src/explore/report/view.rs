@@ -1,14 +1,17 @@
 //! What is said of an exploration in a few words: decided once, for all reports.
 
+use maud::Markup;
+
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, Servers, Subject, ViolationWitness};
 use crate::explore::schedule::Schedule;
-use crate::lab::reports::figures::{float, whole};
+use crate::report::figures::{counted, float, whole};
+use crate::report::mark::{self, Mark};
 use referee::history::ClaimedSafety;
 
 /// From this estimate on, digits say less than an exponent.
 const EXPONENT_MIN: f64 = 1e7;
 
-/// What tells explorations of the same scenario apart: the approach, and under which conditions.
+/// How explorations of the same scenario differ: the approach, and under which conditions.
 #[must_use]
 pub fn name(subject: &Subject) -> String {
     let isolation = subject.isolation.as_ref().map(|level| format!("at {level}"));
@@ -104,10 +107,37 @@ pub fn short_verdict(exploration: &Exploration) -> String {
     }
 }
 
-/// A verdict on a terminal, with a sign if it contradicts the claim.
+/// How the verdict of an exploration is shown.
 #[must_use]
-pub fn marked(exploration: &Exploration, verdict: String) -> String {
-    if exploration.contradicts_claim() { verdict + " !" } else { verdict }
+pub fn mark(exploration: &Exploration) -> Mark {
+    Mark { contradicts: exploration.contradicts_claim(), ..mark_of(exploration.verdict) }
+}
+
+/// How a verdict is shown.
+#[must_use]
+pub fn mark_of(verdict: ExplorationVerdict) -> Mark {
+    match verdict {
+        ExplorationVerdict::Proved => Mark::GOOD,
+        ExplorationVerdict::Broken => Mark::BAD,
+        ExplorationVerdict::HeldSoFar => Mark::HELD,
+        ExplorationVerdict::Undecided => Mark::UNDECIDED,
+    }
+}
+
+/// How many of which verdict, the worst first; of each, whether it contradicts its claim.
+#[must_use]
+pub fn tally(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone)) -> Markup {
+    let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
+    let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
+    let verdicts = [
+        (ExplorationVerdict::Undecided, "undecided"),
+        (ExplorationVerdict::Broken, "broken"),
+        (ExplorationVerdict::HeldSoFar, "held so far"),
+        (ExplorationVerdict::Proved, "proved"),
+    ];
+    let verdicts = verdicts.map(|(verdict, name)| (mark_of(verdict), count(verdict), name.to_owned()));
+    let failed = (Mark::FAILED, failed, "CLAIM FAILED".to_owned());
+    mark::tally(&[failed].into_iter().chain(verdicts).collect::<Vec<_>>())
 }
 
 /// How the claim fails, if it does.
@@ -123,7 +153,7 @@ pub fn contradiction(exploration: &Exploration) -> Option<String> {
         return Some(exploration.missed.join("; "));
     }
     let found = match exploration.verdict {
-        ExplorationVerdict::Proved => "every interleaving holds",
+        ExplorationVerdict::Proved => "no interleaving breaks it",
         _ => "an interleaving breaks it",
     };
     exploration.contradicts_claim().then(|| format!("claimed {claim}, but {found}"))
@@ -146,12 +176,6 @@ pub fn interleavings(exploration: &Exploration) -> String {
     let estimate = exploration.estimate.max(float(exploration.interleavings));
     let estimate = if estimate < EXPONENT_MIN { whole(estimate) } else { format!("{estimate:.1e}") };
     format!("{} of ~{estimate}", exploration.interleavings)
-}
-
-/// A number of things, as a phrase.
-#[must_use]
-pub fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The command line that runs one interleaving again.

@@ -1,10 +1,8 @@
 //! What a run ran under, in words. The first two lists are what must be alike for two runs to be compared; the third is what
 //! may differ, and what one usually compares: another version, another day, more rounds.
 
-use std::time::Duration;
-
-use super::figures::NONE;
 use crate::lab::results::{Run, ServerEnvironment};
+use crate::report::figures::{NONE, duration};
 
 /// A condition's name and its value.
 pub type Condition = (String, String);
@@ -34,8 +32,8 @@ pub fn settings(run: &Run) -> Vec<Condition> {
 pub fn environment(run: &Run) -> Vec<Condition> {
     let environment = &run.environment;
     let servers = match environment.targets.len() {
-        0 => "one of its own".to_owned(),
-        given => format!("{given} given"),
+        0 => "one, started by the run".to_owned(),
+        given => format!("{given}, given by --target"),
     };
     let mut conditions = list([
         ("system", environment.system.clone()),
@@ -45,18 +43,18 @@ pub fn environment(run: &Run) -> Vec<Condition> {
     ]);
     if let Some(server) = &environment.server {
         conditions.extend(list([
-            ("server's cores", server.cores.to_string()),
+            ("cores of the server", server.cores.to_string()),
             ("pool size", pool_size(run, server)),
-            ("sessions on a row", row_sessions(server)),
+            ("sessions that work on one row at most", row_sessions(server)),
             ("PostgreSQL", server.postgres.clone()),
         ]));
         let settings = server.settings.iter();
-        conditions.extend(settings.map(|(name, value)| (format!("PostgreSQL's {name}"), value.clone())));
+        conditions.extend(settings.map(|(name, value)| (format!("PostgreSQL setting {name}"), value.clone())));
     }
     conditions
 }
 
-/// Connections of the server's pool; what it says of itself holds for the last point of a sweep only.
+/// Connections of the server's pool; what a server reports holds for the last value of a sweep only.
 #[must_use]
 pub fn pool_size(run: &Run, server: &ServerEnvironment) -> String {
     let swept = run.sweep.as_ref().is_some_and(|sweep| sweep.parameter == "pool-size");
@@ -83,7 +81,7 @@ pub fn provenance(run: &Run) -> Vec<Condition> {
         ("random seed", run.settings.random_seed.to_string()),
     ]);
     if let Some(server) = &environment.server {
-        conditions.push(("server's version".to_owned(), version(&server.version, server.commit.as_ref())));
+        conditions.push(("version of the server".to_owned(), version(&server.version, server.commit.as_ref())));
     }
     if !environment.targets.is_empty() {
         conditions.push(("targets".to_owned(), environment.targets.join(", ")));
@@ -124,10 +122,6 @@ fn in_a_line(run: &Run, rounds: Option<String>) -> String {
         settings.think_time_ms.filter(|_| !swept("think-time")).map(|ms| format!("think time {}", duration(ms)));
     let parts = [amount, length, rounds, clients, Some(shape), think_time];
     format!("{}: {}", run.scenario, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-}
-
-fn duration(ms: u64) -> String {
-    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 fn maybe(value: Option<impl ToString>) -> String {

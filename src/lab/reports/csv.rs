@@ -4,102 +4,75 @@
 use csv::Writer;
 use strum::IntoEnumIterator as _;
 
-use crate::lab::results::{ApproachResult, Round, Run};
+use crate::lab::results::{ApproachResult, Round, Run, Waits};
+use crate::report::RenderError;
 use referee::judgement::Anomaly;
 
+/// A column: its head, and its cell for a round of a result.
+type CsvColumn = (&'static str, fn(&Run, &ApproachResult, &Round) -> String);
+
 /// The columns before those of the anomalies, which are `found_` and their name.
-const COLUMNS: [&str; 33] = [
-    "scenario",
-    "started",
-    "approach",
-    "claim",
-    "parameter",
-    "value",
-    "round",
-    "verdict",
-    "round_verdict",
-    "elapsed_s",
-    "rate_per_s",
-    "p50_us",
-    "p90_us",
-    "p99_us",
-    "p999_us",
-    "max_us",
-    "latency_from_intended",
-    "attempts_mean",
-    "retried",
-    "done",
-    "refused",
-    "not_done",
-    "unknown",
-    "unexpected",
-    "distinct_answers",
-    "traced",
-    "pool_us",
-    "locks_us",
-    "statements_us",
-    "commit_us",
-    "generator_cpu_share",
-    "generator_late_p99_us",
-    "generator_limited",
+const COLUMNS: [CsvColumn; 33] = [
+    ("scenario", |run, _, _| text(&run.scenario)),
+    ("started", |run, _, _| text(&run.started)),
+    ("approach", |_, result, _| text(&result.approach)),
+    ("claim", |_, result, _| word(&result.claim)),
+    ("parameter", |run, _, _| run.sweep.as_ref().map_or(String::new(), |sweep| text(&sweep.parameter))),
+    ("value", |_, result, _| result.value.as_deref().map_or(String::new(), text)),
+    ("round", |_, _, round| round.round.to_string()),
+    ("verdict", |_, result, _| word(&result.verdict)),
+    ("round_verdict", |_, _, round| word(&round.verdict)),
+    ("elapsed_s", |_, _, round| decimals(round.elapsed_s)),
+    ("rate_per_s", |_, _, round| decimals(round.rate_per_s)),
+    ("p50_us", |_, _, round| round.latency.p50_us.to_string()),
+    ("p90_us", |_, _, round| round.latency.p90_us.to_string()),
+    ("p99_us", |_, _, round| round.latency.p99_us.to_string()),
+    ("p999_us", |_, _, round| round.latency.p999_us.to_string()),
+    ("max_us", |_, _, round| round.latency.max_us.to_string()),
+    ("latency_from_intended", |_, _, round| round.latency.from_intended.to_string()),
+    ("attempts_mean", |_, _, round| round.attempts.map_or(String::new(), decimals)),
+    ("retried", |_, _, round| round.retried.to_string()),
+    ("done", |_, _, round| round.judgement.counts.done.to_string()),
+    ("refused", |_, _, round| round.judgement.counts.refused.to_string()),
+    ("not_done", |_, _, round| round.judgement.counts.not_done.to_string()),
+    ("unknown", |_, _, round| round.judgement.counts.unknown.to_string()),
+    ("unexpected", |_, _, round| round.judgement.counts.unexpected.to_string()),
+    ("distinct_answers", |_, _, round| round.distinct_answers.to_string()),
+    ("traced", |_, _, round| round.waits.map_or(String::new(), |waits| waits.traced.to_string())),
+    ("pool_us", |_, _, round| wait(round, |waits| waits.pool_us)),
+    ("locks_us", |_, _, round| wait(round, |waits| waits.locks_us)),
+    ("statements_us", |_, _, round| wait(round, |waits| waits.statements_us)),
+    ("commit_us", |_, _, round| wait(round, |waits| waits.commit_us)),
+    ("generator_cpu_share", |_, _, round| decimals(round.generator.cpu_share)),
+    ("generator_late_p99_us", |_, _, round| round.generator.late_p99_us.to_string()),
+    ("generator_limited", |_, _, round| round.generator.limited.as_deref().map_or(String::new(), text)),
 ];
+
+/// The columns behind those of the anomalies.
+const LAST_COLUMNS: [CsvColumn; 1] = [("row_us", |_, _, round| wait(round, |waits| waits.row_us))];
 
 /// The table.
 ///
 /// # Errors
-/// As the writer does.
-pub fn render(run: &Run) -> Result<String, csv::Error> {
+/// [`RenderError::Csv`].
+pub fn render(run: &Run) -> Result<String, RenderError> {
     let mut out = Writer::from_writer(Vec::new());
     let anomalies = Anomaly::iter().map(|anomaly| format!("found_{}", anomaly.to_string().replace('-', "_")));
-    out.write_record(COLUMNS.map(str::to_owned).into_iter().chain(anomalies))?;
+    let heads = COLUMNS.map(|(head, _)| head.to_owned()).into_iter().chain(anomalies);
+    out.write_record(heads.chain(LAST_COLUMNS.map(|(head, _)| head.to_owned())))?;
     for result in &run.results {
         for round in &result.rounds {
             let found = Anomaly::iter().map(|anomaly| round.judgement.count(anomaly).to_string());
-            out.write_record(cells(run, result, round).into_iter().chain(found))?;
+            let cells = COLUMNS.map(|(_, cell)| cell(run, result, round)).into_iter().chain(found);
+            out.write_record(cells.chain(LAST_COLUMNS.map(|(_, cell)| cell(run, result, round))))?;
         }
     }
     let bytes = out.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn cells(run: &Run, result: &ApproachResult, round: &Round) -> [String; COLUMNS.len()] {
-    let (counts, latency) = (&round.judgement.counts, &round.latency);
-    let wait = |of: fn(&crate::lab::results::Waits) -> f64| round.waits.as_ref().map(|waits| decimals(of(waits)));
-    [
-        text(&run.scenario),
-        text(&run.started),
-        text(&result.approach),
-        word(&result.claim),
-        run.sweep.as_ref().map_or(String::new(), |sweep| text(&sweep.parameter)),
-        result.value.as_deref().map_or(String::new(), text),
-        round.round.to_string(),
-        word(&result.verdict),
-        word(&round.verdict),
-        decimals(round.elapsed_s),
-        decimals(round.rate_per_s),
-        latency.p50_us.to_string(),
-        latency.p90_us.to_string(),
-        latency.p99_us.to_string(),
-        latency.p999_us.to_string(),
-        latency.max_us.to_string(),
-        latency.from_intended.to_string(),
-        round.attempts.map_or(String::new(), decimals),
-        round.retried.to_string(),
-        counts.done.to_string(),
-        counts.refused.to_string(),
-        counts.not_done.to_string(),
-        counts.unknown.to_string(),
-        counts.unexpected.to_string(),
-        round.distinct_answers.to_string(),
-        round.waits.map_or(String::new(), |waits| waits.traced.to_string()),
-        wait(|waits| waits.pool_us).unwrap_or_default(),
-        wait(|waits| waits.locks_us).unwrap_or_default(),
-        wait(|waits| waits.statements_us).unwrap_or_default(),
-        wait(|waits| waits.commit_us).unwrap_or_default(),
-        decimals(round.generator.cpu_share),
-        round.generator.late_p99_us.to_string(),
-        round.generator.limited.as_deref().map_or(String::new(), text),
-    ]
+fn wait(round: &Round, of: fn(&Waits) -> f64) -> String {
+    round.waits.as_ref().map_or(String::new(), |waits| decimals(of(waits)))
 }
 
 fn decimals(figure: f64) -> String {
@@ -118,9 +91,9 @@ fn text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::expected::expect_file;
     use super::super::sample;
     use super::*;
+    use crate::report::expected::expect_file;
 
     #[test]
     fn csv_looks_like_this() {
@@ -135,7 +108,7 @@ mod tests {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let lines = reader.records().collect::<Result<Vec<_>, _>>().unwrap();
         assert_eq!(lines.len(), 39);
-        assert_eq!(lines[0].len(), COLUMNS.len() + Anomaly::iter().count());
+        assert_eq!(lines[0].len(), COLUMNS.len() + Anomaly::iter().count() + LAST_COLUMNS.len());
     }
 
     #[test]

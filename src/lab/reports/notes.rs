@@ -2,6 +2,8 @@
 
 use super::view;
 use crate::lab::results::{ApproachResult, Round, Run};
+use crate::report::INTERRUPTED;
+use crate::report::figures::counted;
 
 /// A longest latency of a second or more, and so many times the median, is a stall that a closed loop has hidden from its
 /// percentiles: its clients sent nothing meanwhile.
@@ -12,15 +14,15 @@ const STALL_TO_MEDIAN: u64 = 50;
 const REACHED: f64 = 0.95;
 
 /// What the figures of a closed loop leave out.
-pub const CLOSED_LOOP: &str = "Closed loop: latency counts from when a request was sent, so requests that a stalled \
-                               server kept from being sent are in no percentile (coordinated omission); --rate sees them.";
+pub const CLOSED_LOOP: &str = "Closed loop: latency counts from when a request was sent. Requests that a stalled server kept from being \
+                               sent are in no percentile (coordinated omission); --rate measures them.";
 
 /// What puts the whole run or its figures in doubt: to be said first.
 #[must_use]
 pub fn warnings(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
     if run.interrupted {
-        notes.push("The run was interrupted: what is here is what there was.".to_owned());
+        notes.push(INTERRUPTED.to_owned());
     }
     let mut limits: Vec<(&str, Vec<String>)> = Vec::new();
     for result in &run.results {
@@ -39,15 +41,15 @@ pub fn warnings(run: &Run) -> Vec<String> {
         && let Some(slower) = names(run, |result| result.rounds.iter().any(|round| round.rate_per_s < REACHED * wanted))
     {
         notes.push(format!(
-            "The rate that was asked for, {wanted} a second, was not reached ({slower}): all clients were waiting when \
-             requests were due. The server cannot take it, or there are too few clients (--concurrency)."
+            "The intended rate of {wanted} requests a second was not reached ({slower}): all clients were waiting for answers when \
+             requests were due. Either the server is too slow for it, or there are too few clients (--concurrency)."
         ));
     }
     let stalled = names(run, |result| result.rounds.iter().any(stalled));
     if let Some(stalled) = stalled {
         notes.push(format!(
-            "There was a stall ({stalled}): the longest latency is far above all others. A closed loop sends nothing \
-             meanwhile, so its percentiles hide it (coordinated omission). Use --rate."
+            "The server stalled ({stalled}): the longest latency is far above all others. A closed loop sends nothing during a \
+             stall, so its percentiles hide it (coordinated omission). Use --rate to measure it."
         ));
     }
     notes
@@ -58,24 +60,29 @@ pub fn warnings(run: &Run) -> Vec<String> {
 pub fn remarks(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
     if !run.not_offered.is_empty() {
-        notes.push(format!("n/a, since they do not offer {}: {}", run.scenario, run.not_offered.join(", ")));
+        notes.push(format!("n/a, because they do not offer {}: {}", run.scenario, run.not_offered.join(", ")));
     }
     for result in &run.results {
         let sum = |count: fn(&Round) -> u64| result.rounds.iter().map(count).sum::<u64>();
         let name = view::name(run, result);
         let gave_up = sum(|round| round.judgement.counts.not_done);
         if gave_up > 0 {
-            notes.push(format!("{name}: gave up {} (503): not done, and no violation", times(gave_up)));
+            notes.push(format!(
+                "{name}: {} gave up (503); their changes were not made, which is no anomaly",
+                counted(gave_up, "request")
+            ));
         }
-        match sum(|round| round.judgement.counts.unknown) {
-            0 => {}
-            1 => notes.push(format!("{name}: one request of unknown outcome; both outcomes were allowed")),
-            unknown => notes.push(format!("{name}: {unknown} requests of unknown outcome; both outcomes were allowed")),
+        let unknown = sum(|round| round.judgement.counts.unknown);
+        if unknown > 0 {
+            notes.push(format!(
+                "{name}: {} of unknown outcome; the referee allows both outcomes",
+                counted(unknown, "request")
+            ));
         }
         let mut open: Vec<&String> = result.rounds.iter().flat_map(|round| &round.judgement.undecided).collect();
         open.sort_unstable();
         open.dedup();
-        notes.extend(open.iter().map(|what| format!("{name}: left open: {what}")));
+        notes.extend(open.iter().map(|what| format!("{name}: undecided: {what}")));
     }
     notes
 }
@@ -99,10 +106,6 @@ fn names(run: &Run, which: impl Fn(&ApproachResult) -> bool) -> Option<String> {
     let names: Vec<String> =
         run.results.iter().filter(|result| which(result)).map(|result| view::name(run, result)).collect();
     (!names.is_empty()).then(|| names.join(", "))
-}
-
-fn times(count: u64) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 #[cfg(test)]
@@ -146,6 +149,9 @@ mod tests {
     #[test]
     fn giving_up_is_told_and_is_no_violation() {
         let remarks = remarks(&sample::run());
-        assert!(remarks.iter().any(|note| note == "serializable: gave up 7 times (503): not done, and no violation"));
+        assert!(
+            remarks.iter().any(|note| note
+                == "serializable: 7 requests gave up (503); their changes were not made, which is no anomaly")
+        );
     }
 }

@@ -6,6 +6,7 @@ use crate::lab::results::{
     ApproachResult, Bucket, Environment, FORMAT, Generator, Latency, Round, Run, RunSettings, RunVerdict, Second,
     ServerEnvironment, Sweep, Waits,
 };
+use crate::report;
 use referee::history::ClaimedSafety;
 use referee::judgement::{Anomaly, Counts, Finding, Judgement, Witness, WitnessOperation};
 
@@ -72,25 +73,8 @@ pub fn swept() -> Run {
 
 /// A run whose names and texts are out to break every format.
 pub fn hostile() -> Run {
-    let mut run = run();
-    let nasty = "<script>alert(1)</script> | `x` \u{1b}[31m, \"q\" ]]> & =1+1\n# head";
-    for result in &mut run.results {
-        result.approach.insert_str(0, nasty);
-        for round in &mut result.rounds {
-            round.judgement.undecided.push(nasty.to_owned());
-            round.generator.limited = Some(nasty.to_owned());
-            for finding in &mut round.judgement.findings {
-                nasty.clone_into(&mut finding.witness.explanation);
-                for testimony in &mut finding.witness.operations {
-                    nasty.clone_into(&mut testimony.request);
-                    nasty.clone_into(&mut testimony.heard);
-                }
-            }
-        }
-    }
-    run.environment.targets = vec![nasty.to_owned()];
-    run.interrupted = true;
-    run
+    let fields = ["approach", "undecided", "limited", "explanation", "request", "heard", "targets"];
+    Run { interrupted: true, ..report::sample::hostile(&run(), &fields) }
 }
 
 /// A run that was ended before it had begun, and one result without a round.
@@ -165,35 +149,26 @@ fn round(&(name, rate, p50, p99, attempts, lost): &SampleApproach, claim: Claime
 }
 
 fn findings(name: &str, lost: u64) -> Vec<Finding> {
-    let testimony = |id, client, invoked_ns, returned_ns, heard: &str| WitnessOperation {
+    let operation = |id, client, invoked_ns, returned_ns, heard: &str| WitnessOperation {
         id,
         client,
-        request: "users/1 -2".to_owned(),
+        request: "withdraw 2 from user 1".to_owned(),
         invoked_ns,
         returned_ns,
         heard: heard.to_owned(),
     };
-    let first = testimony(4, 3, 102_418_300, 140_201_900, "done: users/1=9998 (version 2)");
-    let second = testimony(9, 8, 103_007_100, 171_530_000, "done: users/1=9998 (version 3)");
-    let third = testimony(20_118, 8, 9_101_000_000, 9_171_530_000, "done: users/1=148 (version 24491)");
-    let lost_update = Finding {
-        anomaly: Anomaly::LostUpdate,
-        count: lost,
-        witness: Witness {
-            operations: vec![first, second],
-            explanation: "Operation 9 wrote version 3 of users/1 with 9998, but version 2 was 9998 already and -2 \
-                          makes 9996: it had decided on a balance that operation 4 had replaced."
-                .to_owned(),
-        },
+    let finding = |anomaly, count, operations: &[WitnessOperation], explanation: &str| Finding {
+        anomaly,
+        count,
+        witness: Witness { operations: operations.to_vec(), explanation: explanation.to_owned() },
     };
-    let overdraft = Finding {
-        anomaly: Anomaly::Overdraft,
-        count: 1,
-        witness: Witness {
-            operations: vec![third],
-            explanation: "48980 was paid out of users/1, which had 10000.".to_owned(),
-        },
-    };
+    let first = operation(4, 3, 102_418_300, 140_201_900, "done: users/1=9998 (version 2)");
+    let second = operation(9, 8, 103_007_100, 171_530_000, "done: users/1=9998 (version 3)");
+    let third = operation(20_118, 8, 9_101_000_000, 9_171_530_000, "done: users/1=148 (version 24491)");
+    let lost_twice =
+        "Two withdrawals both read 10000 and both wrote 9998, so one is lost (versions 2 and 3 of users/1).";
+    let lost_update = finding(Anomaly::LostUpdate, lost, &[first, second], lost_twice);
+    let overdraft = finding(Anomaly::Overdraft, 1, &[third], "48980 was paid out of users/1, which had 10000.");
     match name {
         "naive" => vec![lost_update, overdraft],
         "read-committed" => vec![lost_update],
@@ -254,7 +229,8 @@ fn waits(name: &str, p50_ms: f64) -> Waits {
     let us = p50_ms * 1e3;
     Waits {
         traced: 214,
-        pool_us: us * (0.75 - locks),
+        row_us: us * (0.5 - locks),
+        pool_us: us * 0.25,
         locks_us: us * locks,
         statements_us: us * 0.1,
         commit_us: us * 0.15,

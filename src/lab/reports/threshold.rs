@@ -1,7 +1,7 @@
 //! What a run must reach: `--threshold "p99<50ms,rate>1000"`.
 //!
 //! A threshold is a figure, an operator and a number; a latency needs a unit, anything else has none. It is held against the median
-//! over the rounds of each approach that [is ranked](super::view::is_ranked): whoever answers wrongly need not be fast. An approach
+//! over the rounds of each approach that [is ranked](super::view::is_ranked); a broken one is not compared. An approach
 //! that answered nothing has missed it, and so has one whose target does not report the figure.
 
 use std::fmt;
@@ -9,9 +9,10 @@ use std::str::FromStr;
 
 use strum::{Display, EnumIter, EnumString, IntoEnumIterator as _};
 
-use super::figures::{self, float, hundredths, median, ms, whole};
+use super::figures::{attempts, median};
 use super::view::{is_ranked, name};
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
+use crate::report::figures::{float, hundredths, ms, whole};
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, EnumString)]
@@ -97,10 +98,10 @@ pub enum ParseError {
     #[error("{0:?}: expected a figure, one of {operators}, and a number, such as p99<50ms", operators = all::<Operator>())]
     NoOperator(String),
     /// Not a figure.
-    #[error("{0:?} is no figure; there are {figures}", figures = all::<ThresholdFigure>())]
+    #[error("{0:?} is not a figure; the figures are {figures}", figures = all::<ThresholdFigure>())]
     Figure(String),
     /// Not a number.
-    #[error("{0:?} is no number from 0")]
+    #[error("{0:?} is not a number of 0 or more")]
     Number(String),
     /// A latency without a unit, or with another one.
     #[error("{figure} is a latency: expected one of the units {units}, found {found:?}", units = all::<Unit>())]
@@ -138,7 +139,7 @@ impl ThresholdFigure {
             Self::P99 => median(result, |round| round.latency.p99_us),
             Self::P999 => median(result, |round| round.latency.p999_us),
             Self::Max => median(result, |round| round.latency.max_us),
-            Self::Attempts => figures::attempts(result)?.median,
+            Self::Attempts => attempts(result)?.median,
             Self::Done => median(result, |round| round.judgement.counts.done),
             Self::Refused => median(result, |round| round.judgement.counts.refused),
             Self::NotDone => median(result, |round| round.judgement.counts.not_done),
@@ -235,7 +236,7 @@ impl fmt::Display for MissedThreshold {
         let figure = threshold.figure;
         match found {
             Some(found) => write!(formatter, "{name}: expected {threshold}, found {}", figure.text(*found)),
-            None => write!(formatter, "{name}: expected {threshold}, but no {figure} was reported"),
+            None => write!(formatter, "{name}: expected {threshold}, but the target did not report {figure}"),
         }
     }
 }
@@ -299,10 +300,10 @@ mod tests {
         for round in &mut run.results[2].rounds {
             round.attempts = None;
         }
-        let expected = "atomic-returning: expected attempts<1.5, but no attempts was reported";
+        let expected = "atomic-returning: expected attempts<1.5, but the target did not report attempts";
         assert_eq!(misses("attempts<1.5", &run), [expected]);
         run.results[2].verdict = RunVerdict::NoEvidence;
-        assert_eq!(misses("max<1s", &run), ["atomic-returning: expected max<1s, but no max was reported"]);
+        assert_eq!(misses("max<1s", &run), ["atomic-returning: expected max<1s, but the target did not report max"]);
     }
 
     #[test]
@@ -312,17 +313,17 @@ mod tests {
             ("p99=50ms", r#""p99=50ms": expected a figure, one of <=, >=, <, >, and a number, such as p99<50ms"#),
             (
                 "p95<50ms",
-                r#""p95" is no figure; there are rate, p50, p90, p99, p99.9, max, attempts, done, refused, not-done, unknown, unexpected"#,
+                r#""p95" is not a figure; the figures are rate, p50, p90, p99, p99.9, max, attempts, done, refused, not-done, unknown, unexpected"#,
             ),
             ("p99<50", r#"p99 is a latency: expected one of the units us, ms, s, found """#),
             ("p999<50min", r#"p99.9 is a latency: expected one of the units us, ms, s, found "min""#),
             ("rate>1000/s", r#"rate is a plain number: expected no unit, found "/s""#),
-            ("rate>-5", r#""-5" is no number from 0"#),
-            ("rate>1.2.3", r#""1.2.3" is no number from 0"#),
-            ("p99<ms", r#""ms" is no number from 0"#),
+            ("rate>-5", r#""-5" is not a number of 0 or more"#),
+            ("rate>1.2.3", r#""1.2.3" is not a number of 0 or more"#),
+            ("p99<ms", r#""ms" is not a number of 0 or more"#),
             (
                 "rate=>5",
-                r#""rate=" is no figure; there are rate, p50, p90, p99, p99.9, max, attempts, done, refused, not-done, unknown, unexpected"#,
+                r#""rate=" is not a figure; the figures are rate, p50, p90, p99, p99.9, max, attempts, done, refused, not-done, unknown, unexpected"#,
             ),
             ("rate>5,", r#""": expected a figure, one of <=, >=, <, >, and a number, such as p99<50ms"#),
         ];

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use maud::Markup;
+
 use crate::lab::results::{ApproachResult, Run, RunVerdict};
+use crate::report::mark::{self, Mark};
 use referee::history::ClaimedSafety;
 use referee::judgement::{Anomaly, Witness};
 
-/// Whether a result may be ranked by its speed: nothing was found to be wrong, and nobody claims that it is. An approach that is
-/// known to be broken and held this time is no choice for anybody, however fast.
+/// Whether a result may be ranked by its speed: nothing was found to be wrong, and it is not claimed to be broken. An approach that is
+/// known to be broken is no choice, however fast it is and even if it held this time.
 #[must_use]
 pub fn is_ranked(result: &ApproachResult) -> bool {
     match result.verdict {
@@ -43,13 +46,41 @@ pub fn ordered(run: &Run) -> Vec<&ApproachResult> {
 #[must_use]
 pub fn why_unranked(result: &ApproachResult) -> String {
     match result.verdict {
-        RunVerdict::HeldThisTime => "claimed broken; this run did not show it".to_owned(),
+        RunVerdict::HeldThisTime => "claimed broken, but this run did not show it".to_owned(),
         RunVerdict::NoEvidence => "nothing was accepted or refused".to_owned(),
-        RunVerdict::Undecided => "claimed broken; the data leave something open".to_owned(),
+        RunVerdict::Undecided => "claimed broken, and the referee could not decide".to_owned(),
         RunVerdict::Correct | RunVerdict::BrokenAsClaimed | RunVerdict::ClaimFailed => {
             findings(result).iter().map(|found| counted(found.anomaly, found.count)).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// How a verdict is shown.
+#[must_use]
+pub fn mark(verdict: RunVerdict) -> Mark {
+    match verdict {
+        RunVerdict::Correct => Mark::GOOD,
+        RunVerdict::HeldThisTime => Mark::HELD,
+        RunVerdict::BrokenAsClaimed => Mark::BAD,
+        RunVerdict::ClaimFailed => Mark::FAILED,
+        RunVerdict::Undecided => Mark::UNDECIDED,
+        RunVerdict::NoEvidence => Mark::EMPTY,
+    }
+}
+
+/// How many of which verdict, the worst first.
+#[must_use]
+pub fn tally(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
+    let worst_first = [
+        RunVerdict::ClaimFailed,
+        RunVerdict::NoEvidence,
+        RunVerdict::Undecided,
+        RunVerdict::BrokenAsClaimed,
+        RunVerdict::HeldThisTime,
+        RunVerdict::Correct,
+    ];
+    let count = |verdict| verdicts.clone().filter(|other| *other == verdict).count();
+    mark::tally(&worst_first.map(|verdict| (mark(verdict), count(verdict), verdict.to_string())))
 }
 
 /// A claim in words.
@@ -116,6 +147,13 @@ pub fn evidence(run: &Run) -> Vec<(&ApproachResult, FoundAnomaly<'_>)> {
     all.filter(|(result, found)| told.insert((result.approach.as_str(), found.anomaly))).collect()
 }
 
+/// A finding in words: which result showed it, and what.
+#[must_use]
+pub fn evidence_in_words(run: &Run, result: &ApproachResult, found: &FoundAnomaly<'_>) -> (String, String) {
+    let count = counted(found.anomaly, found.count) + &in_rounds(found, result);
+    (name(run, result), format!("{count}. {}", found.witness.explanation))
+}
+
 /// In how many of its rounds an anomaly was found; empty if there was only one round.
 #[must_use]
 pub fn in_rounds(found: &FoundAnomaly<'_>, result: &ApproachResult) -> String {
@@ -128,23 +166,15 @@ pub fn in_rounds(found: &FoundAnomaly<'_>, result: &ApproachResult) -> String {
 /// An anomaly with its count, as a phrase: `7375 lost updates`.
 #[must_use]
 pub fn counted(anomaly: Anomaly, count: u64) -> String {
-    let (one, many) = match anomaly {
-        Anomaly::LostUpdate => ("lost update", "lost updates"),
-        Anomaly::Overdraft => ("overdraft", "overdrafts"),
-        Anomaly::Oversell => ("seat oversold", "seats oversold"),
-        Anomaly::DoubleBooking => ("double booking", "double bookings"),
+    let thing = match anomaly {
+        Anomaly::Oversell if count == 1 => "seat oversold",
+        Anomaly::Oversell => return format!("{count} seats oversold"),
         Anomaly::MoneyCreated => return format!("money created: {count}"),
         Anomaly::MoneyDestroyed => return format!("money destroyed: {count}"),
-        Anomaly::StaleRefusal => ("stale refusal", "stale refusals"),
-        Anomaly::RealTimeViolation => ("real-time violation", "real-time violations"),
-        Anomaly::InconsistentOrder => ("inconsistent order", "inconsistent orders"),
-        Anomaly::DuplicateVersion => ("duplicate version", "duplicate versions"),
-        Anomaly::UnexplainedWrite => ("unexplained write", "unexplained writes"),
-        Anomaly::LostWrite => ("lost write", "lost writes"),
-        Anomaly::Miscount => ("miscount", "miscounts"),
-        Anomaly::UnexpectedAnswer => ("unexpected answer", "unexpected answers"),
+        Anomaly::RealTimeViolation => "real-time violation",
+        _ => &anomaly.to_string().replace('-', " "),
     };
-    format!("{count} {}", if count == 1 { one } else { many })
+    crate::report::figures::counted(count, thing)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::explore::findings::ExploreReport;
+use crate::explore::report;
 use crate::lab::reports::read;
 use crate::lab::results::Run;
 use entry::ArchiveEntry;
@@ -225,9 +226,7 @@ fn read(folder: &Path, stamp: FileStamp) -> Result<OpenedExperiment, String> {
     let text = fs::read(folder.join(name)).map_err(|error| message(&error))?;
     match stamp.kind {
         FolderKind::Run => read::run(&text).map(|run| OpenedExperiment::Run(Box::new(run))),
-        FolderKind::Exploration => {
-            read::exploration(&text).map(|report| OpenedExperiment::Exploration(Box::new(report)))
-        }
+        FolderKind::Exploration => report::read(&text).map(|report| OpenedExperiment::Exploration(Box::new(report))),
     }
     .map_err(|error| message(&error))
 }

@@ -12,8 +12,8 @@ use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::links::experiment;
 use crate::lab::reports::compare::compare;
-use crate::lab::reports::html::wide;
 use crate::lab::results::Run;
+use crate::report::html::wide;
 
 /// The two runs, by id.
 #[derive(Debug, Deserialize)]

@@ -12,8 +12,8 @@ use tokio_util::io::ReaderStream;
 use crate::dashboard::model::archive::{Archive, EXPLORATION};
 use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::view::frame::{POLICY, missing};
-use crate::lab::reports::figures::float;
 use crate::lab::reports::read;
+use crate::report::figures::float;
 
 /// A report is one file with inline styles. Whatever is in the file, the browser runs, loads and sends nothing.
 const REPORT_POLICY: HeaderValue = HeaderValue::from_static(

@@ -16,10 +16,10 @@ use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::view::archive_notes::left_out;
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::links::{experiment, moment};
-use crate::explore::report::html as explored;
-use crate::explore::report::view::counted;
-use crate::lab::reports::figures::whole;
-use crate::lab::reports::html::{tally, wide};
+use crate::explore::report::view as explored;
+use crate::lab::reports::view::tally;
+use crate::report::figures::{counted, whole};
+use crate::report::html::wide;
 
 /// Names that are listed; if there are more, they are counted.
 const NAMES_MAX: usize = 3;

@@ -17,10 +17,11 @@ use crate::explore::findings::{Exploration, ExploreReport, ViolationWitness};
 use crate::explore::report::html::{self as explored, tables};
 use crate::explore::report::{matrix, table, view};
 use crate::http::path_segment::PathSegment;
-use crate::lab::reports::html::{conditions_section, figures, tally};
-use crate::lab::reports::view::{counted, evidence, in_rounds, name};
+use crate::lab::reports::html::{conditions_section, figures};
+use crate::lab::reports::view::{counted, evidence, in_rounds, name, tally};
 use crate::lab::reports::{conditions, notes};
 use crate::lab::results::Run;
+use crate::report::INTERRUPTED;
 
 /// The page.
 pub async fn page(
@@ -98,7 +99,7 @@ fn exploration(report: &ExploreReport, files: &Markup) -> Markup {
         report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?))).collect();
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
-        p.tally { (explored::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+        p.tally { (view::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
         p { (table::heading(report)) }
         p.soft { time datetime=(report.started) { (moment(&report.started)) } " · concurrency-lab " (report.versions.lab) }
         (files)
@@ -132,7 +133,7 @@ fn article(one: &Exploration, witness: &ViolationWitness) -> Markup {
     html! {
         article {
             h3 { (view::title(&one.subject)) }
-            p { (explored::verdict(one, &format!("broken: {}", witness.anomalies.join(", ")))) }
+            p { (view::mark(one).html(&format!("broken: {}", witness.anomalies.join(", ")))) }
             p { (witness.explanation) }
             p {
                 "Schedule " code { (schedule) }

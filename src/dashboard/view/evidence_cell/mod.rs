@@ -6,9 +6,8 @@ use super::links::{experiment, player};
 use crate::dashboard::model::archive::entry::{ApproachCost, ExplorationSummary};
 use crate::dashboard::model::archive::evidence::{Evidence, RunEvidence};
 use crate::explore::findings::{ExplorationVerdict as Proof, Servers};
-use crate::explore::report::view::counted;
-use crate::lab::reports::figures::{ms, whole};
 use crate::lab::results::RunVerdict;
+use crate::report::figures::{counted, ms, whole};
 use crate::strategy::Claim;
 use charts::scale::grouped;
 

@@ -1,12 +1,12 @@
-//! The witness of each broken exploration, as a timeline: a column for each who took part, time running downwards, and a bar
-//! where somebody stands still.
+//! The witness of each broken exploration, as a timeline: a column for each session, time running downwards, and a bar where a session
+//! waits.
 
 use maud::{Markup, html};
 
 use super::super::sql::SentStatement;
 use super::super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
 use super::super::view;
-use super::{tables, verdict};
+use super::tables;
 use crate::explore::findings::{Exploration, ExploreReport, ViolationWitness};
 use crate::explore::transcript::{StepOutcome, Transcript, TranscriptStep};
 
@@ -17,8 +17,9 @@ pub(super) fn section(report: &ExploreReport) -> Markup {
             section {
                 h2 { "Evidence" }
                 p.soft {
-                    "The shortest interleaving that breaks each of them. Time runs downwards, a column for each who took part; a hatched bar: \
-                     the statement is sent, and waits. Numbers, true, false and null stand where a parameter was."
+                    "Of each broken approach, the shortest interleaving that shows the anomaly. Time runs downwards, with a column for each \
+                     session. A hatched bar means that a statement was sent and waits. Parameters that are numbers, true, false or null are \
+                     written into the statement."
                 }
                 div.evidence { @for (exploration, witness) in broken() { (article(exploration, witness)) } }
             }
@@ -32,7 +33,7 @@ fn article(exploration: &Exploration, witness: &ViolationWitness) -> Markup {
     html! {
         article {
             h3 { (subject.scenario) ", " (view::name(subject)) }
-            p { (verdict(exploration, &format!("broken: {}", witness.anomalies.join(", ")))) }
+            p { (view::mark(exploration).html(&format!("broken: {}", witness.anomalies.join(", ")))) }
             p { (witness.explanation) }
             (timeline(&witness.transcript))
             p.soft { "Schedule " code { (schedule) } ". To run it again:" br; code { (view::replay(subject, witness)) } }
@@ -61,7 +62,7 @@ fn timeline(transcript: &Transcript) -> Markup {
     }
 }
 
-/// Rows, and when they are so.
+/// Rows, before or after the interleaving.
 pub fn rows(when: &str, rows: &[String]) -> Markup {
     html! {
         @if !rows.is_empty() {
@@ -70,7 +71,7 @@ pub fn rows(when: &str, rows: &[String]) -> Markup {
     }
 }
 
-/// Where something stands, in lines of the grid.
+/// The place of a step, in lines of the grid.
 fn place(from: usize, until: usize, column: usize) -> String {
     format!("grid-area:{from}/{}/{until}/{}", column + 1, column + 2)
 }
@@ -93,7 +94,7 @@ const COLOURS: usize = 4;
 pub fn told(beat: &TimelineEvent<'_>) -> Markup {
     let entry = beat.entry;
     html! {
-        p.who { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", goes on" } }
+        p.session { b { (entry.actor) } " step " (beat.step) @if beat.moment == EventMoment::Resumed { ", resumes" } }
         @if beat.sends() {
             p { (statement(&entry.sql, &entry.values)) }
             @if let Some(wait) = timeline_events::wait(entry) { p.wait { "… " (wait) } }
@@ -145,11 +146,11 @@ mod tests {
     use crate::explore::report::sample::transcripts;
 
     #[test]
-    fn a_bar_spans_what_happens_while_somebody_waits() {
+    fn a_bar_spans_what_happens_during_a_wait() {
         let drawn = timeline(&transcripts::lock_wait()).into_string();
-        // B waits from its second step, the fourth beat, in which stands a head; it goes on in the seventh.
+        // B waits from its second step, the fourth beat, in which stands a head; it continues in the seventh.
         assert!(drawn.contains("class=\"blocked\" aria-hidden=\"true\" style=\"grid-area:6/2/8/3\""), "{drawn}");
-        assert!(drawn.contains("step 4, goes on"), "{drawn}");
+        assert!(drawn.contains("step 4, resumes"), "{drawn}");
         assert!(!timeline(&transcripts::lost_update()).into_string().contains("blocked"));
     }
 

@@ -1,4 +1,4 @@
-//! The page of an exploration: one file, offline, without script, light and dark, in the style of a run's `report.html`.
+//! The page of an exploration, in the frame of [`report::html`](crate::report::html).
 
 pub(crate) mod evidence;
 pub mod tables;
@@ -6,10 +6,11 @@ pub mod tables;
 use maud::{Markup, html};
 
 use super::{matrix, table, view};
-use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport};
-use crate::lab::reports::html::document;
+use crate::explore::findings::{Exploration, ExploreReport};
+use crate::report::INTERRUPTED;
+use crate::report::html::{document, warnings};
 
-/// The style sheet of what it has beyond a run's page.
+/// The style sheet of what it has beyond the frame.
 pub const STYLE: &str = include_str!("style.css");
 
 /// The page.
@@ -23,7 +24,7 @@ pub fn page(report: &ExploreReport) -> String {
             (tables::explorations(report))
             @for levels in matrix::by_isolation(report) { (tables::matrix(&levels)) }
             (evidence::section(report))
-            (outcomes_of_the_sound(report))
+            (outcomes_without_witness(report))
         }
     };
     document(&format!("{title} · {} · concurrency-lab", report.started), STYLE, &body)
@@ -44,40 +45,21 @@ fn heading(report: &ExploreReport, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p.tally { (tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+            p.tally { (view::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
             p { (table::heading(report)) }
             p.soft { (report.started) " · concurrency-lab " (report.versions.lab) }
-            @if report.interrupted { p.warning role="note" { "Interrupted: what is here is what there was." } }
+            @if report.interrupted { (warnings(&[INTERRUPTED])) }
         }
     }
 }
 
-/// How many of which verdict, the worst first; of each, whether it contradicts its claim.
-#[must_use]
-pub fn tally(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone)) -> Markup {
-    let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
-    let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
-    let verdicts = [
-        (ExplorationVerdict::Undecided, "undecided"),
-        (ExplorationVerdict::Broken, "broken"),
-        (ExplorationVerdict::HeldSoFar, "held so far"),
-        (ExplorationVerdict::Proved, "proved"),
-    ];
-    html! {
-        @if failed > 0 { span.verdict.failed { "✗ " (failed) " CLAIM FAILED" } " " }
-        @for (verdict, name) in verdicts {
-            @if count(verdict) > 0 { span class=(class(verdict)) { (symbol(verdict)) " " (count(verdict)) " " (name) } " " }
-        }
-    }
-}
-
-/// What came out where nothing is wrong: of the others it stands beside the evidence.
-fn outcomes_of_the_sound(report: &ExploreReport) -> Markup {
+/// The outcomes of those without a witness: the others have theirs beside the evidence.
+fn outcomes_without_witness(report: &ExploreReport) -> Markup {
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
         @if !sound.is_empty() {
             section {
-                h2 { "Outcomes of the others" }
+                h2 { "Outcomes where no anomaly was found" }
                 @for (scene, explorations) in view::grouped(&sound) {
                     h3 { (scene) }
                     @for exploration in explorations { (tables::outcomes(exploration, Some(&view::name(&exploration.subject)), tables::NO_LINK)) }
@@ -87,51 +69,10 @@ fn outcomes_of_the_sound(report: &ExploreReport) -> Markup {
     }
 }
 
-/// A sign beside the colour.
-#[must_use]
-pub fn symbol(verdict: ExplorationVerdict) -> &'static str {
-    match verdict {
-        ExplorationVerdict::Proved => "✓",
-        ExplorationVerdict::Broken => "✗",
-        ExplorationVerdict::HeldSoFar => "○",
-        ExplorationVerdict::Undecided => "?",
-    }
-}
-
-/// The classes of a verdict in the style sheet.
-#[must_use]
-pub fn class(verdict: ExplorationVerdict) -> &'static str {
-    match verdict {
-        ExplorationVerdict::Proved => "verdict good",
-        ExplorationVerdict::Broken => "verdict bad",
-        ExplorationVerdict::HeldSoFar | ExplorationVerdict::Undecided => "verdict open",
-    }
-}
-
-/// The verdict of an exploration with its sign, and whether it contradicts the claim.
-#[must_use]
-pub fn verdict(exploration: &Exploration, text: &str) -> Markup {
-    html! {
-        span class=(class(exploration.verdict)) { (symbol(exploration.verdict)) " " (text) }
-        @if exploration.contradicts_claim() { " " span.verdict.failed { "CLAIM FAILED" } }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::explore::report::sample;
-
-    #[test]
-    fn a_page_loads_nothing_and_runs_nothing() {
-        for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
-            let page = page(&report);
-            assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""));
-            for forbidden in ["<script", "http:", "https:", " src=", "@import", "javascript:", " onload", "NaN"] {
-                assert!(!page.contains(forbidden), "{forbidden}");
-            }
-        }
-    }
 
     #[test]
     fn it_shows_every_exploration_and_the_evidence_of_what_is_broken() {

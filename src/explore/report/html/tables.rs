@@ -1,16 +1,14 @@
 //! The tables of the page: all explorations, verdicts in two dimensions, distinct outcomes.
 
+use charts::scale::grouped;
 use maud::{Markup, html};
 
 use super::super::matrix::VerdictMatrix;
-use super::super::view;
-use super::verdict;
+use super::super::{table, view};
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::explore::schedule::Schedule;
-use crate::lab::reports::figures::{NONE, hundredths};
-use crate::lab::reports::html::wide;
-use crate::lab::reports::view::claim;
-use charts::scale::grouped;
+use crate::report::figures::counted;
+use crate::report::html::wide;
 
 /// A table for each scenario.
 #[must_use]
@@ -19,55 +17,15 @@ pub fn explorations(report: &ExploreReport) -> Markup {
         section {
             h2 { "Verdicts" }
             p.soft {
-                "Proved: every interleaving of the statements was run, or is equivalent to one that was (pruned), and each is explained by a \
-                 serial order. Waited, deadlocks and conflicts: interleavings in which somebody had to wait, was ended by the deadlock \
-                 detector, or met a serialization failure (40001)."
+                "Proved: every interleaving of the statements was run, or is equivalent to one that was (pruned), and a serial order explains \
+                 each. The last counts are interleavings: those in which a session waited, in which the deadlock detector ended one, in \
+                 which one met a serialization failure (conflicts, 40001), and in which a client gave up."
             }
             @for (scene, explorations) in view::by_scene(report) {
                 h3.scene { (scene) }
-                (wide(&scene, &html! {
-                    table {
-                        thead { (head()) }
-                        tbody { @for exploration in &explorations { (row(exploration)) } }
-                    }
-                }))
+                (table::html(&scene, &explorations))
                 (remarks(&explorations))
             }
-        }
-    }
-}
-
-fn head() -> Markup {
-    html! {
-        tr {
-            th.name scope="col" { "approach" }
-            th scope="col" { "verdict" }
-            th scope="col" { "claim" }
-            @for head in ["interleavings", "pruned", "outcomes", "violations", "waited", "deadlocks", "conflicts"] {
-                th.figure scope="col" { (head) }
-            }
-            th.figure scope="col" { "time" span.unit { " s" } }
-        }
-    }
-}
-
-fn row(exploration: &Exploration) -> Markup {
-    let counts = [
-        exploration.pruned,
-        exploration.outcomes.len() as u64,
-        exploration.violations,
-        exploration.waited,
-        exploration.deadlocks,
-        exploration.conflicts,
-    ];
-    html! {
-        tr {
-            th.name scope="row" { (view::name(&exploration.subject)) }
-            td { (verdict(exploration, &view::verdict(exploration))) }
-            td { (claim(exploration.subject.claim)) }
-            td.figure { (view::interleavings(exploration)) }
-            @for count in counts { td.figure { (grouped(&count.to_string())) } }
-            td.figure { (hundredths(exploration.elapsed_s)) }
         }
     }
 }
@@ -84,7 +42,7 @@ fn remarks(explorations: &[&Exploration]) -> Markup {
         items.extend(exploration.undecided.iter().map(|what| remark(exploration, html! { "undecided: " (what) })));
         if let Some(last) = exploration.last.as_ref().filter(|_| !exploration.complete) {
             let text = html! {
-                (view::share(exploration)) " of the interleavings were run; to go on: "
+                (view::share(exploration)) " of the interleavings were run; to continue: "
                 code { (view::go_on(&exploration.subject, last)) }
             };
             items.push(remark(exploration, text));
@@ -95,44 +53,27 @@ fn remarks(explorations: &[&Exploration]) -> Markup {
 
 /// Verdicts by row and column.
 #[must_use]
-pub fn matrix(matrix: &VerdictMatrix<'_>) -> Markup {
+pub fn matrix(matrix: &VerdictMatrix) -> Markup {
     html! {
         section {
             h2 { (matrix.title) }
-            (wide(&matrix.title, &html! {
-                table {
-                    thead { tr { td {} @for head in &matrix.heads { th scope="col" { (head) } } } }
-                    tbody {
-                        @for (name, cells) in &matrix.rows {
-                            tr {
-                                th.name scope="row" { (name) }
-                                @for cell in cells {
-                                    @match cell {
-                                        Some(exploration) => td { (verdict(exploration, &view::short_verdict(exploration))) },
-                                        None => td.soft { (NONE) },
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }))
+            (matrix.table.html(&matrix.title))
         }
     }
 }
 
-/// Where an interleaving can be looked at step by step, if anywhere.
+/// The address where an interleaving can be looked at step by step, if there is one.
 pub type PlayerLink = fn(&Subject, &Schedule) -> Option<String>;
 
-/// A page that is read offline has nowhere to go.
+/// A page that is read offline has no links.
 pub const NO_LINK: PlayerLink = |_, _| None;
 
 /// The distinct outcomes, folded.
 #[must_use]
 pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: PlayerLink) -> Markup {
     let outcomes = &exploration.outcomes;
-    let distinct = view::counted(outcomes.len() as u64, "distinct outcome");
-    let of = view::counted(exploration.interleavings, "interleaving");
+    let distinct = counted(outcomes.len() as u64, "distinct outcome");
+    let of = counted(exploration.interleavings, "interleaving");
     html! {
         details {
             summary { @if let Some(name) = name { (name) ": " } (distinct) " of " (of) }
@@ -140,8 +81,8 @@ pub fn outcomes(exploration: &Exploration, name: Option<&str>, link: PlayerLink)
                 table {
                     thead {
                         tr {
-                            th.figure scope="col" { "times" } th scope="col" { "outcome" } th scope="col" { "wrong" }
-                            th scope="col" { "such as" }
+                            th.figure scope="col" { "interleavings" } th scope="col" { "outcome" } th scope="col" { "anomalies" }
+                            th scope="col" { "example of a schedule" }
                         }
                     }
                     tbody {

@@ -7,114 +7,85 @@ use crate::explore::findings::{
     ViolationWitness,
 };
 use crate::explore::transcript::Transcript;
-use referee::history::ClaimedSafety;
+use referee::history::ClaimedSafety::{self, Broken, Safe, SafeOnOneServer, Unsupported};
 
-const LOST: &str = "A wrote version 3 of users/1 with 2, but version 2 was 2 already and -8 makes -6: A had decided on a \
-                    balance that B had replaced.";
+const DONE: &str = "done: users/1=2 (version 2)";
+const REFUSED: &str = "refused: Insufficient funds";
 
 /// Three scenarios: proved, broken, incomplete, undecided, and one of each kind of failed claim.
 pub fn report() -> ExploreReport {
-    let skipped_lock = Exploration {
-        subject: Subject {
-            without: Some("for update".to_owned()),
-            claim: ClaimedSafety::Unsupported,
-            ..subject("last-money", "pessimistic")
-        },
-        ..lost_update("pessimistic", ClaimedSafety::Unsupported)
+    let without = |text: &str, claim, exploration: Exploration| {
+        exploration.with_subject(|subject| (subject.without, subject.claim) = (Some(text.to_owned()), claim))
     };
-    let on = |servers, exploration: Exploration| Exploration {
-        subject: Subject { servers: Some(servers), claim: ClaimedSafety::SafeOnOneServer, ..exploration.subject },
-        ..exploration
+    let on = |servers, exploration: Exploration| {
+        exploration.with_subject(|subject| (subject.servers, subject.claim) = (Some(servers), SafeOnOneServer))
     };
-    let last_money = vec![
-        lost_update("naive", ClaimedSafety::Broken),
+    let explorations = vec![
+        lost_update("naive", Broken),
         Exploration { waited: 14, ..proved("last-money", "pessimistic", 20) },
-        skipped_lock,
+        without("for update", Unsupported, lost_update("pessimistic", Unsupported)),
         Exploration { waited: 60, conflicts: 72, ..proved("last-money", "repeatable-read", 132) },
         on(Servers::One, Exploration { waited: 4, ..proved("last-money", "in-process-mutex", 6) }),
-        on(Servers::Each, lost_update("in-process-mutex", ClaimedSafety::SafeOnOneServer)),
+        on(Servers::Each, lost_update("in-process-mutex", SafeOnOneServer)),
         Exploration { waited: 3, pruned: 21, ..proved("last-money", "group-commit", 3) },
         incomplete(),
         undecided(),
-        lost_update("optimistic-version", ClaimedSafety::Safe),
-    ];
-    let unordered = Subject { without: Some("order by id".to_owned()), ..subject("opposite-transfers", "pessimistic") };
-    let transfers = vec![
+        lost_update("optimistic-version", Safe),
         created_money(),
-        Exploration { subject: unordered, waited: 88, deadlocks: 34, ..proved("", "", 184) },
-        Exploration {
-            subject: Subject { claim: ClaimedSafety::Broken, ..subject("opposite-transfers", "read-committed") },
-            ..proved("", "", 70)
-        },
+        without(
+            "order by id",
+            Safe,
+            Exploration { waited: 88, deadlocks: 34, ..proved("opposite-transfers", "pessimistic", 184) },
+        ),
+        proved("opposite-transfers", "read-committed", 70).with_subject(|subject| subject.claim = Broken),
+        oversell(),
     ];
-    let explorations = last_money.into_iter().chain(transfers).chain([oversell()]).collect();
     ExploreReport { explorations, elapsed_s: 41.3, ..nothing() }
 }
 
 /// Isolation levels: the variants of an explore file, and two approaches at the same levels and their own.
 pub fn levels() -> ExploreReport {
-    let levels = ["read committed", "repeatable read", "serializable"];
-    let at = |level: &str, exploration: Exploration| Exploration {
-        subject: Subject {
-            isolation: Some(level.to_owned()),
-            claim: ClaimedSafety::Unsupported,
-            ..exploration.subject
-        },
-        ..exploration
+    let [low, middle, high] = ["read committed", "repeatable read", "serializable"];
+    let at = |level: &str, exploration: Exploration| {
+        exploration.with_subject(|subject| (subject.isolation, subject.claim) = (Some(level.to_owned()), Unsupported))
     };
-    let variant = |level: &str, exploration: Exploration| Exploration {
-        subject: Subject {
-            approach: level.to_owned(),
-            file: Some("doctors.toml".to_owned()),
-            claim: ClaimedSafety::Unsupported,
-            ..exploration.subject
-        },
-        ..exploration
+    let variant = |level: &str, exploration: Exploration| {
+        exploration.with_subject(|subject| {
+            (subject.approach, subject.file) = (level.to_owned(), Some("doctors.toml".to_owned()));
+            subject.claim = Unsupported;
+        })
     };
-    let mut skew = proved("on-call doctors", "", 70);
-    skew.conflicts = 38;
-    let [low, middle, high] = levels;
-    skew.missed = vec!["expected some conflict".to_owned()];
+    let missed = vec!["expected some conflict".to_owned()];
+    let skew = Exploration { conflicts: 38, missed, ..proved("on-call doctors", "", 70) };
     let mut explorations = vec![variant(low, write_skew()), variant(middle, write_skew()), variant(high, skew)];
-    explorations.push(lost_update("read-committed", ClaimedSafety::Broken));
-    explorations.push(at(low, lost_update("read-committed", ClaimedSafety::Broken)));
+    explorations.push(lost_update("read-committed", Broken));
+    explorations.push(at(low, lost_update("read-committed", Broken)));
     explorations.extend([middle, high].map(|level| at(level, proved("last-money", "read-committed", 132))));
     explorations.push(proved("last-money", "pessimistic", 20));
-    explorations.extend(levels.map(|level| at(level, proved("last-money", "pessimistic", 20))));
+    explorations.extend([low, middle, high].map(|level| at(level, proved("last-money", "pessimistic", 20))));
     ExploreReport { explorations, elapsed_s: 12.0, ..nothing() }
 }
 
 /// A report whose names and texts are out to break every format.
 pub fn hostile() -> ExploreReport {
-    let nasty = "<script>alert(1)</script> | 'x' \u{1b}[31m, \"q\" ]]> & =1+1\n# head";
-    let mut report = ExploreReport { interrupted: true, ..report() };
-    for exploration in &mut report.explorations {
-        exploration.estimate = 1e300;
-        exploration.undecided.push(nasty.to_owned());
-        let subject = &mut exploration.subject;
-        subject.without = Some(nasty.to_owned());
-        subject.isolation = Some(nasty.to_owned());
-        for text in [&mut subject.scenario, &mut subject.approach] {
-            text.insert_str(0, nasty);
-        }
-        for text in
-            exploration.outcomes.iter_mut().flat_map(|outcome| outcome.lines.iter_mut().chain(&mut outcome.anomalies))
-        {
-            text.push_str(nasty);
-        }
-        if let Some(witness) = &mut exploration.witness {
-            witness.explanation.push_str(nasty);
-            let transcript = &mut witness.transcript;
-            for text in transcript.parts.iter_mut().map(|part| &mut part.title).chain(&mut transcript.before) {
-                text.push_str(nasty);
-            }
-            for entry in &mut transcript.entries {
-                entry.sql.push_str(nasty);
-                entry.values.push(nasty.to_owned());
-                entry.ended = Some(nasty.to_owned());
-            }
-        }
-    }
+    let fields = [
+        "approach",
+        "scenario",
+        "without",
+        "isolation",
+        "undecided",
+        "lines",
+        "anomalies",
+        "explanation",
+        "title",
+        "before",
+        "sql",
+        "values",
+        "ended",
+    ];
+    let mut report = crate::report::sample::hostile(&report(), &fields);
+    report.interrupted = true;
+    report.explorations.iter_mut().for_each(|exploration| exploration.estimate = 1e300);
     report
 }
 
@@ -130,33 +101,28 @@ pub fn nothing() -> ExploreReport {
     }
 }
 
-fn subject(scenario: &str, approach: &str) -> Subject {
-    Subject {
-        scenario: scenario.to_owned(),
-        approach: approach.to_owned(),
-        file: None,
-        clients: 2,
-        servers: None,
-        isolation: None,
-        without: None,
-        crash: None,
-        claim: ClaimedSafety::Safe,
-    }
-}
-
-fn outcome(lines: &[&str], count: u64, anomalies: &[&str], example: &str) -> DistinctOutcome {
-    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-    DistinctOutcome { lines: texts(lines), count, anomalies: texts(anomalies), example: example.parse().unwrap() }
+fn outcome(lines: Vec<String>, count: u64, anomalies: &[&str], example: &str) -> DistinctOutcome {
+    let anomalies = anomalies.iter().map(ToString::to_string).collect();
+    DistinctOutcome { lines, count, anomalies, example: example.parse().unwrap() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
-    let refused = "refused: Insufficient funds";
-    let first = [&format!("A: {DONE}"), &format!("B: {refused}"), "users/1: balance 2, version 2"];
-    let second = [&format!("A: {refused}"), &format!("B: {DONE}"), "users/1: balance 2, version 2"];
+    let lines =
+        |a: &str, b: &str| vec![format!("A: {a}"), format!("B: {b}"), "users/1: balance 2, version 2".to_owned()];
     let half = interleavings / 2;
     Exploration {
-        subject: subject(scenario, approach),
+        subject: Subject {
+            scenario: scenario.to_owned(),
+            approach: approach.to_owned(),
+            file: None,
+            clients: 2,
+            servers: None,
+            isolation: None,
+            without: None,
+            crash: None,
+            claim: Safe,
+        },
         interleavings,
         estimate: interleavings as f64,
         complete: true,
@@ -166,7 +132,10 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         deadlocks: 0,
         conflicts: 0,
         gave_up: 0,
-        outcomes: vec![outcome(&first, interleavings - half, &[], "AABB"), outcome(&second, half, &[], "BBAA")],
+        outcomes: vec![
+            outcome(lines(DONE, REFUSED), interleavings - half, &[], "AABB"),
+            outcome(lines(REFUSED, DONE), half, &[], "BBAA"),
+        ],
         violations: 0,
         undecided: Vec::new(),
         missed: Vec::new(),
@@ -176,53 +145,51 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
     }
 }
 
-const DONE: &str = "done: users/1=2 (version 2)";
+impl Exploration {
+    fn with_subject(mut self, change: impl FnOnce(&mut Subject)) -> Self {
+        change(&mut self.subject);
+        self
+    }
 
-fn broken(
-    exploration: Exploration,
-    violations: u64,
-    anomalies: &[&str],
-    explanation: &str,
-    transcript: Transcript,
-) -> Exploration {
-    let heard = transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
-    let lines: Vec<String> = heard.chain(transcript.after.clone()).collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let mut outcomes = exploration.outcomes;
-    outcomes.insert(0, outcome(&lines, violations, anomalies, &transcript.schedule.to_string()));
-    let witness = ViolationWitness {
-        crash_after: None,
-        anomalies: anomalies.iter().map(ToString::to_string).collect(),
-        explanation: explanation.to_owned(),
-        transcript,
-    };
-    Exploration { outcomes, violations, verdict: ExplorationVerdict::Broken, witness: Some(witness), ..exploration }
+    fn broken(mut self, violations: u64, anomalies: &[&str], explanation: &str, transcript: Transcript) -> Self {
+        let heard =
+            transcript.parts.iter().filter_map(|part| Some(format!("{}: {}", part.actor, part.heard.as_ref()?)));
+        let lines = heard.chain(transcript.after.clone()).collect();
+        self.outcomes.insert(0, outcome(lines, violations, anomalies, &transcript.schedule.to_string()));
+        let (anomalies, explanation) = (self.outcomes[0].anomalies.clone(), explanation.to_owned());
+        let witness = Some(ViolationWitness { crash_after: None, anomalies, explanation, transcript });
+        Self { violations, verdict: ExplorationVerdict::Broken, witness, ..self }
+    }
 }
 
 fn lost_update(approach: &str, claim: ClaimedSafety) -> Exploration {
-    let sound = proved("last-money", approach, 2);
-    let exploration = broken(sound, 4, &["lost-update"], LOST, transcripts::lost_update());
-    Exploration { subject: Subject { claim, ..exploration.subject }, interleavings: 6, estimate: 6.0, ..exploration }
+    let why = "Two withdrawals both read 10 and both wrote 2, so one is lost (versions 2 and 3 of users/1).";
+    let exploration = proved("last-money", approach, 2).broken(4, &["lost-update"], why, transcripts::lost_update());
+    let exploration = exploration.with_subject(|subject| subject.claim = claim);
+    Exploration { interleavings: 6, estimate: 6.0, ..exploration }
+}
+
+/// Every interleaving but a few ends as this transcript does.
+fn all_broken(scenario: &str, runs: [u64; 2], anomalies: &[&str], why: &str, transcript: Transcript) -> Exploration {
+    let [interleavings, violations] = runs;
+    let sound = Exploration { outcomes: Vec::new(), ..proved(scenario, "naive", interleavings) };
+    sound.broken(violations, anomalies, why, transcript).with_subject(|subject| subject.claim = Broken)
 }
 
 fn created_money() -> Exploration {
-    let sound = Exploration { outcomes: Vec::new(), ..proved("opposite-transfers", "naive", 9) };
     let why = "5 more in the end than in the beginning: users/2 was credited, and users/1 was never charged.";
-    let exploration = broken(sound, 9, &["money-created"], why, transcripts::cut());
-    Exploration { subject: Subject { claim: ClaimedSafety::Broken, ..exploration.subject }, ..exploration }
+    all_broken("opposite-transfers", [9, 9], &["money-created"], why, transcripts::cut())
 }
 
 fn oversell() -> Exploration {
-    let sound = Exploration { outcomes: Vec::new(), ..proved("last-seat", "naive", 1680) };
     let why = "3 bookings of events/1, which has 1 seat.";
-    let exploration = broken(sound, 1590, &["oversell", "lost-update"], why, transcripts::three_bookings());
-    Exploration { subject: Subject { claim: ClaimedSafety::Broken, clients: 3, ..exploration.subject }, ..exploration }
+    all_broken("last-seat", [1680, 1590], &["oversell", "lost-update"], why, transcripts::three_bookings())
+        .with_subject(|subject| subject.clients = 3)
 }
 
 fn write_skew() -> Exploration {
-    let sound = Exploration { outcomes: Vec::new(), ..proved("on-call doctors", "", 70) };
-    let why = "Nobody is on call, although either of them alone would have stayed.";
-    broken(sound, 52, &["write-skew"], why, transcripts::write_skew())
+    let why = "No doctor is on call, although each of them alone would have stayed.";
+    all_broken("on-call doctors", [70, 52], &["write-skew"], why, transcripts::write_skew())
 }
 
 fn incomplete() -> Exploration {

@@ -4,7 +4,6 @@ use crate::explore::schedule::{Actor, Schedule};
 use crate::explore::transcript::{Participant, StepOutcome, StepWait, Transcript, TranscriptStep};
 
 const BEGIN: &str = "begin isolation level read committed";
-const BEGIN_REPEATABLE_READ: &str = "begin isolation level repeatable read";
 const READ: &str = "select balance, version from users where id = $1";
 const LOCK: &str = "select balance, version from users where id = $1 for update";
 const WRITE: &str =
@@ -81,7 +80,7 @@ fn transcript(parts: &[(char, &str)], before: &[&str], mut entries: Vec<Transcri
     }
 }
 
-const TWO_WITHDRAWALS: [(char, &str); 2] = [('A', "users/1 -8"), ('B', "users/1 -8")];
+const TWO_WITHDRAWALS: [(char, &str); 2] = [('A', "withdraw 8 from user 1"), ('B', "withdraw 8 from user 1")];
 const TEN: &str = "balance = 10, version = 1";
 const TWO: &str = "balance = 2, version = 2";
 const DONE: &str = "done: users/1=2 (version 2)";
@@ -115,38 +114,6 @@ pub fn lock_wait() -> Transcript {
     of_two_withdrawals(steps, "users/1: balance 2, version 2")
 }
 
-/// repeatable-read: the second writer gets 40001 and begins again.
-pub fn retry() -> Transcript {
-    let steps = vec![
-        sends('A', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('A', "read", READ, &["1"]).gives(TEN),
-        sends('B', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('B', "read", READ, &["1"]).gives(TEN),
-        sends('A', "write", WRITE, &["1", "2"]).gives(TWO),
-        sends('B', "write", WRITE, &["1", "2"])
-            .waits("A", "transactionid", 6)
-            .fails("40001", "could not serialize access due to concurrent update"),
-        sends('A', "commit", "commit", &[]).ends(DONE),
-        sends('B', "rollback", "rollback", &[]),
-        sends('B', "begin", BEGIN_REPEATABLE_READ, &[]),
-        sends('B', "read", READ, &["1"]).gives(TWO),
-        sends('B', "rollback", "rollback", &[]).ends("refused: Insufficient funds"),
-    ];
-    of_two_withdrawals(steps, "users/1: balance 2, version 2")
-}
-
-/// in-process-mutex on one server: B waits outside the database.
-pub fn mutex() -> Transcript {
-    let steps = vec![
-        sends('A', "mutex", "-- takes the mutex of users/1", &[]),
-        sends('A', "read", READ, &["1"]).gives(TEN),
-        sends('B', "mutex", "-- takes the mutex of users/1", &[]).waits("A", "mutex", 3),
-        sends('A', "write", WRITE, &["1", "2"]).gives(TWO).ends(DONE),
-        sends('B', "read", READ, &["1"]).gives(TWO).ends("refused: Insufficient funds"),
-    ];
-    of_two_withdrawals(steps, "users/1: balance 2, version 2")
-}
-
 /// group-commit: the writer works for both.
 pub fn batch() -> Transcript {
     let lock = "select id, balance, version from users where id = any($1) order by id for no key update";
@@ -161,7 +128,7 @@ pub fn batch() -> Transcript {
         sends('w', "write-users", write, &["{1}", "{2}", "{1}"]),
         sends('w', "commit", "commit", &[]),
     ];
-    let parts = [('A', "users/1 -8"), ('B', "users/1 -8"), ('w', "batches of A and B")];
+    let parts = [('A', "withdraw 8 from user 1"), ('B', "withdraw 8 from user 1"), ('w', "batches of A and B")];
     transcript(&parts, &["users/1: balance 10, version 1"], steps, &["users/1: balance 2, version 2"])
 }
 
@@ -236,11 +203,11 @@ pub fn three_bookings() -> Transcript {
     transcript(&parts, &["events/1: capacity 1, booked 0, version 1"], steps, &rows)
 }
 
-/// An explore file: each takes the other for the one who stays on call.
+/// An explore file: each doctor relies on the other one to stay on call.
 pub fn write_skew() -> Transcript {
     let begin = "begin isolation level repeatable read";
     let count = "select count(*) from doctors where on_call";
-    let leave = |who: &str| format!("update doctors set on_call = false where name = '{who}'");
+    let leave = |name: &str| format!("update doctors set on_call = false where name = '{name}'");
     let steps = vec![
         sends('A', "a1", begin, &[]),
         sends('A', "a2", count, &[]).gives("count = 2"),

@@ -1,4 +1,4 @@
-//! Two runs side by side: what B does otherwise than A.
+//! Two runs side by side: how B differs from A.
 //!
 //! **Verdicts come first**; a figure of an approach that may not be [ranked](super::view::is_ranked) in both runs is not
 //! compared.
@@ -10,15 +10,15 @@
 //! must also be more than [`SINGLE_ROUND`].
 //!
 //! **Runs under different conditions are not compared**: [`Incomparable`] names what differs. Versions, commits, times,
-//! numbers of rounds and random seeds may differ: they are what one compares.
+//! numbers of rounds and random seeds may differ: a comparison is made to see what they change.
 
-mod html;
-mod text;
+mod show;
 
 use super::conditions;
-use super::figures::{LATENCIES, float};
+use super::figures::LATENCIES;
 use super::view::{is_ranked, name};
 use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Spread};
+use crate::report::figures::{float, printable};
 
 /// The least difference of figures that were measured once, as a ratio: on a shared machine, less happens by itself.
 pub const SINGLE_ROUND: f64 = 1.10;
@@ -110,8 +110,8 @@ pub struct Incomparable(pub Vec<(String, String, String)>);
 
 impl Incomparable {
     fn told(&self) -> String {
-        let one = |(name, a, b): &(String, String, String)| format!("{name}: {a} and {b}");
-        super::figures::printable(&self.0.iter().map(one).collect::<Vec<_>>().join("; "))
+        let one = |(name, a, b): &(String, String, String)| format!("{name}: {a} in A, {b} in B");
+        printable(&self.0.iter().map(one).collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -197,8 +197,9 @@ mod tests {
         let server = b.environment.server.as_mut().unwrap();
         server.pool_size = 16;
         server.settings.insert("fsync".to_owned(), "off".to_owned());
-        let expected = "the runs were made under different conditions: scenario: withdrawal and mixed; clients: 256 and 64; \
-                        think time: – and 5ms; cores: 2 and 8; pool size: 32 and 16; PostgreSQL's fsync: on and off";
+        let expected = "the runs were made under different conditions: scenario: withdrawal in A, mixed in B; \
+                        clients: 256 in A, 64 in B; think time: – in A, 5ms in B; cores: 2 in A, 8 in B; pool size: 32 in A, 16 in B; \
+                        PostgreSQL setting fsync: on in A, off in B";
         assert_eq!(compare(&a, &b).unwrap_err().to_string(), expected);
     }
 

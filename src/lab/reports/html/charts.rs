@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::super::figures::{LATENCIES, float, median, ms, whole};
+use super::super::figures::{LATENCIES, median};
 use super::super::view::{is_ranked, ordered};
-use super::{chart_label, listed, unranked_key};
+use super::{chart_label, unranked_key};
 use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Waits};
+use crate::report::figures::{float, listed, ms, whole};
+use crate::report::html::figure;
 use charts::Caption;
 use charts::bars::{Bar, BarChart, BarValue};
 use charts::distribution::{self, DistributionChart};
@@ -27,38 +29,33 @@ pub(super) fn section(run: &Run) -> Markup {
                     (throughput(run, None))
                 }
                 @if results.iter().any(|result| is_ranked(result)) {
-                (figure("Latency", "Shape of the distribution over all rounds, on a logarithmic axis; marks are medians of the rounds. \
-                    Only what may be ranked.", &latencies(&results)))
+                (figure("Latency", "How many requests took how long, over all rounds, on a logarithmic axis; marks are medians of the rounds. \
+                    Broken approaches are not ranked.", &latencies(&results)))
                 }
-                (figure("Outcomes", &format!("Share of all requests. The thin line below a bar: requests that took more than one attempt. {}",
+                (figure("Outcomes", &format!("Share of all requests. The thin line below a bar is the share that took more than one attempt. {}",
                     unranked_key(run)), &outcomes(&results)))
-                (figure("Where the time goes", &format!("Means over traced requests. Beyond the fastest time of each statement, a statement \
-                    waits: mostly for locks. {}", unranked_key(run)), &waits(&results)))
+                (figure("Where the time goes", &format!("Means over traced requests. A statement that takes longer than the fastest of its kind is \
+                    counted as waiting for locks. {}", unranked_key(run)), &waits(&results)))
             }
         }
     }
 }
 
-/// Answers a second of all approaches; the one that it is about has a sign.
+/// Answers a second of all approaches; the approach that the page is about has a sign.
 #[must_use]
 pub fn throughput(run: &Run, about: Option<&str>) -> Markup {
     figure(
         "Throughput",
-        "Median of the rounds; the whisker goes from the slowest to the fastest. The referee comes first: what is broken has no bar.",
+        "Median of the rounds; the thin line goes from the slowest to the fastest round. Broken approaches are not ranked and have no bar.",
         &rates(&ordered(run), about),
     )
-}
-
-/// A chart with what one must know to read it.
-pub(crate) fn figure(title: &str, explanation: &str, chart: &Markup) -> Markup {
-    html! { figure { figcaption { h3 { (title) } p.soft { (explanation) } } (chart) } }
 }
 
 fn caption(id: &str, title: &str, description: String) -> Caption {
     Caption { id: id.to_owned(), title: title.to_owned(), description }
 }
 
-/// For those who do not see a chart: each row in words.
+/// For screen readers: each row in words.
 fn in_words(rows: impl Iterator<Item = (String, String)>) -> String {
     rows.map(|(name, text)| format!("{name}: {text}.")).collect::<Vec<_>>().join(" ")
 }
@@ -137,6 +134,7 @@ fn waits(results: &[&ApproachResult]) -> Markup {
         let traced = result.rounds.iter().filter_map(|round| round.waits).map(|waits| waits.traced).sum();
         let waits = Waits {
             traced,
+            row_us: part(|waits| waits.row_us),
             pool_us: part(|waits| waits.pool_us),
             locks_us: part(|waits| waits.locks_us),
             statements_us: part(|waits| waits.statements_us),
@@ -149,11 +147,12 @@ fn waits(results: &[&ApproachResult]) -> Markup {
 
 /// Where the time of a request goes: a bar for each of these.
 pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
-    let names = ["turn and pool", "locks", "statements", "commit"];
+    let names = ["queued for the row", "waiting for a connection", "waiting for locks", "statements", "commit"];
     let row = |(label, waits): (String, Option<Waits>)| {
         let part = |mean_us: f64| (mean_us / 1e3, ms(mean_us));
-        let parts =
-            |waits: Waits| [waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec();
+        let parts = |waits: Waits| {
+            [waits.row_us, waits.pool_us, waits.locks_us, waits.statements_us, waits.commit_us].map(part).to_vec()
+        };
         let figures = match waits.filter(|waits| waits.traced > 0) {
             Some(waits) => Ok(StackedValues { parts: parts(waits), under: 0.0 }),
             None => Err("no trace".to_owned()),

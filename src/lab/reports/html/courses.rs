@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::super::figures::{float, whole};
 use super::super::view::{is_ranked, ordered};
 use super::chart_label;
 use crate::lab::results::{ApproachResult, Round, Run};
+use crate::report::figures::{float, whole};
 use charts::Caption;
 use charts::lines::{LineChart, LineSeries, XAxis};
 use charts::scale::{Spacing, grouped};
@@ -14,7 +14,7 @@ use charts::scale::{Spacing, grouped};
 const WIDTH: f64 = 190.0;
 const HEIGHT: f64 = 128.0;
 
-/// Fewer points than this are no course.
+/// With fewer points than this, nothing is drawn.
 const SECONDS_MIN: usize = 3;
 
 /// From this ratio of the highest to the lowest rate on, the lowest would lie flat on a linear axis.
@@ -43,10 +43,10 @@ pub(super) fn section(run: &Run) -> Markup {
             p.soft {
                 "Answers in each second of the round whose rate is nearest to the median"
                 @if spacing == Spacing::Log { ", on a logarithmic axis" }
-                "; the others in grey, on the same axes"
-                @if let Some(sweep) = &run.sweep { " for the same " (sweep.parameter) }
-                ". A dip is a stall: a checkpoint, a pile-up of retries."
-                @if too_short > 0 { " Rounds of less than " (SECONDS_MIN) " s have no course: " (too_short) " left out." }
+                ". Grey lines are the other approaches"
+                @if let Some(sweep) = &run.sweep { " at the same " (sweep.parameter) }
+                ". A dip is a stall, such as a checkpoint or many retries at once."
+                @if too_short > 0 { " Not drawn: " (too_short) " whose rounds are shorter than " (SECONDS_MIN) " s." }
             }
             div.panels {
                 @for (index, (result, round)) in courses.iter().enumerate() {

@@ -1,23 +1,18 @@
-//! `report.html`: one file, offline, without script, light and dark.
-//!
-//! Its Content-Security-Policy forbids every request and every script: names and answers of foreign targets stand in it as text
-//! (maud escapes them), and even if one did not, nothing could come of it.
+//! `report.html`: the page of a run, in the frame of [`report::html`](crate::report::html).
 
 pub(crate) mod charts;
 mod courses;
 mod sweep;
-pub(crate) mod verdicts;
 mod witness;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::conditions::{self, Condition};
 use super::notes;
-use super::view;
-use crate::lab::results::{ApproachResult, Run, RunVerdict};
-
-/// The style sheet, beside that of the charts.
-pub const STYLE: &str = include_str!("style.css");
+use super::table;
+use super::view::{self, mark, ordered, tally};
+use crate::lab::results::{ApproachResult, Run};
+use crate::report::html::{document, warnings};
 
 /// The page.
 #[must_use]
@@ -37,36 +32,11 @@ pub fn page(run: &Run) -> String {
 #[must_use]
 pub fn figures(run: &Run) -> Markup {
     html! {
-        (verdicts::section(run))
+        (verdicts(run))
         @if let Some(swept) = &run.sweep { (sweep::section(run, swept)) }
         (charts::section(run))
         (courses::section(run))
     }
-}
-
-/// What may be wider than its place: it scrolls there by itself, by keyboard too.
-#[must_use]
-pub fn wide(name: &str, content: &Markup) -> Markup {
-    html! { div.wide tabindex="0" role="region" aria-label=(name) { (content) } }
-}
-
-/// A page of this kind, with a style sheet of its own beside the common ones.
-pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                style { (PreEscaped(::charts::STYLE)) (PreEscaped(STYLE)) (PreEscaped(style)) }
-            }
-            body { (body) }
-        }
-    };
-    page.into_string()
 }
 
 fn heading(run: &Run) -> Markup {
@@ -82,26 +52,22 @@ fn heading(run: &Run) -> Markup {
             p { (conditions::summary(run)) "; " (run.started) }
             p.soft { (machine.into_iter().flatten().collect::<Vec<_>>().join(" · ")) " · " a href="#conditions" { "all conditions" } }
             p { code { (environment.command_line.join(" ")) } }
-            @for note in notes::warnings(run) { p.warning role="note" { (note) } }
+            (warnings(&notes::warnings(run)))
         }
     }
 }
 
-/// How many of which verdict, the worst first.
-#[must_use]
-pub fn tally(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
-    let worst_first = [
-        RunVerdict::ClaimFailed,
-        RunVerdict::NoEvidence,
-        RunVerdict::Undecided,
-        RunVerdict::BrokenAsClaimed,
-        RunVerdict::HeldThisTime,
-        RunVerdict::Correct,
-    ];
-    let count = |verdict| verdicts.clone().filter(|other| *other == verdict).count();
+fn verdicts(run: &Run) -> Markup {
+    let remarks = notes::remarks(run);
     html! {
-        @for (verdict, count) in worst_first.map(|verdict| (verdict, count(verdict))) {
-            @if count > 0 { span class=(class(verdict)) { (symbol(verdict)) " " (count) " " (verdict) } " " }
+        section {
+            h2 { "Verdicts" }
+            (table::html(run.sweep.as_ref(), &ordered(run)))
+            p.soft {
+                "Figures are medians over the rounds of an approach. Correct approaches are sorted by their rate, the fastest first. \
+                 Broken approaches are not ranked."
+            }
+            @if !remarks.is_empty() { ul.soft { @for remark in remarks { li { (remark) } } } }
         }
     }
 }
@@ -121,7 +87,7 @@ pub fn conditions_section(run: &Run) -> Markup {
         section #conditions {
             h2 { "Conditions" }
             p.soft {
-                "Two runs are compared only if the first two lists are alike. "
+                "Two runs can be compared only if their settings and their environment are the same. "
                 @if notes::has_closed_loop(run) { (notes::CLOSED_LOOP) }
             }
             div.lists {
@@ -133,33 +99,10 @@ pub fn conditions_section(run: &Run) -> Markup {
     }
 }
 
-/// A sign beside the colour.
-#[must_use]
-pub fn symbol(verdict: RunVerdict) -> &'static str {
-    match verdict {
-        RunVerdict::Correct => "✓",
-        RunVerdict::HeldThisTime => "○",
-        RunVerdict::BrokenAsClaimed | RunVerdict::ClaimFailed => "✗",
-        RunVerdict::Undecided => "?",
-        RunVerdict::NoEvidence => "∅",
-    }
-}
-
-/// The classes of a verdict in the style sheet.
-#[must_use]
-pub fn class(verdict: RunVerdict) -> &'static str {
-    match verdict {
-        RunVerdict::Correct => "verdict good",
-        RunVerdict::BrokenAsClaimed => "verdict bad",
-        RunVerdict::ClaimFailed => "verdict failed",
-        RunVerdict::HeldThisTime | RunVerdict::Undecided | RunVerdict::NoEvidence => "verdict open",
-    }
-}
-
 /// The label of a result in a chart: with its sign, unless it is ranked.
 fn chart_label(result: &ApproachResult) -> String {
     let value = result.value.as_ref().map(|value| format!(" {value}")).unwrap_or_default();
-    let sign = if view::is_ranked(result) { String::new() } else { format!("{} ", symbol(result.verdict)) };
+    let sign = if view::is_ranked(result) { String::new() } else { format!("{} ", mark(result.verdict).symbol) };
     format!("{sign}{}{value}", result.approach)
 }
 
@@ -168,37 +111,14 @@ fn unranked_key(run: &Run) -> &'static str {
     if run.results.iter().all(view::is_ranked) {
         return "";
     }
-    "✗\u{a0}broken, ○\u{a0}claimed broken, ∅\u{a0}silent, ?\u{a0}open: in the catalogue's order, never ranked."
-}
-
-/// Texts as a list in a sentence.
-pub(crate) fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
+    "Not ranked: ✗\u{a0}broken, ○\u{a0}claimed broken but not shown, ∅\u{a0}no evidence, ?\u{a0}undecided."
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sample;
     use super::*;
-
-    #[test]
-    fn a_page_loads_nothing_and_runs_nothing() {
-        for run in [sample::run(), sample::swept(), sample::hostile(), sample::nothing()] {
-            let page = page(&run);
-            assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""));
-            let urls = page.replace("http://www.w3.org/2000/svg", "");
-            for forbidden in ["<script", "http:", "https:", " src=", "@import", "javascript:", " onload"] {
-                assert!(!urls.contains(forbidden), "{forbidden}");
-            }
-            for wrong in ["NaN", "inf\"", "inf<"] {
-                assert!(!page.contains(wrong), "{wrong}");
-            }
-        }
-    }
+    use crate::report::INTERRUPTED;
 
     #[test]
     fn ids_are_unique_and_every_reference_is_to_one() {
@@ -219,7 +139,6 @@ mod tests {
     #[test]
     fn warnings_stand_at_the_top() {
         let page = page(&sample::hostile());
-        let interrupted = page.find("The run was interrupted").unwrap();
-        assert!(interrupted < page.find("<main").unwrap());
+        assert!(page.find(INTERRUPTED).unwrap() < page.find("<main").unwrap());
     }
 }

@@ -1,12 +1,12 @@
-//! What came of varying a parameter: two charts over its values, and a table.
+//! The results of varying a parameter: two charts over its values, and a table.
 
 use maud::{Markup, html};
 
-use super::super::figures::{NONE, float, median, ms, whole};
-use super::super::view::is_ranked;
-use super::charts::figure;
-use super::{symbol, wide};
+use super::super::figures::median;
+use super::super::view::{is_ranked, mark};
 use crate::lab::results::{ApproachResult, Run, Sweep};
+use crate::report::figures::{NONE, float, ms, whole};
+use crate::report::html::{figure, wide};
 use charts::Caption;
 use charts::lines::{LineChart, LineSeries, XAxis};
 use charts::scale::{Spacing, grouped};
@@ -22,7 +22,7 @@ pub(super) fn section(run: &Run, sweep: &Sweep) -> Markup {
         section {
             h2 { "Sweep of " (sweep.parameter) }
             div.figures.large {
-                (figure("Throughput", "Median of the rounds; a line stops where an approach was broken or silent.", &rate))
+                (figure("Throughput", "Median of the rounds. A line stops where the approach was broken or gave no evidence.", &rate))
                 (figure("99th percentile of latency", "Median of the rounds, on a logarithmic axis.", &p99))
             }
             (wide("Figures of the sweep", &table(run, sweep)))
@@ -94,7 +94,7 @@ fn cells(result: Option<&ApproachResult>) -> Markup {
                 td.figure { (grouped(&whole(result.spread(|round| round.rate_per_s).median))) }
                 td.figure.soft { (grouped(&ms(median(result, |round| round.latency.p99_us)))) }
             }
-            Some(result) => td.figure colspan="2" { (symbol(result.verdict)) " " (result.verdict) },
+            Some(result) => td.figure colspan="2" { (mark(result.verdict).symbol) " " (result.verdict) },
             None => td.figure colspan="2" { (NONE) },
         }
     }

@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::super::figures::{float, ms_of_ns};
 use super::super::view::{self, FoundAnomaly, counted, in_rounds, name};
 use crate::lab::results::{ApproachResult, Run};
+use crate::report::figures::{float, ms_of_ns};
 use referee::judgement::{Witness, WitnessOperation};
 
 /// Least height of the stretch between two events, and what is shared out by how long the stretches are, in rem.
@@ -19,8 +19,8 @@ pub(super) fn section(run: &Run) -> Markup {
             section {
                 h2 { "Evidence" }
                 p.soft {
-                    "The smallest witness of each anomaly, from the first round that showed it. Time runs downwards, in ms from the \
-                     start of the round; a box is an operation, from its call to its answer. Boxes side by side were under way together."
+                    "The smallest example of each anomaly, from the first round that showed it. Time runs downwards, in ms from the start of \
+                     the round. A box is one request, from the moment it was sent to its answer; requests whose boxes are side by side overlapped."
                 }
                 div.witnesses { @for (result, found) in &evidence { (article(run, result, found)) } }
             }
@@ -82,8 +82,8 @@ fn operation_box(operation: &WitnessOperation, column: usize, from: usize, to: u
     html! {
         div.operation style={ "grid-area:" (from) "/" (column) "/" (to.max(from + 1)) "/" (column + 1) } {
             p { strong { "client " (operation.client) } " " span.soft { "operation " (operation.id) } }
-            p { span.time { (invoked) } " asks " b { (operation.request) } }
-            p.heard { span.time { (returned) } " hears " b { (operation.heard) } }
+            p { span.time { (invoked) } " sends " b { (operation.request) } }
+            p.heard { span.time { (returned) } " receives " b { (operation.heard) } }
         }
     }
 }
@@ -93,15 +93,15 @@ mod tests {
     use super::*;
 
     fn witness(times: &[(u64, u64)]) -> Witness {
-        let testimony = |(index, &(invoked_ns, returned_ns)): (usize, &(u64, u64))| WitnessOperation {
+        let operation = |(index, &(invoked_ns, returned_ns)): (usize, &(u64, u64))| WitnessOperation {
             id: index as u64,
             client: 1,
-            request: "users/1 -2".to_owned(),
+            request: "withdraw 2 from user 1".to_owned(),
             invoked_ns,
             returned_ns,
             heard: "<b>".to_owned(),
         };
-        Witness { operations: times.iter().enumerate().map(testimony).collect(), explanation: String::new() }
+        Witness { operations: times.iter().enumerate().map(operation).collect(), explanation: String::new() }
     }
 
     #[test]
