@@ -27,6 +27,7 @@
 //! before the strategy asks for the reason.
 
 use serde::Serialize;
+use sqlx::FromRow as _;
 use uuid::Uuid;
 
 use super::statement::{Isolation, Statement};

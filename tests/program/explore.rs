@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use concurrency_lab::explore::catalog::pieces;
+use concurrency_lab::explore::catalog::test_cases;
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::strategy::{Approach, Claim, Claims};
 use serde_json::Value;
@@ -60,7 +60,7 @@ fn claims_are_proved_or_broken_by_enumeration() {
     assert_eq!(errors, Vec::<String>::new());
     let explorations = report["explorations"].as_array().expect("explorations");
     let of = |approach: Approach| {
-        ExploreScenario::iter().map(move |scenario| pieces(approach, scenario, 2).len()).sum::<usize>()
+        ExploreScenario::iter().map(move |scenario| test_cases(approach, scenario, 2).len()).sum::<usize>()
     };
     assert_eq!(explorations.len(), approaches.iter().map(|approach| of(*approach)).sum::<usize>());
     for exploration in explorations {

@@ -21,7 +21,6 @@ use crate::lab::reports::html::{conditions_section, figures};
 use crate::lab::reports::view::{counted, evidence, in_rounds, name, tally};
 use crate::lab::reports::{conditions, notes};
 use crate::lab::results::Run;
-use crate::report::INTERRUPTED;
 
 /// The page.
 pub async fn page(
