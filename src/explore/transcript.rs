@@ -30,9 +30,9 @@ pub struct Transcript {
 pub struct Participant {
     /// Who.
     pub actor: Actor,
-    /// What was asked, such as `users/1 -2`; of a writer, whose batches it makes.
+    /// What was asked, such as `withdraw 2 from user 1`; of a writer, whose batches it makes.
     pub title: String,
-    /// How it ended, such as `done: users/1=8 (version 2)` or `refused: Insufficient funds`; nothing of a writer.
+    /// How it ended, such as `done: user 1 has 8 (version 2)` or `refused: Insufficient funds`; nothing of a writer.
     pub heard: Option<String>,
 }
 

@@ -62,10 +62,12 @@ pub fn name(
         let writes = phrases::counted(missing, "write");
         let (number, row) = (phrases::number_of(row), phrases::small(row));
         let what = format!("{writes} that no answer reports changed the {number} of {row} by {change:+}");
-        if cause.is_some() {
-            format!("{what}; the transfer shown was not acknowledged and has the same amount")
-        } else {
-            what
+        match cause {
+            Some(at) => {
+                let request = index.operation(at).request;
+                format!("{what}; a transfer of that amount was not acknowledged ({request})")
+            }
+            None => what,
         }
     });
 }
