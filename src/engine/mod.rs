@@ -87,7 +87,7 @@ impl<T> OperationOutcome<T> {
 }
 
 /// An operation that was done, now or before.
-struct Completed<T> {
+struct CompletedOperation<T> {
     done: T,
     replayed: bool,
 }
@@ -255,7 +255,7 @@ impl Engine {
             Err(_elapsed) => Err(OperationError::NotDone("Waited too long for the database".into())),
         };
         let (result, replayed) = match completed {
-            Ok(Completed { done, replayed }) => (Ok(done), replayed),
+            Ok(CompletedOperation { done, replayed }) => (Ok(done), replayed),
             Err(error) => (Err(error), false),
         };
         let attempts = attempts.load(Ordering::Relaxed);
@@ -295,7 +295,7 @@ async fn run_to_end<O: Operation>(
     retries: Retries,
     strategy: &'static dyn Strategy,
     operation: O,
-) -> Result<Completed<O::Done>, OperationError> {
+) -> Result<CompletedOperation<O::Done>, OperationError> {
     let ended = match session.enter_rows().await {
         Ok(()) => Box::pin(attempt_until_settled(session, retries, strategy, operation)).await,
         Err(error) => Err(error),
@@ -305,11 +305,13 @@ async fn run_to_end<O: Operation>(
 
 /// The end of an operation by the end of its last attempt: the one place where an [`AttemptError`] becomes an
 /// [`OperationError`].
-fn completed<O: Operation>(ended: Result<O::Done, AttemptError>) -> Result<Completed<O::Done>, OperationError> {
+fn completed<O: Operation>(
+    ended: Result<O::Done, AttemptError>,
+) -> Result<CompletedOperation<O::Done>, OperationError> {
     match ended {
-        Ok(done) => Ok(Completed { done, replayed: false }),
+        Ok(done) => Ok(CompletedOperation { done, replayed: false }),
         Err(AttemptError::MadeBefore(answer)) => match serde_json::from_str(&answer) {
-            Ok(done) => Ok(Completed { done, replayed: true }),
+            Ok(done) => Ok(CompletedOperation { done, replayed: true }),
             Err(error) => Err(OperationError::Bug(format!("the stored answer {answer}: {error}").into())),
         },
         Err(error) => Err(OperationError::after_last_attempt(error, O::OUT_OF_RANGE)),

@@ -30,9 +30,9 @@ pub struct Transcript {
 pub struct Participant {
     /// The client or writer.
     pub actor: Actor,
-    /// What the client asked for, such as `users/1 -2`. Of a writer, what it does.
+    /// What the client asked for, such as `withdraw 2 from user 1`. Of a writer, what it does.
     pub title: String,
-    /// The answer, such as `done: users/1=8 (version 2)` or `refused: Insufficient funds`. A writer has none.
+    /// The answer, such as `done: user 1 has 8 (version 2)` or `refused: Insufficient funds`. A writer has none.
     pub heard: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub struct Table {
     /// From the left.
     pub columns: Vec<Column>,
     /// From the top.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TableRow>,
 }
 
 /// A column.
@@ -48,7 +48,7 @@ pub enum ColumnKind {
 
 /// A row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct TableRow {
     /// From the left.
     pub cells: Vec<Cell>,
     /// Instead of the cells that are not there: a text, and its classes in the style sheet.
@@ -183,7 +183,7 @@ impl Table {
             let columns = [0].into_iter().chain(from..until).map(|index| self.columns[index].clone()).collect();
             let row = |row: &Row| {
                 let cells = [0].into_iter().chain(from..until).filter_map(|index| row.cells.get(index).cloned());
-                Row { cells: cells.collect(), rest: None }
+                TableRow { cells: cells.collect(), rest: None }
             };
             Self { columns, rows: self.rows.iter().map(row).collect() }
         };
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let row = |cells: &[&str], rest| Row { cells: cells.iter().map(|cell| Cell::from(*cell)).collect(), rest };
+        let row = |cells: &[&str], rest| TableRow { cells: cells.iter().map(|cell| Cell::from(*cell)).collect(), rest };
         let ms = Column { unit: Some("ms"), ..Column::figure("p50") };
         let lost = Some(("lost | found".to_owned(), "found bad"));
         Table {

@@ -55,8 +55,8 @@ async fn a_lost_update_comes_about_step_by_step(server: &Served) {
         ("", &["A", "B"], "no client has begun"),
         ("A", &["A", "B"], "A read: balance\u{a0}=\u{a0}10, version\u{a0}=\u{a0}1"),
         ("AB", &["A", "B"], "B read: balance\u{a0}=\u{a0}10, version\u{a0}=\u{a0}1"),
-        ("ABB", &["A"], "B write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}2 (done: users/1=4 (version 2))"),
-        ("ABBA", &[], "A write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}3 (done: users/1=4 (version 3))"),
+        ("ABB", &["A"], "B write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}2 (done: user 1 has 4 (version 2))"),
+        ("ABBA", &[], "A write: balance\u{a0}=\u{a0}4, version\u{a0}=\u{a0}3 (done: user 1 has 4 (version 3))"),
     ];
     for (schedule, can_go, text) in table {
         let (status, position) = position(server, "naive", schedule).await;

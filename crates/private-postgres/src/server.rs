@@ -38,7 +38,7 @@ pub(super) struct ServerPlan {
 
 /// A cluster that is ready to start, and the lock on its directory.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct PreparedServer {
     programs: Programs,
     data_dir: DataDir,
     socket_dir: SocketDir,
@@ -47,7 +47,7 @@ pub(super) struct Server {
     temporary: bool,
 }
 
-impl Server {
+impl PreparedServer {
     pub(super) fn prepare(plan: &ServerPlan, pause: &Pause) -> Result<Self, PostgresError> {
         // The search comes before anything is created, so that a failed search leaves nothing behind.
         let dir = find_server(plan.bin_dir.as_deref())?;

@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use super::cluster::ClusterStatus;
 use super::error::PostgresError;
 use super::postmaster::Postmaster;
-use super::server::{Server, ServerPlan};
+use super::server::{PreparedServer, ServerPlan};
 
 /// How often the supervisor checks that PostgreSQL runs. A restart takes longer than this, and a check is one system call.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
@@ -91,7 +91,7 @@ pub(super) fn run(
     reports: &Reports,
     started: oneshot::Sender<Result<Started, PostgresError>>,
 ) -> Result<(), PostgresError> {
-    let server = match Server::prepare(plan, pause) {
+    let server = match PreparedServer::prepare(plan, pause) {
         Ok(server) => server,
         Err(error) => {
             report_failure(started, error);
@@ -129,7 +129,12 @@ fn log_failure(result: Result<(), PostgresError>) {
 }
 
 /// Watches and restarts PostgreSQL until the owner asks to stop.
-fn supervise(server: &Server, first: Postmaster, pause: &Pause, reports: &Reports) -> Result<(), PostgresError> {
+fn supervise(
+    server: &PreparedServer,
+    first: Postmaster,
+    pause: &Pause,
+    reports: &Reports,
+) -> Result<(), PostgresError> {
     let mut current = first;
     let mut starts = 1;
     let mut restarts = VecDeque::new();
@@ -163,7 +168,7 @@ enum Watched {
     Ended(String),
 }
 
-fn watch(server: &Server, postmaster: &mut Postmaster, pause: &Pause) -> Watched {
+fn watch(server: &PreparedServer, postmaster: &mut Postmaster, pause: &Pause) -> Watched {
     let mut maintained = Instant::now();
     loop {
         match postmaster.poll() {
@@ -188,7 +193,7 @@ enum Restart {
 }
 
 /// Starts PostgreSQL again, as often as the limit allows.
-fn restart(server: &Server, history: &mut VecDeque<Instant>, pause: &Pause) -> Result<Postmaster, Restart> {
+fn restart(server: &PreparedServer, history: &mut VecDeque<Instant>, pause: &Pause) -> Result<Postmaster, Restart> {
     let mut last_error = None;
     loop {
         while history.front().is_some_and(|restart| restart.elapsed() > RESTART_WINDOW) {

@@ -3,7 +3,7 @@
 use super::view;
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::report::figures::{NONE, printable};
-use crate::report::table::{Cell, Column, Row, Table};
+use crate::report::table::{Cell, Column, Table, TableRow};
 
 /// Verdicts by row and column, both in the order of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ fn of(
     };
     let row = |name: String| {
         let verdicts = heads.iter().map(|head| cell(&name, head)).collect::<Vec<_>>();
-        Row { cells: [name.into()].into_iter().chain(verdicts).collect(), rest: None }
+        TableRow { cells: [name.into()].into_iter().chain(verdicts).collect(), rest: None }
     };
     let rows = distinct(&row_of).into_iter().map(row).collect();
     let columns = [Column::name("")].into_iter().chain(heads.iter().map(|head| Column::text(head))).collect();

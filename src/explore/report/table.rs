@@ -8,7 +8,7 @@ use crate::explore::findings::{Exploration, ExploreReport};
 use crate::lab::reports::view::claim;
 use crate::report::INTERRUPTED;
 use crate::report::figures::{counted, hundredths, whole};
-use crate::report::table::{Cell, Column, Row, Table};
+use crate::report::table::{Cell, Column, Table, TableRow};
 use crate::report::wrap::paragraph;
 
 /// What is left out first where the lines would be longer.
@@ -86,7 +86,7 @@ fn table(explorations: &[&Exploration], counts: &[(&str, fn(&Exploration) -> u64
         cells.push(view::interleavings(exploration).into());
         cells.extend(counts.iter().map(|(_, count)| count(exploration).to_string().into()));
         cells.push(hundredths(exploration.elapsed_s).into());
-        Row { cells, rest: None }
+        TableRow { cells, rest: None }
     };
     Table { columns, rows: explorations.iter().map(row).collect() }
 }

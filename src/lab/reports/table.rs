@@ -9,7 +9,7 @@ use super::view::{self, claim, evidence_in_words, is_ranked, mark, ordered};
 use crate::lab::results::{ApproachResult, Round, Run, Sweep};
 use crate::report::figures::{NONE, float, hundredths, ms, whole};
 use crate::report::markdown::escaped;
-use crate::report::table::{Cell, Column, Row, Table};
+use crate::report::table::{Cell, Column, Table, TableRow};
 use crate::report::wrap::paragraph;
 
 /// What is left out first where the lines would be too long: what other columns nearly say.
@@ -99,7 +99,7 @@ fn table(sweep: Option<&Sweep>, results: &[&ApproachResult], medium: Medium) -> 
         let class = if result.verdict.is_broken() { "found bad" } else { "found open" };
         let rest = (!is_ranked(result)).then(|| (view::why_unranked(result), class));
         cells.extend(if rest.is_none() { speed(result, page) } else { Vec::new() });
-        Row { cells, rest }
+        TableRow { cells, rest }
     };
     Table { columns, rows: results.iter().map(row).collect() }
 }
