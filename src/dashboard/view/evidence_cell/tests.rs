@@ -114,7 +114,7 @@ fn a_cell_shows_a_contradiction_and_no_cost_of_a_broken_approach() {
     assert!(shown(Approach::Pessimistic).contains("req/s") && !shown(Approach::Naive).contains("req/s"));
     let absent = shown(Approach::UniqueConstraint);
     assert!(
-        absent.contains("n/a") && absent.contains("that exists once") && !absent.contains("no evidence"),
+        absent.contains("n/a") && absent.contains("things that exist once") && !absent.contains("no evidence"),
         "{absent}"
     );
 }
