@@ -285,7 +285,7 @@ impl Session {
     async fn hold(&mut self, statement: &'static Statement, values: &[String]) {
         let outside_transaction = !self.in_transaction();
         for probe in &mut self.probes {
-            if let Some(delay) = probe.hold(Step { statement, values }) {
+            if let Some(delay) = probe.delay(Step { statement, values }) {
                 if outside_transaction {
                     self.lease = None;
                 }

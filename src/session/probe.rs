@@ -67,7 +67,7 @@ pub enum ProcessEvent<'a> {
 /// An observer of one session (trace, log), or a disturbance of it (think time, fault).
 pub trait Probe: Send {
     /// Holds the session before a step; with `None` it goes on at once.
-    fn hold(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
+    fn delay(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
         let _ = step;
         None
     }
@@ -101,7 +101,7 @@ pub trait Probe: Send {
 pub struct ThinkTime(pub Duration);
 
 impl Probe for ThinkTime {
-    fn hold(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
+    fn delay(&mut self, step: Step<'_>) -> Option<Delay<'_>> {
         (step.statement.effect == Effect::Writes).then(|| Box::pin(tokio::time::sleep(self.0)) as Delay<'_>)
     }
 }

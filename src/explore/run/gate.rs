@@ -153,7 +153,7 @@ fn error_outcome(error: &sqlx::Error) -> StepOutcome {
 }
 
 impl Probe for Gate {
-    fn hold(&mut self, Step { statement, values }: Step<'_>) -> Option<Delay<'_>> {
+    fn delay(&mut self, Step { statement, values }: Step<'_>) -> Option<Delay<'_>> {
         let Statement { name, sql, .. } = *statement;
         let values = values.to_vec();
         Some(Box::pin(async move { self.step(name, sql, &values).await }))
