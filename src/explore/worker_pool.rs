@@ -87,7 +87,7 @@ pub async fn explore_all(
     });
     let (messages, mut received) = mpsc::unbounded_channel();
     for options in databases {
-        start_worker(Arc::clone(&shared), options, messages.clone());
+        start_worker(&shared, options, messages.clone());
     }
     drop(messages);
     let mut found = WorkerFindings { explorations: Vec::new(), postgresql: String::new() };
@@ -113,8 +113,8 @@ enum WorkerMessage {
 }
 
 /// Starts a worker's thread. Whatever ends it, an error is sent.
-fn start_worker(shared: Arc<WorkerShared>, options: PgConnectOptions, messages: WorkerMessages) {
-    let (of_thread, failed_start) = (Arc::clone(&shared), messages.clone());
+fn start_worker(shared: &Arc<WorkerShared>, options: PgConnectOptions, messages: WorkerMessages) {
+    let (of_thread, failed_start) = (Arc::clone(shared), messages.clone());
     let work = move || {
         let worked = catch_unwind(AssertUnwindSafe(|| of_thread.work(&options, &messages)));
         let worked = worked.unwrap_or_else(|panic| Err(panicked("preparing or cleaning up its database", &*panic)));

@@ -21,7 +21,9 @@ fn spoil(value: &mut Value, fields: &[&str], spoilt: bool) {
         Value::Null if spoilt => *value = NASTY.into(),
         Value::String(text) if spoilt => text.insert_str(0, NASTY),
         Value::Array(list) => {
-            list.iter_mut().for_each(|value| spoil(value, fields, spoilt));
+            for value in &mut *list {
+                spoil(value, fields, spoilt);
+            }
             list.extend(spoilt.then(|| NASTY.into()));
         }
         Value::Object(object) => {

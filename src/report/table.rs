@@ -132,7 +132,7 @@ impl Table {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let heads: Vec<String> = self.columns.iter().map(|column| printable(&column.head)).collect();
-        let cells = |row: &Row| row.cells.iter().map(Cell::on_terminal).collect::<Vec<_>>();
+        let cells = |row: &TableRow| row.cells.iter().map(Cell::on_terminal).collect::<Vec<_>>();
         let rows: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
         let width = |index: usize| {
             let cells = rows.iter().filter_map(|row| row.get(index)).chain([&heads[index]]);
@@ -181,7 +181,7 @@ impl Table {
     pub fn stacked(&self) -> String {
         let stretch = |from: usize, until: usize| {
             let columns = [0].into_iter().chain(from..until).map(|index| self.columns[index].clone()).collect();
-            let row = |row: &Row| {
+            let row = |row: &TableRow| {
                 let cells = [0].into_iter().chain(from..until).filter_map(|index| row.cells.get(index).cloned());
                 TableRow { cells: cells.collect(), rest: None }
             };
@@ -206,7 +206,7 @@ impl Table {
             None => escaped(&column.head),
         };
         let rule = |column: &Column| if column.kind == ColumnKind::Figure { "---:" } else { "---" }.to_owned();
-        let row = |row: &Row| {
+        let row = |row: &TableRow| {
             let mut cells: Vec<String> = row.cells.iter().map(Cell::in_markdown).collect();
             cells.resize(self.columns.len(), NONE.to_owned());
             line(cells)
@@ -242,7 +242,7 @@ impl Table {
         }
     }
 
-    fn html_row(&self, row: &Row) -> Markup {
+    fn html_row(&self, row: &TableRow) -> Markup {
         html! {
             @for (column, cell) in self.columns.iter().zip(&row.cells) {
                 @if column.kind == ColumnKind::Name { th.name scope="row" { (cell.text) } }

@@ -185,12 +185,11 @@ impl Session {
         // The batch stores the key with the change, so the session has nothing to do for it, unless it must try again.
         let key = self.key.take();
         let entry = BatchEntry { change, key: key.clone() };
-        let answer = match self.batches.clone() {
-            Some(batches) => self.wait_for_batch(batches, protocol, entry).await,
-            None => {
-                let answers = make(self, protocol, &mut BalanceMemory::default(), &[entry]).await;
-                answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
-            }
+        let answer = if let Some(batches) = self.batches.clone() {
+            self.wait_for_batch(batches, protocol, entry).await
+        } else {
+            let answers = make(self, protocol, &mut BalanceMemory::default(), &[entry]).await;
+            answers.and_then(|mut answers| answers.pop().unwrap_or_else(unanswered))
         };
         if answer.is_err() {
             self.key = key;

@@ -82,6 +82,7 @@ impl Claims {
 
 /// What is known about an approach without running it.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "independent properties of an approach")]
 pub struct ApproachInfo {
     /// The text of its file, which starts with its chapter.
     pub source: &'static str,

@@ -167,7 +167,7 @@ impl LiveRun {
     fn apply(&mut self, event: ExperimentEvent) {
         match event {
             ExperimentEvent::Race { rounds, not_offered, .. } => {
-                (self.rounds, self.not_offered) = (rounds, not_offered)
+                (self.rounds, self.not_offered) = (rounds, not_offered);
             }
             ExperimentEvent::RoundBegins { title, requests, duration_ms } => {
                 self.round = Some(Arc::new(LiveRound::new(title, requests, duration_ms)));

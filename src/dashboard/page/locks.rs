@@ -88,7 +88,9 @@ fn how_to_cause_a_wait(host: &str) -> Markup {
 pub async fn events(State(watch): State<LockWatch>, State(markup): State<LockMarkup>) -> Response {
     let mut readings = watch.follow();
     // The newest reading is sent at once.
-    readings.iter_mut().for_each(|(_, receiver)| receiver.mark_changed());
+    for (_, receiver) in &mut readings {
+        receiver.mark_changed();
+    }
     let stream = LockStream { readings, markup, closing: watch.closing().clone() };
     Sse::new(stream_of(stream)).keep_alive(KeepAlive::default()).into_response()
 }

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The newest markup. Clones share it.
 #[derive(Debug)]
 pub struct RenderCache<K, V> {
-    newest: Arc<Mutex<Option<(K, Arc<V>)>>>,
+    newest: Arc<Mutex<Newest<K, V>>>,
 }
+
+/// A version and its markup, if one was rendered.
+type Newest<K, V> = Option<(K, Arc<V>)>;
 
 impl<K, V> Clone for RenderCache<K, V> {
     fn clone(&self) -> Self {

@@ -14,8 +14,11 @@ use crate::report::wrap::paragraph;
 /// What is left out first where the lines would be longer.
 const DISPENSABLE: [&str; 3] = ["pruned", "time", "outcomes"];
 
-/// Counts: if one is 0 everywhere, saying so once is enough on a terminal.
-const COUNTS: [(&str, fn(&Exploration) -> u64); 7] = [
+/// A count: its heading, and its value.
+type Count = (&'static str, fn(&Exploration) -> u64);
+
+/// The counts: if one is 0 everywhere, saying so once is enough on a terminal.
+const COUNTS: [Count; 7] = [
     ("pruned", |exploration| exploration.pruned),
     ("outcomes", |exploration| exploration.outcomes.len() as u64),
     ("violations", |exploration| exploration.violations),
@@ -73,7 +76,7 @@ pub fn html(scene: &str, explorations: &[&Exploration]) -> Markup {
     table(explorations, &COUNTS, true).html(scene)
 }
 
-fn table(explorations: &[&Exploration], counts: &[(&str, fn(&Exploration) -> u64)], page: bool) -> Table {
+fn table(explorations: &[&Exploration], counts: &[Count], page: bool) -> Table {
     let mut columns = vec![Column::text("verdict"), Column::name("approach")];
     columns.extend(page.then(|| Column::text("claim")));
     columns.push(Column::figure("interleavings"));

@@ -8,7 +8,7 @@ use super::super::view::mark;
 use super::{ApproachPair, Comparison, Ratio};
 use crate::report::figures::{NONE, hundredths};
 use crate::report::markdown::escaped;
-use crate::report::table::{Cell, Column, Row, Table};
+use crate::report::table::{Cell, Column, Table, TableRow};
 use crate::report::wrap::{filled, paragraph};
 
 /// The columns after the approach; the same as [`ApproachPair::ratios`], of which some pairs have none.
@@ -80,10 +80,10 @@ impl Comparison {
     }
 }
 
-fn row(pair: &ApproachPair) -> Row {
+fn row(pair: &ApproachPair) -> TableRow {
     let verdict = Cell::marked(mark(pair.verdict), &pair.verdict.to_string());
     let ratios = pair.ratios.iter().map(|(_, ratio)| ratio.as_ref().map_or(NONE.to_owned(), told).into());
-    Row {
+    TableRow {
         cells: [verdict, pair.name.as_str().into()].into_iter().chain(ratios).collect(),
         rest: pair.ratios.is_empty().then(|| ("not compared: not ranked in both runs".to_owned(), "soft")),
     }
