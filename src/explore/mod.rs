@@ -17,7 +17,7 @@
 //! 8. [`findings`]: what explorations found
 //! 9. [`scenario`]: a few rows, and what each client asks for
 //! 10. [`mutation`]: an approach without one of its guards
-//! 11. [`test_case`]: an approach in a scenario, and its conditions
+//! 11. [`mod@test_case`]: an approach in a scenario, and its conditions
 //! 12. [`catalog`]: the test cases that there are
 //! 13. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
 //!     `interleaving_state`, `interleaving_runner`

@@ -1,5 +1,7 @@
 //! Words that take a program, a request or a session for a person: none in what a user reads, few in comments.
 
+use std::path::Path;
+
 use super::imports::functions;
 use super::source::{SourceFile, scan};
 
@@ -42,15 +44,22 @@ pub fn find(files: &[SourceFile], exceptions: &[Exception<'_>]) -> Hits {
                 }
             }
         };
-        if file.path.ends_with(".rs") {
+        let extension = Path::new(&file.path).extension().unwrap_or_default();
+        if extension == "rs" {
             let scan = scan(&file.text);
-            scan.strings.iter().for_each(|string| look(string.line, &string.text, &mut hits.in_texts));
-            scan.comments.iter().for_each(|comment| look(comment.line, &comment.text, &mut hits.in_comments));
-            functions(&file.text).iter().for_each(|(line, name)| look(*line, name, &mut hits.in_texts));
+            for string in &scan.strings {
+                look(string.line, &string.text, &mut hits.in_texts);
+            }
+            for comment in &scan.comments {
+                look(comment.line, &comment.text, &mut hits.in_comments);
+            }
+            for (line, name) in functions(&file.text) {
+                look(line, &name, &mut hits.in_texts);
+            }
         } else {
             for (index, line) in file.text.lines().enumerate() {
                 let comment = ["//", "/*", "* ", "--", "#"].iter().any(|start| line.trim_start().starts_with(start));
-                let comment = comment && !file.path.ends_with(".md");
+                let comment = comment && extension != "md";
                 look(index + 1, line, if comment { &mut hits.in_comments } else { &mut hits.in_texts });
             }
         }

@@ -66,19 +66,19 @@ async fn programs_older_than_14_are_refused_with_the_reason_and_the_remedy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_from_14_to_18_are_accepted_without_a_warning() {
     for version in ["14.20", "16.4 (Debian 16.4-1)", "17beta1", "18.1"] {
-        let warnings = Warnings::listen();
+        Warnings::listen();
         let (dir, error) = start_with(version).await;
         assert_accepted(version, &error);
-        assert_eq!(warnings.about(dir.path()), Vec::<String>::new(), "{version}");
+        assert_eq!(Warnings::about(dir.path()), Vec::<String>::new(), "{version}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_newer_than_18_are_accepted_with_a_warning() {
-    let warnings = Warnings::listen();
+    Warnings::listen();
     let (dir, error) = start_with("19devel").await;
     assert_accepted("19devel", &error);
-    let warnings = warnings.about(dir.path());
+    let warnings = Warnings::about(dir.path());
     let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
     for part in ["19devel", "newer than version 18", "install version 14 to 18"] {
         assert!(warning.contains(part), "{part} is missing in: {warning}");
@@ -100,12 +100,11 @@ static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static LISTENING: LazyLock<()> = LazyLock::new(|| tracing::subscriber::set_global_default(Warnings).unwrap());
 
 impl Warnings {
-    fn listen() -> Self {
+    fn listen() {
         LazyLock::force(&LISTENING);
-        Self
     }
 
-    fn about(&self, dir: &Path) -> Vec<String> {
+    fn about(dir: &Path) -> Vec<String> {
         let all = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|warning| warning.contains(dir.to_str().unwrap())).cloned().collect()
     }

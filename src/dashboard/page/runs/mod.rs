@@ -1,4 +1,4 @@
-//! Earlier experiments: their history, [`one`] of them, two of them [`compared`], and the [`file`]s of one.
+//! Earlier experiments: their history, [`one`] of them, two of them [`compared`], and the [files](mod@file) of one.
 
 pub mod compared;
 pub mod file;

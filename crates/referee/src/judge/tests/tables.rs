@@ -336,7 +336,8 @@ fn findings_are_sentences() {
 
 /// Anomaly and sentence, a line each.
 fn told(judgement: &Judgement) -> String {
-    judgement.findings.iter().map(|found| format!("{}: {}\n", found.anomaly, found.witness.explanation)).collect()
+    let lines = judgement.findings.iter().map(|found| format!("{}: {}", found.anomaly, found.witness.explanation));
+    lines.map(|line| line + "\n").collect()
 }
 
 #[test]
