@@ -18,14 +18,14 @@ go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 # Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis, Chromium, Node.js), then everything that must hold before a change
 # lands. Packages are downloaded while cargo compiles.
 test:
-	@scripts/setup.sh test make --no-print-directory build-tests
+	@scripts/setup.sh test $(MAKE) --no-print-directory build-tests
 	$(linted) cargo test --workspace --locked --no-fail-fast
 	cd tests/browser && node --test
 	$(go)
 
 # All that needs no PostgreSQL: format, lints, documentation, unit tests, the rules about the source. Under a minute once compiled.
 check: build-tests
-	$(linted) cargo test --workspace --locked --no-fail-fast --lib --test floors
+	$(linted) cargo test --workspace --locked --no-fail-fast --lib --examples --test floors
 	$(go)
 
 # Format and lints of everything, and the tests, ready to run.

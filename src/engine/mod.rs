@@ -167,6 +167,9 @@ impl Engine {
             match classify(&failed.error, failed.at_commit) {
                 // A reset locks whole tables, and each approach locks rows in its own order, so deadlocks are possible.
                 AttemptError::Conflict(_) if attempts < RESET_ATTEMPTS => attempts += 1,
+                AttemptError::Constraint(name) => {
+                    return Err(OperationError::Bug(format!("constraint {name} refused a seed").into()));
+                }
                 error => return Err(OperationError::after_last_attempt(error, None)),
             }
         }

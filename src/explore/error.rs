@@ -1,5 +1,7 @@
 //! Why an exploration fails. A violation is not a failure: it is a finding.
 
+use std::any::Any;
+
 use crate::database::DatabaseError;
 
 /// Why an exploration fails.
@@ -40,6 +42,14 @@ pub enum ExploreError {
 }
 
 impl ExploreError {
+    /// The error for a panic during this activity.
+    #[must_use]
+    pub fn panicked(activity: &str, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("a panic without a message").to_owned();
+        Self::Panicked { activity: activity.to_owned(), message }
+    }
+
     /// The same error, with the explore file that causes it.
     #[must_use]
     pub fn in_file(self, path: &str) -> Self {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::error::ExploreError;
 use super::run::gate::GateEvent;
@@ -205,19 +205,19 @@ impl ExplorerDatabase {
     /// are terminated. Returns the results of the tasks, and whether sessions were terminated.
     ///
     /// # Errors
-    /// [`ExploreError::Database`], [`ExploreError::NeverEnds`].
+    /// [`ExploreError::Database`], [`ExploreError::NeverEnds`], [`ExploreError::Panicked`].
     pub async fn finish<T: 'static>(
         &mut self,
         tasks: &mut JoinSet<T>,
         terminate: bool,
     ) -> Result<(Vec<T>, bool), ExploreError> {
         let mut results = Vec::new();
-        if !terminate && all_ended(tasks, &mut results).await {
+        if !terminate && all_ended(tasks, &mut results).await? {
             return Ok((results, false));
         }
         // A wait ends with its session, whatever it waits for.
         self.terminate_sessions().await?;
-        if !all_ended(tasks, &mut results).await {
+        if !all_ended(tasks, &mut results).await? {
             tasks.shutdown().await;
             return Err(ExploreError::NeverEnds);
         }
@@ -301,11 +301,22 @@ impl ExplorerDatabase {
 }
 
 /// Waits until all tasks have ended; `false` if some have not after [`END_MAX`].
-async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>, results: &mut Vec<T>) -> bool {
+///
+/// # Errors
+/// [`ExploreError::Panicked`]: without the answer of that task the interleaving proves nothing.
+async fn all_ended<T: 'static>(tasks: &mut JoinSet<T>, results: &mut Vec<T>) -> Result<bool, ExploreError> {
     let all = tokio::time::timeout(END_MAX, async {
         while let Some(task) = tasks.join_next().await {
-            results.extend(task.ok());
+            match task.map_err(JoinError::try_into_panic) {
+                Ok(result) => results.push(result),
+                Err(Ok(panic)) => return Err(ExploreError::panicked("running the operation of a client", &*panic)),
+                Err(Err(_cancelled)) => {}
+            }
         }
+        Ok(())
     });
-    all.await.is_ok()
+    match all.await {
+        Ok(ended) => ended.map(|()| true),
+        Err(_elapsed) => Ok(false),
+    }
 }

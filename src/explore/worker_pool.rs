@@ -6,7 +6,6 @@
 //! A worker that fails or panics stops the others, and the result is its error: a report in which an exploration is missing must not
 //! count as a success.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,7 +116,8 @@ fn start_worker(shared: &Arc<WorkerShared>, options: PgConnectOptions, messages:
     let (of_thread, failed_start) = (Arc::clone(shared), messages.clone());
     let work = move || {
         let worked = catch_unwind(AssertUnwindSafe(|| of_thread.work(&options, &messages)));
-        let worked = worked.unwrap_or_else(|panic| Err(panicked("preparing or cleaning up its database", &*panic)));
+        let worked = worked
+            .unwrap_or_else(|panic| Err(ExploreError::panicked("preparing or cleaning up its database", &*panic)));
         if let Err(error) = worked {
             of_thread.fail(error, &messages);
         }
@@ -126,12 +126,6 @@ fn start_worker(shared: &Arc<WorkerShared>, options: PgConnectOptions, messages:
     if let Err(error) = started {
         shared.fail(ExploreError::Worker(error), &failed_start);
     }
-}
-
-fn panicked(activity: &str, panic: &(dyn Any + Send)) -> ExploreError {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = text.unwrap_or("a panic without a message").to_owned();
-    ExploreError::Panicked { activity: activity.to_owned(), message }
 }
 
 struct WorkerShared {
@@ -178,7 +172,11 @@ impl WorkerShared {
                 Ok(exploration)
             };
             let explored = AssertUnwindSafe(run).catch_unwind().await;
-            let exploration = explored.unwrap_or_else(|panic| Err(panicked(&activity, &*panic)))?;
+            let exploration = match explored {
+                Ok(Err(ExploreError::Panicked { message, .. })) => Err(ExploreError::Panicked { activity, message }),
+                Ok(explored) => explored,
+                Err(panic) => Err(ExploreError::panicked(&activity, &*panic)),
+            }?;
             let _ = messages.send(WorkerMessage::Explored(number, Box::new(exploration)));
         }
         Ok(())

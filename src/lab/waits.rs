@@ -35,7 +35,8 @@ impl TraceTotals {
             let us = ms * 1e3;
             if name == "row-queue" {
                 self.row_us += us;
-            } else if name == "connection" {
+            } else if matches!(name, "connection" | "wait") {
+                // Servers of version 0.1 before `row-queue` report both waits as one metric, `wait`.
                 self.pool_us += us;
             } else if self.by_name.len() < NAMES_MAX || self.by_name.contains_key(name) {
                 let times = self.by_name.entry(name.to_owned()).or_insert(StatementTimes {

@@ -1,5 +1,5 @@
 //! Timelines: instructive interleavings, as the real PostgreSQL runs them. Each is a file in `timelines/`.
-//! `UPDATE_DOCS=1 cargo test --test explore` rewrites them.
+//! `UPDATE_DOCS=1 cargo test --test all timelines` rewrites them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ fn expect_timeline(name: &str, judged: &JudgedInterleaving) {
     let wrong = (!judged.anomalies.is_empty()).then_some((&*judged.anomalies, &*judged.explanation));
     let text = format!("{name}\n\n{}", timeline(&judged.transcript, wrong));
     let path = format!("tests/explore/timelines/{}.txt", name.replace([' ', ','], "-").replace("--", "-"));
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1") {
         std::fs::write(&path, &text).expect("a written timeline");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();

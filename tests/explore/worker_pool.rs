@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use concurrency_lab::explore::ExploreError;
 use concurrency_lab::explore::catalog::subject;
 use concurrency_lab::explore::explorer_database::ExplorerDatabase;
@@ -9,7 +10,10 @@ use concurrency_lab::explore::findings::{Exploration, Subject};
 use concurrency_lab::explore::scenario::ExploreScenario;
 use concurrency_lab::explore::search::{SearchPlan, SearchProgress};
 use concurrency_lab::explore::worker_pool::{ExploreJob, ExploreObserver, JobSubject, explore_all};
-use concurrency_lab::strategy::Approach;
+use concurrency_lab::session::{AttemptError, Session};
+use concurrency_lab::strategy::naive::Naive;
+use concurrency_lab::strategy::{Approach, ApproachInfo, Strategy};
+use domain::{Account, BalanceChange, Booked, Booking, Counter, Increment, Transfer, Transferred};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::test_case;
@@ -63,4 +67,44 @@ async fn a_worker_that_panics_is_an_error_that_names_the_exploration() {
         let database = ExplorerDatabase::open(options).await.expect("no other explorer uses it");
         database.close().await.expect("a clean end");
     }
+}
+
+/// An approach whose attempt panics. The rest is that of `naive`.
+struct PanickingStrategy;
+
+#[async_trait]
+impl Strategy for PanickingStrategy {
+    fn info(&self) -> &'static ApproachInfo {
+        Naive.info()
+    }
+
+    async fn change_balance(&self, session: &mut Session, change: BalanceChange) -> Result<Account, AttemptError> {
+        Naive.change_balance(session, change).await
+    }
+
+    async fn transfer(&self, session: &mut Session, transfer: Transfer) -> Result<Transferred, AttemptError> {
+        Naive.transfer(session, transfer).await
+    }
+
+    async fn book(&self, session: &mut Session, booking: Booking) -> Result<Booked, AttemptError> {
+        Naive.book(session, booking).await
+    }
+
+    async fn increment(&self, session: &mut Session, increment: Increment) -> Result<Counter, AttemptError> {
+        Naive.increment(session, increment).await?;
+        panic!("a made-up bug in an approach")
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_panics_is_an_error_and_not_an_unknown_outcome() {
+    let cluster = common::cluster().await;
+    let database = common::new_database(&cluster).await;
+    let mut job = job(Approach::Naive);
+    let JobSubject::Approach(case) = &mut job.what else { panic!("an approach") };
+    case.strategy = &PanickingStrategy;
+    let observer = Arc::new(PanickingObserver { approach: Approach::Pessimistic, done: Mutex::default() });
+    let found = explore_all(vec![database], vec![job], observer, CancellationToken::new()).await;
+    let text = found.expect_err("nothing is proved").to_string();
+    assert!(text.contains("exploring \"increments, naive\": a made-up bug in an approach"), "{text}");
 }

@@ -229,7 +229,7 @@ fn a_contradiction_is_reported_for_its_cell_alone() {
     assert_eq!(
         failed,
         [
-            "read-committed transfer 1 opposite-transfers, claimed broken, but every interleaving holds",
+            "read-committed transfer 1 opposite-transfers, claimed broken, but no interleaving breaks it",
             "optimistic-version balance 1 last-money, claimed safe, but an interleaving breaks it",
         ]
     );
