@@ -88,16 +88,19 @@ fn figures(round: &LiveRound, over: bool) -> Markup {
     // Figures of the present moment are shown only while the round is under way.
     let present: [(&str, String, &str); 3] = [
         ("rate in the last second", rate.map_or(NONE.to_owned(), |rate| grouped(&whole(rate))), "answers/s"),
-        ("p50 in the last second", percentile(0.5), "ms"),
-        ("p99 in the last second", percentile(0.99), "ms"),
+        ("median latency (p50) in the last second", percentile(0.5), "ms"),
+        ("99th percentile of latency (p99) in the last second", percentile(0.99), "ms"),
     ];
     figures.extend(present.into_iter().filter(|_| !over));
     if let Some(pool) = round.pool.as_ref().filter(|_| !over) {
         figures.push(("database connections in use", format!("{} of {}", pool.in_use, pool.limit), ""));
         figures.push(("waiting for a connection", count(pool.waiting_for_connection), "requests"));
-        figures.push(("queued for their row", count(pool.waiting_for_row), "requests"));
+        figures.push(("queued for a row", count(pool.waiting_for_row), "requests"));
         // Only two approaches have these waits.
-        let others = [("waiting for a mutex", pool.waiting_for_mutex), ("waiting in a batch", pool.waiting_for_batch)];
+        let others = [
+            ("waiting for a row's mutex", pool.waiting_for_mutex),
+            ("waiting for their batch (group-commit)", pool.waiting_for_batch),
+        ];
         figures.extend(others.into_iter().filter(|(_, of)| *of > 0).map(|(name, of)| (name, count(of), "requests")));
     }
     html! {
