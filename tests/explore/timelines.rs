@@ -1,5 +1,5 @@
 //! Timelines: instructive interleavings, as the real PostgreSQL runs them. Each is a file in `timelines/`.
-//! `UPDATE_DOCS=1 cargo test --test explore` rewrites them.
+//! `UPDATE_DOCS=1 cargo test --test all explore::timelines` rewrites them.
 
 use std::path::Path;
 use std::sync::Arc;

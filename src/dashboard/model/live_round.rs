@@ -69,7 +69,7 @@ impl LiveRound {
         }
     }
 
-    /// Merges pairs of slices. There is one slice more than an even number, and the last one, which has just begun, stays alone.
+    /// Merges pairs of slices. The number of slices is odd. The last slice has just begun and is not merged.
     fn merge_neighbours(&mut self) {
         let mut merged: Vec<LiveSlice> = Vec::with_capacity(SLICES_MAX);
         for (index, slice) in std::mem::take(&mut self.slices).into_iter().enumerate() {
