@@ -74,16 +74,16 @@ pub fn now(run: &LiveRun, over: bool) -> Markup {
 /// The figures of the round, with their units.
 fn figures(round: &LiveRound, over: bool) -> Markup {
     let recent = present(&round.slices);
-    let rate = recent.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
+    let rate = recent.as_ref().map(|slice| float(slice.counts.answers()) / seconds(slice));
     let percentile = |share| recent.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
     let count = |count: u64| grouped(&count.to_string());
-    let tally = &round.tally;
+    let counts = &round.counts;
     let mut figures: Vec<(&str, String, &str)> = vec![
-        ("accepted", count(tally.done), "requests"),
-        ("refused", count(tally.refused), "requests"),
-        ("retried", count(tally.retried), "requests"),
-        ("gave up", count(tally.gave_up), "requests"),
-        ("unknown outcome or unexpected answer", count(tally.other), "requests"),
+        ("accepted", count(counts.done), "requests"),
+        ("refused", count(counts.refused), "requests"),
+        ("retried", count(counts.retried), "requests"),
+        ("gave up", count(counts.gave_up), "requests"),
+        ("unknown outcome or unexpected answer", count(counts.other), "requests"),
     ];
     // Figures of the present moment are shown only while the round is under way.
     let present: [(&str, String, &str); 3] = [
@@ -133,9 +133,9 @@ fn middle(slice: &LiveSlice) -> f64 {
 fn throughput(round: &LiveRound) -> Markup {
     type Of = fn(&LiveSlice) -> u64;
     let kinds: [(&str, Of); 3] = [
-        ("accepted", |slice| slice.tally.done),
-        ("refused", |slice| slice.tally.refused),
-        ("gave up, other", |slice| slice.tally.gave_up + slice.tally.other),
+        ("accepted", |slice| slice.counts.done),
+        ("refused", |slice| slice.counts.refused),
+        ("gave up, other", |slice| slice.counts.gave_up + slice.counts.other),
     ];
     let rate = |slice: &LiveSlice, of: Of| float(of(slice)) / seconds(slice);
     let occurs = |(_, of): &(&str, Of)| round.slices.iter().any(|slice| of(slice) > 0);
