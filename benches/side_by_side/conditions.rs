@@ -5,23 +5,23 @@ use std::time::SystemTime;
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::environment::BenchEnvironment;
 use crate::points::CONNECTIONS;
-use crate::stage::Stage;
 use crate::{Failure, Options, pools, wrk};
 
 /// Settings of PostgreSQL that determine the cost of a commit.
 const SETTINGS: [&str; 4] = ["fsync", "synchronous_commit", "shared_buffers", "max_connections"];
 
 /// The conditions, as pairs of a label and a value.
-pub async fn gather(options: &Options, stage: &Stage) -> Result<Vec<(&'static str, String)>, Failure> {
+pub async fn gather(options: &Options, environment: &BenchEnvironment) -> Result<Vec<(&'static str, String)>, Failure> {
     let cores = std::thread::available_parallelism().map_or("?".to_owned(), |cores| cores.to_string());
     Ok(vec![
         ("Date", humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
         ("Commit", commit()),
         ("Machine", format!("{}, {cores} cores, {}", processor(), says("uname", &["-srm"]))),
         ("Load before the start", load()),
-        ("Database", postgres(stage).await.map_err(Failure::environment)?),
-        ("Tools", format!("{}; {}", stage.wrk.version(), stage.pgbench.version())),
+        ("Database", postgres(environment).await.map_err(Failure::environment)?),
+        ("Tools", format!("{}; {}", environment.wrk.version(), environment.pgbench.version())),
         (
             "Method",
             format!(
@@ -43,8 +43,8 @@ pub async fn gather(options: &Options, stage: &Stage) -> Result<Vec<(&'static st
     ])
 }
 
-async fn postgres(stage: &Stage) -> Result<String, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(&stage.connect_options()).await?;
+async fn postgres(environment: &BenchEnvironment) -> Result<String, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(&environment.connect_options()).await?;
     let mut text: String = sqlx::query_scalar("select 'PostgreSQL ' || current_setting('server_version')")
         .fetch_one(&mut connection)
         .await?;

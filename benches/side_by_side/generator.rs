@@ -9,17 +9,17 @@ use concurrency_lab::lab::target::Target;
 
 use crate::points::CONNECTIONS;
 use crate::results::Measured;
-use crate::{Failure, stage};
+use crate::{Failure, environment};
 
 /// Measures answers per second.
 pub async fn measure(target: &Target, time: Duration) -> Result<Measured, Failure> {
     let out = tempfile::tempdir().map_err(Failure::environment)?;
-    let mut command = stage::program();
+    let mut command = environment::program();
     command.args(["run", "withdrawal", "--format=json"]).arg("--out").arg(out.path());
     command.arg(format!("--target=http://{}", target.address)).arg(format!("--concurrency={CONNECTIONS}"));
     command.arg("--routes").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/side_by_side/ceiling.toml"));
     command.arg(format!("--duration={}s", time.as_secs()));
-    let said = stage::run(&mut command, time).await?;
+    let said = environment::run(&mut command, time).await?;
     let run: Run = serde_json::from_str(&said).map_err(|error| Failure::Untrue(format!("run: {error}: {said}")))?;
     let round = run.results.first().and_then(|result| result.rounds.first());
     let round = round.ok_or_else(|| Failure::Untrue(format!("run: no round: {said}")))?;

@@ -34,7 +34,7 @@
 //!
 //! - [`points`]: the points that are measured
 //! - [`groups`]: the points that are compared with each other
-//! - [`stage`]: the database, the servers, and their end
+//! - [`environment`]: the database, the servers, and their end
 //! - [`bare_axum`]: the reference for HTTP
 //! - [`wrk`], [`generator`], [`pgbench`], [`pools`], [`disk`]: the ways of measuring
 //! - [`results`]: medians and ratios
@@ -44,6 +44,7 @@
 mod bare_axum;
 mod conditions;
 mod disk;
+mod environment;
 mod generator;
 mod goals;
 mod groups;
@@ -52,7 +53,6 @@ mod points;
 mod pools;
 mod report;
 mod results;
-mod stage;
 mod wrk;
 
 use std::process::ExitCode;
@@ -63,10 +63,10 @@ use concurrency_lab::strategy::Approach;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use environment::BenchEnvironment;
 use groups::{Group, Section};
 use points::{CONNECTIONS, CROWD, Load, Point};
 use results::{Measured, Results};
-use stage::Stage;
 
 /// The same allocator as the program's, so that the bare server and the pools do not differ from it in this.
 #[global_allocator]
@@ -186,15 +186,15 @@ async fn interrupted() -> Result<(), Failure> {
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
-    let stage = Stage::set_up().await?;
-    let approaches = stage.approaches(&options.approaches).await?;
+    let environment = BenchEnvironment::set_up().await?;
+    let approaches = environment.approaches(&options.approaches).await?;
     let groups = chosen_groups(options, &approaches);
-    let conditions = conditions::gather(options, &stage).await?;
-    stage.warm_up(WARM_UP).await?;
+    let conditions = conditions::gather(options, &environment).await?;
+    environment.warm_up(WARM_UP).await?;
     let mut results = Results::default();
     for round in 0..options.rounds() {
         for group in groups::rotated(&groups, round, options.rounds()) {
-            for (point, measured) in stage.measure_group(group, options.seconds()).await? {
+            for (point, measured) in environment.measure_group(group, options.seconds()).await? {
                 let rate = report::count(measured.per_second);
                 eprintln!("round {}/{}: {rate:>9} /s  {point}", round + 1, options.rounds());
                 results.add((group, point), measured);
@@ -202,7 +202,7 @@ async fn measure(options: &Options) -> Result<(), Failure> {
         }
     }
     println!("{}", report::markdown(&conditions, &approaches, &results));
-    stage.take_down().await
+    environment.take_down().await
 }
 
 /// The groups to measure, without those that cannot be measured here.
@@ -221,7 +221,7 @@ fn chosen_groups(options: &Options, approaches: &[Approach]) -> Vec<Group> {
     groups
 }
 
-impl Stage {
+impl BenchEnvironment {
     /// Measures the points of a group in turns, one slice of each at a time.
     async fn measure_group(&self, group: Group, seconds: u32) -> Result<Vec<(Point, Measured)>, Failure> {
         let points: Vec<_> = group.points().into_iter().filter(|&point| self.pgbench.can(point)).collect();

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::points::{Load, Point};
-use crate::{Failure, stage};
+use crate::{Failure, environment};
 
 /// pgbench's threads. pgbench refuses more threads than clients.
 const THREADS: u32 = 2;
@@ -123,7 +123,8 @@ impl Pgbench {
         ];
         let scripts = tempfile::tempdir().map_err(Failure::environment)?;
         let counter = PgPoolOptions::new().max_connections(1).connect_with(options).await;
-        let version = stage::run(Command::new(&program).arg("--version"), Duration::ZERO).await?.trim().to_owned();
+        let version =
+            environment::run(Command::new(&program).arg("--version"), Duration::ZERO).await?.trim().to_owned();
         Ok(Self { program, version, environment, scripts, counter: counter.map_err(Failure::environment)? })
     }
 
@@ -153,7 +154,7 @@ impl Pgbench {
             command.arg(format!("--max-tries={MAX_TRIES}"));
         }
         command.arg(format!("--time={}", time.as_secs())).arg("--file").arg(&script);
-        let said = stage::run(&mut command, time).await?;
+        let said = environment::run(&mut command, time).await?;
         let changes = self.changes().await? - before;
         changes_per_second(approach, changes, &said).map_err(|reason| Failure::Untrue(format!("{reason}:\n{said}")))
     }

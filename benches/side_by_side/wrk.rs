@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::points::{CROWD, Load, answer_timeout};
 use crate::results::Measured;
-use crate::{Failure, stage};
+use crate::{Failure, environment};
 
 /// wrk's own threads.
 pub const THREADS: u32 = 2;
@@ -51,7 +51,7 @@ impl Wrk {
         command.arg("--latency").arg(format!("--timeout={}s", answer_timeout(connections).as_secs()));
         command.arg("-s").arg(self.scripts.join(load.script()));
         command.arg(format!("http://{}{}{path}", target.address, target.base));
-        let said = stage::run(&mut command, time).await?;
+        let said = environment::run(&mut command, time).await?;
         measured(&said, connections == CROWD).map_err(|reason| Failure::Untrue(format!("wrk: {reason}:\n{said}")))
     }
 }

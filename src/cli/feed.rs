@@ -33,7 +33,7 @@ pub struct EventWriter;
 
 impl EventWriter {
     /// Writes an event.
-    pub fn tell(event: &ExperimentEvent) {
+    pub fn write(event: &ExperimentEvent) {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
         let mut out = std::io::stdout().lock();
@@ -43,7 +43,7 @@ impl EventWriter {
     /// Writes where the results are.
     pub fn saved(folder: &Path) {
         if let Some(name) = folder.file_name() {
-            Self::tell(&ExperimentEvent::Saved { folder: name.to_string_lossy().into_owned() });
+            Self::write(&ExperimentEvent::Saved { folder: name.to_string_lossy().into_owned() });
         }
     }
 }
@@ -59,7 +59,7 @@ pub struct RunEvents {
 impl RunEvents {
     /// Of a race on this target.
     pub fn new(target: &Target, contestants: &[Contestant], repeat: u32, not_offered: &[String]) -> Self {
-        EventWriter::tell(&ExperimentEvent::Race {
+        EventWriter::write(&ExperimentEvent::Race {
             rounds: contestants.len() as u64 * u64::from(repeat),
             approaches: contestants.iter().map(|contestant| contestant.name.clone()).collect(),
             not_offered: not_offered.to_vec(),
@@ -81,7 +81,7 @@ async fn ask_for_pool(target: Target) {
         tick.tick().await;
         let Ok(answer) = target.ask(Method::GET, "/metrics", String::new()).await else { continue };
         let Some(pool) = PoolGauges::of_metrics(&String::from_utf8_lossy(&answer.body)) else { return };
-        EventWriter::tell(&ExperimentEvent::Pool(pool));
+        EventWriter::write(&ExperimentEvent::Pool(pool));
     }
 }
 
@@ -89,24 +89,24 @@ impl experiment::RunObserver for RunEvents {
     fn begins(&self, title: &RoundTitle, conditions: &RunConditions, _: &Arc<AtomicU64>) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (requests, duration_ms) = (conditions.requests, conditions.duration.map(ms));
-        EventWriter::tell(&ExperimentEvent::RoundBegins { title: title.clone(), requests, duration_ms });
+        EventWriter::write(&ExperimentEvent::RoundBegins { title: title.clone(), requests, duration_ms });
         self.ask(Some(AbortOnDropHandle::new(tokio::spawn(ask_for_pool(self.target.clone())))));
     }
 
     fn live(&self) -> Option<OnSlice> {
-        Some(Box::new(|slice| EventWriter::tell(&ExperimentEvent::Tick(slice))))
+        Some(Box::new(|slice| EventWriter::write(&ExperimentEvent::Tick(slice))))
     }
 
     fn judging(&self) {
         self.ask(None);
-        EventWriter::tell(&ExperimentEvent::Judging);
+        EventWriter::write(&ExperimentEvent::Judging);
     }
 
     fn ends(&self, title: &RoundTitle, round: &Round) {
         let mut round = round.clone();
         round.series.clear();
         round.latency.buckets.clear();
-        EventWriter::tell(&ExperimentEvent::RoundEnds { title: title.clone(), round: Box::new(round) });
+        EventWriter::write(&ExperimentEvent::RoundEnds { title: title.clone(), round: Box::new(round) });
     }
 }
 
@@ -114,22 +114,22 @@ impl experiment::RunObserver for RunEvents {
 #[derive(Debug)]
 pub struct ExploreEvents {
     /// When the last event about each exploration under way was written.
-    told: Mutex<HashMap<usize, Instant>>,
+    last_written: Mutex<HashMap<usize, Instant>>,
 }
 
 impl ExploreEvents {
     /// Of so many explorations.
     pub fn new(explorations: usize) -> Self {
-        EventWriter::tell(&ExperimentEvent::Plan { explorations: explorations as u64 });
-        Self { told: Mutex::default() }
+        EventWriter::write(&ExperimentEvent::Plan { explorations: explorations as u64 });
+        Self { last_written: Mutex::default() }
     }
 
     /// Whether it is time for the next event about one.
     fn is_due(&self, job: usize) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.get(&job).is_none_or(|last| last.elapsed() >= SLICE);
+        let mut last_written = self.last_written.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last_written.get(&job).is_none_or(|last| last.elapsed() >= SLICE);
         if due {
-            told.insert(job, Instant::now());
+            last_written.insert(job, Instant::now());
         }
         due
     }
@@ -138,7 +138,7 @@ impl ExploreEvents {
 impl worker_pool::ExploreObserver for ExploreEvents {
     fn progress(&self, job: usize, subject: &Subject, progress: search::SearchProgress) {
         if self.is_due(job) {
-            EventWriter::tell(&ExperimentEvent::Exploring {
+            EventWriter::write(&ExperimentEvent::Exploring {
                 job: job as u64,
                 subject: subject.clone(),
                 interleavings: progress.interleavings,
@@ -150,11 +150,11 @@ impl worker_pool::ExploreObserver for ExploreEvents {
     fn slow_deadlocks(&self) {
         let text = "Only a superuser may lower deadlock_timeout. Each deadlock takes as long as the server's setting, and PostgreSQL ends \
                     the session that waited first.";
-        EventWriter::tell(&ExperimentEvent::Warning { text: text.to_owned() });
+        EventWriter::write(&ExperimentEvent::Warning { text: text.to_owned() });
     }
 
     fn done(&self, job: usize, exploration: &Exploration) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        self.last_written.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
         let mut exploration = exploration.clone();
         for outcome in &mut exploration.outcomes {
             outcome.lines.clear();
@@ -164,6 +164,6 @@ impl worker_pool::ExploreObserver for ExploreEvents {
             (transcript.parts, transcript.before) = (Vec::new(), Vec::new());
             (transcript.entries, transcript.after) = (Vec::new(), Vec::new());
         }
-        EventWriter::tell(&ExperimentEvent::Explored { job: job as u64, exploration: Box::new(exploration) });
+        EventWriter::write(&ExperimentEvent::Explored { job: job as u64, exploration: Box::new(exploration) });
     }
 }

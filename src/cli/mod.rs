@@ -57,7 +57,7 @@ pub enum CliError {
     /// 1: an approach that is claimed to be safe is broken.
     #[error("{0}")]
     ClaimFailed(String),
-    /// 2: the arguments make no sense.
+    /// 2: the arguments are invalid or contradict each other.
     #[error("{0}")]
     Usage(String),
     /// 3: no database, a target that does not answer, a port in use.

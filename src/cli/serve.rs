@@ -209,7 +209,7 @@ async fn serve_from(
     if tokio::time::timeout(limits.drain, engine.drain()).await.is_err() {
         tracing::warn!("stopping although some operations did not finish within {} s", limits.drain.as_secs());
     }
-    failed.map_or(Ok(()), |reason| Err(CliError::Environment(format!("the private PostgreSQL has failed: {reason}"))))
+    failed.map_or(Ok(()), |reason| Err(CliError::Environment(database_failure(source, arguments.temporary, &reason))))
 }
 
 /// Deletes idempotency keys that are too old, until it is dropped.
@@ -273,6 +273,19 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
         )));
     }
     Ok(room.min(limits.client_connections))
+}
+
+/// Why the server has stopped although nothing asked it to. The directory of a temporary PostgreSQL is removed at the end, so only that of
+/// another one has a log to read.
+fn database_failure(source: &ServeDatabase, temporary: bool, reason: &str) -> String {
+    let next = match source {
+        ServeDatabase::Private(cluster) if !temporary => {
+            let log = cluster.data_dir().join("postgres.log");
+            format!("Read its log {}, then start the server again", log.display())
+        }
+        ServeDatabase::Private(_) | ServeDatabase::Given(_) => "Start the server again".to_owned(),
+    };
+    format!("the private PostgreSQL has failed and stays down, so the server has stopped: {reason}. {next}")
 }
 
 /// Resolves when the private PostgreSQL has failed and stays down; the reason as text.

@@ -18,7 +18,7 @@ pub struct Retries {
     started: Option<Instant>,
     /// Shared with the request, which may be answered before the operation ends.
     attempts: Arc<AtomicU32>,
-    /// Where the attempts are counted beside, and for which approach.
+    /// The metrics that count the attempts too, and the approach they belong to.
     counted: Option<(Metrics, ApproachIndex)>,
 }
 

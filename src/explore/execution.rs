@@ -135,7 +135,7 @@ impl<'d> ApproachExecution<'d> {
         let answer = answer
             .unwrap_or_else(|_elapsed| ClientAnswer::Unknown(format!("no answer within {} s", END_MAX.as_secs())));
         let (change, heard) = (call.change, answer_text(&call.change, &answer));
-        judged.transcript.after.push(format!("A repeats its request with the same key: {heard}"));
+        judged.transcript.after.push(format!("A repeats its request with the same Idempotency-Key: {heard}"));
         // The second answer is certain: the change was made once, or is refused now. What was refused before may be made now.
         let settled = matches!(answer, ClientAnswer::Done(_) | ClientAnswer::Refused(_));
         (call.answer, call.ended) = (answer, usize::MAX);

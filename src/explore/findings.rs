@@ -91,7 +91,7 @@ pub enum CrashKind {
     #[strum(serialize = "connection cut")]
     Cut,
     /// The client hangs up during the step. Its operation goes on.
-    #[strum(serialize = "client gone")]
+    #[strum(serialize = "client hung up")]
     HangUp,
 }
 

@@ -26,7 +26,7 @@ pub struct LiveSlice {
     pub to_ms: u64,
     /// Answers by how they ended.
     #[serde(flatten)]
-    pub tally: OutcomeCounts,
+    pub counts: OutcomeCounts,
     /// Latencies of the requests that were done or refused: the number of a bucket ([`bucket`]), and how many are in it. Ascending.
     pub latencies: Vec<(u8, u64)>,
     /// Where requests waited: means over all that were traced since the round began.
@@ -86,12 +86,12 @@ impl LiveSlice {
     /// Adds the one that follows.
     pub fn append(&mut self, next: &Self) {
         self.to_ms = next.to_ms;
-        self.tally.add(&next.tally);
-        let mut counts = [0; BUCKETS];
+        self.counts.add(&next.counts);
+        let mut buckets = [0; BUCKETS];
         for (bucket, count) in self.latencies.iter().chain(&next.latencies) {
-            counts[usize::from(*bucket).min(BUCKETS - 1)] += count;
+            buckets[usize::from(*bucket).min(BUCKETS - 1)] += count;
         }
-        self.latencies = sparse(&counts);
+        self.latencies = sparse(&buckets);
         self.waits = next.waits.or(self.waits);
     }
 
@@ -143,19 +143,19 @@ mod tests {
     use super::*;
 
     fn slice(from_ms: u64, latencies_us: &[u64]) -> LiveSlice {
-        let mut counts = [0; BUCKETS];
+        let mut buckets = [0; BUCKETS];
         for latency in latencies_us {
-            counts[usize::from(bucket(*latency))] += 1;
+            buckets[usize::from(bucket(*latency))] += 1;
         }
-        let tally = OutcomeCounts { done: latencies_us.len() as u64, ..OutcomeCounts::default() };
-        LiveSlice { from_ms, to_ms: from_ms + 250, tally, latencies: sparse(&counts), waits: None }
+        let counts = OutcomeCounts { done: latencies_us.len() as u64, ..OutcomeCounts::default() };
+        LiveSlice { from_ms, to_ms: from_ms + 250, counts, latencies: sparse(&buckets), waits: None }
     }
 
     #[test]
     fn a_percentile_of_a_sum_is_that_of_all_its_answers() {
         let mut sum = slice(0, &[1_000; 98]);
         sum.append(&slice(250, &[50_000, 50_000]));
-        assert_eq!((sum.from_ms, sum.to_ms, sum.tally.answers()), (0, 500, 100));
+        assert_eq!((sum.from_ms, sum.to_ms, sum.counts.answers()), (0, 500, 100));
         let near = |share, expected: f64| {
             let found = sum.quantile_us(share).unwrap();
             assert!((found / expected).ln().abs() < 0.24, "{share}: {found} is not about {expected}");

@@ -65,8 +65,8 @@ impl ApproachRoutes {
     ///
     /// # Errors
     /// 422 for a bad experiment header or a bad idempotency key; 501 for a key that this approach cannot store.
-    pub fn asked<O: Operation>(&self, parts: &Parts, operation: O) -> Result<ParsedRequest<O>, Rejection> {
-        let instrumentation = headers::experiment(&parts.headers, self.app.lab_headers)?;
+    pub fn parsed<O: Operation>(&self, parts: &Parts, operation: O) -> Result<ParsedRequest<O>, Rejection> {
+        let instrumentation = headers::instrumentation(&parts.headers, self.app.lab_headers)?;
         let key = match operation.change() {
             Some(_) => headers::idempotency_key(&parts.headers, self.approach)?,
             None => None,

@@ -106,12 +106,12 @@ impl ApproachRoutes {
         let BalanceBody { user_id, amount } =
             body::numbers(&parts.headers, body, &fields, self.app.engine.limits()).await?;
         let if_version = headers::if_version(&parts.headers, self.approach)?;
-        self.asked(&parts, BalanceChange { user: user_id, amount: amounts.signed(amount), if_version })
+        self.parsed(&parts, BalanceChange { user: user_id, amount: amounts.signed(amount), if_version })
     }
 
     async fn read(&self, request: Request, user: &str) -> Result<Response, Rejection> {
         let user_id = body::id(body::USER_ID, user)?;
-        let parsed = self.asked(&request.into_parts().0, BalanceRead { user: user_id })?;
+        let parsed = self.parsed(&request.into_parts().0, BalanceRead { user: user_id })?;
         let outcome = self.execute(parsed).await;
         Ok(answer::outcome(&outcome, |&Account { balance, version }| {
             answer::with_etag(answer::json(StatusCode::OK, &UserBalance { user_id, balance }), version)

@@ -87,7 +87,7 @@ pub async fn read_event(
     request: Request,
 ) -> Result<Response, Rejection> {
     let event_id = body::id(body::EVENT_ID, &event)?;
-    let parsed = routes.asked(&request.into_parts().0, EventRead { event: event_id })?;
+    let parsed = routes.parsed(&request.into_parts().0, EventRead { event: event_id })?;
     let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |(event, bookings)| {
         let (capacity, booked) = (event.capacity, event.booked);
@@ -102,7 +102,7 @@ impl ApproachRoutes {
         let BookingBody { event_id, user_id } =
             body::numbers(&parts.headers, body, &BookingBody::FIELDS, self.app.engine.limits()).await?;
         headers::no_version(&parts.headers)?;
-        self.asked(&parts, Booking { event: event_id, user: user_id })
+        self.parsed(&parts, Booking { event: event_id, user: user_id })
     }
 
     async fn read_cancellation(
@@ -114,6 +114,6 @@ impl ApproachRoutes {
         let booking = body::booking_id(booking)?;
         body::nothing(&parts.headers, body, self.app.engine.limits()).await?;
         headers::no_version(&parts.headers)?;
-        self.asked(&parts, Cancellation { booking })
+        self.parsed(&parts, Cancellation { booking })
     }
 }

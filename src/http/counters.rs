@@ -39,7 +39,7 @@ pub async fn read(
     request: Request,
 ) -> Result<Response, Rejection> {
     let counter = body::id(body::COUNTER_ID, &counter)?;
-    let parsed = routes.asked(&request.into_parts().0, CounterRead { counter })?;
+    let parsed = routes.parsed(&request.into_parts().0, CounterRead { counter })?;
     let outcome = routes.execute(parsed).await;
     Ok(answer::outcome(&outcome, |&Counter { value, version }| {
         answer::with_etag(answer::json(StatusCode::OK, &CounterValue { value }), version)
@@ -52,6 +52,6 @@ impl ApproachRoutes {
         let counter = body::id(body::COUNTER_ID, counter)?;
         body::nothing(&parts.headers, body, self.app.engine.limits()).await?;
         let if_version = headers::if_version(&parts.headers, self.approach)?;
-        self.asked(&parts, Increment { counter, if_version })
+        self.parsed(&parts, Increment { counter, if_version })
     }
 }

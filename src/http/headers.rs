@@ -17,7 +17,7 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 ///
 /// # Errors
 /// The answer to send: 422 for a value that is not allowed.
-pub fn experiment(headers: &HeaderMap, honoured: bool) -> Result<Instrumentation, Rejection> {
+pub fn instrumentation(headers: &HeaderMap, honoured: bool) -> Result<Instrumentation, Rejection> {
     if !honoured {
         return Ok(Instrumentation::default());
     }
@@ -161,10 +161,10 @@ mod tests {
             ("5ms", None),
             ("", None),
         ] {
-            let read = experiment(&with("lab-think-time", value), true);
+            let read = instrumentation(&with("lab-think-time", value), true);
             assert_eq!(read.ok().and_then(|e| e.think_time), expected.map(Duration::from_millis), "{value:?}");
         }
-        assert_eq!(experiment(&with("lab-think-time", "nonsense"), false).ok(), Some(Instrumentation::default()));
+        assert_eq!(instrumentation(&with("lab-think-time", "nonsense"), false).ok(), Some(Instrumentation::default()));
     }
 
     #[test]

@@ -67,6 +67,6 @@ impl ApproachRoutes {
             return Err(Rejection::invalid(format!("to: expected a user other than from, found {to}")));
         }
         headers::no_version(&parts.headers)?;
-        self.asked(&parts, Transfer { from, to, amount })
+        self.parsed(&parts, Transfer { from, to, amount })
     }
 }

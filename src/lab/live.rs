@@ -15,7 +15,7 @@ pub type OnSlice = Box<dyn FnMut(LiveSlice) + Send>;
 
 /// Collects answers into slices. A slice has the answers that arrived here while it lasted; they arrive about 100 ms late.
 pub(super) struct SliceCollector {
-    tell: OnSlice,
+    on_slice: OnSlice,
     /// When the load began, estimated from the first answer.
     began: Option<Instant>,
     slice: LiveSlice,
@@ -23,19 +23,19 @@ pub(super) struct SliceCollector {
 }
 
 impl SliceCollector {
-    pub(super) fn new(tell: OnSlice) -> Self {
-        Self { tell, began: None, slice: LiveSlice::default(), latencies: [0; BUCKETS] }
+    pub(super) fn new(on_slice: OnSlice) -> Self {
+        Self { on_slice, began: None, slice: LiveSlice::default(), latencies: [0; BUCKETS] }
     }
 
     /// Counts one answer.
-    pub(super) fn record(&mut self, heard: &HeardOperation) {
+    pub(super) fn record(&mut self, answer: &HeardOperation) {
         self.began.get_or_insert_with(|| {
             let now = Instant::now();
-            now.checked_sub(Duration::from_nanos(heard.operation.returned_ns)).unwrap_or(now)
+            now.checked_sub(Duration::from_nanos(answer.operation.returned_ns)).unwrap_or(now)
         });
-        count(&mut self.slice.tally, &heard.operation.outcome, heard.retried());
-        if heard.is_decided() {
-            self.latencies[usize::from(bucket(micros(heard.latency())))] += 1;
+        count(&mut self.slice.counts, &answer.operation.outcome, answer.retried());
+        if answer.is_decided() {
+            self.latencies[usize::from(bucket(micros(answer.latency())))] += 1;
         }
     }
 
@@ -46,13 +46,13 @@ impl SliceCollector {
     }
 
     /// Ends the slice.
-    pub(super) fn tell(&mut self, traces: &TraceTotals) {
+    pub(super) fn end_slice(&mut self, traces: &TraceTotals) {
         let Some(began) = self.began else { return };
         let to_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut slice = std::mem::replace(&mut self.slice, LiveSlice { from_ms: to_ms, ..LiveSlice::default() });
         (slice.to_ms, slice.waits) = (to_ms, traces.waits().map(LiveWaits::from));
         slice.latencies = sparse(&std::mem::replace(&mut self.latencies, [0; BUCKETS]));
-        (self.tell)(slice);
+        (self.on_slice)(slice);
     }
 }
 
@@ -81,18 +81,18 @@ impl From<LiveWaits> for Waits {
 
 /// The next batch; `None` when the senders are gone. Slices that end meanwhile are sent, also if the server is silent.
 pub(super) fn next(
-    heard: &Receiver<Vec<HeardOperation>>,
+    answers: &Receiver<Vec<HeardOperation>>,
     live: &mut Option<SliceCollector>,
     traces: &TraceTotals,
 ) -> Option<Vec<HeardOperation>> {
-    let Some(live) = live else { return heard.recv().ok() };
+    let Some(live) = live else { return answers.recv().ok() };
     loop {
         let left = live.left();
         if left.is_zero() {
-            live.tell(traces);
+            live.end_slice(traces);
             continue;
         }
-        match heard.recv_timeout(left) {
+        match answers.recv_timeout(left) {
             Ok(batch) => return Some(batch),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return None,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use referee::history::{RecordedOperation, Request};
 
-    fn heard(id: u64, outcome: Outcome) -> HeardOperation {
+    fn answer(id: u64, outcome: Outcome) -> HeardOperation {
         let request = Request::Balance { user: 1, amount: -2 };
         let operation =
             RecordedOperation { id, client: 0, request, invoked_ns: 1_000_000, returned_ns: 2_000_000, outcome };
@@ -126,14 +126,14 @@ mod tests {
 
     #[test]
     fn a_slice_holds_the_answers_and_one_ends_although_no_answer_comes() {
-        let told: Arc<Mutex<Vec<LiveSlice>>> = Arc::default();
-        let on_slice = Arc::clone(&told);
-        let mut live = Some(SliceCollector::new(Box::new(move |slice| on_slice.lock().unwrap().push(slice))));
+        let slices: Arc<Mutex<Vec<LiveSlice>>> = Arc::default();
+        let collected = Arc::clone(&slices);
+        let mut live = Some(SliceCollector::new(Box::new(move |slice| collected.lock().unwrap().push(slice))));
         let (answers, received) = sync_channel(1);
-        answers.send(vec![heard(1, Outcome::NotDone), heard(2, Outcome::Unknown)]).unwrap();
+        answers.send(vec![answer(1, Outcome::NotDone), answer(2, Outcome::Unknown)]).unwrap();
         let batch = next(&received, &mut live, &TraceTotals::default()).unwrap();
-        for heard in &batch {
-            live.as_mut().unwrap().record(heard);
+        for answer in &batch {
+            live.as_mut().unwrap().record(answer);
         }
         let silent = std::thread::spawn(move || {
             std::thread::sleep(SLICE * 3);
@@ -141,10 +141,10 @@ mod tests {
         });
         assert!(next(&received, &mut live, &TraceTotals::default()).is_none());
         silent.join().unwrap();
-        let told = told.lock().unwrap();
-        assert!((2..=4).contains(&told.len()), "{told:?}");
-        assert_eq!((told[0].tally.gave_up, told[0].tally.other, told[0].tally.retried), (1, 1, 2));
-        assert_eq!((told[0].latencies.len(), told[1].tally.answers()), (0, 0), "giving up is no latency");
-        assert!(told.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "{told:?}");
+        let slices = slices.lock().unwrap();
+        assert!((2..=4).contains(&slices.len()), "{slices:?}");
+        assert_eq!((slices[0].counts.gave_up, slices[0].counts.other, slices[0].counts.retried), (1, 1, 2));
+        assert_eq!((slices[0].latencies.len(), slices[1].counts.answers()), (0, 0), "giving up is no latency");
+        assert!(slices.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "{slices:?}");
     }
 }

@@ -204,26 +204,26 @@ impl RecordedRound {
     /// As writing does. Then the senders' next batch fails.
     pub fn record_all(
         mut self,
-        heard: &Receiver<Vec<HeardOperation>>,
+        answers: &Receiver<Vec<HeardOperation>>,
         out: &mut impl Write,
         live: Option<OnSlice>,
     ) -> io::Result<Self> {
         let mut live = live.map(SliceCollector::new);
-        while let Some(batch) = next(heard, &mut live, &self.traces) {
-            for heard in batch {
-                self.record(&heard);
+        while let Some(batch) = next(answers, &mut live, &self.traces) {
+            for answer in batch {
+                self.record(&answer);
                 if let Some(live) = &mut live {
-                    live.record(&heard);
+                    live.record(&answer);
                 }
-                let body = String::from_utf8_lossy(&heard.body[..heard.body.len().min(BODY_MAX)]).into_owned();
-                let HeardOperation { operation, intended_ns, status, attempts, .. } = &heard;
+                let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(BODY_MAX)]).into_owned();
+                let HeardOperation { operation, intended_ns, status, attempts, .. } = &answer;
                 file::write_line(out, &OperationLine::new(operation, *intended_ns, *status, body, *attempts))?;
             }
             // So a run that is killed leaves the answers so far.
             out.flush()?;
         }
         if let Some(live) = &mut live {
-            live.tell(&self.traces);
+            live.end_slice(&self.traces);
         }
         while !self.recent.is_empty() {
             self.close_second();
@@ -231,22 +231,22 @@ impl RecordedRound {
         Ok(self)
     }
 
-    fn record(&mut self, heard: &HeardOperation) {
+    fn record(&mut self, answer: &HeardOperation) {
         self.operations += 1;
-        self.open += u64::from(heard.operation.outcome.is_open());
-        self.answers.count(heard.status, &heard.body);
-        let retried = heard.retried();
-        if let Some(attempts) = heard.attempts {
+        self.open += u64::from(answer.operation.outcome.is_open());
+        self.answers.count(answer.status, &answer.body);
+        let retried = answer.retried();
+        if let Some(attempts) = answer.attempts {
             self.attempts = (self.attempts.0 + u64::from(attempts), self.attempts.1 + 1);
             self.retried += u64::from(retried);
         }
-        if let Some(trace) = &heard.trace {
+        if let Some(trace) = &answer.trace {
             self.traces.add(trace);
         }
-        self.open_loop |= heard.intended_ns.is_some();
-        let latency_us = super::load::micros(heard.latency());
+        self.open_loop |= answer.intended_ns.is_some();
+        let latency_us = super::load::micros(answer.latency());
         let second =
-            usize::try_from(heard.operation.returned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(SECONDS_MAX - 1);
+            usize::try_from(answer.operation.returned_ns / 1_000_000_000).unwrap_or(usize::MAX).min(SECONDS_MAX - 1);
         while self.series.len() <= second {
             self.series.push(Second::default());
             self.recent.push_back(histogram(2));
@@ -255,8 +255,8 @@ impl RecordedRound {
             }
         }
         let age = self.series.len() - 1 - second;
-        self.last_returned_ns = self.last_returned_ns.max(heard.operation.returned_ns);
-        if heard.is_decided() {
+        self.last_returned_ns = self.last_returned_ns.max(answer.operation.returned_ns);
+        if answer.is_decided() {
             self.decided += 1;
             self.latency_us.saturating_record(latency_us);
             if let Some(at) = self.recent.len().checked_sub(age + 1) {
@@ -264,7 +264,7 @@ impl RecordedRound {
             }
         }
         let counts = &mut self.series[second];
-        match heard.operation.outcome {
+        match answer.operation.outcome {
             Outcome::Done(_) => counts.done += 1,
             Outcome::Refused(_) => counts.refused += 1,
             Outcome::NotDone | Outcome::Unknown | Outcome::Unexpected => counts.other += 1,

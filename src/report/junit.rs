@@ -18,31 +18,31 @@ pub struct JunitSuite {
 /// One verdict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JunitCase {
-    /// What was judged.
+    /// The approach, or the exploration, that was judged.
     pub name: String,
     /// The scenario in which it was judged.
     pub scenario: String,
     /// How long that took, in seconds.
     pub elapsed_s: f64,
-    /// What came out.
+    /// How it ended.
     pub ending: JunitEnding,
 }
 
-/// What a CI server shows.
+/// How a case ended, as a CI server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JunitEnding {
-    /// It is as claimed; where that is "broken", with the evidence.
+    /// The result is as claimed. A result that is broken as claimed has its evidence.
     Passed(Option<String>),
-    /// The claim failed.
+    /// The result contradicts the claim.
     Failed {
-        /// In a sentence.
+        /// What is wrong, in one sentence.
         message: String,
         /// The evidence.
         evidence: Option<String>,
     },
-    /// Nothing was shown, for this reason.
+    /// The result neither confirms nor contradicts the claim. The text says why.
     Skipped(String),
-    /// There is nothing to judge by, for this reason.
+    /// No data allow a verdict. The text says why.
     NoEvidence(String),
 }
 
@@ -58,9 +58,9 @@ pub fn render(
     let mut report = Report::new(title);
     report.set_time(seconds(elapsed_s));
     for suite in suites {
-        let mut told = TestSuite::new(suite.name);
-        told.add_test_cases(suite.cases.into_iter().map(case));
-        report.add_test_suite(told);
+        let mut test_suite = TestSuite::new(suite.name);
+        test_suite.add_test_cases(suite.cases.into_iter().map(case));
+        report.add_test_suite(test_suite);
     }
     Ok(report.to_string()?)
 }
@@ -89,11 +89,11 @@ fn case(case: JunitCase) -> TestCase {
             status
         }
     };
-    let mut told = TestCase::new(case.name, status);
-    told.set_classname(format!("concurrency-lab.{}", case.scenario));
-    told.set_time(seconds(case.elapsed_s));
-    output.map(|output| told.set_system_out(output));
-    told
+    let mut test_case = TestCase::new(case.name, status);
+    test_case.set_classname(format!("concurrency-lab.{}", case.scenario));
+    test_case.set_time(seconds(case.elapsed_s));
+    output.map(|output| test_case.set_system_out(output));
+    test_case
 }
 
 /// A time as JUnit takes it.

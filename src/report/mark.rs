@@ -49,7 +49,7 @@ impl Mark {
 
 /// How many of which verdict, in this order; those that do not occur are left out.
 #[must_use]
-pub fn tally(counts: &[(Mark, usize, String)]) -> Markup {
+pub fn verdict_counts(counts: &[(Mark, usize, String)]) -> Markup {
     html! {
         @for (mark, count, name) in counts.iter().filter(|(_, count, _)| *count > 0) { (mark.html(&format!("{count} {name}"))) " " }
     }

@@ -1,5 +1,5 @@
-//! One table, drawn as text, as Markdown and as HTML. A row may end in a text instead of its last cells, which is how a broken approach
-//! has a finding where others have figures of speed.
+//! One table, drawn as text, as Markdown and as HTML. The last cells of a row may be replaced by one text. The row of a broken approach
+//! uses this: it shows a finding in place of the figures of speed.
 
 use charts::scale::grouped;
 use maud::{Markup, html};

@@ -125,7 +125,7 @@ impl Session {
     /// # Errors
     /// As [`Session::fetch_optional`].
     pub async fn begin(&mut self, isolation: Isolation) -> Result<(), AttemptError> {
-        // A key may have opened it before the strategy's first statement.
+        // A session with an idempotency key may have opened the transaction before the strategy's first statement.
         if self.in_transaction() {
             return Ok(());
         }

@@ -101,7 +101,7 @@ async fn results_are_shown_beside_the_claims() {
     let overview = ok("/").await;
     for shown in [
         "claim: </span><strong>broken",
-        "lost update in schedule ",
+        "lost update when the steps run in the order ",
         "/lab/player?approach=naive&amp;scenario=last-money&amp;clients=2&amp;servers=one&amp;schedule=",
         "broken in 2 runs",
         "proved: ",

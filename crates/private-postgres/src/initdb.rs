@@ -75,7 +75,7 @@ fn run(data_dir: &DataDir, programs: &Programs, sync: Sync, pause: &Pause) -> Re
     let outcome = match wait(&mut child, pause).context("wait for", &program)? {
         InitdbEnd::Exited(status) if status.success() => return Ok(()),
         InitdbEnd::Exited(status) => Some(status.to_string()),
-        InitdbEnd::TooSlow => Some(format!("killed after {} s", INITDB_LIMIT.as_secs())),
+        InitdbEnd::TooSlow => Some(format!("did not finish within {} s and was killed", INITDB_LIMIT.as_secs())),
         InitdbEnd::Cancelled => None,
     };
     let detail = log.tail(log_start);

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct DirectoryLock {
     file: File,
+    path: PathBuf,
 }
 
 impl DirectoryLock {
@@ -45,17 +46,18 @@ impl DirectoryLock {
                 Err(TryLockError::Error(error)) => return Err(error).context("lock", &path),
             }
         }
-        let lock = Self { file };
-        lock.write_pid().context("write our pid to", &path)?;
+        let lock = Self { file, path };
+        lock.write_pid().context("write our pid to", &lock.path)?;
         Ok(lock)
     }
 
     /// Takes the lock of a directory whose owner has ended. Returns none while another process holds the lock, and also
     /// when the file has no pid: then a new owner is about to write it.
     pub(super) fn take_abandoned(dir: &Path) -> Option<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(dir.join(LOCK_FILE)).ok()?;
+        let path = dir.join(LOCK_FILE);
+        let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
         file.try_lock().ok()?;
-        let mut lock = Self { file };
+        let mut lock = Self { file, path };
         read_pid(&mut lock.file).is_some().then_some(lock)
     }
 
@@ -71,7 +73,7 @@ impl Drop for DirectoryLock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that another thread forks right now holds a copy until its exec.
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(%error, "cannot unlock the data directory");
+            tracing::warn!(%error, "cannot unlock {}; the lock ends with this process", self.path.display());
         }
     }
 }

@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, env = "LAB_SWEEP", value_name = "PARAMETER=VALUE,…")]
     pub sweep: Option<SweepPlan>,
 
-    /// A condition that every approach that is not broken must meet, such as "p99<50ms", "rate>1000" or "attempts<1.5"; otherwise exit code 4.
+    /// A condition that every approach that is claimed safe and did not break must meet, such as "p99<50ms", "rate>1000" or "attempts<1.5"; otherwise exit code 4.
     #[arg(long, env = "LAB_THRESHOLD", value_name = "CONDITION", value_delimiter = ',')]
     pub threshold: Vec<Threshold>,
 

@@ -19,7 +19,7 @@ pub struct LiveRound {
     /// What happened, slice by slice.
     pub slices: Vec<LiveSlice>,
     /// The sum of all slices.
-    pub tally: OutcomeCounts,
+    pub counts: OutcomeCounts,
     /// Where requests waited.
     pub waits: Option<LiveWaits>,
     /// The server's connection pool, when it was last read.
@@ -41,7 +41,7 @@ impl LiveRound {
             requests,
             duration_ms,
             slices: Vec::new(),
-            tally: OutcomeCounts::default(),
+            counts: OutcomeCounts::default(),
             waits: None,
             pool: None,
             judging: false,
@@ -52,7 +52,7 @@ impl LiveRound {
 
     /// Adds the next slice.
     pub fn push(&mut self, slice: LiveSlice) {
-        self.tally.add(&slice.tally);
+        self.counts.add(&slice.counts);
         self.waits = slice.waits.or(self.waits);
         match self.slices.last_mut() {
             Some(last) if self.in_last < self.merged => {
@@ -69,7 +69,7 @@ impl LiveRound {
         }
     }
 
-    /// Merges pairs of slices. There is one slice more than an even number, and the last one, which has just begun, stays alone.
+    /// Merges pairs of slices. The number of slices is odd. The last slice has just begun and is not merged.
     fn merge_neighbours(&mut self) {
         let mut merged: Vec<LiveSlice> = Vec::with_capacity(SLICES_MAX);
         for (index, slice) in std::mem::take(&mut self.slices).into_iter().enumerate() {
@@ -94,7 +94,7 @@ impl LiveRound {
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     pub fn share(&self) -> f64 {
         let of = |done: f64, all: Option<u64>| all.map(|all| done / (all as f64).max(1.0));
-        let by_number = of(self.tally.answers() as f64, self.requests);
+        let by_number = of(self.counts.answers() as f64, self.requests);
         let by_time = of(self.elapsed_s() * 1e3, self.duration_ms);
         by_number.into_iter().chain(by_time).fold(0.0, f64::max).min(1.0)
     }
@@ -118,8 +118,8 @@ mod tests {
     }
 
     fn slice(number: u64) -> LiveSlice {
-        let tally = OutcomeCounts { done: 10, retried: 1, ..OutcomeCounts::default() };
-        LiveSlice { from_ms: number * 250, to_ms: (number + 1) * 250, tally, latencies: vec![(20, 10)], waits: None }
+        let counts = OutcomeCounts { done: 10, retried: 1, ..OutcomeCounts::default() };
+        LiveSlice { from_ms: number * 250, to_ms: (number + 1) * 250, counts, latencies: vec![(20, 10)], waits: None }
     }
 
     #[test]
@@ -130,8 +130,8 @@ mod tests {
             assert!(round.slices.len() <= SLICES_MAX);
         }
         assert!(round.slices.len() > SLICES_MAX / 2, "and not too few: {}", round.slices.len());
-        assert_eq!((round.tally.done, round.tally.retried), (400_000, 40_000));
-        assert_eq!(round.slices.iter().map(|slice| slice.tally.done).sum::<u64>(), 400_000);
+        assert_eq!((round.counts.done, round.counts.retried), (400_000, 40_000));
+        assert_eq!(round.slices.iter().map(|slice| slice.counts.done).sum::<u64>(), 400_000);
         let counts = round.slices.iter().flat_map(|slice| &slice.latencies).map(|(_, count)| count);
         assert_eq!(counts.sum::<u64>(), 400_000);
         assert!(round.slices.windows(2).all(|pair| pair[0].to_ms == pair[1].from_ms), "no gap");

@@ -102,7 +102,7 @@ impl ExperimentProcess {
         }
     }
 
-    /// Waits for its end, after killing it if asked to. Returns its status and the end of its standard error.
+    /// Kills the process if `kill` is set, then waits until it has ended. Returns its status and the end of its standard error.
     pub async fn end(mut self, kill: bool) -> (Option<ExitStatus>, String) {
         if kill {
             let _ = self.child.start_kill();

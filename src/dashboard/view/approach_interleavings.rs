@@ -81,8 +81,8 @@ fn verdict(one: &ExplorationSummary) -> Markup {
     let word = match one.verdict {
         ExplorationVerdict::Proved => "proved".to_owned(),
         ExplorationVerdict::Broken => one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name)),
-        ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
-        ExplorationVerdict::Undecided => "undecided".to_owned(),
+        ExplorationVerdict::HeldSoFar => "held so far (not every interleaving was run)".to_owned(),
+        ExplorationVerdict::Undecided => "undecided (an interleaving could not be run to its end)".to_owned(),
     };
     let text = mark_of(one.verdict).html(&word);
     let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));
@@ -106,7 +106,7 @@ fn outcomes(one: &ExplorationSummary) -> Markup {
                             None => code { (outcome.example) },
                         }
                         " "
-                        @if outcome.anomalies.is_empty() { span.good { "✓ equals a serial order" } }
+                        @if outcome.anomalies.is_empty() { span.good { "✓ explained by a serial order" } }
                         @else { span.bad { "✗ " (outcome.anomalies.iter().map(|name| anomaly(name)).collect::<Vec<_>>().join(", ")) } }
                         @for line in &outcome.lines { div { (line) } }
                     }

@@ -74,30 +74,33 @@ pub fn now(run: &LiveRun, over: bool) -> Markup {
 /// The figures of the round, with their units.
 fn figures(round: &LiveRound, over: bool) -> Markup {
     let recent = present(&round.slices);
-    let rate = recent.as_ref().map(|slice| float(slice.tally.answers()) / seconds(slice));
+    let rate = recent.as_ref().map(|slice| float(slice.counts.answers()) / seconds(slice));
     let percentile = |share| recent.as_ref().and_then(|slice| slice.quantile_us(share)).map_or(NONE.to_owned(), ms);
     let count = |count: u64| grouped(&count.to_string());
-    let tally = &round.tally;
+    let counts = &round.counts;
     let mut figures: Vec<(&str, String, &str)> = vec![
-        ("accepted", count(tally.done), "requests"),
-        ("refused", count(tally.refused), "requests"),
-        ("retried", count(tally.retried), "requests"),
-        ("gave up", count(tally.gave_up), "requests"),
-        ("unknown outcome or unexpected answer", count(tally.other), "requests"),
+        ("accepted", count(counts.done), "requests"),
+        ("refused", count(counts.refused), "requests"),
+        ("retried", count(counts.retried), "requests"),
+        ("gave up", count(counts.gave_up), "requests"),
+        ("unknown outcome or unexpected answer", count(counts.other), "requests"),
     ];
     // Figures of the present moment are shown only while the round is under way.
     let present: [(&str, String, &str); 3] = [
         ("rate in the last second", rate.map_or(NONE.to_owned(), |rate| grouped(&whole(rate))), "answers/s"),
-        ("p50 in the last second", percentile(0.5), "ms"),
-        ("p99 in the last second", percentile(0.99), "ms"),
+        ("median latency (p50) in the last second", percentile(0.5), "ms"),
+        ("99th percentile of latency (p99) in the last second", percentile(0.99), "ms"),
     ];
     figures.extend(present.into_iter().filter(|_| !over));
     if let Some(pool) = round.pool.as_ref().filter(|_| !over) {
         figures.push(("database connections in use", format!("{} of {}", pool.in_use, pool.limit), ""));
         figures.push(("waiting for a connection", count(pool.waiting_for_connection), "requests"));
-        figures.push(("queued for their row", count(pool.waiting_for_row), "requests"));
+        figures.push(("queued for a row", count(pool.waiting_for_row), "requests"));
         // Only two approaches have these waits.
-        let others = [("waiting for a mutex", pool.waiting_for_mutex), ("waiting in a batch", pool.waiting_for_batch)];
+        let others = [
+            ("waiting for a row's mutex", pool.waiting_for_mutex),
+            ("waiting for their batch (group-commit)", pool.waiting_for_batch),
+        ];
         figures.extend(others.into_iter().filter(|(_, of)| *of > 0).map(|(name, of)| (name, count(of), "requests")));
     }
     html! {
@@ -130,9 +133,9 @@ fn middle(slice: &LiveSlice) -> f64 {
 fn throughput(round: &LiveRound) -> Markup {
     type Of = fn(&LiveSlice) -> u64;
     let kinds: [(&str, Of); 3] = [
-        ("accepted", |slice| slice.tally.done),
-        ("refused", |slice| slice.tally.refused),
-        ("gave up, other", |slice| slice.tally.gave_up + slice.tally.other),
+        ("accepted", |slice| slice.counts.done),
+        ("refused", |slice| slice.counts.refused),
+        ("gave up, other", |slice| slice.counts.gave_up + slice.counts.other),
     ];
     let rate = |slice: &LiveSlice, of: Of| float(of(slice)) / seconds(slice);
     let occurs = |(_, of): &(&str, Of)| round.slices.iter().any(|slice| of(slice) > 0);

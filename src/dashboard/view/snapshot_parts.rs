@@ -199,10 +199,10 @@ mod tests {
             duration_ms,
         });
         for number in 0..2 {
-            let tally = OutcomeCounts { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
+            let counts = OutcomeCounts { done: 20, refused: 4, gave_up: 1, other: 0, retried: 3 };
             let waits = Some(LiveWaits { traced: 1, pool_us: 900.0, ..LiveWaits::default() });
             let (from_ms, to_ms) = (number * 250, (number + 1) * 250);
-            state.apply(ExperimentEvent::Tick(LiveSlice { from_ms, to_ms, tally, latencies: vec![(20, 24)], waits }));
+            state.apply(ExperimentEvent::Tick(LiveSlice { from_ms, to_ms, counts, latencies: vec![(20, 24)], waits }));
         }
         state.apply(ExperimentEvent::Pool(PoolGauges {
             in_use: 4,

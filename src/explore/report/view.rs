@@ -126,7 +126,7 @@ pub fn mark_of(verdict: ExplorationVerdict) -> Mark {
 
 /// How many of which verdict, the worst first; of each, whether it contradicts its claim.
 #[must_use]
-pub fn tally(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone)) -> Markup {
+pub fn verdict_counts(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone)) -> Markup {
     let failed = found.clone().filter(|(_, contradicts)| *contradicts).count();
     let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
     let verdicts = [
@@ -137,7 +137,7 @@ pub fn tally(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> + Clone))
     ];
     let verdicts = verdicts.map(|(verdict, name)| (mark_of(verdict), count(verdict), name.to_owned()));
     let failed = (Mark::FAILED, failed, "CLAIM FAILED".to_owned());
-    mark::tally(&[failed].into_iter().chain(verdicts).collect::<Vec<_>>())
+    mark::verdict_counts(&[failed].into_iter().chain(verdicts).collect::<Vec<_>>())
 }
 
 /// How the claim fails, if it does.

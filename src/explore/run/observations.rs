@@ -27,7 +27,7 @@ pub enum Unsettled {
     #[error("{0} overtook a session ahead of it in the queue for a row; the machine may be overloaded")]
     Overtaken(Actor),
     /// The interleaving has more steps than bounded retries can make.
-    #[error("it has not ended after {0} steps")]
+    #[error("the interleaving has not ended after {0} steps")]
     Endless(usize),
     /// All actors wait for each other, and PostgreSQL ends none of these waits.
     #[error("every session waits, and PostgreSQL ends none of these waits: {0}")]

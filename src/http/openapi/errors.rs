@@ -124,7 +124,7 @@ pub fn of_no_body() -> ErrorCause {
 
 /// An experiment header with a value that is not allowed.
 pub fn of_experiments() -> Option<ErrorCause> {
-    let rejection = headers::experiment(&sent(&[("lab-trace", "yes")]), true).err()?;
+    let rejection = headers::instrumentation(&sent(&[("lab-trace", "yes")]), true).err()?;
     Some(ErrorCause::rejected("lab-trace", rejection))
 }
 

@@ -1,5 +1,5 @@
-//! One line a round, for a spreadsheet or a program. The columns stay what and where they are; new ones come at the end.
-//! Units are in their names. A figure that was not reported is empty.
+//! One line for each round, for a spreadsheet or a program. A column keeps its name, meaning and position; a new column is added at the
+//! end. The unit of a figure is in the column's name. A figure that was not reported is empty.
 
 use csv::Writer;
 use strum::IntoEnumIterator as _;

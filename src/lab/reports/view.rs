@@ -70,7 +70,7 @@ pub fn mark(verdict: RunVerdict) -> Mark {
 
 /// How many of which verdict, the worst first.
 #[must_use]
-pub fn tally(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
+pub fn verdict_counts(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
     let worst_first = [
         RunVerdict::ClaimFailed,
         RunVerdict::NoEvidence,
@@ -80,7 +80,7 @@ pub fn tally(verdicts: &(impl Iterator<Item = RunVerdict> + Clone)) -> Markup {
         RunVerdict::Correct,
     ];
     let count = |verdict| verdicts.clone().filter(|other| *other == verdict).count();
-    mark::tally(&worst_first.map(|verdict| (mark(verdict), count(verdict), verdict.to_string())))
+    mark::verdict_counts(&worst_first.map(|verdict| (mark(verdict), count(verdict), verdict.to_string())))
 }
 
 /// A claim in words.

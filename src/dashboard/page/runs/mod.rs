@@ -17,7 +17,7 @@ use crate::dashboard::view::archive_notes::left_out;
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::links::{experiment, moment};
 use crate::explore::report::view as explored;
-use crate::lab::reports::view::tally;
+use crate::lab::reports::view::verdict_counts;
 use crate::report::figures::{counted, whole};
 use crate::report::html::wide;
 
@@ -123,9 +123,9 @@ fn row(entry: &ArchiveEntry, is_a: bool, is_b: bool) -> Markup {
 
 fn verdicts(entry: &ArchiveEntry) -> Markup {
     match &entry.found {
-        ArchivedResult::Run(run) => tally(&run.results.iter().map(|result| result.verdict)),
+        ArchivedResult::Run(run) => verdict_counts(&run.results.iter().map(|result| result.verdict)),
         ArchivedResult::Exploration(all) => {
-            explored::tally(&all.iter().map(|one| (one.verdict, one.contradiction.is_some())))
+            explored::verdict_counts(&all.iter().map(|one| (one.verdict, one.contradiction.is_some())))
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::explore::report::html::{self as explored, tables};
 use crate::explore::report::{matrix, table, view};
 use crate::http::path_segment::PathSegment;
 use crate::lab::reports::html::{conditions_section, figures};
-use crate::lab::reports::view::{counted, evidence, in_rounds, name, tally};
+use crate::lab::reports::view::{counted, evidence, in_rounds, name, verdict_counts};
 use crate::lab::reports::{conditions, notes};
 use crate::lab::results::Run;
 
@@ -67,7 +67,7 @@ async fn file_links(archive: &Archive, id: &str) -> Markup {
 fn run(id: &str, run: &Run, files: &Markup) -> Markup {
     let found = evidence(run);
     html! {
-        p.tally { (tally(&run.results.iter().map(|result| result.verdict))) }
+        p.tally { (verdict_counts(&run.results.iter().map(|result| result.verdict))) }
         p { (conditions::summary(run)) "; " time datetime=(run.started) { (moment(&run.started)) } }
         p { code { (run.environment.command_line.join(" ")) } }
         (files)
@@ -98,7 +98,7 @@ fn exploration(report: &ExploreReport, files: &Markup) -> Markup {
         report.explorations.iter().filter_map(|one| Some((one, one.witness.as_ref()?))).collect();
     let sound: Vec<&Exploration> = report.explorations.iter().filter(|one| one.witness.is_none()).collect();
     html! {
-        p.tally { (view::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+        p.tally { (view::verdict_counts(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
         p { (table::heading(report)) }
         p.soft { time datetime=(report.started) { (moment(&report.started)) } " · concurrency-lab " (report.versions.lab) }
         (files)

@@ -132,12 +132,14 @@ fn exploration_lines(all: &[&(&str, &ExplorationSummary)], suffix: &str) -> Vec<
     lines
 }
 
-/// `lost update in schedule AABB`, and the link to play it.
+/// `lost update when the steps run in the order AABB`, and the link to play it.
 fn broken(one: &ExplorationSummary) -> (String, Option<String>) {
     let name = one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name));
     match &one.witness {
         None => (name, None),
-        Some(schedule) => (format!("{name} in schedule {schedule}"), player(&one.subject, schedule)),
+        Some(schedule) => {
+            (format!("{name} when the steps run in the order {schedule}"), player(&one.subject, schedule))
+        }
     }
 }
 

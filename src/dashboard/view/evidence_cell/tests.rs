@@ -26,7 +26,7 @@ fn an_exploration_is_shown_with_its_schedule_and_a_link_to_the_player() {
     let naive = "/lab/player?approach=naive&scenario=last-money&clients=2&servers=one&schedule=AABB";
     let schedule = sample::report().explorations[0].witness.as_ref().unwrap().transcript.schedule.to_string();
     let naive = naive.replace("AABB", &schedule);
-    let witness = format!("lost update in schedule {schedule}");
+    let witness = format!("lost update when the steps run in the order {schedule}");
     assert_eq!(texts(Approach::Naive, &entries), [line(EvidenceTone::Bad, &witness, &naive)]);
     assert_eq!(
         texts(Approach::Pessimistic, &entries),

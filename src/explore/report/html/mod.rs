@@ -45,7 +45,7 @@ fn heading(report: &ExploreReport, title: &str) -> Markup {
     html! {
         header {
             h1 { (title) }
-            p.tally { (view::tally(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
+            p.tally { (view::verdict_counts(&report.explorations.iter().map(|one| (one.verdict, one.contradicts_claim())))) }
             p { (table::heading(report)) }
             p.soft { (report.started) " · concurrency-lab " (report.versions.lab) }
             @if report.interrupted { (warnings(&[INTERRUPTED])) }

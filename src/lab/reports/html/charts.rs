@@ -163,7 +163,7 @@ pub(crate) fn waits_of(id: &str, rows: Vec<(String, Option<Waits>)>) -> Markup {
     let caption = caption(id, "Where the time of a request goes", words_of_parts(&names, &rows));
     StackedChart {
         caption,
-        unit: "ms a request".to_owned(),
+        unit: "mean ms per request".to_owned(),
         parts: names.map(str::to_owned).to_vec(),
         under: None,
         rows,

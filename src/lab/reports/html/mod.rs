@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::conditions::{self, Condition};
 use super::notes;
 use super::table;
-use super::view::{self, mark, ordered, tally};
+use super::view::{self, mark, ordered, verdict_counts};
 use crate::lab::results::{ApproachResult, Run};
 use crate::report::html::{document, warnings};
 
@@ -48,7 +48,7 @@ fn heading(run: &Run) -> Markup {
     html! {
         header {
             h1 { (run.scenario) }
-            p.tally { (tally(&run.results.iter().map(|result| result.verdict))) }
+            p.tally { (verdict_counts(&run.results.iter().map(|result| result.verdict))) }
             p { (conditions::summary(run)) "; " (run.started) }
             p.soft { (machine.into_iter().flatten().collect::<Vec<_>>().join(" · ")) " · " a href="#conditions" { "all conditions" } }
             p { code { (environment.command_line.join(" ")) } }

@@ -1,4 +1,4 @@
-//! The stage: one temporary PostgreSQL and the servers on it, from start to stop.
+//! The environment of the benchmark: one temporary PostgreSQL and the servers on it, from start to stop.
 //!
 //! All servers run all the time, each with an open pool, so that two points differ only in the server that gets the
 //! load. The cost of an idle server is not visible beside a loaded one.
@@ -28,7 +28,7 @@ use crate::wrk::Wrk;
 const SERVER: &str = env!("CARGO_BIN_EXE_concurrency-lab");
 
 /// Everything that runs. The fields are dropped in this order: first the users of the database, then the database.
-pub struct Stage {
+pub struct BenchEnvironment {
     /// Sends requests over HTTP.
     pub wrk: Wrk,
     /// Sends statements without HTTP.
@@ -41,7 +41,7 @@ pub struct Stage {
     cluster: Cluster,
 }
 
-impl Stage {
+impl BenchEnvironment {
     /// Starts everything.
     pub async fn set_up() -> Result<Self, Failure> {
         // First the programs that may be missing, so that the start fails at once.
