@@ -52,6 +52,7 @@ async fn a_refusal_is_named_by_a_header_and_no_other_answer_has_it() {
             assert_eq!((answer.status.as_u16(), answer.header("lab-refusal")), (status, refusal), "{approach}: {body}");
         }
     }
+    lab.post("/reset?seed=withdrawal", "").await.expect(200, r#"{"seed":"withdrawal"}"#);
     for approach in offering(Workload::Balance) {
         for (amount, refusal) in
             [(-1_000_000, Some("insufficient-funds")), (i64::MAX, Some("balance-out-of-range")), (0, None)]

@@ -72,7 +72,7 @@ fn nothing_yet() -> Markup {
     html! {
         p.notice #nothing-yet {
             "There are no results yet, so the cells below show only claims. Press " strong { "Explore" }
-            " to run every interleaving of two clients (well under a minute), or " strong { "Run" }
+            " to run every interleaving of two clients (two to five minutes), or " strong { "Run" }
             " to put the approaches under load. The results then appear beside the claims. "
             "Runs of the command line appear too if their folder (" code { "--out" } ") is this server's run folder (" code { "--runs" } ")."
         }
