@@ -66,7 +66,7 @@ fn many(request: &Request) -> &'static str {
 /// Two requests that read the same value of a row, and what they wrote. `lost` says how many are lost, `proof` where this can be seen.
 pub fn both_read(row: Row, read: i128, requests: [&Request; 2], wrote: [i128; 2], lost: &str, proof: &str) -> String {
     let (read, kinds) = (value(row, read), requests.map(many));
-    let who = if kinds[0] == kinds[1] {
+    let subject = if kinds[0] == kinds[1] {
         format!("Two {}", kinds[0])
     } else {
         format!("{} and {}", one(requests[0]), lower(&one(requests[1])))
@@ -76,7 +76,7 @@ pub fn both_read(row: Row, read: i128, requests: [&Request; 2], wrote: [i128; 2]
     } else {
         format!("wrote {} and {}", wrote[0], wrote[1])
     };
-    format!("{who} both read {read} and {wrote}, so {lost} is lost ({proof})")
+    format!("{subject} both read {read} and {wrote}, so {lost} is lost ({proof})")
 }
 
 /// A phrase inside a sentence.

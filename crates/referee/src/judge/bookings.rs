@@ -1,7 +1,7 @@
-//! Bookings: who has a seat of which event, by the rows before and after and by the answers between.
+//! Bookings: the seats of each user and event, by the rows before and after and by the answers between.
 //!
 //! The seats that an event has left are a number like any other, which [`super::chain`] follows. What is left to say is about
-//! the rows: one a user at most, none lost, none that nobody asked for, and as many as were taken from the seats.
+//! the rows: one a user at most, none lost, none without a request, and as many as the row of the event counts.
 
 use rustc_hash::FxHashMap;
 
@@ -62,7 +62,7 @@ impl Bookings {
                             format!("User {user} booked event {event} more than once")
                         });
                     }
-                    // The first to be answered: whoever is told "already booked" may mean that one.
+                    // The first one that was answered: a refusal "already booked" may refer to it.
                     let answered = |at: u32| index.operation(at).returned_ns;
                     if seats.done == 0 || answered(at) < answered(seats.done_by) {
                         seats.done_by = at;
@@ -91,7 +91,7 @@ impl Bookings {
         self.by_user.get(&(row, user)).copied().unwrap_or(NO_SEATS)
     }
 
-    /// Whether a booking of unknown outcome may have been made: nobody has two, and the rows in the end show it.
+    /// Whether a booking of unknown outcome may have been made: no user has two, and the rows at the end must have it.
     pub fn may_be_made(&self, index: &HistoryIndex<'_>, at: u32) -> bool {
         let Request::Booking { user, .. } = index.operation(at).request else { return true };
         let row = index.rows_of[at as usize][0];
@@ -140,29 +140,34 @@ impl Bookings {
                 });
             }
         }
-        for known in &index.rows {
-            let Some(after) = known.after else { continue };
-            let (event, left) = (known.row, i128::from(after.seen.value));
-            let rows = |bookings: &Vec<i64>| i128::try_from(bookings.len()).unwrap_or(i128::MAX);
-            if !matches!(event, domain::Row::Event(_)) {
-                continue;
-            }
-            let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);
-            let booked = rows(&after.bookings);
-            if capacity - booked != left {
-                findings.add(index.history, Anomaly::Miscount, 1, &[], || {
-                    format!(
-                        "{} has {booked} of {capacity} seats booked in the end, but its row counts {left} left",
-                        phrases::capital(event)
-                    )
-                });
-            }
-            if booked > capacity && booked > rows(&known.before.bookings) && !findings.has(Anomaly::Oversell) {
-                let count = u64::try_from(booked - capacity).unwrap_or(u64::MAX);
-                findings.add(index.history, Anomaly::Oversell, count, &[], || {
-                    format!("{} has {booked} bookings in the end, but only {capacity} seats", phrases::capital(event))
-                });
-            }
+        compare_events(index, findings);
+    }
+}
+
+/// Compares the booking rows of each event with its number of seats, and with the number that its row counts.
+fn compare_events(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
+    for known in &index.rows {
+        let Some(after) = known.after else { continue };
+        let (event, left) = (known.row, i128::from(after.seen.value));
+        let rows = |bookings: &Vec<i64>| i128::try_from(bookings.len()).unwrap_or(i128::MAX);
+        if !matches!(event, domain::Row::Event(_)) {
+            continue;
+        }
+        let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);
+        let booked = rows(&after.bookings);
+        if capacity - booked != left {
+            findings.add(index.history, Anomaly::Miscount, 1, &[], || {
+                format!(
+                    "{} has {booked} of {capacity} seats booked in the end, but its row counts {left} left",
+                    phrases::capital(event)
+                )
+            });
+        }
+        if booked > capacity && booked > rows(&known.before.bookings) && !findings.has(Anomaly::Oversell) {
+            let count = u64::try_from(booked - capacity).unwrap_or(u64::MAX);
+            findings.add(index.history, Anomaly::Oversell, count, &[], || {
+                format!("{} has {booked} bookings in the end, but only {capacity} seats", phrases::capital(event))
+            });
         }
     }
 }

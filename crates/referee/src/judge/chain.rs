@@ -5,7 +5,7 @@
 //! Versions are such numbers. Where all writes of a row add the same, the values are as good: the third
 //! withdrawal of 2 from 10 is the one that leaves 4.
 //!
-//! A write whose value does not follow from its predecessor's is a *lost update*: its writer had decided on a
+//! A write whose value does not follow from its predecessor's is a *lost update*: it was computed from a
 //! value that was no longer there (Adya's G-single; P4 of "A Critique of ANSI SQL Isolation Levels").
 //! Numbers that no answer claims are *gaps*, which [`super::gaps`] fills with operations of unknown outcome.
 
@@ -37,7 +37,7 @@ pub struct Chain {
 /// Writes that must have been made and that no answer claims.
 #[derive(Debug, Clone, Copy)]
 pub struct Gap {
-    /// Whose.
+    /// The row.
     pub row: u32,
     /// How many writes of the chain come before it.
     pub place: usize,
@@ -82,7 +82,7 @@ pub fn numbering(index: &HistoryIndex<'_>, partition: &Partition) -> Option<Numb
     }
     let writes = || partition.operations.iter().copied().filter(|&at| !is_refused(index, at));
     let mut steps = writes().flat_map(|at| index.effects(at).map(|(_, _, adds)| adds));
-    // A row that nobody writes has the numbering that fits any.
+    // A row without writes fits any numbering.
     let step = steps.next().unwrap_or(1);
     let equal = step != 0 && steps.all(|adds| adds == step);
     (partition.rows.len() == 1 && equal && writes().all(|at| told(at, false))).then_some(Numbering::Values(step))

@@ -108,7 +108,7 @@ impl FindingCounter {
     }
 }
 
-/// From the first call to the last return; evidence without operations is the last that anybody wants to see.
+/// From the first call to the last return. Evidence without operations comes last.
 fn span_ns(history: &History, operations: &[u32]) -> u64 {
     let operations = || operations.iter().map(|&at| &history.operations[at as usize]);
     let first = operations().map(|operation| operation.invoked_ns).min();

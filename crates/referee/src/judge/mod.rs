@@ -1,24 +1,16 @@
-//! The referee: what a history proves. Pure: a history in, a judgement out; no clock, no I/O, no randomness.
+//! The judge of a history: one module for each part of the proof. The documentation of the crate explains the method.
 //!
-//! Correct means *linearizable* (Herlihy & Wing, "Linearizability: a correctness condition for concurrent objects",
-//! 1990): there is an order of the operations, each at one moment between its call and its return, in which the
-//! sequential rule ([`domain`]) gives every answer that was heard and leaves the final state. The referee is exact: it
-//! finds something if and only if there is no such order, or says what it has left undecided.
-//!
-//! To find an order is hard in general. But every change raises its row's version, also under a broken approach, so
-//! the answers tell the order of a row's writes, and what is left takes O(n log n):
-//!
-//! - [`history_index`]: which rows have to be judged together
+//! - [`history_index`]: which rows must be judged together
 //! - [`totals`], [`bookings`]: what needs no order: sums, signs, booking rows
 //! - [`chain`]: each write against the one before it: lost updates
-//! - [`gaps`]: versions that only operations of unknown outcome explain
+//! - [`gaps`]: versions that only operations of unknown outcome explain; [`unfilled`]: those that nothing explains
 //! - [`order`]: the writes against real time
-//! - [`refusals`], with [`extremes`]: each was true at some moment
+//! - [`refusals`], with [`extremes`]: each refusal was true at some moment
 //! - [`search`] (with [`events`], [`replay`] and [`bridges`]), [`unnumbered`]: without versions, and where unknown outcomes leave a choice
 //! - [`finding_counter`]: counts, and the smallest evidence of each anomaly
 //!
-//! What was chosen where operations of unknown outcome fill gaps is one explanation of several. If the order or the refusals then
-//! fail, the search has the last word; where other findings make it pointless, only those are told.
+//! If operations of unknown outcome fill gaps, the chosen ones are one explanation of several. If the order or the refusals
+//! then fail, the search decides. If other findings make the search pointless, only those are reported.
 
 mod bookings;
 mod bridges;

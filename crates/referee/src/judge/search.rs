@@ -1,4 +1,4 @@
-//! The search for a serial order, for histories whose answers do not give the order away.
+//! The search for a serial order, for histories whose answers do not show the order.
 //!
 //! Wing & Gong ("Testing and verifying concurrent objects", 1993): take the operations one after the other, each one that no other
 //! had to precede, as long as the rule answers what was answered; when nothing fits, go back and take another. Lowe

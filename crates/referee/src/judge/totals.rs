@@ -55,8 +55,8 @@ struct Sum {
     negative: u64,
 }
 
-/// Balances below 0, more paid out than there was, more seats sold than there are.
-pub fn check_sums(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
+/// The sums of all rows. Answers that show a value below 0 are named on the way.
+fn sums(index: &HistoryIndex<'_>, findings: &mut FindingCounter) -> Vec<Sum> {
     let history = index.history;
     let mut sums = vec![Sum::default(); index.rows.len()];
     for (at, operation) in (0..).zip(&history.operations) {
@@ -91,6 +91,13 @@ pub fn check_sums(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
             }
         }
     }
+    sums
+}
+
+/// Balances below 0, more paid out than there was, more seats sold than there are.
+pub fn check_sums(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
+    let history = index.history;
+    let sums = sums(index, findings);
     for (known, sum) in index.rows.iter().zip(sums) {
         let (row, start) = (known.row, i128::from(known.before.seen.value));
         let Some(anomaly) = below_zero(row) else { continue };

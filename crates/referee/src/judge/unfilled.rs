@@ -1,7 +1,7 @@
 //! Gaps that no operation of unknown outcome explains, by their names.
 //!
-//! The naive transfer credits first: when the debit is then refused, or cut off, the payee's row has a version more and nobody
-//! was told of it. So money appears, and the refused transfer of just that amount is the one to show.
+//! The naive transfer credits first. If the debit is then refused or cut off, the row of the payee has one version more, and no
+//! answer reports it: money was created. The witness is the transfer of that amount that was not acknowledged.
 
 use rustc_hash::FxHashMap;
 

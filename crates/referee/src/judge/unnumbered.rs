@@ -1,4 +1,4 @@
-//! Cases whose writes have no numbers: a target of somebody else's, without versions.
+//! Partitions whose writes have no numbers, because the answers have no versions.
 //!
 //! First what the values alone prove, whatever the order. A write that is answered `v` and adds `a` led from `v - a` to `v`:
 //! each answer is an edge between two values, and a serial execution is a path from the first value to the last that uses
@@ -113,7 +113,7 @@ fn add_stale_refusal(index: &HistoryIndex<'_>, at: u32, findings: &mut FindingCo
     });
 }
 
-/// What a partition whose writes are all transfers makes of its money.
+/// Compares the total of a partition before and after, if all its writes are transfers.
 fn check_total(index: &HistoryIndex<'_>, partition: &Partition, findings: &mut FindingCounter) {
     let is_transfer = |at: &u32| matches!(index.operation(*at).request, Request::Transfer { .. });
     if partition.rows.len() == 1 || !partition.operations.iter().all(is_transfer) {
@@ -187,7 +187,7 @@ impl Edges {
         let lost = unbridged(&self.values);
         if lost > 0 {
             let mut left: Vec<_> = self.values.iter().filter(|(_, value)| value.0 > 0).collect();
-            // Two writers of one value say more than one whose value nobody wrote.
+            // Two writes from one value are better evidence than one write from a value that no write left.
             left.sort_unstable_by_key(|(value, edges)| (edges.1[0].is_none(), **value));
             for (place, (value, (_, writers))) in left.into_iter().enumerate() {
                 let count = if place == 0 { u64::try_from(lost).unwrap_or_default() } else { 0 };

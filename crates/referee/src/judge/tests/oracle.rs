@@ -30,7 +30,7 @@ pub fn state(history: &History) -> State {
         }
     }
     if !state.events.is_empty() {
-        // Whoever books is a user; histories of bookings do not list them.
+        // Bookings need users, which histories of bookings do not list.
         state.users.extend((1..=100).map(|id| (id, Account { balance: 0, version: 0 })));
     }
     state
@@ -55,7 +55,7 @@ pub fn outcome(answer: Result<ChangeResult, Refusal>) -> Outcome {
         Ok(ChangeResult::Transfer(it)) => [account(it.from), account(it.to)],
         Ok(ChangeResult::Booking(it)) => [seen(it.seats_left, it.version), None],
         Ok(ChangeResult::Increment(it)) => [seen(it.value, it.version), None],
-        Ok(ChangeResult::Cancellation(_)) => unreachable!("nobody cancels"),
+        Ok(ChangeResult::Cancellation(_)) => unreachable!("histories have no cancellations"),
         Err(refusal) => {
             return match refusal {
                 Refusal::InsufficientFunds => Outcome::Refused(Reason::InsufficientFunds),

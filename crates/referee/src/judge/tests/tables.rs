@@ -250,11 +250,12 @@ fn the_witness_is_the_shortest_and_says_what_is_wrong() {
     assert_eq!(heard, [(2, "done: user 1 has 6 (version 4)"), (3, "done: user 1 has 6 (version 5)")]);
 }
 
-/// Sentences of findings, as a person reads them; sentences.txt has them.
-#[test]
-fn findings_are_sentences() {
-    const SILENT: Outcome = Outcome::Done([None; 2]);
-    let with_versions: Vec<(HistoryState, Vec<OperationRow>, HistoryState)> = vec![
+/// The state before, the operations, the state after.
+type HistoryRow = (HistoryState, Vec<OperationRow>, HistoryState);
+
+/// Broken histories with versions.
+fn broken_with_versions() -> Vec<HistoryRow> {
+    vec![
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, 3), 0, 9, done(13, 3))], users(&[(13, 3)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(7, 2))], users(&[(7, 2)])),
         (users(&[(3, 1)]), vec![(user(1, -4), 0, 9, done(-1, 2))], users(&[(-1, 2)])),
@@ -281,8 +282,13 @@ fn findings_are_sentences() {
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Unexpected)], users(&[(10, 1)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, Refused(SoldOut))], users(&[(10, 1)])),
         (users(&[(10, 1)]), vec![(user(9, -2), 0, 1, done(8, 2))], users(&[(10, 1)])),
-    ];
-    let by_values: Vec<(HistoryState, Vec<OperationRow>, HistoryState)> = vec![
+    ]
+}
+
+/// Broken histories that are judged without their versions.
+fn broken_without_versions() -> Vec<HistoryRow> {
+    const SILENT: Outcome = Outcome::Done([None; 2]);
+    vec![
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, -2), 0, 9, done(8, 3))], users(&[(8, 3)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(7, 2))], users(&[(8, 2)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 9, done(8, 2)), (user(1, 3), 0, 9, done(13, 3))], users(&[(13, 3)])),
@@ -312,12 +318,17 @@ fn findings_are_sentences() {
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(9, 3)), (user(1, 1), 2, 3, done(11, 2))], users(&[(9, 3)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2)), (user(1, -2), 2, 3, done(6, 3))], users(&[(8, 2)])),
         (users(&[(10, 1)]), vec![(user(1, -2), 0, 1, done(8, 2)), (user(1, -1), 2, 3, done(7, 3))], users(&[(10, 2)])),
-    ];
+    ]
+}
+
+/// Sentences of findings, as a person reads them; sentences.txt has them.
+#[test]
+fn findings_are_sentences() {
     let mut sentences = String::new();
-    for (before, lines, after) in with_versions {
+    for (before, lines, after) in broken_with_versions() {
         sentences += &told(&judge(&history(before, &lines, after)));
     }
-    for (before, lines, after) in by_values {
+    for (before, lines, after) in broken_without_versions() {
         sentences += &told(&judge(&without_versions(history(before, &lines, after))));
     }
     assert_eq!(sentences, include_str!("sentences.txt"), "{sentences}");

@@ -39,7 +39,7 @@ proptest! {
 }
 
 proptest! {
-    /// An answer that should not be is a finding, and nothing more: what it did or not, nobody knows.
+    /// An unexpected answer is a finding by itself. Its change may have been made or not.
     #[test]
     fn an_unexpected_answer_may_have_been_done_or_not(seed in any::<u64>(), versions in any::<bool>()) {
         for workload in Workload::iter() {
