@@ -68,8 +68,12 @@ impl OwnDatabase {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let cluster = cluster().await;
-                let url = new_database(&cluster).await.to_url_lossy().into();
-                Self { url, _cluster: cluster }
+                let mut url = new_database(&cluster).await.to_url_lossy();
+                // A parameter of sqlx's own, which psql and other programs refuse.
+                let parameters: Vec<(String, String)> =
+                    url.query_pairs().into_owned().filter(|(name, _)| name != "statement-cache-capacity").collect();
+                url.query_pairs_mut().clear().extend_pairs(parameters);
+                Self { url: url.into(), _cluster: cluster }
             })
         });
         made.join().expect("a database")

@@ -41,7 +41,7 @@ async fn an_open_loop_sees_a_stall_that_a_closed_loop_hides() {
     assert!(open_ms >= 1_000, "open loop: p99 {open_ms} ms");
     let (closed_ms, shown) = p99_ms("closed", &["--concurrency=4"]).await;
     assert!(closed_ms < 500, "closed loop: p99 {closed_ms} ms");
-    assert!(shown.contains("WARNING: There was a stall (group-commit)"), "the report warns of the stall: {shown}");
+    assert!(shown.contains("WARNING: The server stalled (group-commit)"), "the report warns of the stall: {shown}");
 }
 
 /// The server stops until after the end of the load. Requests that were due before the end count, although they are sent later.

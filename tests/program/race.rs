@@ -36,11 +36,7 @@ fn with_10000_clients_at_once_safe_approaches_are_correct_and_broken_ones_are_br
     assert_eq!((right.len(), right.is_empty()), (correct, false), "{output}");
     for approach in &right {
         let cells = row(&output, approach);
-        assert_eq!(
-            cells[..5],
-            ["correct", *approach, "5000", "5000", "5001"],
-            "each balance once, and one refusal: {output}"
-        );
+        assert_eq!(cells[..4], ["correct", *approach, "5000", "5000"], "exactly 5000 may succeed: {output}");
     }
     let naive = row(&output, "naive");
     assert_eq!(naive[0], "BROKEN", "{output}");
