@@ -307,7 +307,9 @@ async fn opposite_transfers_among_single_changes_never_deadlock() {
 }
 
 async fn opposite_transfers_do_not_deadlock(approach: Approach) {
-    let lab = Lab::with(Setup { seed: Seed::Transfer, ..Setup::default() }).await;
+    // All approaches begin at once, and each opens its connections: on two cores that may take longer than the default.
+    let limits = Limits { connect_timeout: Duration::from_mins(1), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, seed: Seed::Transfer, ..Setup::default() }).await;
     let end = Instant::now() + DEADLOCK_HUNT;
     let mut clients = JoinSet::new();
     for client in 0..8_i64 {

@@ -97,7 +97,7 @@ fn exploration_lines(all: &[&(&str, &ExplorationSummary)], suffix: &str) -> Vec<
     for (id, one) in all.iter().filter(|(_, one)| one.contradiction.is_some()) {
         let (text, link) = match one.verdict {
             Proof::Broken => broken(one),
-            _ => ("every interleaving holds".to_owned(), None),
+            _ => ("no interleaving breaks it".to_owned(), None),
         };
         let crash = one.subject.crash.map(|crash| format!(", {crash}")).unwrap_or_default();
         let text = format!("{text}{crash} ({}{suffix})", one.subject.scenario);
