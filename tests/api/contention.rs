@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Workload;
