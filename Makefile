@@ -8,10 +8,8 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
-# Clippy's driver is a compiler that also lints. Where it builds the tests, linting compiles nothing twice; any warning fails.
-# (cargo-clippy passes its options to the driver in this form.)
-linted := CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ \
-	RUSTC_WORKSPACE_WRAPPER="$$(rustc --print sysroot)/bin/clippy-driver"
+# The build of the tests lints: any warning fails.
+linted := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/linting_rustc.sh
 
 go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 

@@ -146,29 +146,7 @@ async fn a_counter_counts_every_increment(labs: &[&Lab], approach: Approach, req
     assert_eq!(value, end, "{approach}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn safe_transfers_conserve_money() {
-    let lab = Lab::start().await;
-    for approach in safe(Workload::Transfer) {
-        transfers_conserve_money(&[&lab], approach, 1_000).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn safe_bookings_sell_each_seat_once_and_at_most_one_per_user() {
-    let lab = Lab::start().await;
-    for approach in safe(Workload::Booking) {
-        a_hundred_seats_are_sold_once(&[&lab], approach, 1_000).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn safe_counters_count_every_increment() {
-    let lab = Lab::start().await;
-    for approach in safe(Workload::Counter) {
-        a_counter_counts_every_increment(&[&lab], approach, 1_000).await;
-    }
-}
+// `program::scenarios` has the same on one server.
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_are_as_safe_as_one_on_every_workload() {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::common::{Lab, Setup, eventually, offering};
 
 /// Requests per approach, and concurrent clients.
-const REQUESTS: usize = 2_000;
+const REQUESTS: usize = 600;
 const CLIENTS: usize = 32;
 
 /// Sends one request and closes the connection: before the request is complete, at once, or while the server executes

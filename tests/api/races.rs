@@ -81,19 +81,6 @@ fn broken() -> impl Iterator<Item = Approach> {
     claiming(Workload::Balance, Claim::Broken)
 }
 
-/// The scenario withdrawal, with a tenth of its requests. `program::race` sends all 10,000, and at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_1000_withdrawals_of_20_from_10000_exactly_500_succeed_on_every_safe_approach() {
-    let lab = Lab::start().await;
-    for approach in safe().chain(claiming(Workload::Balance, Claim::SafeOnOneServer)) {
-        let race = Race { approach, amount: -20, requests: 1_000, concurrency: 256, think_time: None };
-        let round = race.run(&[&lab]).await;
-        assert!(is_right(&round, 500, 500), "{approach}: {:?}", round.judgement);
-        assert_eq!(lab.account(1).await.balance, 0, "{approach}");
-        assert_eq!(round.distinct_answers, 501, "{approach}: 500 balances, each once, and one refusal");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_approaches_are_shown_broken_with_a_think_time() {
     let lab = Lab::start().await;
@@ -111,9 +98,9 @@ async fn two_servers_on_one_database_are_as_safe_as_one() {
     let first = Lab::start().await;
     let second = first.another(Setup::default()).await;
     for approach in safe() {
-        let race = Race { approach, amount: -8, requests: 1_500, concurrency: 64, think_time: None };
+        let race = Race { approach, amount: -20, requests: 600, concurrency: 64, think_time: None };
         let round = race.run(&[&first, &second]).await;
-        assert!(is_right(&round, 1_250, 250), "{approach}: {:?}", round.judgement);
+        assert!(is_right(&round, 500, 100), "{approach}: {:?}", round.judgement);
     }
 }
 
@@ -122,9 +109,9 @@ async fn a_think_time_without_a_limit_per_row_breaks_no_safe_approach() {
     let lab = Lab::with(Setup { limits: crowded(), ..Setup::default() }).await;
     for approach in safe() {
         let think_time = Some(Duration::from_millis(1));
-        let race = Race { approach, amount: -2, requests: 600, concurrency: 32, think_time };
+        let race = Race { approach, amount: -2, requests: 300, concurrency: 32, think_time };
         let round = race.run(&[&lab]).await;
-        assert!(is_right(&round, 600, 0), "{approach}: {:?}", round.judgement);
+        assert!(is_right(&round, 300, 0), "{approach}: {:?}", round.judgement);
         if approach == Approach::OptimisticVersion {
             assert!(round.retried > 0, "with 32 competing clients at least one request must have been retried");
         }

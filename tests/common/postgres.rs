@@ -50,6 +50,10 @@ async fn create(cluster: &Cluster, name: &str, template: &str) -> PgConnectOptio
     let mut connection = cluster.connect_options().connect().await.expect("a connection");
     let create = format!("create database {name} template {template}");
     connection.execute(AssertSqlSafe(create)).await.expect("a new database");
+    // A commit does not wait for the disk: what other transactions see is the same. The tests of durability have a PostgreSQL of
+    // their own.
+    let asynchronous = format!("alter database {name} set synchronous_commit = off");
+    connection.execute(AssertSqlSafe(asynchronous)).await.expect("a setting");
     connection.close().await.expect("a clean end");
     cluster.connect_options().database(name)
 }

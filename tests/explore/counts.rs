@@ -131,15 +131,8 @@ async fn three_clients_with_two_steps_run_the_number_of_the_model() {
     }
 }
 
-/// All 2,070 with permuted clients, and 345 without.
+/// A sixth of 2,070. All of them, and the 13,830 of the clients in transactions, would take minutes.
 #[tokio::test]
 async fn three_clients_that_lock_first_run_the_number_of_the_model() {
-    the_explorer_runs_the_number_of_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, true).await;
     the_explorer_runs_the_number_of_the_model(Approach::Pessimistic, LOCKED_FIRST, 3, false).await;
-}
-
-/// A sixth of 13,830: running them all would take minutes.
-#[tokio::test]
-async fn three_clients_in_transactions_run_the_number_of_the_model() {
-    the_explorer_runs_the_number_of_the_model(Approach::ReadCommitted, IN_A_TRANSACTION, 3, false).await;
 }

@@ -47,7 +47,7 @@ async fn atomic_approaches_are_atomic(kind: CrashKind, scenario: ExploreScenario
 
 #[tokio::test]
 async fn a_withdrawal_whose_connection_is_cut_is_whole_or_absent() {
-    atomic_approaches_are_atomic(CrashKind::Cut, ExploreScenario::LastMoney, 40).await;
+    atomic_approaches_are_atomic(CrashKind::Cut, ExploreScenario::LastMoney, 12).await;
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_booking_whose_connection_is_cut_is_whole_or_absent() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_leaves_a_whole_change() {
-    atomic_approaches_are_atomic(CrashKind::HangUp, ExploreScenario::LastMoney, 15).await;
+    atomic_approaches_are_atomic(CrashKind::HangUp, ExploreScenario::LastMoney, 12).await;
 }
 
 #[tokio::test]

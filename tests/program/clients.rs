@@ -22,7 +22,7 @@ fn client(program: &str) -> Command {
 
 fn wrk(server: &Served, script: &str, path: &str, options: &[&str]) -> String {
     let mut command = client("wrk");
-    command.args(["-t2", "-d3s", "-s"]).arg(script).args(options).arg(format!("{}{path}", server.url));
+    command.args(["-t2", "-d2s", "--timeout=10s", "-s"]).arg(script).args(options).arg(format!("{}{path}", server.url));
     let (code, output, errors) = run_to_end(command);
     assert_eq!(code, Some(0), "{output}{errors}");
     assert!(!output.contains("Socket errors"), "{output}");
@@ -54,7 +54,7 @@ async fn wrk_patches_one_hot_row_and_many_rows_without_an_error() {
 async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory() {
     let server = Served::on_shared(&["--seed=bench"]);
     let script = format!(
-        "ulimit -n $(ulimit -Hn); exec wrk -t2 -c10000 -d20s --timeout 30s -s lua/patch_request.lua {}/approach/atomic-returning/balance",
+        "ulimit -n $(ulimit -Hn); exec wrk -t2 -c10000 -d8s --timeout 30s -s lua/patch_request.lua {}/approach/atomic-returning/balance",
         server.url
     );
     let mut command = client("sh");
@@ -66,7 +66,7 @@ async fn ten_thousand_connections_are_served_without_an_error_in_bounded_memory(
         let sent = std::time::Instant::now();
         let health = server.get("/healthz").await.expect("an answer under load");
         assert_eq!(health["status"], "ok");
-        assert!(sent.elapsed() < Duration::from_secs(1), "/healthz took {:?}", sent.elapsed());
+        assert!(sent.elapsed() < Duration::from_secs(3), "/healthz took {:?}", sent.elapsed());
         healthy += 1;
         peak_mb = peak_mb.max(server.resident_mb());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -88,7 +88,7 @@ async fn the_go_tester_agrees_with_the_claims() {
     let (code, _, errors) = run_to_end(build);
     assert_eq!(code, Some(0), "{errors}");
     // Fewer requests than the 10000 of the race tests, because this test is about the tester.
-    for (scenario, options) in [("withdrawal", &["-requests=2000", "-amount=-10"][..]), ("mixed", &[])] {
+    for (scenario, options) in [("withdrawal", &["-requests=500", "-amount=-40"][..]), ("mixed", &[])] {
         let log = directory.path().join(scenario);
         let mut test = Command::new(&tester);
         test.args(["-url", &server.url, "-scenario", scenario]).args(options).arg("-out").arg(&log);

@@ -142,8 +142,11 @@ fn an_invalid_command_line_is_refused_with_the_reason() {
         (&["examples/explore/write-skew.toml", "--crash"], "--crash is not for explore files"),
         (&["examples/explore/write-skew.toml", "--variant", "chaos"], "\"serializable\""),
     ];
+    let database = OwnDatabase::new();
     for (arguments, expected) in table {
-        let (code, _, said) = explore(arguments);
+        let mut command = command(arguments);
+        command.env("DATABASE_URL", &database.url);
+        let (code, _, said) = run_to_end(command);
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
