@@ -1,13 +1,16 @@
 //! The exploration of one subject: runs the search to its end, and counts what it finds.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::error::ExploreError;
-use super::findings::{DistinctOutcome, Exploration, ExplorationVerdict, Subject, ViolationWitness};
+use super::findings::{
+    DistinctOutcome, Exploration, ExplorationVerdict, FailureExample, FailureKind, Subject, ViolationWitness,
+};
 use super::schedule::Schedule;
 use super::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchProgress, SearchStep};
+use super::transcript::Transcript;
 
 /// The number of undecided interleavings that are reported one by one. Further ones are only counted.
 const UNDECIDED_NAMED: usize = 3;
@@ -50,13 +53,14 @@ pub struct ExplorationCounter {
     violations: u64,
     undecided: Vec<String>,
     witness: Option<JudgedInterleaving>,
+    /// The shortest interleaving of each failure.
+    examples: BTreeMap<FailureKind, Transcript>,
 }
 
 /// A sort key for violations: the shortest comes first, and of equally long ones the one with the fewest changes of the actor.
 #[must_use]
-pub fn readability(judged: &JudgedInterleaving) -> (usize, usize, &Schedule) {
-    let schedule = &judged.transcript.schedule;
-    (judged.transcript.entries.len(), schedule.switches(), schedule)
+pub fn readability(transcript: &Transcript) -> (usize, usize, &Schedule) {
+    (transcript.entries.len(), transcript.schedule.switches(), &transcript.schedule)
 }
 
 impl ExplorationCounter {
@@ -78,6 +82,7 @@ impl ExplorationCounter {
             violations: 0,
             undecided: Vec::new(),
             witness: None,
+            examples: BTreeMap::new(),
         }
     }
 
@@ -127,9 +132,17 @@ impl ExplorationCounter {
         self.interleavings += 1;
         let transcript = &judged.transcript;
         self.waited += u64::from(transcript.waited());
-        self.deadlocks += u64::from(transcript.deadlocked());
-        self.conflicts += u64::from(transcript.has_sqlstate("40001"));
-        self.gave_up += u64::from(transcript.gave_up());
+        let failures = [
+            (FailureKind::Deadlock, transcript.deadlocked(), &mut self.deadlocks),
+            (FailureKind::Conflict, transcript.has_sqlstate("40001"), &mut self.conflicts),
+            (FailureKind::GaveUp, transcript.gave_up(), &mut self.gave_up),
+        ];
+        for (kind, _, count) in failures.into_iter().filter(|(_, failed, _)| *failed) {
+            *count += 1;
+            if self.examples.get(&kind).is_none_or(|shortest| readability(transcript) < readability(shortest)) {
+                self.examples.insert(kind, transcript.clone());
+            }
+        }
         let outcome = self.outcomes.entry(judged.outcome.clone()).or_insert_with(|| DistinctOutcome {
             lines: judged.outcome.clone(),
             count: 0,
@@ -143,7 +156,11 @@ impl ExplorationCounter {
         // The same answers and rows may have an explanation if the operations overlap, and none if they do not.
         outcome.anomalies.clone_from(&judged.anomalies);
         self.violations += 1;
-        if self.witness.as_ref().is_none_or(|witness| readability(&judged) < readability(witness)) {
+        if self
+            .witness
+            .as_ref()
+            .is_none_or(|witness| readability(&judged.transcript) < readability(&witness.transcript))
+        {
             self.witness = Some(judged);
         }
     }
@@ -172,6 +189,8 @@ impl ExplorationCounter {
         }
         let mut outcomes: Vec<DistinctOutcome> = self.outcomes.into_values().collect();
         outcomes.sort_by(|one, other| (Reverse(one.count), &one.lines).cmp(&(Reverse(other.count), &other.lines)));
+        let of_file = subject.file.is_some();
+        let examples = self.examples.into_iter().filter(|_| of_file);
         Exploration {
             subject,
             interleavings,
@@ -187,6 +206,8 @@ impl ExplorationCounter {
             violations: self.violations,
             undecided: self.undecided,
             missed: Vec::new(),
+            limits: Vec::new(),
+            examples: examples.map(|(failure, transcript)| FailureExample { failure, transcript }).collect(),
             verdict,
             witness: self.witness.map(|judged| ViolationWitness {
                 anomalies: judged.anomalies,

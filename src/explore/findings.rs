@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{Display, EnumIter};
+use strum::{Display, EnumIter, EnumString, VariantNames};
 
 use super::schedule::Schedule;
 use super::transcript::Transcript;
@@ -147,6 +147,12 @@ pub struct Exploration {
     pub undecided: Vec<String>,
     /// The expectations of an explore file that were not met.
     pub missed: Vec<String>,
+    /// What the verdict does not cover, a sentence each.
+    #[serde(default)]
+    pub limits: Vec<String>,
+    /// Of an explore file, the shortest interleaving of each kind of failure that occurs.
+    #[serde(default)]
+    pub examples: Vec<FailureExample>,
     /// What the exploration proves.
     pub verdict: ExplorationVerdict,
     /// The shortest violating interleaving.
@@ -184,6 +190,56 @@ pub struct ViolationWitness {
     pub transcript: Transcript,
 }
 
+/// The shortest interleaving with a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailureExample {
+    /// The failure.
+    pub failure: FailureKind,
+    /// The interleaving.
+    pub transcript: Transcript,
+}
+
+/// Failures that a session may meet although the end is right.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    EnumIter,
+    EnumString,
+    VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum FailureKind {
+    /// PostgreSQL ended a transaction because of a deadlock (40P01).
+    Deadlock,
+    /// A serialization failure (40001) ended an attempt.
+    Conflict,
+    /// A session gave up.
+    GaveUp,
+}
+
+impl FailureKind {
+    /// What an interleaving has, in words.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Deadlock => "a deadlock",
+            Self::Conflict => "a serialization failure",
+            Self::GaveUp => "a session that gave up",
+        }
+    }
+}
+
 /// What an exploration proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display)]
 #[serde(rename_all = "kebab-case")]
@@ -197,9 +253,23 @@ pub enum ExplorationVerdict {
     HeldSoFar,
     /// An interleaving could not be decided, and no violation was found.
     Undecided,
+    /// No violation was found, but what happens depends on the time that something takes, which is not explored.
+    DependsOnTime,
+    /// All outcomes are listed, and nothing says which of them are right.
+    NotJudged,
 }
 
 impl Exploration {
+    /// The number of interleavings with a failure.
+    #[must_use]
+    pub fn failures(&self, kind: FailureKind) -> u64 {
+        match kind {
+            FailureKind::Deadlock => self.deadlocks,
+            FailureKind::Conflict => self.conflicts,
+            FailureKind::GaveUp => self.gave_up,
+        }
+    }
+
     /// Whether the result contradicts the claim: a safe approach breaks, no interleaving of a broken one breaks, or an expectation of
     /// an explore file is not met.
     #[must_use]
@@ -214,7 +284,10 @@ impl Exploration {
         match self.verdict {
             ExplorationVerdict::Broken => claimed_safe,
             ExplorationVerdict::Proved => !claimed_safe,
-            ExplorationVerdict::HeldSoFar | ExplorationVerdict::Undecided => false,
+            ExplorationVerdict::HeldSoFar
+            | ExplorationVerdict::Undecided
+            | ExplorationVerdict::DependsOnTime
+            | ExplorationVerdict::NotJudged => false,
         }
     }
 }

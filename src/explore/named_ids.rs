@@ -19,7 +19,11 @@ impl NamedIds {
         for entry in entries {
             let rows: &mut [Vec<String>] = match &mut entry.outcome {
                 StepOutcome::Rows(rows) => rows,
-                StepOutcome::Done | StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost => &mut [],
+                StepOutcome::Done
+                | StepOutcome::Tag(_)
+                | StepOutcome::Error { .. }
+                | StepOutcome::Cut
+                | StepOutcome::Lost => &mut [],
             };
             for text in entry.values.iter_mut().chain(rows.iter_mut().flatten()) {
                 self.rename(text);

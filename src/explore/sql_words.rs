@@ -1,28 +1,90 @@
-//! Properties of an SQL statement that follow from its words, without parsing it.
+//! Properties of an SQL text that follow from its tokens. Comments and the contents of literals do not count.
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
+/// The statements of a text, each as its words in lower case and its other tokens (quoted names too) as they are. A text that cannot be split into tokens
+/// has none.
+#[must_use]
+pub fn statements(sql: &str) -> Vec<Vec<String>> {
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Vec::new() };
+    let mut statements = vec![Vec::new()];
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => {}
+            Token::SemiColon => statements.push(Vec::new()),
+            Token::Word(word) if word.quote_style.is_none() => {
+                last(&mut statements).push(word.value.to_ascii_lowercase());
+            }
+            other => last(&mut statements).push(other.to_string()),
+        }
+    }
+    statements.retain(|statement| !statement.is_empty());
+    statements
+}
+
+fn last(statements: &mut [Vec<String>]) -> &mut Vec<String> {
+    statements.last_mut().expect("it has one from the start")
+}
+
+/// The words and other tokens of a text that is one statement; `None` if it is none or several.
+#[must_use]
+pub fn one_statement(sql: &str) -> Option<Vec<String>> {
+    let mut statements = statements(sql);
+    if statements.len() == 1 { statements.pop() } else { None }
+}
 
 /// Whether a statement returns rows, by its words. Then no row is an answer, and not the lack of one.
 #[must_use]
 pub fn returns_rows(sql: &str) -> bool {
-    let lower = sql.to_ascii_lowercase();
-    begins_with(sql, &["select", "values", "table"])
-        || lower.contains("returning")
-        || begins_with(sql, &["with"]) && !lower.contains("update ")
+    let Some(words) = one_statement(sql) else { return false };
+    let has = |word: &str| words.iter().any(|other| other == word);
+    match words[0].as_str() {
+        "select" | "values" | "table" | "show" | "explain" => !has("into"),
+        "with" => !["insert", "update", "delete", "merge"].iter().any(|word| has(word)) || has("returning"),
+        _ => has("returning"),
+    }
 }
 
 /// Whether a statement begins with one of these words.
 #[must_use]
 pub fn begins_with(sql: &str, words: &[&str]) -> bool {
-    let sql = sql.trim_start();
-    words.iter().any(|word| {
-        sql.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-            && !sql[word.len()..].starts_with(in_word)
-    })
+    let first = statements(sql).into_iter().next().unwrap_or_default();
+    words
+        .iter()
+        .any(|wanted| wanted.split(' ').enumerate().all(|(at, word)| first.get(at).is_some_and(|own| own == word)))
 }
 
-/// Whether a letter can be part of a word.
+/// What a text does to the transaction of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionControl {
+    /// It leaves one open, or begins one.
+    Opens,
+    /// It ends one, and begins none.
+    Ends,
+    /// Nothing.
+    None,
+}
+
+/// What the statements of a text, in order, do to the transaction of their session.
 #[must_use]
-pub fn in_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
+pub fn transaction_control(sql: &str) -> TransactionControl {
+    let control = |statement: &Vec<String>| {
+        let word = |at: usize| statement.get(at).map_or("", String::as_str);
+        let chains = statement.iter().zip(statement.iter().skip(1)).any(|(one, next)| one == "and" && next == "chain");
+        match (word(0), word(1), word(2)) {
+            ("begin", ..) | ("start", "transaction", _) => Some(TransactionControl::Opens),
+            ("rollback", "to", _)
+            | ("rollback", "work" | "transaction", "to")
+            | ("commit" | "rollback", "prepared", _) => None,
+            ("commit" | "end" | "rollback" | "abort", ..) if chains => Some(TransactionControl::Opens),
+            ("commit" | "end" | "rollback" | "abort", ..) | ("prepare", "transaction", _) => {
+                Some(TransactionControl::Ends)
+            }
+            _ => None,
+        }
+    };
+    statements(sql).iter().rev().find_map(control).unwrap_or(TransactionControl::None)
 }
 
 #[cfg(test)]
@@ -34,15 +96,56 @@ mod tests {
         let table = [
             ("select 1", true),
             ("  SELECT 1", true),
+            ("/* app:shop */ select 1", true),
             ("update users set balance = 1 returning balance", true),
             ("update users set balance = 1", false),
+            ("update users set name = 'returning'", false),
             ("insert into users values (1)", false),
             ("with a as (select 1) select * from a", true),
+            ("with a as (update users set n = 1 returning n) select * from a", true),
+            ("with a as (select 1) update users set n = 1", false),
             ("commit", false),
             ("", false),
         ];
         for (sql, expected) in table {
             assert_eq!(returns_rows(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn comments_and_literals_have_no_words() {
+        for (sql, words) in [
+            ("/* a; b */ begin -- c", vec![vec!["begin"]]),
+            ("select ';', $x$ a; b $x$; Commit;", vec![vec!["select", "';'", ",", "$x$ a; b $x$"], vec!["commit"]]),
+            ("-- joins the queue", vec![]),
+        ] {
+            assert_eq!(statements(sql), words, "{sql}");
+        }
+        assert!(begins_with("/* x */ Start\nTransaction", &["begin", "start transaction"]));
+        assert!(!begins_with("beginning", &["begin"]));
+    }
+
+    #[test]
+    fn words_tell_whether_a_transaction_is_open() {
+        use TransactionControl::{Ends, None, Opens};
+        for (sql, expected) in [
+            ("BEGIN ISOLATION LEVEL SERIALIZABLE", Opens),
+            ("/* app:shop */ begin isolation level repeatable read", Opens),
+            ("start transaction;", Opens),
+            ("commit -- done", Ends),
+            ("commit and chain", Opens),
+            ("commit and no chain", Ends),
+            ("rollback to savepoint s", None),
+            ("rollback transaction to s", None),
+            ("ROLLBACK;", Ends),
+            ("update beginnings set n = 1", None),
+            ("begin; update t set n = 1; commit", Ends),
+            ("begin; update t set n = 1", Opens),
+            ("savepoint s", None),
+            ("select 'commit'", None),
+            ("", None),
+        ] {
+            assert_eq!(transaction_control(sql), expected, "{sql}");
         }
     }
 }

@@ -78,6 +78,8 @@ pub enum StepOutcome {
     Rows(Vec<Vec<String>>),
     /// Success of a statement that returns no rows.
     Done,
+    /// The same, with PostgreSQL's command tag, such as `UPDATE 0`.
+    Tag(String),
     /// An error.
     Error {
         /// Its SQLSTATE, such as `40001`, if the server sent one.

@@ -4,6 +4,7 @@
 #[macro_use]
 mod fixture;
 
+mod cases;
 mod claims;
 mod counts;
 mod crash;

@@ -90,7 +90,7 @@ async fn timelines_of_explore_files_are_as_in_their_files() {
         let script = Script::read(Path::new(&format!("examples/explore/{file}.toml"))).expect("an explore file");
         let mut script_execution =
             execution::ScriptExecution::open(&mut database, &script, &script.variants[0]).await.expect("an execution");
-        script_execution.find_serial_ends().await.expect("serial orders");
+        script_execution.run_serial_orders().await.expect("serial orders");
         let judged = replay(&mut script_execution, &schedule.parse().expect("a schedule")).await;
         script_execution.close().await.expect("a clean end");
         expect_timeline(name, &judged.unwrap_or_else(|error| panic!("{name}: {error}")));

@@ -12,7 +12,7 @@ use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{Script, ScriptVariant, execution};
-use crate::explore::findings::{CrashKind, Servers};
+use crate::explore::findings::{CrashKind, FailureKind, Servers};
 use crate::explore::mutation::{Mutation, TextNotFound};
 use crate::explore::report::ExploreFormat;
 use crate::explore::scenario::ExploreScenario;
@@ -85,6 +85,11 @@ pub struct ExploreArgs {
     /// Runs only this schedule, such as ABBA, and prints what happens. Steps after its end are taken one client after the other.
     #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
     pub replay: Option<Schedule>,
+
+    /// Ends with exit code 1 if an interleaving has such a failure, although its end may be right: deadlock, conflict
+    /// (a serialization failure), gave-up.
+    #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
+    pub fail_on: Vec<FailureKind>,
 
     /// The format of the report on standard output.
     #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(ExploreFormat::VARIANTS).try_map(|name| name.parse::<ExploreFormat>()))]

@@ -22,18 +22,21 @@ use super::feed::{EventWriter, ExploreEvents};
 use super::output::{make_folder, print, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
+use crate::explore::ExploreError;
 use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
-use crate::explore::findings::{Exploration, ExploreReport, ExploreVersions, FORMAT};
+use crate::explore::file::script::SerialCheck;
+use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, FailureKind};
 use crate::explore::report::timeline::timeline;
 use crate::explore::report::view::{contradiction, title};
 use crate::explore::report::{self, ExploreFormat};
 use crate::explore::schedule::Schedule;
 use crate::explore::search::{JudgedInterleaving, replay};
+use crate::explore::transcript::Transcript;
 use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
-use crate::explore::{ExploreError, findings};
 use crate::http::environment::COMMIT;
+use crate::report::figures::counted;
 use private_postgres::Cluster;
 use progress::ExploreProgress;
 
@@ -119,7 +122,11 @@ async fn explore_all(
     if let (Some(path), Some(mut page)) = (&arguments.html, page) {
         page.write_all(report::html::page(&report).as_bytes()).map_err(|error| no_page(path, &error))?;
     }
-    verdict(&report, wanted)
+    verdict(&report, wanted)?;
+    match failures(&report, &arguments.fail_on)[..] {
+        [] => Ok(()),
+        ref found => Err(CliError::ClaimFailed(found.join("\n"))),
+    }
 }
 
 /// Writes the report into its folder.
@@ -139,14 +146,37 @@ fn version() -> String {
     format!("{}{commit}", env!("CARGO_PKG_VERSION"))
 }
 
+/// Prints the timeline of the shortest violation, and of an explore file that of the shortest deadlock.
 fn print_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
-    match &exploration.witness {
-        Some(witness) if of <= TIMELINES_MAX || exploration.contradicts_claim() => {
-            let text = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
-            print(&format!("\n{}\n\n{text}", title(&exploration.subject)))
-        }
-        _ => Ok(()),
+    if of > TIMELINES_MAX && !exploration.contradicts_claim() {
+        return Ok(());
     }
+    if let Some(witness) = &exploration.witness {
+        let text = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+        print(&format!("\n{}\n\n{text}", title(&exploration.subject)))?;
+    }
+    let deadlock = exploration.examples.iter().find(|example| example.failure == FailureKind::Deadlock);
+    let shown =
+        |transcript: &Transcript| exploration.witness.as_ref().is_some_and(|witness| witness.transcript == *transcript);
+    if let Some(example) = deadlock.filter(|example| !shown(&example.transcript)) {
+        let text = timeline(&example.transcript, None);
+        print(&format!("\n{}: the shortest interleaving with a deadlock\n\n{text}", title(&exploration.subject)))?;
+    }
+    Ok(())
+}
+
+/// The failures of `--fail-on` that occur.
+fn failures(report: &ExploreReport, fail_on: &[FailureKind]) -> Vec<String> {
+    let of = |exploration: &Exploration| {
+        let occurring = fail_on.iter().filter(|kind| exploration.failures(**kind) > 0);
+        occurring
+            .map(|kind| {
+                let count = counted(exploration.failures(*kind), "interleaving");
+                format!("{}: --fail-on {kind}: {count} with {}", title(&exploration.subject), kind.in_words())
+            })
+            .collect::<Vec<_>>()
+    };
+    report.explorations.iter().flat_map(of).collect()
 }
 
 fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
@@ -156,7 +186,9 @@ fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
     if !failed.is_empty() {
         return Err(CliError::ClaimFailed(format!("not as claimed: {}", failed.join("\n"))));
     }
-    let undecided = |exploration: &&Exploration| exploration.verdict == findings::ExplorationVerdict::Undecided;
+    let undecided = |exploration: &&Exploration| {
+        matches!(exploration.verdict, ExplorationVerdict::Undecided | ExplorationVerdict::DependsOnTime)
+    };
     let undecided: Vec<String> =
         report.explorations.iter().filter(undecided).map(|exploration| title(&exploration.subject)).collect();
     if !undecided.is_empty() {
@@ -203,7 +235,14 @@ async fn replay_one(
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
     let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
-    let explained = if wrong.is_none() { "\nA serial order explains it.\n" } else { "" };
+    let explained = match &job.what {
+        _ if wrong.is_some() => "",
+        JobSubject::File(script, _) if script.serial == SerialCheck::Off && script.invariants.is_empty() => {
+            "\nNothing says whether this end is right: the file has no invariant, and serial = false.\n"
+        }
+        JobSubject::File(script, _) if script.serial == SerialCheck::Off => "\nEvery invariant holds.\n",
+        JobSubject::Approach(_) | JobSubject::File(..) => "\nA serial order explains it.\n",
+    };
     print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
 }
 
@@ -216,7 +255,7 @@ async fn replay_job(
         JobSubject::Approach(case) => replay(&mut ApproachExecution::new(database, case.clone()), schedule).await,
         JobSubject::File(script, variant) => {
             let mut execution = ScriptExecution::open(database, script, variant).await?;
-            let judged = match execution.find_serial_ends().await {
+            let judged = match execution.run_serial_orders().await {
                 Ok(()) => replay(&mut execution, schedule).await,
                 Err(error) => Err(error),
             };
@@ -300,7 +339,7 @@ mod tests {
     fn a_missing_exploration_is_an_error() {
         let mut report = sample::report();
         report.interrupted = false;
-        report.explorations.retain(|exploration| exploration.verdict == findings::ExplorationVerdict::Proved);
+        report.explorations.retain(|exploration| exploration.verdict == ExplorationVerdict::Proved);
         report.explorations.retain(|exploration| !exploration.contradicts_claim());
         let found = report.explorations.len();
         assert!(found > 0 && verdict(&report, found).is_ok());

@@ -83,6 +83,8 @@ fn verdict(one: &ExplorationSummary) -> Markup {
         ExplorationVerdict::Broken => one.anomalies.first().map_or("broken".to_owned(), |name| anomaly(name)),
         ExplorationVerdict::HeldSoFar => "held so far (not every interleaving was run)".to_owned(),
         ExplorationVerdict::Undecided => "undecided (an interleaving could not be run to its end)".to_owned(),
+        ExplorationVerdict::DependsOnTime => "depends on the time that something takes".to_owned(),
+        ExplorationVerdict::NotJudged => "not judged".to_owned(),
     };
     let text = mark_of(one.verdict).html(&word);
     let witness = one.witness.as_ref().and_then(|schedule| player(&one.subject, schedule));

@@ -76,11 +76,13 @@ impl Expect {
 
     fn verdict_missed(&self, found: &Exploration) -> Option<String> {
         let but = match (self.verdict, found.verdict) {
-            (ExpectedVerdict::Holds, ExplorationVerdict::Proved)
+            (ExpectedVerdict::Holds, ExplorationVerdict::Proved | ExplorationVerdict::NotJudged)
             | (ExpectedVerdict::Broken, ExplorationVerdict::Broken) => return None,
             (_, ExplorationVerdict::Broken) => format!("it is broken: {}", anomalies(found)),
             (_, ExplorationVerdict::Proved) => "it holds in every interleaving".to_owned(),
             (_, ExplorationVerdict::HeldSoFar) => "not every interleaving was run; those that were run hold".to_owned(),
+            (_, ExplorationVerdict::NotJudged) => "nothing says which ends are right".to_owned(),
+            (_, ExplorationVerdict::DependsOnTime) => format!("it depends on time: {}", found.limits.join("; ")),
             (_, ExplorationVerdict::Undecided) => format!("it could not be decided: {}", found.undecided.join("; ")),
         };
         Some(format!("expected {}, but {but}", self.verdict))

@@ -5,7 +5,7 @@ use toml::Table;
 
 use super::expect::{Expect, ExpectedVerdict, StatementRef};
 use super::fields::{actor, expected};
-use super::script::{Invariant, NOT_SERIALIZABLE, SessionScript};
+use super::script::{Invariant, NOT_SERIALIZABLE, SerialCheck, SessionScript};
 
 /// An `[expect]` table, as TOML has it.
 #[derive(Debug, Deserialize)]
@@ -45,17 +45,24 @@ impl ExpectTable {
         self,
         sessions: &[SessionScript],
         invariants: &[Invariant],
-        serial: bool,
+        serial: SerialCheck,
     ) -> Result<Expect, String> {
         let Self { verdict, anomaly, interleavings, deadlocks, conflicts, waits, never_waits } = self;
+        if verdict.is_some() && invariants.is_empty() && serial == SerialCheck::Off {
+            return Err(
+                "expect.verdict: expected an invariant in the file, or serial other than false, by which to judge"
+                    .to_owned(),
+            );
+        }
         // Naming an anomaly means that it is expected.
         let verdict =
             verdict.unwrap_or(if anomaly.is_some() { ExpectedVerdict::Broken } else { ExpectedVerdict::Holds });
         let mut breakable: Vec<&str> = invariants.iter().map(|invariant| invariant.name.as_str()).collect();
-        breakable.extend(serial.then_some(NOT_SERIALIZABLE));
+        breakable.extend((serial != SerialCheck::Off).then_some(NOT_SERIALIZABLE));
         if verdict == ExpectedVerdict::Broken && breakable.is_empty() {
             return Err(
-                "expect: expected an invariant or serial = true in the file, because verdict is \"broken\"".to_owned()
+                "expect: expected an invariant in the file, or serial other than false, because an anomaly is expected"
+                    .to_owned(),
             );
         }
         if let Some(anomaly) = &anomaly {

@@ -48,6 +48,8 @@ fn found(
         violations: 0,
         undecided: vec!["a timeout".to_owned()],
         missed: Vec::new(),
+        limits: Vec::new(),
+        examples: Vec::new(),
         verdict,
         witness: None,
         elapsed_s: 0.0,

@@ -12,17 +12,29 @@
 //! 5. `sessions`, `expect_table`: a session and the expectations as a file has them
 //! 6. `reading`: from TOML to a [`Script`]
 //! 7. [`runner`]: runs one session, statement by statement
-//! 8. [`execution`]: runs all sessions of a variant
+//! 8. [`schema_catalog`]: the tables of a file, and which of them a statement touches
+//! 9. [`own_commit`]: the statements outside a transaction whose commit is a step
+//! 10. [`serial`]: whether an end is that of a serial order
+//! 11. [`invariants`]: what must be true at every end
+//! 12. [`clock`]: statements whose effect depends on time
+//! 13. [`mistakes`]: statements that always fail
+//! 14. [`execution`]: runs all sessions of a variant
 
+pub mod clock;
 pub mod execution;
 pub mod expect;
 mod expect_table;
 #[cfg(test)]
 mod expect_tests;
 mod fields;
+pub mod invariants;
+pub mod mistakes;
+pub mod own_commit;
 mod reading;
 pub mod runner;
+pub mod schema_catalog;
 pub mod script;
+pub mod serial;
 mod sessions;
 pub mod template;
 #[cfg(test)]

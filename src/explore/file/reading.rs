@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::expect_table::ExpectTable;
 use super::fields::{check_name, check_sql, expected, kind};
-use super::script::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SessionScript};
+use super::script::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SerialCheck, SessionScript};
 use super::sessions::{CutPoints, SessionTable};
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
@@ -29,8 +29,7 @@ struct ExploreFile {
     session: Vec<SessionTable>,
     invariant: Option<Value>,
     outcome: Option<String>,
-    #[serde(default)]
-    serial: bool,
+    serial: Option<Value>,
     #[serde(default)]
     expect: Table,
 }
@@ -43,7 +42,8 @@ fn parse(text: &str) -> Result<Script, String> {
     if !(1..=SESSIONS_MAX).contains(&file.session.len()) {
         return Err(expected("session", &format!("1 to {SESSIONS_MAX} sessions"), file.session.len()));
     }
-    let read = file.session.into_iter().enumerate().map(|(index, session)| session.read(index));
+    let serial = serial(file.serial.as_ref(), !invariants.is_empty())?;
+    let read = file.session.into_iter().enumerate().map(|(index, session)| session.read(index, text));
     let (sessions, cuts): (Vec<_>, Vec<_>) = read.collect::<Result<_, _>>()?;
     if cuts.iter().filter(|cuts| cuts.len() > 1).count() > 1 {
         return Err("cut_after: expected \"each\" in one session at most, and numbers in the others".to_owned());
@@ -53,11 +53,22 @@ fn parse(text: &str) -> Result<Script, String> {
     let mut variants = Vec::new();
     for (level, expectations) in levels.into_iter().zip(expectations) {
         let sessions = at_level(&sessions, level.as_deref());
-        let expect = expectations.check(&sessions, &invariants, file.serial)?;
+        let expect = expectations.check(&sessions, &invariants, serial)?;
         variants.extend(with_cuts(&ScriptVariant { isolation: level, sessions, expect }, &cuts));
     }
-    let ExploreFile { title, story, setup, reset, outcome, serial, .. } = file;
+    let ExploreFile { title, story, setup, reset, outcome, .. } = file;
     Ok(Script { title, story, setup, reset, invariants, outcome, serial, variants })
+}
+
+/// How ends are compared with serial orders: fully where the file says nothing else and has no invariant.
+fn serial(value: Option<&Value>, has_invariants: bool) -> Result<SerialCheck, String> {
+    match value {
+        None if has_invariants => Ok(SerialCheck::Off),
+        None | Some(Value::Boolean(true)) => Ok(SerialCheck::RowsAndAnswers),
+        Some(Value::Boolean(false)) => Ok(SerialCheck::Off),
+        Some(Value::String(rows)) if rows == "rows" => Ok(SerialCheck::Rows),
+        Some(other) => Err(expected("serial", "true, false or \"rows\"", kind(other))),
+    }
 }
 
 /// Why an explore file cannot be used.

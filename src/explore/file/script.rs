@@ -35,10 +35,18 @@ pub struct Script {
     pub invariants: Vec<Invariant>,
     /// A query that returns the final state.
     pub outcome: Option<String>,
-    /// Whether every end must be the end of some serial order.
-    pub serial: bool,
+    /// How every end must equal that of some serial order.
+    pub serial: SerialCheck,
     /// What is explored, one variant after the other.
     pub variants: Vec<ScriptVariant>,
+}
+
+impl Script {
+    /// Whether anything says which ends are right.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.serial != SerialCheck::Off || !self.invariants.is_empty()
+    }
 }
 
 /// What must be true at every end.
@@ -47,7 +55,7 @@ pub struct Script {
 pub struct Invariant {
     /// The name of what is wrong if it is false.
     pub name: String,
-    /// A query that returns one boolean, true if all is well.
+    /// A query that returns rows of one boolean each, all true if all is well.
     pub query: String,
 }
 
@@ -75,6 +83,17 @@ pub struct SessionScript {
     pub cut_after: Option<usize>,
 }
 
+impl SessionScript {
+    /// Whether another session does the same, so that exchanging the two changes nothing.
+    #[must_use]
+    pub fn does_the_same(&self, other: &Self) -> bool {
+        let sent = |session: &Self| -> Vec<(String, SqlTemplate)> {
+            session.statements.iter().map(|statement| (statement.name.clone(), statement.sql.clone())).collect()
+        };
+        (sent(self), self.on_error, self.cut_after) == (sent(other), other.on_error, other.cut_after)
+    }
+}
+
 /// One statement of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptStatement {
@@ -82,6 +101,21 @@ pub struct ScriptStatement {
     pub name: String,
     /// The SQL that is sent.
     pub sql: SqlTemplate,
+    /// Its line in the file, from 1.
+    pub line: usize,
+    /// It is sent outside a transaction, and its own commit is a step by itself.
+    pub own_commit: bool,
+}
+
+/// How each end is compared with those of the serial orders: each session whole, one after the other, in every order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SerialCheck {
+    /// Not at all.
+    Off,
+    /// The final rows, and how each session ended.
+    Rows,
+    /// Also what each statement returned.
+    RowsAndAnswers,
 }
 
 /// How a session reacts to an error.

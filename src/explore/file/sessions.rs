@@ -1,11 +1,12 @@
 //! A `[[session]]` of a file.
 
 use serde::Deserialize;
-use toml::Value;
+use toml::{Spanned, Value};
 
 use super::fields::{actor, check_name, check_sql, expected, kind};
 use super::script::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 use super::template::SqlTemplate;
+use crate::explore::sql_words::statements as statements_of;
 
 /// The default for the attempts of a session that retries. A victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
@@ -15,7 +16,7 @@ const ATTEMPTS: u32 = 5;
 #[serde(deny_unknown_fields)]
 pub struct SessionTable {
     name: Option<String>,
-    statements: Vec<Value>,
+    statements: Vec<Spanned<Value>>,
     #[serde(default)]
     on_error: ErrorReaction,
     attempts: Option<u32>,
@@ -42,8 +43,8 @@ struct Named {
 pub type CutPoints = Vec<Option<usize>>;
 
 impl SessionTable {
-    /// The session, without a cut, and the places at which it is to be cut.
-    pub fn read(self, index: usize) -> Result<(SessionScript, CutPoints), String> {
+    /// The session, without a cut, and the places at which it is to be cut. `text` is the whole file.
+    pub fn read(self, index: usize, text: &str) -> Result<(SessionScript, CutPoints), String> {
         let place = format!("session {}", actor(index));
         if !(1..=STATEMENTS_MAX).contains(&self.statements.len()) {
             let field = format!("{place}: statements");
@@ -53,7 +54,7 @@ impl SessionTable {
         let cuts = self.cuts(&place)?;
         let name = self.name.unwrap_or_else(|| place.clone());
         check_name(&format!("{place}: name"), &name)?;
-        let statements = statements(&place, self.statements)?;
+        let statements = statements(&place, self.statements, text)?;
         Ok((SessionScript { name, statements, on_error, cut_after: None }, cuts))
     }
 
@@ -84,20 +85,24 @@ impl SessionTable {
     }
 }
 
-fn statements(place: &str, values: Vec<Value>) -> Result<Vec<ScriptStatement>, String> {
-    let read = |(number, value)| statement(&format!("{place}, statement {number}"), value);
-    let read: Vec<(Option<String>, String)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
-    let mut names: Vec<String> = read.iter().filter_map(|(name, _)| name.clone()).collect();
+fn statements(place: &str, values: Vec<Spanned<Value>>, text: &str) -> Result<Vec<ScriptStatement>, String> {
+    let read = |(number, value): (usize, Spanned<Value>)| {
+        let line = 1 + text.get(..value.span().start).map_or(0, |before| before.matches('\n').count());
+        let (name, sql) = statement(&format!("{place}, statement {number}"), value.into_inner())?;
+        Ok::<_, String>((name, sql, line))
+    };
+    let read: Vec<(Option<String>, String, usize)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
+    let mut names: Vec<String> = read.iter().filter_map(|(name, ..)| name.clone()).collect();
     if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
         return Err(expected(&format!("{place}, statements"), "each name once", format_args!("{:?} twice", names[at])));
     }
-    let statement = |(name, sql): (Option<String>, String)| {
+    let statement = |(name, sql, line): (Option<String>, String, usize)| {
         let name = name.unwrap_or_else(|| {
             let name = name_of(&sql, &names);
             names.push(name.clone());
             name
         });
-        ScriptStatement { name, sql: SqlTemplate::parse(&sql) }
+        ScriptStatement { name, sql: SqlTemplate::parse(&sql), line, own_commit: false }
     };
     Ok(read.into_iter().map(statement).collect())
 }
@@ -124,8 +129,11 @@ fn statement(field: &str, value: Value) -> Result<(Option<String>, String), Stri
 
 /// A unique name for a statement without one: its first word, such as `update` or `update 2`.
 fn name_of(sql: &str, taken: &[String]) -> String {
-    let word = sql.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty());
-    let word = word.unwrap_or("statement").to_ascii_lowercase();
+    let first = statements_of(sql)
+        .into_iter()
+        .flatten()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
+    let word = first.unwrap_or_else(|| "statement".to_owned());
     let mut name = word.clone();
     let mut number = 1;
     while taken.contains(&name) {

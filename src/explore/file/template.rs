@@ -71,6 +71,16 @@ impl SqlTemplate {
         self.0.iter().map(part).collect()
     }
 
+    /// The SQL with `null` in place of each placeholder: what the statement is, whatever the values are.
+    #[must_use]
+    pub fn shape(&self) -> String {
+        let part = |part: &SqlPart| match part {
+            SqlPart::Text(text) => text.clone(),
+            SqlPart::Placeholder(_) => "null".to_owned(),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// The names of its placeholders.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {

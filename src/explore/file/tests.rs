@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::expect::ExpectedVerdict;
 use super::script::OnError;
+use super::script::SerialCheck;
 use super::template::Variables;
 use super::*;
 
@@ -58,7 +59,7 @@ fn a_minimal_file_is_valid() {
     let script =
         Script::parse("title = 'one'\ninvariant = 'select true'\n[[session]]\nstatements = ['select 1']").unwrap();
     assert_eq!((script.variants.len(), script.variants[0].to_string().as_str()), (1, ""));
-    assert_eq!((script.invariants[0].name.as_str(), script.serial), ("invariant violated", false));
+    assert_eq!((script.invariants[0].name.as_str(), script.serial), ("invariant violated", SerialCheck::Off));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn an_error_in_a_file_names_the_field_and_what_is_expected() {
         ("[\"read committed\", \"serializable\"]", "[]", "isolation: expected one level or several"),
         ("isolation = [\"read committed\", \"serializable\"]", "", "isolation: expected levels for the {isolation}"),
         ("{isolation}", "serializable", "isolation: expected {isolation} in a statement, such as \"begin"),
-        ("serial = true", "serial = 1", "expected a boolean"),
+        ("serial = true", "serial = 1", "serial: expected true, false or \"rows\", found 1"),
         ("\"move\"", "\" \"", "session A: name: expected 1 to 80"),
         ("[\"update accounts set balance = 0\"]", "[]", "session B: statements: expected 1 to 16, found 0"),
         ("\"update accounts set balance = 0\"", "7", "session B, statement 1: expected SQL, or { name = \"…\""),

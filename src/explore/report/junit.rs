@@ -46,6 +46,8 @@ fn ending(exploration: &Exploration) -> JunitEnding {
             JunitEnding::Skipped(format!("{} of the interleavings were run", view::share(exploration)))
         }
         ExplorationVerdict::Undecided => JunitEnding::Skipped(exploration.undecided.join("; ")),
+        ExplorationVerdict::DependsOnTime => JunitEnding::Skipped(exploration.limits.join("; ")),
+        ExplorationVerdict::NotJudged => JunitEnding::Skipped("nothing says which ends are right".to_owned()),
     }
 }
 

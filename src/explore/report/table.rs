@@ -4,7 +4,7 @@ use maud::Markup;
 
 use super::matrix;
 use super::view;
-use crate::explore::findings::{Exploration, ExploreReport};
+use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport};
 use crate::lab::reports::view::claim;
 use crate::report::INTERRUPTED;
 use crate::report::figures::{counted, hundredths, whole};
@@ -104,6 +104,16 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         let explanation = witness.explanation.trim_end_matches('.');
         notes.push(format!("{names}. {explanation}. Shortest: {}", view::replay_options(subject, witness)));
     }
+    for example in &exploration.examples {
+        let (what, count) = (example.failure.in_words(), exploration.failures(example.failure));
+        let schedule = &example.transcript.schedule;
+        notes.push(format!("{} with {what}. Shortest: --replay {schedule}", counted(count, "interleaving")));
+    }
+    notes.extend(exploration.limits.iter().cloned());
+    notes.extend(
+        (exploration.verdict == ExplorationVerdict::NotJudged)
+            .then(|| "nothing says which ends are right: the file has no invariant, and serial = false".to_owned()),
+    );
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
     if !exploration.complete {
         let run = view::share(exploration);

@@ -132,6 +132,7 @@ pub fn result(outcome: &StepOutcome) -> Vec<String> {
         StepOutcome::Rows(rows) if rows.is_empty() => one("no row"),
         StepOutcome::Rows(rows) => rows_in_words(rows),
         StepOutcome::Done => one("done"),
+        StepOutcome::Tag(tag) => one(tag),
         StepOutcome::Error { sqlstate: Some(sqlstate), message } => vec![format!("ERROR {sqlstate}: {message}")],
         StepOutcome::Error { sqlstate: None, message } => vec![format!("ERROR: {message}")],
         StepOutcome::Cut => one("cut: executed, but the answer was lost"),

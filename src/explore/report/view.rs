@@ -87,7 +87,10 @@ pub fn anomalies(exploration: &Exploration) -> Vec<&str> {
 #[must_use]
 pub fn verdict(exploration: &Exploration) -> String {
     match exploration.verdict {
-        ExplorationVerdict::Proved => format!("proved for {}", counted(exploration.subject.clients.into(), "client")),
+        ExplorationVerdict::Proved => {
+            let limits = if exploration.limits.is_empty() { "" } else { ", within limits" };
+            format!("proved for {}{limits}", counted(exploration.subject.clients.into(), "client"))
+        }
         _ => short_verdict(exploration),
     }
 }
@@ -104,6 +107,8 @@ pub fn short_verdict(exploration: &Exploration) -> String {
         },
         ExplorationVerdict::HeldSoFar => "held so far".to_owned(),
         ExplorationVerdict::Undecided => "undecided".to_owned(),
+        ExplorationVerdict::DependsOnTime => "depends on time".to_owned(),
+        ExplorationVerdict::NotJudged => "not judged".to_owned(),
     }
 }
 
@@ -120,7 +125,9 @@ pub fn mark_of(verdict: ExplorationVerdict) -> Mark {
         ExplorationVerdict::Proved => Mark::GOOD,
         ExplorationVerdict::Broken => Mark::BAD,
         ExplorationVerdict::HeldSoFar => Mark::HELD,
-        ExplorationVerdict::Undecided => Mark::UNDECIDED,
+        ExplorationVerdict::Undecided | ExplorationVerdict::DependsOnTime | ExplorationVerdict::NotJudged => {
+            Mark::UNDECIDED
+        }
     }
 }
 
@@ -131,6 +138,8 @@ pub fn verdict_counts(found: &(impl Iterator<Item = (ExplorationVerdict, bool)> 
     let count = |verdict| found.clone().filter(|(other, contradicts)| *other == verdict && !contradicts).count();
     let verdicts = [
         (ExplorationVerdict::Undecided, "undecided"),
+        (ExplorationVerdict::DependsOnTime, "depend on time"),
+        (ExplorationVerdict::NotJudged, "not judged"),
         (ExplorationVerdict::Broken, "broken"),
         (ExplorationVerdict::HeldSoFar, "held so far"),
         (ExplorationVerdict::Proved, "proved"),

@@ -114,10 +114,26 @@ impl Gate {
 
     /// Reports what a step returned. `rows` says that the statement returns rows, so that none is an answer as well.
     pub fn returned(&self, outcome: Result<&[PgRow], &sqlx::Error>, rows: bool) {
+        match outcome {
+            Ok([]) if !rows => self.returned_tag(""),
+            outcome => self.returned_rows(outcome),
+        }
+    }
+
+    /// Reports the rows that a step returned, maybe none.
+    pub fn returned_rows(&self, outcome: Result<&[PgRow], &sqlx::Error>) {
         self.send(GateEvent::Returned(match outcome {
-            Ok([]) if !rows => StepOutcome::Done,
             Ok(rows) => StepOutcome::Rows(rows.iter().map(columns).collect()),
             Err(error) => error_outcome(error),
+        }));
+    }
+
+    /// Reports the success of a step that returns no rows, with its command tag if there is something to say.
+    pub fn returned_tag(&self, tag: &str) {
+        self.send(GateEvent::Returned(if tag.is_empty() {
+            StepOutcome::Done
+        } else {
+            StepOutcome::Tag(tag.to_owned())
         }));
     }
 

@@ -18,7 +18,7 @@
 //!   respects,
 //! - both are first steps: of identical clients, only one may begin.
 
-use crate::explore::sql_words::{begins_with, in_word};
+use crate::explore::sql_words::one_statement;
 use crate::explore::transcript::{StepOutcome, TranscriptStep};
 
 /// The properties of a step on which the relation depends.
@@ -99,48 +99,124 @@ pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
 }
 
 fn is_begin(sql: &str) -> bool {
-    begins_with(sql, &["begin", "start transaction"]) && is_one(sql)
+    let words = one_statement(sql).unwrap_or_default();
+    words.first().is_some_and(|word| word == "begin")
+        || words.starts_with(&["start".to_owned(), "transaction".to_owned()])
 }
 
 /// Words before a parenthesis that only read.
 const READING_WORDS: &[&str] = &[
-    "and", "any", "avg", "coalesce", "count", "exists", "from", "in", "max", "min", "not", "on", "or", "select", "sum",
-    "using", "where",
+    "all", "and", "any", "as", "avg", "between", "bool_and", "bool_or", "case", "coalesce", "count", "distinct",
+    "else", "every", "exists", "from", "greatest", "having", "in", "is", "join", "least", "max", "min", "not",
+    "nullif", "on", "or", "over", "select", "some", "sum", "then", "union", "using", "values", "when", "where",
+];
+
+/// Further words before a parenthesis in a statement that changes or locks rows.
+const CHANGING_WORDS: &[&str] =
+    &["by", "conflict", "into", "nextval", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "returning", "set"];
+
+/// Words whose value is not in any row: the clock, the session, and the columns that show what open transactions do.
+const WORDS_OF_THE_SERVER: &[&str] = &[
+    "cmax",
+    "cmin",
+    "ctid",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "session_user",
+    "tableoid",
+    "tablesample",
+    "user",
+    "xmax",
+    "xmin",
 ];
 
 /// A SELECT without a locking clause, a new table, a view of the server's state (locks, sessions), or a function that is not known
 /// to only read.
-fn is_plain_read(sql: &str) -> bool {
-    let sql = sql.to_ascii_lowercase();
-    let reads = |word: &str| !matches!(word, "for" | "into") && !word.starts_with("pg_");
-    begins_with(&sql, &["select"])
-        && is_one(&sql)
-        && sql.split(|next| !in_word(next)).all(reads)
-        && calls_only(&sql, READING_WORDS)
+#[must_use]
+pub fn is_plain_read(sql: &str) -> bool {
+    let Some(words) = one_statement(sql) else { return false };
+    words[0] == "select"
+        && !words.iter().any(|word| matches!(word.as_str(), "for" | "into"))
+        && knows_all(&words, READING_WORDS)
 }
 
 /// It changes rows, or takes locks on rows or advisory locks, and nothing else.
-fn is_about_rows(sql: &str) -> bool {
-    let sql = sql.to_ascii_lowercase();
-    let locks =
-        || calls_only(&sql, &[READING_WORDS, &["pg_advisory_xact_lock", "pg_advisory_xact_lock_shared"]].concat());
-    is_one(&sql) && (begins_with(&sql, &["insert", "update", "delete"]) || begins_with(&sql, &["select"]) && locks())
+#[must_use]
+pub fn is_about_rows(sql: &str) -> bool {
+    let Some(words) = one_statement(sql) else { return false };
+    matches!(words[0].as_str(), "insert" | "update" | "delete" | "select")
+        && !words.windows(2).any(|pair| pair[0] == "select" && words[0] == "select" && pair[1] == "into")
+        && knows_all(&words, &[READING_WORDS, CHANGING_WORDS].concat())
 }
 
-/// One statement, not several.
-fn is_one(sql: &str) -> bool {
-    !sql.trim_end().trim_end_matches(';').contains(';')
+/// Further functions that touch no table.
+const FUNCTIONS_WITHOUT_TABLES: &[&str] = &[
+    "abs",
+    "array_agg",
+    "ceil",
+    "clock_timestamp",
+    "concat",
+    "date_trunc",
+    "extract",
+    "floor",
+    "format",
+    "gen_random_uuid",
+    "generate_series",
+    "length",
+    "lower",
+    "md5",
+    "mod",
+    "now",
+    "random",
+    "round",
+    "row_number",
+    "statement_timestamp",
+    "string_agg",
+    "to_char",
+    "transaction_timestamp",
+    "trim",
+    "unnest",
+    "upper",
+];
+
+/// Whether the tables that a statement reads, changes or locks are those that it names.
+#[must_use]
+pub fn names_its_tables(sql: &str) -> bool {
+    let Some(words) = one_statement(sql) else { return false };
+    let known = |number: usize| {
+        let calls = [READING_WORDS, CHANGING_WORDS, FUNCTIONS_WITHOUT_TABLES];
+        words[number] != "(" || may_precede(&words, number, |word| calls.iter().any(|calls| calls.contains(&word)))
+    };
+    matches!(words[0].as_str(), "insert" | "update" | "delete" | "select") && (0..words.len()).all(known)
 }
 
-/// Whether each parenthesis follows one of these words, or an operator.
-fn calls_only(sql: &str, words: &[&str]) -> bool {
-    sql.match_indices('(').all(|(at, _)| {
-        let before = sql[..at].trim_end();
-        let qualified = before.trim_end_matches(in_word);
-        match &before[qualified.len()..] {
-            "" => before.ends_with(['(', ',', '=', '<', '>', '+', '-', '*', '/']),
-            word => words.contains(&word) && !qualified.ends_with('.'),
+/// Whether what stands before this parenthesis is no call of an unknown function.
+fn may_precede(words: &[String], parenthesis: usize, known: impl Fn(&str) -> bool) -> bool {
+    let at = |back: usize| parenthesis.checked_sub(back).map_or("", |number| words[number].as_str());
+    let is_name = at(1).starts_with(|first: char| first.is_alphanumeric() || first == '_' || first == '"');
+    // The columns of INSERT INTO, and of an alias.
+    let of_columns = matches!(at(2), "into" | ")" | "as");
+    !is_name || of_columns || known(at(1)) && at(2) != "."
+}
+
+/// Whether a statement has nothing but columns, operators, literals, and calls of these: an allow-list.
+fn knows_all(words: &[String], calls: &[&str]) -> bool {
+    (0..words.len()).all(|number| {
+        let word = words[number].as_str();
+        if word == "(" {
+            return may_precede(words, number, |word| calls.contains(&word));
         }
+        // A literal such as 'now' is read as a time.
+        let literal_of_the_clock = word.starts_with(['\'', '$']) && word.to_ascii_lowercase().contains("now");
+        !WORDS_OF_THE_SERVER.contains(&word) && !word.starts_with("pg_") && !literal_of_the_clock
+            || word.starts_with("pg_advisory_xact_lock") && calls.contains(&word)
     })
 }
 
@@ -167,6 +243,11 @@ mod tests {
             ("select * into copy from users", false),
             ("select discount(1)", false),
             ("select mine.count(*) from users", false),
+            ("/* app:shop */ select balance from users -- for update", true),
+            ("select xmax from users", false),
+            ("select current_timestamp", false),
+            ("select 'now'::timestamptz", false),
+            ("select count(*) from (select 1) as one(n)", true),
             ("select \"count\"(1)", false),
             ("select * from pg_locks", false),
             ("select 1;", true),
@@ -190,13 +271,17 @@ mod tests {
             ended: None,
         };
         let update = "update users set balance = 1";
-        let table: [(&[&str], &str, StatementKind, bool); 15] = [
+        let table: [(&[&str], &str, StatementKind, bool); 19] = [
             (&[], "begin", StatementKind::Begin, false),
             (&[], "begin; update users set balance = 1", StatementKind::Visible, false),
             (&[], update, StatementKind::Visible, false),
             (&["begin"], update, StatementKind::Within, false),
             (&["begin", "commit"], update, StatementKind::Visible, false),
             (&["begin"], "select balance from users for update", StatementKind::Within, false),
+            (&["/* app */ begin"], "insert into log (at) values (1)", StatementKind::Within, false),
+            (&["begin"], "insert into log (at) values (now())", StatementKind::Visible, false),
+            (&["begin"], "insert into log values (current_timestamp)", StatementKind::Visible, false),
+            (&["begin"], "update users set balance = next_balance(1)", StatementKind::Visible, false),
             (&["begin"], "select pg_advisory_xact_lock($1, $2)", StatementKind::Within, false),
             (&["begin"], "select pays_out($1)", StatementKind::Visible, false),
             (&["begin"], "/* done */ commit", StatementKind::Visible, false),

@@ -9,7 +9,7 @@
 mod branch;
 pub mod depth_first;
 pub mod execution;
-mod independence;
+pub mod independence;
 pub mod progress;
 pub mod replay;
 

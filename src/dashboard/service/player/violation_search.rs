@@ -93,7 +93,8 @@ impl ViolationSearch {
             None => return Ok(false),
             Some(SearchStep::Undecided(..)) => self.undecided += 1,
             Some(SearchStep::Interleaving(judged)) => {
-                let shorter = |known: &JudgedInterleaving| readability(&judged) < readability(known);
+                let shorter =
+                    |known: &JudgedInterleaving| readability(&judged.transcript) < readability(&known.transcript);
                 if !judged.anomalies.is_empty() && self.violation.as_ref().is_none_or(shorter) {
                     self.violation = Some(*judged);
                 }

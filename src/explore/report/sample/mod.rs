@@ -139,6 +139,8 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         violations: 0,
         undecided: Vec::new(),
         missed: Vec::new(),
+        limits: Vec::new(),
+        examples: Vec::new(),
         verdict: ExplorationVerdict::Proved,
         witness: None,
         elapsed_s: 0.02 * interleavings as f64,

@@ -1,0 +1,84 @@
+//! Statements whose effect depends on the time that something takes, which the explorer does not control.
+
+use std::collections::BTreeSet;
+
+use super::runner::SessionResult;
+use super::script::SessionScript;
+use crate::explore::schedule::Actor;
+use crate::explore::sql_words::statements;
+
+/// Settings after which a statement or a session ends by the clock.
+const TIMEOUTS: &[&str] = &[
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "lock_timeout",
+    "statement_timeout",
+    "transaction_timeout",
+];
+
+/// Functions that take time.
+const SLEEPS: &[&str] = &["pg_sleep", "pg_sleep_for", "pg_sleep_until"];
+
+/// The statements of a file that set a timeout or sleep, each as `B: set sets lock_timeout`.
+#[must_use]
+pub fn by_the_clock(sessions: &[SessionScript]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (client, session) in (0..).zip(sessions) {
+        for statement in &session.statements {
+            for words in statements(&statement.sql.shape()) {
+                found.extend(
+                    of_words(&words).map(|what| format!("{}: {} {what}", Actor::Client(client), statement.name)),
+                );
+            }
+        }
+    }
+    found
+}
+
+fn of_words(words: &[String]) -> Option<String> {
+    if let Some(sleep) = words.iter().find(|word| SLEEPS.contains(&word.as_str())) {
+        return Some(format!("calls {sleep}"));
+    }
+    let at = words
+        .iter()
+        .position(|word| TIMEOUTS.contains(&word.trim_matches(['"', '\'']).to_ascii_lowercase().as_str()))?;
+    let sets = matches!(words.first()?.as_str(), "set" | "alter") || words.iter().any(|word| word == "set_config");
+    // 0 turns a timeout off.
+    let value = words.iter().skip(at + 1).find(|word| !matches!(word.as_str(), "=" | "to" | ","));
+    let off = value.is_none_or(|value| matches!(value.trim_matches('\''), "0" | "default"));
+    (sets && !off).then(|| format!("sets {}", words[at].trim_matches(['"', '\''])))
+}
+
+/// Adds the statements that a timeout has ended, each as `B: update was canceled: 55P03 …`.
+pub fn add_canceled(found: &mut BTreeSet<String>, actor: Actor, result: &SessionResult) {
+    for sent in &result.sent {
+        if let Some((sqlstate, message)) = &sent.error
+            && (matches!(sqlstate.as_str(), "25P03" | "25P04" | "57014")
+                || sqlstate == "55P03" && message.contains("timeout"))
+        {
+            found.insert(format!("{actor}: {} was ended by a timeout ({message})", sent.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_found_where_it_is_set_and_not_where_it_is_turned_off() {
+        for (sql, expected) in [
+            ("set local lock_timeout = '6ms'", Some("sets lock_timeout")),
+            ("SET statement_timeout TO 100", Some("sets statement_timeout")),
+            ("select set_config('lock_timeout', '1s', true)", Some("sets lock_timeout")),
+            ("select pg_sleep(1)", Some("calls pg_sleep")),
+            ("set lock_timeout = 0", None),
+            ("set lock_timeout to default", None),
+            ("show lock_timeout", None),
+            ("insert into settings values ('lock_timeout')", None),
+        ] {
+            let words = statements(sql).remove(0);
+            assert_eq!(of_words(&words).as_deref(), expected, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The tables of a file, as PostgreSQL's catalog has them after its setup: what a statement touches beyond the words in it.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::explore::error::ExploreError;
+use crate::explore::search::independence::{is_about_rows, is_plain_read, names_its_tables};
+use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
+
+/// The schema of a file's tables, the only one in the `search_path` of its sessions.
+pub const SCHEMA: &str = "concurrency_lab_explore_file";
+
+/// The schema of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaCatalog {
+    /// The names of its tables, views and sequences.
+    relations: BTreeSet<String>,
+    /// Each foreign key: the table that refers, and the one that it refers to.
+    foreign_keys: Vec<(String, String)>,
+    /// Columns that a sequence fills.
+    pub by_sequence: BTreeSet<String>,
+    /// Why the words of a statement do not tell what it touches, such as `its schema has triggers`.
+    pub opaque: Option<&'static str>,
+}
+
+/// The tables that a statement reads, and those that it changes or locks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Tables that it reads.
+    pub reads: BTreeSet<String>,
+    /// Tables of which it changes or locks rows.
+    pub writes: BTreeSet<String>,
+}
+
+impl SchemaCatalog {
+    /// Reads the catalog.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn read(connection: &mut PgConnection) -> Result<Self, ExploreError> {
+        let mut catalog = Self::default();
+        let namespace = format!("'{SCHEMA}'::regnamespace");
+        let relations: Vec<(String, i8)> = query(
+            connection,
+            format!("select relname::text, relkind from pg_class where relnamespace = {namespace} and relkind <> 'i' and relkind <> 'I'"),
+        )
+        .await?;
+        if relations.iter().any(|(_, kind)| !matches!(u8::try_from(*kind), Ok(b'r' | b'p' | b'S' | b't' | b'c'))) {
+            catalog.opaque = Some("the schema has views or foreign tables");
+        }
+        catalog.relations = relations.into_iter().map(|(name, _)| name).collect();
+        catalog.foreign_keys = query(
+            connection,
+            format!(
+                "select child.relname::text, parent.relname::text from pg_constraint \
+                 join pg_class child on child.oid = conrelid join pg_class parent on parent.oid = confrelid \
+                 where contype = 'f' and connamespace = {namespace}"
+            ),
+        )
+        .await?;
+        let columns: Vec<(String, bool, Option<String>)> = query(
+            connection,
+            format!(
+                "select attname::text, attidentity <> '', pg_get_expr(adbin, adrelid) from pg_attribute \
+                 join pg_class on pg_class.oid = attrelid left join pg_attrdef on adrelid = attrelid and adnum = attnum \
+                 where relnamespace = {namespace} and relkind in ('r', 'p') and attnum > 0 and not attisdropped"
+            ),
+        )
+        .await?;
+        for (name, identity, default) in columns {
+            if default.as_ref().is_some_and(|default| !is_about_rows(&format!("select {default}"))) {
+                catalog.opaque = Some("a column has a default that is more than a constant or a sequence");
+            }
+            if identity || default.is_some_and(|default| default.contains("nextval(")) {
+                catalog.by_sequence.insert(name);
+            }
+        }
+        let code: Vec<(bool, bool, bool)> = query(
+            connection,
+            format!(
+                "select exists (select from pg_proc where pronamespace = {namespace}), \
+                        exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
+                                where relnamespace = {namespace} and not tgisinternal), \
+                        exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
+                                where relnamespace = {namespace} and rulename <> '_RETURN')"
+            ),
+        )
+        .await?;
+        for (functions, triggers, rules) in code {
+            let found = [
+                (functions, "the schema has functions"),
+                (triggers, "the schema has triggers"),
+                (rules, "the schema has rules"),
+            ];
+            catalog.opaque = found.into_iter().find(|(there, _)| *there).map_or(catalog.opaque, |(_, what)| Some(what));
+        }
+        Ok(catalog)
+    }
+
+    /// What a statement touches; `None` if its words do not tell.
+    #[must_use]
+    pub fn touched(&self, sql: &str) -> Option<Touched> {
+        if self.opaque.is_some() {
+            return None;
+        }
+        if statements(sql).is_empty() || transaction_control(sql) != TransactionControl::None {
+            return Some(Touched::default());
+        }
+        let words = one_statement(sql)?;
+        let name = |word: &String| word.trim_matches('"').to_owned();
+        let mentioned: BTreeSet<String> = words.iter().map(name).filter(|name| self.relations.contains(name)).collect();
+        let mut touched = Touched { reads: mentioned.clone(), writes: BTreeSet::new() };
+        if is_plain_read(sql) {
+            return Some(touched);
+        }
+        if !names_its_tables(sql) {
+            return None;
+        }
+        touched.writes = match words[0].as_str() {
+            // Its first table is the one that it changes. (A common table expression would come before it.)
+            "insert" | "update" | "delete" => {
+                words.iter().map(name).find(|name| self.relations.contains(name)).into_iter().collect()
+            }
+            _ => mentioned,
+        };
+        for (child, parent) in &self.foreign_keys {
+            if touched.writes.contains(child) {
+                touched.reads.insert(parent.clone());
+            }
+            if touched.writes.contains(parent) {
+                touched.reads.insert(child.clone());
+                touched.writes.insert(child.clone());
+            }
+        }
+        Some(touched)
+    }
+}
+
+async fn query<T>(connection: &mut PgConnection, sql: String) -> Result<Vec<T>, ExploreError>
+where
+    T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    connection.ping().await?;
+    Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_words_of_a_statement_tell_which_tables_it_reads_and_changes() {
+        let catalog = SchemaCatalog {
+            relations: names(&["a", "c", "item", "orders"]),
+            foreign_keys: vec![("item".to_owned(), "orders".to_owned())],
+            ..SchemaCatalog::default()
+        };
+        for (sql, expected) in [
+            ("select n from a", Some((&["a"][..], &[][..]))),
+            ("/* c */ select 1", Some((&[], &[]))),
+            ("update a set n = 1", Some((&["a"], &["a"]))),
+            ("insert into a values (now())", Some((&["a"], &["a"]))),
+            ("update a set n = f(1)", None),
+            ("insert into c select n = 0 from a", Some((&["a", "c"], &["c"]))),
+            ("insert into \"c\" values (1)", Some((&["c"], &["c"]))),
+            ("select n from a for update", Some((&["a"], &["a"]))),
+            ("insert into item values (1)", Some((&["item", "orders"], &["item"]))),
+            ("delete from orders", Some((&["item", "orders"], &["item", "orders"]))),
+            ("begin", Some((&[], &[]))),
+            ("select f()", None),
+            ("with x as (delete from a) select 1", None),
+            ("update a set n = 1; update c set n = 1", None),
+        ] {
+            let expected = expected.map(|(reads, writes)| Touched { reads: names(reads), writes: names(writes) });
+            assert_eq!(catalog.touched(sql), expected, "{sql}");
+        }
+        let opaque = SchemaCatalog { opaque: Some("the schema has triggers"), ..catalog };
+        assert_eq!(opaque.touched("select n from a"), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Ends of serial orders, and whether an interleaving ends like one of them.
+//!
+//! A session that gave up after a serialization failure, a deadlock or a lock that was not available, and has changed nothing, counts as
+//! if it had not taken part. What is left must be what some serial order of the other sessions gives.
+
+use std::collections::BTreeMap;
+
+use super::runner::{ScriptAnswer, SessionResult};
+use super::script::SerialCheck;
+use crate::explore::schedule::Actor;
+
+/// Errors that a session may give up after without having done anything wrong: 40001, 40P01, 55P03.
+const NOT_TAKEN_PART: &[&str] = &["40001", "40P01", "55P03"];
+
+/// How an interleaving or a serial order ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// What each session that took part heard and read.
+    sessions: BTreeMap<Actor, (String, Vec<ScriptAnswer>)>,
+    /// The final rows: each row's columns as `name = value`.
+    rows: Vec<Vec<String>>,
+}
+
+/// Values that no comparison can expect to be equal: they differ between two runs of the same order, or a sequence gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UncomparedColumns {
+    columns: Vec<String>,
+}
+
+impl End {
+    /// The end, without the sessions that count as if they had not taken part.
+    #[must_use]
+    pub fn new(results: &BTreeMap<Actor, SessionResult>, rows: Vec<Vec<String>>) -> Self {
+        let sessions = results
+            .iter()
+            .filter(|(_, result)| took_part(result))
+            .map(|(actor, result)| (*actor, (result.heard.clone(), result.answers.clone())))
+            .collect();
+        Self { sessions, rows }
+    }
+
+    /// The sessions that took part.
+    #[must_use]
+    pub fn participants(&self) -> Vec<Actor> {
+        self.sessions.keys().copied().collect()
+    }
+
+    /// Whether the end of a serial order is the same, as far as it is compared. The order of rows does not count, because without
+    /// ORDER BY it has no meaning.
+    #[must_use]
+    pub fn equals(&self, serial: &Self, check: SerialCheck, uncompared: &UncomparedColumns) -> bool {
+        let heard = |end: &Self| -> Vec<(Actor, String)> {
+            end.sessions.iter().map(|(actor, (heard, _))| (*actor, heard.clone())).collect()
+        };
+        let answers = |end: &Self| -> Vec<(Actor, String, Vec<Vec<String>>)> {
+            let of = |(actor, (_, answers)): (&Actor, &(String, Vec<ScriptAnswer>))| {
+                let answer =
+                    |answer: &ScriptAnswer| (*actor, answer.statement.clone(), uncompared.without(&answer.rows));
+                answers.iter().map(answer).collect::<Vec<_>>()
+            };
+            end.sessions.iter().flat_map(of).collect()
+        };
+        heard(self) == heard(serial)
+            && uncompared.without(&self.rows) == uncompared.without(&serial.rows)
+            && (check == SerialCheck::Rows || answers(self) == answers(serial))
+    }
+
+    fn all_rows(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.rows.iter().chain(self.sessions.values().flat_map(|(_, answers)| answers).flat_map(|answer| &answer.rows))
+    }
+}
+
+/// Whether a session took part: it has not given up without a change.
+fn took_part(result: &SessionResult) -> bool {
+    result.changed || !result.sqlstate.as_ref().is_some_and(|sqlstate| NOT_TAKEN_PART.contains(&sqlstate.as_str()))
+}
+
+impl UncomparedColumns {
+    /// The columns of which values differ between two runs of the same serial order, and those that a sequence fills.
+    #[must_use]
+    pub fn new(one: &End, again: &End, by_sequence: impl Iterator<Item = String>) -> Self {
+        let differing = one
+            .all_rows()
+            .zip(again.all_rows())
+            .flat_map(|(one, again)| one.iter().zip(again))
+            .filter(|(one, again)| one != again);
+        let mut columns: Vec<String> = differing.map(|(one, _)| column(one).to_owned()).chain(by_sequence).collect();
+        columns.sort();
+        columns.dedup();
+        Self { columns }
+    }
+
+    /// Their names, if an end has any of them.
+    #[must_use]
+    pub fn found_in(&self, end: &End) -> Vec<&str> {
+        let has = |name: &&String| end.all_rows().flatten().any(|value| column(value) == **name);
+        self.columns.iter().filter(has).map(String::as_str).collect()
+    }
+
+    /// The rows without these values, in an order that depends on the rest only.
+    fn without(&self, rows: &[Vec<String>]) -> Vec<Vec<String>> {
+        let kept = |row: &Vec<String>| {
+            row.iter().filter(|value| !self.columns.iter().any(|name| name == column(value))).cloned().collect()
+        };
+        let mut rows: Vec<Vec<String>> = rows.iter().map(kept).collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// The name of a column in `name = value`.
+fn column(value: &str) -> &str {
+    value.split_once(" = ").map_or(value, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(heard: &str, sqlstate: Option<&str>, changed: bool, rows: &[&[&str]]) -> SessionResult {
+        let rows = rows.iter().map(|row| row.iter().map(|value| (*value).to_owned()).collect()).collect();
+        SessionResult {
+            heard: heard.to_owned(),
+            answers: vec![ScriptAnswer { statement: "select".to_owned(), rows }],
+            sqlstate: sqlstate.map(str::to_owned),
+            changed,
+            sent: Vec::new(),
+        }
+    }
+
+    fn end(results: Vec<SessionResult>, rows: &[&[&str]]) -> End {
+        let rows = rows.iter().map(|row| row.iter().map(|value| (*value).to_owned()).collect()).collect();
+        End::new(&(0..).map(Actor::Client).zip(results).collect(), rows)
+    }
+
+    #[test]
+    fn an_end_equals_a_serial_one_by_what_is_compared() {
+        let none = UncomparedColumns::default();
+        let one = end(vec![result("done", None, true, &[&["n = 50"]])], &[&["n = 1"], &["n = 2"]]);
+        let other_order = end(vec![result("done", None, true, &[&["n = 50"]])], &[&["n = 2"], &["n = 1"]]);
+        let other_answer = end(vec![result("done", None, true, &[&["n = 60"]])], &[&["n = 1"], &["n = 2"]]);
+        let other_rows = end(vec![result("done", None, true, &[&["n = 50"]])], &[&["n = 1"], &["n = 3"]]);
+        for (serial, rows, answers) in
+            [(&one, true, true), (&other_order, true, true), (&other_answer, true, false), (&other_rows, false, false)]
+        {
+            assert_eq!(one.equals(serial, SerialCheck::Rows, &none), rows, "{serial:?}");
+            assert_eq!(one.equals(serial, SerialCheck::RowsAndAnswers, &none), answers, "{serial:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_gave_up_and_changed_nothing_has_not_taken_part() {
+        for (sqlstate, changed, took_part) in [
+            ("40001", false, false),
+            ("40P01", false, false),
+            ("55P03", false, false),
+            ("40001", true, true),
+            ("23505", false, true),
+        ] {
+            let found = end(vec![result("gave up", Some(sqlstate), changed, &[])], &[]).participants();
+            assert_eq!(found.len(), usize::from(took_part), "{sqlstate}, changed: {changed}");
+        }
+    }
+
+    #[test]
+    fn what_differs_in_two_runs_of_one_order_is_not_compared() {
+        let run = |at: &str, n: &str| end(vec![result("done", None, true, &[&[at, n]])], &[&["id = 1", n]]);
+        let uncompared = UncomparedColumns::new(
+            &run("at = 10:00", "n = 1"),
+            &run("at = 10:01", "n = 1"),
+            ["id".to_owned()].into_iter(),
+        );
+        let (one, other) = (run("at = 10:02", "n = 1"), run("at = 10:03", "n = 2"));
+        assert_eq!(uncompared.found_in(&one), ["at", "id"]);
+        assert!(one.equals(&run("at = 10:05", "n = 1"), SerialCheck::RowsAndAnswers, &uncompared));
+        assert!(!one.equals(&other, SerialCheck::RowsAndAnswers, &uncompared), "the rest still counts");
+    }
+}
