@@ -74,7 +74,7 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
-    /// Explores in another order, which this number determines; with --limit, a sample.
+    /// Explores in another order, which this number determines; with --limit, another part (its interleavings begin alike).
     #[arg(long, env = "LAB_EXPLORE_SEED", value_name = "N")]
     pub random_seed: Option<u64>,
 
