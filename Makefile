@@ -18,7 +18,7 @@ go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 test:
 	@scripts/setup.sh test $(MAKE) --no-print-directory build-tests
 	$(linted) cargo test --workspace --locked --no-fail-fast
-	cd tests/browser && node --test
+	cd tests/browser && node --test --test-concurrency=3
 	$(go)
 
 # All that needs no PostgreSQL: format, lints, documentation, unit tests, the rules about the source. Under a minute once compiled.
