@@ -1,37 +1,62 @@
 //! Properties of an SQL text that follow from its tokens. Comments and the contents of literals do not count.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-/// The statements of a text, each as its words in lower case and its other tokens (quoted names too) as they are. A text that cannot be split into tokens
-/// has none.
+/// The words of one statement.
+pub type Words = Arc<Vec<String>>;
+
+/// Texts whose words are kept, for each thread. An exploration sends a few texts ten thousands of times; values that are written into
+/// a text make new ones.
+const TEXTS_KEPT: usize = 1_000;
+
+thread_local! {
+    static KEPT: RefCell<FxHashMap<String, Arc<[Words]>>> = RefCell::default();
+}
+
+/// The statements of a text, each as its words in lower case and its other tokens (quoted names too) as they are. A text that cannot
+/// be split into tokens has none.
 #[must_use]
-pub fn statements(sql: &str) -> Vec<Vec<String>> {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else { return Vec::new() };
-    let mut statements = vec![Vec::new()];
+pub fn statements(sql: &str) -> Arc<[Words]> {
+    KEPT.with_borrow_mut(|kept| {
+        if let Some(statements) = kept.get(sql) {
+            return Arc::clone(statements);
+        }
+        if kept.len() == TEXTS_KEPT {
+            kept.clear();
+        }
+        let statements = split(sql);
+        kept.insert(sql.to_owned(), Arc::clone(&statements));
+        statements
+    })
+}
+
+fn split(sql: &str) -> Arc<[Words]> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().unwrap_or_default();
+    let (mut statements, mut statement) = (Vec::new(), Vec::new());
     for token in tokens {
         match token {
             Token::Whitespace(_) => {}
-            Token::SemiColon => statements.push(Vec::new()),
-            Token::Word(word) if word.quote_style.is_none() => {
-                last(&mut statements).push(word.value.to_ascii_lowercase());
-            }
-            other => last(&mut statements).push(other.to_string()),
+            Token::SemiColon => statements.push(std::mem::take(&mut statement)),
+            Token::Word(word) if word.quote_style.is_none() => statement.push(word.value.to_ascii_lowercase()),
+            other => statement.push(other.to_string()),
         }
     }
-    statements.retain(|statement| !statement.is_empty());
-    statements
-}
-
-fn last(statements: &mut [Vec<String>]) -> &mut Vec<String> {
-    statements.last_mut().expect("it has one from the start")
+    statements.push(statement);
+    statements.into_iter().filter(|statement| !statement.is_empty()).map(Arc::new).collect()
 }
 
 /// The words and other tokens of a text that is one statement; `None` if it is none or several.
 #[must_use]
-pub fn one_statement(sql: &str) -> Option<Vec<String>> {
-    let mut statements = statements(sql);
-    if statements.len() == 1 { statements.pop() } else { None }
+pub fn one_statement(sql: &str) -> Option<Words> {
+    match &*statements(sql) {
+        [statement] => Some(Arc::clone(statement)),
+        _ => None,
+    }
 }
 
 /// Whether a statement returns rows, by its words. Then no row is an answer, and not the lack of one.
@@ -49,10 +74,9 @@ pub fn returns_rows(sql: &str) -> bool {
 /// Whether a statement begins with one of these words.
 #[must_use]
 pub fn begins_with(sql: &str, words: &[&str]) -> bool {
-    let first = statements(sql).into_iter().next().unwrap_or_default();
-    words
-        .iter()
-        .any(|wanted| wanted.split(' ').enumerate().all(|(at, word)| first.get(at).is_some_and(|own| own == word)))
+    let statements = statements(sql);
+    let own = |at| statements.first().and_then(|first| first.get(at));
+    words.iter().any(|wanted| wanted.split(' ').enumerate().all(|(at, word)| own(at).is_some_and(|own| own == word)))
 }
 
 /// What a text does to the transaction of its session.
@@ -69,7 +93,7 @@ pub enum TransactionControl {
 /// What the statements of a text, in order, do to the transaction of their session.
 #[must_use]
 pub fn transaction_control(sql: &str) -> TransactionControl {
-    let control = |statement: &Vec<String>| {
+    let control = |statement: &Words| {
         let word = |at: usize| statement.get(at).map_or("", String::as_str);
         let chains = statement.iter().zip(statement.iter().skip(1)).any(|(one, next)| one == "and" && next == "chain");
         match (word(0), word(1), word(2)) {
@@ -119,7 +143,8 @@ mod tests {
             ("select ';', $x$ a; b $x$; Commit;", vec![vec!["select", "';'", ",", "$x$ a; b $x$"], vec!["commit"]]),
             ("-- joins the queue", vec![]),
         ] {
-            assert_eq!(statements(sql), words, "{sql}");
+            let found: Vec<Vec<String>> = statements(sql).iter().map(|statement| statement.to_vec()).collect();
+            assert_eq!(found, words, "{sql}");
         }
         assert!(begins_with("/* x */ Start\nTransaction", &["begin", "start transaction"]));
         assert!(!begins_with("beginning", &["begin"]));

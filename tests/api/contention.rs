@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
@@ -23,9 +23,9 @@ const CLIENTS: usize = 64;
 /// A think time that is long enough for a race, and longer than passing a connection on takes.
 const THINK_TIME_MS: &str = "10";
 
-/// How long the test provokes deadlocks. Enumeration proves that the statements cannot deadlock (`explore::claims`). Here the
-/// whole server works; if its own waits add a deadlock, it occurs within seconds.
-const DEADLOCK_HUNT: Duration = Duration::from_secs(10);
+/// Enumeration proves that the statements cannot deadlock (`explore::claims`). Here the whole server works; if its own waits add a
+/// deadlock, some of these requests meet it.
+const OPPOSITE_REQUESTS_PER_CLIENT: usize = 50;
 
 /// The accounts that transfers contend for. Accounts 1 and 2 have more money than the others.
 const ACCOUNTS: i64 = 4;
@@ -289,15 +289,13 @@ async fn opposite_transfers_do_not_deadlock(approach: Approach) {
     // All approaches begin at once, and each opens its connections: on two cores that may take longer than the default.
     let limits = Limits { connect_timeout: Duration::from_mins(1), ..Limits::default() };
     let lab = Lab::with(Setup { limits, seed: Seed::Transfer, ..Setup::default() }).await;
-    let end = Instant::now() + DEADLOCK_HUNT;
     let mut clients = JoinSet::new();
     for client in 0..8_i64 {
         let base = lab.url(&format!("/approach/{approach}"));
         let http = lab.http.clone();
         clients.spawn(async move {
-            let mut done = 0;
             let (from, to) = if client % 2 == 0 { (1, 2) } else { (2, 1) };
-            while Instant::now() < end {
+            for _ in 0..OPPOSITE_REQUESTS_PER_CLIENT {
                 let request = if client < 4 {
                     http.post(format!("{base}/transfer")).body(json!({"from": from, "to": to, "amount": 1}).to_string())
                 } else {
@@ -305,13 +303,10 @@ async fn opposite_transfers_do_not_deadlock(approach: Approach) {
                 };
                 let answer = Answer::of(request.header("content-type", "application/json")).await;
                 assert!(answer.status == 200 || answer.status == 409, "{approach}: {answer:?}");
-                done += 1;
             }
-            done
         });
     }
-    let done: u32 = clients.join_all().await.into_iter().sum();
-    assert!(done > 100, "{approach}: {done} operations");
+    clients.join_all().await;
     assert_eq!(money(&lab).await.0, MONEY, "{approach}");
     // These two may have deadlocks, and retry after them.
     if !matches!(approach, Approach::RepeatableRead | Approach::Serializable) {

@@ -25,9 +25,9 @@ pub fn by_the_clock(sessions: &[SessionScript]) -> Vec<String> {
     let mut found = Vec::new();
     for (client, session) in (0..).zip(sessions) {
         for statement in &session.statements {
-            for words in statements(&statement.sql.shape()) {
+            for words in statements(&statement.sql.shape()).iter() {
                 found.extend(
-                    of_words(&words).map(|what| format!("{}: {} {what}", Actor::Client(client), statement.name)),
+                    of_words(words).map(|what| format!("{}: {} {what}", Actor::Client(client), statement.name)),
                 );
             }
         }
@@ -77,8 +77,7 @@ mod tests {
             ("show lock_timeout", None),
             ("insert into settings values ('lock_timeout')", None),
         ] {
-            let words = statements(sql).remove(0);
-            assert_eq!(of_words(&words).as_deref(), expected, "{sql}");
+            assert_eq!(of_words(&statements(sql)[0]).as_deref(), expected, "{sql}");
         }
     }
 }

@@ -129,11 +129,10 @@ fn statement(field: &str, value: Value) -> Result<(Option<String>, String), Stri
 
 /// A unique name for a statement without one: its first word, such as `update` or `update 2`.
 fn name_of(sql: &str, taken: &[String]) -> String {
-    let first = statements_of(sql)
-        .into_iter()
-        .flatten()
-        .find(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
-    let word = first.unwrap_or_else(|| "statement".to_owned());
+    let statements = statements_of(sql);
+    let mut words = statements.iter().flat_map(|statement| statement.iter());
+    let first = words.find(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
+    let word = first.cloned().unwrap_or_else(|| "statement".to_owned());
     let mut name = word.clone();
     let mut number = 1;
     while taken.contains(&name) {

@@ -7,6 +7,10 @@
 //! has waited for `deadlock_timeout`. So a session counts as blocked only when its own check is over. Then the victim is always
 //! the session that closed the cycle, and every replay ends alike. On a busy machine a check may come late and end another
 //! session. The state notices that, and the interleaving is run again.
+//!
+//! Most waits are in no cycle, and to wait for their checks would take most of the time. So the search first runs an interleaving in haste:
+//! a session counts as blocked as soon as PostgreSQL reports it. Then any victim that has not taken the last step is doubtful, and the
+//! interleaving is run again without haste.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -27,6 +31,8 @@ use domain::Row;
 pub struct InterleavingState {
     /// How long a session must have been reported as waiting until its deadlock check is over.
     check_over_after: Duration,
+    /// A session counts as blocked before its check is over.
+    haste: bool,
     /// No actor has reported anything since PostgreSQL was asked.
     reading_is_current: bool,
     actors: BTreeMap<Actor, ActorState>,
@@ -45,6 +51,7 @@ impl InterleavingState {
     pub fn new(deadlock_timeout: Option<Duration>) -> Self {
         Self {
             check_over_after: deadlock_timeout.map_or(Duration::ZERO, |timeout| timeout * 2),
+            haste: false,
             reading_is_current: false,
             actors: BTreeMap::new(),
             mutexes: BTreeMap::new(),
@@ -53,6 +60,30 @@ impl InterleavingState {
             heard: BTreeMap::new(),
             accident: None,
         }
+    }
+
+    /// See [`super::interleaving_runner::InterleavingRunner::hurry`].
+    pub fn hurry(&mut self) {
+        self.haste = !self.check_over_after.is_zero();
+    }
+
+    /// The actors that wait in PostgreSQL.
+    #[must_use]
+    pub fn waiting(&self) -> BTreeSet<Actor> {
+        let running = |state: &ActorState| matches!(state.phase, ActorPhase::Running);
+        self.actors.iter().filter(|(_, state)| running(state)).map(|(actor, _)| *actor).collect()
+    }
+
+    /// Whether, of these actors, only some of `waited` run a statement.
+    #[must_use]
+    pub fn only_these_run(&self, moving: &BTreeSet<Actor>, waited: &BTreeSet<Actor>) -> bool {
+        let running = |actor: &&Actor| matches!(self.actors[*actor].phase, ActorPhase::Running);
+        moving.iter().filter(running).all(|actor| waited.contains(actor))
+    }
+
+    /// Whether the deadlock check of a wait that was first reported then is over, or the search is in haste.
+    fn check_is_over(&self, since: Instant) -> bool {
+        self.haste || since.elapsed() >= self.check_over_after
     }
 
     /// The actors that can go next.
@@ -173,7 +204,7 @@ impl InterleavingState {
         !self.reading_is_current
             && moving.iter().all(|actor| {
                 let blocked = self.actors[actor].blocked.as_ref();
-                blocked.is_some_and(|(since, _)| since.elapsed() >= self.check_over_after)
+                blocked.is_some_and(|(since, _)| self.check_is_over(*since))
             })
     }
 
@@ -183,7 +214,7 @@ impl InterleavingState {
         match &state.phase {
             ActorPhase::Running => {
                 let (since, wait) = state.blocked.as_ref()?;
-                (self.reading_is_current && since.elapsed() >= self.check_over_after).then(|| wait.holders.clone())
+                (self.reading_is_current && self.check_is_over(*since)).then(|| wait.holders.clone())
             }
             ActorPhase::WantsMutex(row) => self.mutexes.get(&(state.server, *row)).map(|holder| vec![*holder]),
             ActorPhase::Queued => {
@@ -324,10 +355,11 @@ impl InterleavingState {
         }
     }
 
-    /// Whether the deadlock check has ended another session than the one that closed the cycle. That one still waits.
+    /// Whether the deadlock check has ended another session than the one that closed the cycle. That one still waits, or may have
+    /// gone on already.
     fn is_late(&self, actor: Actor, outcome: &StepOutcome) -> bool {
-        let closes = self.entries.last().filter(|entry| entry.actor != actor && entry.returned_with.is_none());
-        is_deadlock(outcome) && !self.check_over_after.is_zero() && closes.is_some()
+        let closes = |entry: &TranscriptStep| entry.actor != actor && (self.haste || entry.returned_with.is_none());
+        is_deadlock(outcome) && !self.check_over_after.is_zero() && self.entries.last().is_some_and(closes)
     }
 
     /// Whether an actor has left a queue in which another one ahead of it still waits.

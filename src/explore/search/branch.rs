@@ -1,5 +1,7 @@
 //! A branching point of the search, and which steps sleep there: see [`super::depth_first`].
 
+use std::collections::BTreeSet;
+
 use super::independence::{TakenStep, independent};
 use crate::explore::schedule::Actor;
 
@@ -14,6 +16,8 @@ pub struct BranchPoint {
     pub at: usize,
     /// The steps of the choices, as far as they are explored.
     pub taken: Vec<Option<TakenStep>>,
+    /// The actors that wait after the step of the choice that is being explored, once it was taken.
+    pub waiting: Option<BTreeSet<Actor>>,
     /// The actors that need not be explored here, with their steps.
     pub sleeping: Vec<(Actor, TakenStep)>,
 }

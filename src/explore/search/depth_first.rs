@@ -2,7 +2,7 @@
 //!
 //! A database cannot go back to the middle of a transaction, so the search reaches a branch by replaying the steps before it. At
 //! each step it checks that the replay has the same choices as the run before. If it has not (a timer fired late), the schedule is
-//! run again. If that happens too often, the schedule is reported as undecided.
+//! run again, and without haste. If that happens too often, the schedule is reported as undecided.
 //!
 //! Clients that ask for the same are not permuted: of those that have not begun, only the first may begin. The reduced search also
 //! uses *sleep sets* (Godefroid, "Partial-Order Methods for the Verification of Concurrent Systems", 1996). Once a branch is
@@ -120,8 +120,8 @@ impl Search {
     /// Runs the path until the replay equals the run before, at most [`REPLAYS_MAX`] times.
     async fn run_again(&mut self, execution: &mut dyn Execution) -> Result<InterleavingEnd, ExploreError> {
         let mut run = InterleavingEnd::Diverged;
-        for _ in 0..REPLAYS_MAX {
-            run = self.run(execution).await?;
+        for number in 0..REPLAYS_MAX {
+            run = self.run(execution, number == 0).await?;
             if !matches!(run, InterleavingEnd::Diverged) {
                 break;
             }
@@ -130,11 +130,14 @@ impl Search {
     }
 
     /// Runs the path, and after its end always the first choice.
-    async fn run(&mut self, execution: &mut dyn Execution) -> Result<InterleavingEnd, ExploreError> {
+    async fn run(&mut self, execution: &mut dyn Execution, haste: bool) -> Result<InterleavingEnd, ExploreError> {
         let identical: Vec<(u8, u8)> = self.identical(execution);
         let (mut runner, gathered) = execution.begin().await?;
         if let Err(why) = gathered {
             return Ok(InterleavingEnd::Undecided(Schedule::default(), why));
+        }
+        if haste {
+            runner.hurry();
         }
         let mut pruned = false;
         for depth in 0..STEPS_MAX {
@@ -153,7 +156,8 @@ impl Search {
             let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else {
                 return Ok(InterleavingEnd::Diverged);
             };
-            if let Err(why) = runner.step(actor).await? {
+            let waited = self.nodes.get(depth).filter(|_| !pruned).and_then(|node| node.waiting.as_ref());
+            if let Err(why) = runner.step_again(actor, waited).await? {
                 let so_far = || Schedule(self.path[..=depth.min(self.path.len() - 1)].to_vec());
                 return Ok(if why.by_chance() {
                     InterleavingEnd::Diverged
@@ -161,10 +165,15 @@ impl Search {
                     InterleavingEnd::Undecided(so_far(), why)
                 });
             }
-            if !pruned {
-                let step = taken(runner.entries(), depth);
-                let node = &mut self.nodes[depth];
-                node.taken[node.at] = Some(step);
+            if pruned {
+                continue;
+            }
+            let (node, waiting) = (&mut self.nodes[depth], runner.waiting());
+            if *node.waiting.get_or_insert_with(|| waiting.clone()) != waiting {
+                return Ok(InterleavingEnd::Diverged);
+            }
+            if self.plan.reduce {
+                node.taken[node.at] = Some(taken(runner.entries(), depth));
             }
         }
         let schedule = runner.end().schedule;
@@ -218,7 +227,7 @@ impl Search {
             }
             _ => Vec::new(),
         };
-        let mut node = BranchPoint { at: 0, taken: vec![None; choices.len()], sleeping, choices, steps };
+        let mut node = BranchPoint { at: 0, taken: vec![None; choices.len()], waiting: None, sleeping, choices, steps };
         // Up to the schedule at which an earlier search ended, the choices before the one on the path are explored.
         match self.path.get(depth) {
             Some(actor) => node.at = node.choices.iter().position(|choice| choice == actor)?,
@@ -239,6 +248,7 @@ impl Search {
     fn advance(&mut self) {
         while let Some(node) = self.nodes.last_mut() {
             node.at += 1;
+            node.waiting = None;
             if self.plan.reduce {
                 node.skip_sleeping();
             }

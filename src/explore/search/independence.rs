@@ -99,7 +99,7 @@ pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
 }
 
 fn is_begin(sql: &str) -> bool {
-    let words = one_statement(sql).unwrap_or_default();
+    let Some(words) = one_statement(sql) else { return false };
     words.first().is_some_and(|word| word == "begin")
         || words.starts_with(&["start".to_owned(), "transaction".to_owned()])
 }
