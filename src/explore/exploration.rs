@@ -1,15 +1,17 @@
 //! The exploration of one subject: runs the search to its end, and counts what it finds.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use super::error::ExploreError;
 use super::findings::{
-    DistinctOutcome, Exploration, ExplorationVerdict, FailureExample, FailureKind, Subject, ViolationWitness,
+    DistinctOutcome, Exploration, ExplorationVerdict, FailureExample, FailureKind, SampleFigures, Subject,
+    ViolationWitness,
 };
 use super::schedule::Schedule;
 use super::search::{Execution, JudgedInterleaving, Search, SearchPlan, SearchProgress, SearchStep};
+use super::search_order::SearchOrder;
 use super::transcript::Transcript;
 
 /// The number of undecided interleavings that are reported one by one. Further ones are only counted.
@@ -45,6 +47,8 @@ pub struct ExplorationCounter {
     /// An earlier search has run the first part, so this one is incomplete.
     resumed: bool,
     last: Option<Schedule>,
+    /// The order and the seed of a sample, and its different schedules.
+    sample: Option<(SearchOrder, u64, HashSet<Schedule>)>,
     outcomes: HashMap<Vec<String>, DistinctOutcome>,
     waited: u64,
     deadlocks: u64,
@@ -74,6 +78,7 @@ impl ExplorationCounter {
             interleavings: 0,
             resumed: false,
             last: None,
+            sample: None,
             outcomes: HashMap::new(),
             waited: 0,
             deadlocks: 0,
@@ -97,6 +102,10 @@ impl ExplorationCounter {
         go_on: ProgressCallback<'_>,
     ) -> Result<(), ExploreError> {
         self.resumed |= plan.after.is_some();
+        if plan.order != SearchOrder::DepthFirst {
+            let sample = (plan.order, plan.seed.unwrap_or_default(), HashSet::new());
+            self.sample.get_or_insert(sample);
+        }
         let mut search = Search::new(plan);
         while go_on(search.progress())
             && self.undecided.len() < UNDECIDED_MAX
@@ -104,7 +113,11 @@ impl ExplorationCounter {
         {
             match found {
                 SearchStep::Interleaving(judged) => {
-                    self.last = Some(judged.transcript.schedule.clone());
+                    let schedule = &judged.transcript.schedule;
+                    match &mut self.sample {
+                        Some((.., different)) => drop(different.insert(schedule.clone())),
+                        None => self.last = Some(schedule.clone()),
+                    }
                     self.add(*judged);
                 }
                 SearchStep::Undecided(schedule, why) => self.undecided.push(format!("{schedule}: {why}")),
@@ -173,6 +186,17 @@ impl ExplorationCounter {
         let interleavings = self.interleavings;
         let pruned = self.searched.iter().map(|(progress, _)| progress.pruned).sum();
         let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
+        let sample = self.sample.take().map(|(order, seed, different)| {
+            // Of several crash points, each has a sample of its own.
+            let only = if let [(progress, _)] = self.searched[..] { progress.sample } else { None };
+            SampleFigures {
+                order,
+                seed,
+                distinct: different.len() as u64,
+                all_without_waits: only.and_then(|sample| sample.without_waits),
+                mean_estimate: only.and_then(|sample| sample.mean_weight),
+            }
+        });
         let verdict = if self.witness.is_some() {
             ExplorationVerdict::Broken
         } else if !self.undecided.is_empty() || interleavings == 0 {
@@ -197,6 +221,7 @@ impl ExplorationCounter {
             estimate,
             complete,
             pruned,
+            sample,
             last: self.last.filter(|_| !finished),
             waited: self.waited,
             deadlocks: self.deadlocks,

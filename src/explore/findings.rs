@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, VariantNames};
 
 use super::schedule::Schedule;
+use super::search_order::SearchOrder;
 use super::transcript::Transcript;
 use referee::history::ClaimedSafety;
 
@@ -129,6 +130,9 @@ pub struct Exploration {
     pub complete: bool,
     /// Interleavings that were left out because they are equivalent to others: a lower bound, and 0 without `--reduce`.
     pub pruned: u64,
+    /// How the sample was drawn, if only a sample was run.
+    #[serde(default)]
+    pub sample: Option<SampleFigures>,
     /// The last schedule that was run, if there are more: `--after` continues behind it.
     pub last: Option<Schedule>,
     /// Interleavings in which a session had to wait.
@@ -159,6 +163,23 @@ pub struct Exploration {
     pub witness: Option<ViolationWitness>,
     /// How long it took, in seconds.
     pub elapsed_s: f64,
+}
+
+/// How a sample of the interleavings was drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleFigures {
+    /// The order: `walks`, or `pct`.
+    pub order: SearchOrder,
+    /// The seed of the random numbers.
+    pub seed: u64,
+    /// How many different interleavings are in it.
+    pub distinct: u64,
+    /// The number of all interleavings if none has a wait or a retry, as in this sample: a multinomial coefficient. Missing if the sample
+    /// has a wait or a retry.
+    pub all_without_waits: Option<f64>,
+    /// The number of all interleavings, as the mean over the walks of the inverse of each one's probability. Missing for `pct`.
+    pub mean_estimate: Option<f64>,
 }
 
 /// A distinct outcome.

@@ -10,28 +10,30 @@
 //! 1. [`error`]: why an exploration fails
 //! 2. [`schedule`]: which actor takes each step
 //! 3. [`transcript`]: what happened in one interleaving, step by step
-//! 4. [`sql_words`]: properties of a statement that follow from its words
-//! 5. [`row_text`]: returned rows as text
-//! 6. [`named_ids`]: names in place of generated ids
-//! 7. [`table_rows`]: the rows of the explorer's tables, read and written
-//! 8. [`findings`]: what explorations found
-//! 9. [`scenario`]: a few rows, and what each client asks for
-//! 10. [`mutation`]: an approach without one of its guards
-//! 11. [`mod@test_case`]: an approach in a scenario, and its conditions
-//! 12. [`catalog`]: the test cases that there are
-//! 13. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
+//! 4. [`search_order`]: the orders in which interleavings can be run
+//! 5. [`sql_words`]: properties of a statement that follow from its words
+//! 6. [`row_text`]: returned rows as text
+//! 7. [`named_ids`]: names in place of generated ids
+//! 8. [`table_rows`]: the rows of the explorer's tables, read and written
+//! 9. [`findings`]: what explorations found
+//! 10. [`scenario`]: a few rows, and what each client asks for
+//! 11. [`mutation`]: an approach without one of its guards
+//! 12. [`mod@test_case`]: an approach in a scenario, and its conditions
+//! 13. [`catalog`]: the test cases that there are
+//! 14. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
 //!     `interleaving_state`, `interleaving_runner`
-//! 14. [`explorer_database`]: the schema, and a connection for each actor
-//! 15. [`search`]: which interleavings are run; in this order `execution`, `independence`, `branch`, `progress`, `depth_first`, `replay`
-//! 16. [`exploration`]: runs a search, and counts what it finds
-//! 17. [`oracle`]: does a serial order explain what was observed?
-//! 18. [`classify`]: the names of what is wrong
-//! 19. [`execution`]: runs a test case
-//! 20. [`crash`]: explores cut connections and clients that hang up
-//! 21. [`file`](mod@file): explore files, with transactions of a user's own
-//! 22. [`report`]: what people and programs read of the findings
-//! 23. [`position`]: one interleaving up to a step, and which actors can go next
-//! 24. [`worker_pool`]: several explorations at the same time
+//! 15. [`explorer_database`]: the schema, and a connection for each actor
+//! 16. [`search`]: which interleavings are run; in this order `execution`, `choices`, `independence`, `branch`, `progress`,
+//!     `depth_first`, `scheduler`, `sampling`, `replay`
+//! 17. [`exploration`]: runs a search, and counts what it finds
+//! 18. [`oracle`]: does a serial order explain what was observed?
+//! 19. [`classify`]: the names of what is wrong
+//! 20. [`execution`]: runs a test case
+//! 21. [`crash`]: explores cut connections and clients that hang up
+//! 22. [`file`](mod@file): explore files, with transactions of a user's own
+//! 23. [`report`]: what people and programs read of the findings
+//! 24. [`position`]: one interleaving up to a step, and which actors can go next
+//! 25. [`worker_pool`]: several explorations at the same time
 
 pub mod catalog;
 pub mod classify;
@@ -52,6 +54,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod search;
+pub mod search_order;
 pub mod sql_words;
 pub mod table_rows;
 pub mod test_case;

@@ -5,6 +5,7 @@ use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{Exploration, ExplorationVerdict, FailureKind};
 use concurrency_lab::explore::search::SearchPlan;
+use concurrency_lab::explore::search_order::SearchOrder;
 use concurrency_lab::explore::transcript::StepOutcome;
 
 use crate::common;
@@ -12,6 +13,10 @@ use ExplorationVerdict::{Broken, DependsOnTime, NotJudged, Proved};
 
 /// Explores every variant of a file's text.
 async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, ExploreError>> {
+    explore_as(text, &SearchPlan { reduce, ..SearchPlan::default() }).await
+}
+
+async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
     let cluster = common::cluster().await;
     let mut database =
         ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
@@ -19,8 +24,7 @@ async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, Explo
     let mut all = Vec::new();
     for variant in &script.variants {
         let subject = execution::subject(&script, variant, "case.toml");
-        let plan = SearchPlan { reduce, ..SearchPlan::default() };
-        all.push(execution::explore(&mut database, &script, variant, subject, plan, &mut |_| true).await);
+        all.push(execution::explore(&mut database, &script, variant, subject, plan.clone(), &mut |_| true).await);
     }
     database.close().await.expect("a clean end");
     all
@@ -206,4 +210,49 @@ async fn a_statement_that_fails_everywhere_is_a_mistake_in_the_file() {
     let found = explore_one(text).await;
     assert_eq!(found.verdict, Proved);
     assert_eq!(found.gave_up, found.interleavings);
+}
+
+/// `scheduler` has the same for 20 seeds, without a database.
+#[tokio::test]
+async fn a_sample_finds_what_a_third_of_the_interleavings_shows() {
+    let plan = |order, seed| SearchPlan { order, seed: Some(seed), limit: Some(150), ..SearchPlan::default() };
+    let text = case("one-third");
+    let found = explore_as(&text, &plan(SearchOrder::Walks, 1)).await.remove(0).expect("an exploration");
+    assert!((30..=70).contains(&found.violations), "{} of 150", found.violations);
+    let sample = found.sample.expect("how the sample was drawn");
+    assert_eq!((found.interleavings, sample.order, sample.seed, found.complete), (150, SearchOrder::Walks, 1, false));
+    assert!(sample.distinct > 145, "{} different interleavings", sample.distinct);
+    assert!(sample.all_without_waits.is_some_and(|all| (all - 420_420.0).abs() < 0.5), "{sample:?}");
+    assert!((found.estimate - 420_420.0).abs() < 0.5, "{}", found.estimate);
+    // The mutant: the first interleavings, depth first, share their beginnings.
+    let first = explore_as(&text, &plan(SearchOrder::DepthFirst, 1)).await.remove(0).expect("an exploration");
+    assert!(matches!(first.violations, 0 | 150), "{} of 150", first.violations);
+    assert_eq!(first.sample, None);
+    // Priorities favour few changes of the session; both orders of the two statements occur.
+    let found = explore_as(&text, &plan(SearchOrder::Priorities, 1)).await.remove(0).expect("an exploration");
+    assert!((10..140).contains(&found.violations), "{} of 150", found.violations);
+    assert_eq!(found.sample.expect("a sample").mean_estimate, None);
+}
+
+/// Sessions that wait: the walks have different probabilities, and the mean still estimates the number of interleavings.
+#[tokio::test]
+async fn a_sample_estimates_the_number_of_interleavings_where_sessions_wait() {
+    let text = r#"
+        title = "two withdrawals"
+        setup = "create table accounts (id int primary key, balance int); insert into accounts values (1, 10)"
+        outcome = "select balance from accounts"
+        [[session]]
+        statements = ["begin", "select balance from accounts for update", "update accounts set balance = balance - 1", "commit"]
+        [[session]]
+        statements = ["begin", "select balance from accounts for update", "update accounts set balance = balance - 2", "commit"]
+    "#;
+    let all = explore_one(text).await;
+    let plan = SearchPlan { order: SearchOrder::Walks, seed: Some(3), limit: Some(200), ..SearchPlan::default() };
+    let found = explore_as(text, &plan).await.remove(0).expect("an exploration");
+    assert_eq!((all.verdict, found.verdict), (Proved, ExplorationVerdict::HeldSoFar));
+    let sample = found.sample.expect("a sample");
+    assert_eq!(sample.all_without_waits, None, "some wait");
+    let (mean, exact) = (sample.mean_estimate.expect("a mean"), all.estimate);
+    assert!((mean - exact).abs() < 0.3 * exact, "{mean} for {exact}");
+    assert!(sample.distinct <= all.interleavings && sample.distinct * 2 > all.interleavings, "{sample:?}");
 }

@@ -44,6 +44,7 @@ const FLOORS: &[Table<'_>] = &[
             "error",
             "schedule",
             "transcript",
+            "search_order",
             "sql_words",
             "row_text",
             "named_ids",
@@ -71,7 +72,20 @@ const FLOORS: &[Table<'_>] = &[
         "src/explore/run",
         &["observations", "actor_state", "gate", "monitor", "interleaving_state", "interleaving_runner"],
     ),
-    ("src/explore/search", &["execution", "independence", "branch", "progress", "depth_first", "replay"]),
+    (
+        "src/explore/search",
+        &[
+            "execution",
+            "choices",
+            "independence",
+            "branch",
+            "progress",
+            "depth_first",
+            "scheduler",
+            "sampling",
+            "replay",
+        ],
+    ),
     (
         "src/explore/file",
         &[

@@ -139,6 +139,13 @@ fn an_invalid_command_line_is_refused_with_the_reason() {
         (&["--crash=later"], "expected all, cut or hang-up"),
         (&["--clients", "9"], "2..=4"),
         (&["--isolation", "snapshot"], "repeatable-read"),
+        (&["--order", "random"], "depth-first, walks, pct"),
+        (&["--order", "walks"], "--order walks: a sample needs its size: --limit N"),
+        (&["--limit", "9", "--random-seed", "1", "--reduce"], "--order walks: --reduce leaves out what is equivalent"),
+        (
+            &["--order", "pct", "--limit", "9", "--after", "AB"],
+            "--order pct: --after continues a depth-first exploration",
+        ),
         (&["examples/explore/write-skew.toml", "--crash"], "--crash is not for explore files"),
         (&["examples/explore/write-skew.toml", "--variant", "chaos"], "\"serializable\""),
     ];
@@ -160,4 +167,7 @@ fn a_limited_search_prints_how_to_continue() {
     let last = first["last"].as_str().expect("a schedule");
     let rest = json(&explored(&[&subject[..], &["--after", last]].concat()));
     assert_eq!(rest["explorations"][0]["interleavings"], 40, "the rest of the 50");
+    let sampled = explored(&[&subject[..3], &["--limit", "30", "--random-seed", "5"]].concat());
+    assert!(sampled.contains("sample of 30 of ~"), "{sampled}");
+    assert!(sampled.contains("was run by independent random walks"), "{sampled}");
 }

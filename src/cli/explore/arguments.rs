@@ -18,6 +18,7 @@ use crate::explore::report::ExploreFormat;
 use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
 use crate::explore::search::SearchPlan;
+use crate::explore::search_order::SearchOrder;
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::session::statement::Isolation;
@@ -74,7 +75,13 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 
-    /// Explores in another order, which this number determines; with --limit, another part (its interleavings begin alike).
+    /// The order: depth-first (all interleavings; with --limit the first ones, which begin alike and are no sample), walks (a sample of
+    /// --limit interleavings, independent of each other) or pct (a sample in which the client changes rarely) [default: walks with
+    /// --limit and --random-seed, otherwise depth-first].
+    #[arg(long, env = "LAB_ORDER", value_name = "ORDER", value_parser = PossibleValuesParser::new(SearchOrder::VARIANTS).try_map(|name| name.parse::<SearchOrder>()))]
+    pub order: Option<SearchOrder>,
+
+    /// Determines a sample: each number gives another one. Without --limit, each number gives another order of exploring all.
     #[arg(long, env = "LAB_EXPLORE_SEED", value_name = "N")]
     pub random_seed: Option<u64>,
 
@@ -169,6 +176,7 @@ impl ExploreArgs {
                  are cut"
             ));
         }
+        self.check_order()?;
         let mut jobs = Vec::new();
         if files.is_empty() || !scenarios.is_empty() {
             jobs.extend(self.of_scenarios(&scenarios)?);
@@ -190,8 +198,34 @@ impl ExploreArgs {
         Ok(jobs)
     }
 
+    fn order(&self) -> SearchOrder {
+        let sampled = self.limit.is_some() && self.random_seed.is_some() && self.after.is_none();
+        self.order.unwrap_or(if sampled { SearchOrder::Walks } else { SearchOrder::DepthFirst })
+    }
+
+    /// Refuses what a sample cannot do.
+    fn check_order(&self) -> Result<(), CliError> {
+        let order = self.order();
+        if order == SearchOrder::DepthFirst || self.replay.is_some() {
+            return Ok(());
+        }
+        let conflict = [
+            (
+                self.reduce,
+                "--reduce leaves out what is equivalent to an interleaving that was run, which a sample does not know",
+            ),
+            (self.after.is_some(), "--after continues a depth-first exploration"),
+            (self.limit.is_none(), "a sample needs its size: --limit N"),
+        ];
+        match conflict.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, why)) => usage(format!("--order {order}: {why}")),
+            None => Ok(()),
+        }
+    }
+
     fn plan(&self) -> SearchPlan {
         SearchPlan {
+            order: self.order(),
             reduce: self.reduce,
             permute: self.permute,
             limit: self.limit,

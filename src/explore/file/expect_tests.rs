@@ -39,6 +39,7 @@ fn found(
         estimate: 10.0,
         complete: verdict == ExplorationVerdict::Proved,
         pruned: 0,
+        sample: None,
         last: None,
         waited: 0,
         deadlocks,

@@ -42,9 +42,7 @@ fn ending(exploration: &Exploration) -> JunitEnding {
         ExplorationVerdict::Proved | ExplorationVerdict::Broken => {
             JunitEnding::Passed(evidence.map(|evidence| format!("{}\n\n{evidence}", view::verdict(exploration))))
         }
-        ExplorationVerdict::HeldSoFar => {
-            JunitEnding::Skipped(format!("{} of the interleavings were run", view::share(exploration)))
-        }
+        ExplorationVerdict::HeldSoFar => JunitEnding::Skipped(view::incompleteness(exploration).unwrap_or_default()),
         ExplorationVerdict::Undecided => JunitEnding::Skipped(exploration.undecided.join("; ")),
         ExplorationVerdict::DependsOnTime => JunitEnding::Skipped(exploration.limits.join("; ")),
         ExplorationVerdict::NotJudged => JunitEnding::Skipped("nothing says which ends are right".to_owned()),

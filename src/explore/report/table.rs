@@ -115,10 +115,9 @@ fn notes(exploration: &Exploration) -> Vec<String> {
             .then(|| "nothing says which ends are right: the file has no invariant, and serial = false".to_owned()),
     );
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
-    if !exploration.complete {
-        let run = view::share(exploration);
+    if let Some(run) = view::incompleteness(exploration) {
         let on = exploration.last.as_ref().map_or(String::new(), |last| format!("; continue with --after {last}"));
-        notes.push(format!("{run} of the interleavings were run{on}"));
+        notes.push(format!("{run}{on}"));
     }
     notes.into_iter().map(|note| paragraph(&format!("{}: {note}", view::name(subject)))).collect()
 }

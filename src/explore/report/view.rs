@@ -2,8 +2,11 @@
 
 use maud::Markup;
 
-use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, Servers, Subject, ViolationWitness};
+use crate::explore::findings::{
+    Exploration, ExplorationVerdict, ExploreReport, SampleFigures, Servers, Subject, ViolationWitness,
+};
 use crate::explore::schedule::Schedule;
+use crate::explore::search_order::SearchOrder;
 use crate::report::figures::{counted, float, whole};
 use crate::report::mark::{self, Mark};
 use referee::history::ClaimedSafety;
@@ -182,9 +185,49 @@ pub fn interleavings(exploration: &Exploration) -> String {
     if exploration.complete {
         return exploration.interleavings.to_string();
     }
-    let estimate = exploration.estimate.max(float(exploration.interleavings));
-    let estimate = if estimate < EXPONENT_MIN { whole(estimate) } else { format!("{estimate:.1e}") };
-    format!("{} of ~{estimate}", exploration.interleavings)
+    let run = exploration.interleavings;
+    match &exploration.sample {
+        Some(SampleFigures { all_without_waits: None, mean_estimate: None, .. }) => format!("sample of {run}"),
+        Some(_) => format!("sample of {run} of ~{}", rounded(exploration.estimate)),
+        None => format!("{run} of ~{}", rounded(exploration.estimate.max(float(run)))),
+    }
+}
+
+fn rounded(number: f64) -> String {
+    if number < EXPONENT_MIN { whole(number) } else { format!("{number:.1e}") }
+}
+
+/// How many interleavings were run, in a sentence, if not all.
+#[must_use]
+pub fn incompleteness(exploration: &Exploration) -> Option<String> {
+    if exploration.complete {
+        return None;
+    }
+    let run = exploration.interleavings;
+    let Some(sample) = &exploration.sample else {
+        return Some(format!(
+            "{} of the interleavings were run: the first ones, depth first, which are no sample",
+            share(exploration)
+        ));
+    };
+    let drawn = match sample.order {
+        SearchOrder::Priorities => {
+            "by random priorities (PCT), which favour few changes of the client, so that they estimate nothing"
+        }
+        _ if sample.all_without_waits.is_some() => "by independent random walks, each interleaving equally likely",
+        _ => {
+            "by independent random walks, not all interleavings equally likely, because some have a wait, a retry or identical clients"
+        }
+    };
+    let all = match (sample.all_without_waits, sample.mean_estimate) {
+        (Some(all), _) => format!(
+            "; there are {} interleavings if none has a wait or a retry, and in the sample none has (multinomial coefficient)",
+            rounded(all)
+        ),
+        (None, Some(mean)) => format!("; the number of all is estimated at {} (mean over the walks)", rounded(mean)),
+        (None, None) => String::new(),
+    };
+    Some(format!("a sample of {}, {} different, was run {drawn}{all}", counted(run, "interleaving"), sample.distinct))
 }
 
 /// The command line that runs one interleaving again.
@@ -273,6 +316,39 @@ mod tests {
         let variant = &sample::levels().explorations[1].subject;
         let line = "concurrency-lab explore doctors.toml --variant 'repeatable read'";
         assert_eq!(replay(variant, witness), format!("{line} --replay {schedule}"));
+    }
+
+    #[test]
+    fn a_sample_says_how_it_was_drawn_and_of_how_many() {
+        let walks = SampleFigures {
+            order: SearchOrder::Walks,
+            seed: 7,
+            distinct: 299,
+            all_without_waits: Some(420_420.0),
+            mean_estimate: Some(420_420.0),
+        };
+        let waiting = SampleFigures { all_without_waits: None, mean_estimate: Some(1234.5), ..walks.clone() };
+        let priorities = SampleFigures { order: SearchOrder::Priorities, mean_estimate: None, ..waiting.clone() };
+        for (sample, estimate, cell, sentence) in [
+            (
+                walks,
+                420_420.0,
+                "sample of 300 of ~420420",
+                "each interleaving equally likely; there are 420420 interleavings if none",
+            ),
+            (waiting, 1234.5, "sample of 300 of ~1234", "the number of all is estimated at 1234 (mean over the walks)"),
+            (priorities, 0.0, "sample of 300", "by random priorities (PCT)"),
+        ] {
+            let mut exploration = sample::report().explorations.swap_remove(0);
+            (exploration.complete, exploration.interleavings) = (false, 300);
+            (exploration.sample, exploration.estimate) = (Some(sample), estimate);
+            assert_eq!(interleavings(&exploration), cell);
+            let found = incompleteness(&exploration).unwrap();
+            assert!(
+                found.contains("a sample of 300 interleavings, 299 different") && found.contains(sentence),
+                "{found}"
+            );
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::hash::BuildHasher as _;
 use rustc_hash::FxBuildHasher;
 
 use super::branch::BranchPoint;
+use super::choices::IdenticalClients;
 use super::execution::{Execution, REPLAYS_MAX, STEPS_MAX};
 use super::independence::taken;
 use super::progress::{SearchPlan, SearchProgress, SearchStep};
@@ -25,9 +26,9 @@ use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::{Actor, Schedule};
 
-/// A search that is under way.
+/// A depth-first search that is under way.
 #[derive(Debug)]
-pub struct Search {
+pub struct DepthFirst {
     plan: SearchPlan,
     /// The branching points on the current path.
     nodes: Vec<BranchPoint>,
@@ -47,7 +48,7 @@ enum InterleavingEnd {
     Diverged,
 }
 
-impl Search {
+impl DepthFirst {
     /// A search that has not begun.
     #[must_use]
     pub fn new(plan: SearchPlan) -> Self {
@@ -131,7 +132,7 @@ impl Search {
 
     /// Runs the path, and after its end always the first choice.
     async fn run(&mut self, execution: &mut dyn Execution, haste: bool) -> Result<InterleavingEnd, ExploreError> {
-        let identical: Vec<(u8, u8)> = self.identical(execution);
+        let identical = IdenticalClients::of(execution, self.plan.permute);
         let (mut runner, gathered) = execution.begin().await?;
         if let Err(why) = gathered {
             return Ok(InterleavingEnd::Undecided(Schedule::default(), why));
@@ -180,30 +181,9 @@ impl Search {
         Ok(InterleavingEnd::Undecided(schedule, Unsettled::Endless(STEPS_MAX)))
     }
 
-    /// Pairs of clients of which the second does not begin before the first.
-    fn identical(&self, execution: &dyn Execution) -> Vec<(u8, u8)> {
-        if self.plan.permute {
-            return Vec::new();
-        }
-        let clients = 0..execution.clients();
-        clients
-            .clone()
-            .flat_map(|one| (one + 1..clients.end).map(move |other| (one, other)))
-            .filter(|(one, other)| execution.identical(*one, *other))
-            .collect()
-    }
-
     /// The actors that can go, in the order in which they are explored.
-    fn choices(&self, runner: &InterleavingRunner<'_>, identical: &[(u8, u8)], depth: usize) -> Vec<Actor> {
-        let may_begin = |actor: Actor| {
-            let Actor::Client(client) = actor else { return true };
-            runner.has_begun(actor)
-                || identical
-                    .iter()
-                    .filter(|(_, other)| *other == client)
-                    .all(|(one, _)| runner.has_begun(Actor::Client(*one)))
-        };
-        let mut choices: Vec<Actor> = runner.ready().filter(|actor| may_begin(*actor)).collect();
+    fn choices(&self, runner: &InterleavingRunner<'_>, identical: &IdenticalClients, depth: usize) -> Vec<Actor> {
+        let mut choices = identical.choices(runner);
         let path = &self.path[..depth.min(self.path.len())];
         if let Some(seed) = self.plan.seed {
             choices.sort_by_cached_key(|actor| shuffled(seed, path, *actor));

@@ -40,10 +40,10 @@ fn remarks(explorations: &[&Exploration]) -> Markup {
             items.push(remark(exploration, html! { strong { "claim failed" } ": " (how) }));
         }
         items.extend(exploration.undecided.iter().map(|what| remark(exploration, html! { "undecided: " (what) })));
-        if let Some(last) = exploration.last.as_ref().filter(|_| !exploration.complete) {
+        if let Some(run) = view::incompleteness(exploration) {
             let text = html! {
-                (view::share(exploration)) " of the interleavings were run; to continue: "
-                code { (view::go_on(&exploration.subject, last)) }
+                (run)
+                @if let Some(last) = &exploration.last { "; to continue: " code { (view::go_on(&exploration.subject, last)) } }
             };
             items.push(remark(exploration, text));
         }

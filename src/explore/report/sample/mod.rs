@@ -127,6 +127,7 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         estimate: interleavings as f64,
         complete: true,
         pruned: 0,
+        sample: None,
         last: None,
         waited: 0,
         deadlocks: 0,
@@ -198,6 +199,7 @@ fn incomplete() -> Exploration {
     Exploration {
         complete: false,
         estimate: 48_620.0,
+        sample: None,
         last: Some("AABABBABAABBABBA".parse().unwrap()),
         waited: 410,
         conflicts: 617,
