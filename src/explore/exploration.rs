@@ -102,12 +102,14 @@ impl ExplorationCounter {
         go_on: ProgressCallback<'_>,
     ) -> Result<(), ExploreError> {
         self.resumed |= plan.after.is_some();
+        let stop_at_first = plan.stop_at_first;
         if plan.order != SearchOrder::DepthFirst {
             let sample = (plan.order, plan.seed.unwrap_or_default(), HashSet::new());
             self.sample.get_or_insert(sample);
         }
         let mut search = Search::new(plan);
-        while go_on(search.progress())
+        while !(stop_at_first && self.witness.is_some())
+            && go_on(search.progress())
             && self.undecided.len() < UNDECIDED_MAX
             && let Some(found) = search.next(execution).await?
         {

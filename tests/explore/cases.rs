@@ -12,11 +12,11 @@ use crate::common;
 use ExplorationVerdict::{Broken, DependsOnTime, NotJudged, Proved};
 
 /// Explores every variant of a file's text.
-async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, ExploreError>> {
+pub async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, ExploreError>> {
     explore_as(text, &SearchPlan { reduce, ..SearchPlan::default() }).await
 }
 
-async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
+pub async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
     let cluster = common::cluster().await;
     let mut database =
         ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
@@ -35,11 +35,11 @@ fn case(name: &str) -> String {
 }
 
 /// Explores a file with one variant.
-async fn explore_one(text: &str) -> Exploration {
+pub async fn explore_one(text: &str) -> Exploration {
     explore_text(text, false).await.remove(0).expect("an exploration")
 }
 
-fn anomalies(found: &Exploration) -> Vec<&str> {
+pub fn anomalies(found: &Exploration) -> Vec<&str> {
     let mut names: Vec<&str> =
         found.outcomes.iter().flat_map(|outcome| &outcome.anomalies).map(String::as_str).collect();
     names.sort_unstable();

@@ -122,7 +122,7 @@ impl PreparedServer {
     }
 
     /// The settings go on the command line, so that neither postgresql.conf nor ALTER SYSTEM can change them.
-    fn settings(&self) -> [(&'static str, String); 14] {
+    fn settings(&self) -> [(&'static str, String); 15] {
         let text = str::to_owned;
         [
             // Durable. All three are PostgreSQL's defaults; here they are guaranteed.
@@ -135,6 +135,8 @@ impl PreparedServer {
             ("unix_socket_permissions", text("0700")),
             ("port", PORT.to_string()),
             ("max_connections", self.max_connections.to_string()),
+            // Explore files may prepare transactions; PostgreSQL's default is 0.
+            ("max_prepared_transactions", "16".to_owned()),
             ("cluster_name", text("concurrency-lab")),
             // All output goes to stderr, which is the log file.
             ("logging_collector", text("off")),

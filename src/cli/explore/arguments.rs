@@ -85,6 +85,10 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_EXPLORE_SEED", value_name = "N")]
     pub random_seed: Option<u64>,
 
+    /// Ends each exploration with its first violation.
+    #[arg(long, env = "LAB_STOP_AT_FIRST", value_parser = BoolishValueParser::new())]
+    pub stop_at_first: bool,
+
     /// Continues a limited exploration after this schedule, its last one.
     #[arg(long, env = "LAB_AFTER", value_name = "SCHEDULE")]
     pub after: Option<Schedule>,
@@ -230,6 +234,7 @@ impl ExploreArgs {
             permute: self.permute,
             limit: self.limit,
             seed: self.random_seed,
+            stop_at_first: self.stop_at_first,
             after: self.after.clone(),
         }
     }

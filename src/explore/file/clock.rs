@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::runner::SessionResult;
 use super::script::SessionScript;
+use super::session_end::SessionResult;
 use crate::explore::schedule::Actor;
 use crate::explore::sql_words::statements;
 
@@ -24,12 +24,14 @@ const SLEEPS: &[&str] = &["pg_sleep", "pg_sleep_for", "pg_sleep_until"];
 pub fn by_the_clock(sessions: &[SessionScript]) -> Vec<String> {
     let mut found = Vec::new();
     for (client, session) in (0..).zip(sessions) {
-        for statement in &session.statements {
-            for words in statements(&statement.sql.shape()).iter() {
-                found.extend(
-                    of_words(words).map(|what| format!("{}: {} {what}", Actor::Client(client), statement.name)),
-                );
-            }
+        let actor = Actor::Client(client);
+        let sent = session.statements.iter().map(|statement| (statement.name.as_str(), statement.sql.shape()));
+        let setup = session.setup.iter().map(|setup| ("setup", setup.clone()));
+        for (name, sql) in setup.chain(sent) {
+            let of_statement = statements(&sql);
+            found.extend(
+                of_statement.iter().filter_map(|words| of_words(words)).map(|what| format!("{actor}: {name} {what}")),
+            );
         }
     }
     found

@@ -79,13 +79,13 @@ impl ExpectTable {
     }
 }
 
-fn find_all(field: &str, sessions: &[SessionScript], texts: &[String]) -> Result<Vec<StatementRef>, String> {
+pub(super) fn find_all(field: &str, sessions: &[SessionScript], texts: &[String]) -> Result<Vec<StatementRef>, String> {
     let found = |text: &String| find(sessions, text).map_err(|what| expected(field, &what, format_args!("{text:?}")));
     texts.iter().map(found).collect()
 }
 
 /// The statement to which a text such as `B: update` or `B: 2` refers. The error says what is allowed.
-fn find(sessions: &[SessionScript], text: &str) -> Result<StatementRef, String> {
+pub(super) fn find(sessions: &[SessionScript], text: &str) -> Result<StatementRef, String> {
     let (session_letter, which) = text.split_once(':').unwrap_or((text, ""));
     let which = which.trim();
     let of_letter =

@@ -5,8 +5,9 @@ use std::fmt;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, TypeInfo as _, ValueRef as _};
 
-use super::runner::error_text;
 use super::script::Invariant;
+use super::sending::error_text;
+use super::template::{Literal, Variables};
 use crate::explore::error::ExploreError;
 use crate::explore::row_text::columns;
 
@@ -30,18 +31,21 @@ impl fmt::Display for BrokenInvariant {
 /// What the usual query returns where its invariant does not hold.
 const FALSE: &str = "false";
 
-/// The invariants that do not hold.
+/// The invariants that do not hold. `read` are the values that the sessions have read, by `A.statement.column`.
 ///
 /// # Errors
 /// [`ExploreError::Script`] if a query fails, or returns anything but rows of one boolean each.
 pub async fn broken_invariants(
     connection: &mut PgConnection,
     invariants: &[Invariant],
+    read: &Variables,
 ) -> Result<Vec<BrokenInvariant>, ExploreError> {
     let mut broken = Vec::new();
-    for Invariant { name, query } in invariants {
+    for invariant in invariants {
+        let name = &invariant.name;
         let wrong = |what: String| ExploreError::Script(format!("invariant {name:?}: {what}"));
-        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
+        let query = filled(invariant, read);
+        let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(query))).await;
         let rows = rows.map_err(|error| wrong(error_text(&error)))?;
         if rows.is_empty() {
             return Err(wrong(
@@ -64,6 +68,15 @@ pub async fn broken_invariants(
         broken.push(BrokenInvariant { name: name.clone(), found });
     }
     Ok(broken)
+}
+
+/// The query, with what was read. What a session has not read, because it ended before, is null.
+fn filled(invariant: &Invariant, read: &Variables) -> String {
+    let template = invariant.template();
+    let unread = template.placeholders().filter(|name| !read.contains_key(*name));
+    let mut values: Variables = unread.map(|name| (name.to_owned(), Literal::null())).collect();
+    values.extend(read.iter().map(|(name, literal)| (name.clone(), literal.clone())));
+    template.fill(&values).unwrap_or_default()
 }
 
 /// The only column of a row; `None` for null. The error says what is in the row instead.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::runner::SessionResult;
 use super::script::{OnError, SessionScript};
+use super::session_end::SessionResult;
 use crate::explore::schedule::Actor;
 
 /// Errors that other sessions cause: serialization failures, deadlocks, locks that are not available, canceled statements, and
@@ -60,7 +60,9 @@ impl FailureLog {
                     continue;
                 };
                 // A session that goes on after errors may want one: but none about names and syntax.
-                let wanted = session.on_error == OnError::Continue && !sqlstate.starts_with("42");
+                let goes_on =
+                    matches!(session.on_error, OnError::Continue | OnError::Savepoint) || statement.on_error.is_some();
+                let wanted = goes_on && !sqlstate.starts_with("42");
                 if CAUSED_BY_OTHERS.contains(&sqlstate.as_str()) || wanted {
                     continue;
                 }

@@ -9,16 +9,22 @@
 //! 2. [`expect`]: what the author expects
 //! 3. [`script`]: an explore file as data
 //! 4. `fields`: checks of single fields, with errors that name the field
-//! 5. `sessions`, `expect_table`: a session and the expectations as a file has them
+//! 5. `sessions`, `expect_table`, `schedule_table`: a session, the expectations, and a schedule as a file has them
 //! 6. `reading`: from TOML to a [`Script`]
-//! 7. [`runner`]: runs one session, statement by statement
-//! 8. [`schema_catalog`]: the tables of a file, and which of them a statement touches
-//! 9. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 10. [`serial`]: whether an end is that of a serial order
-//! 11. [`invariants`]: what must be true at every end
-//! 12. [`clock`]: statements whose effect depends on time
-//! 13. [`mistakes`]: statements that always fail
-//! 14. [`execution`]: runs all sessions of a variant
+//! 7. [`sending`]: one statement, sent as it is written
+//! 8. [`transaction_state`]: whether a session is in a transaction
+//! 9. [`session_end`]: how a session ended
+//! 10. [`runner`]: runs one session, statement by statement
+//! 11. [`schema_catalog`]: the tables of a file, and which of them a statement touches
+//! 12. [`own_commit`]: the statements outside a transaction whose commit is a step
+//! 13. [`serial`]: whether an end is that of a serial order
+//! 14. [`invariants`]: what must be true at every end
+//! 15. [`clock`]: statements whose effect depends on time
+//! 16. [`mistakes`]: statements that always fail
+//! 17. [`limits`]: what a verdict does not cover
+//! 18. [`prepared`]: prepared transactions that are left open
+//! 19. [`schedule_tests`]: schedules that are run as tests
+//! 20. [`execution`]: runs all sessions of a variant
 
 pub mod clock;
 pub mod execution;
@@ -28,17 +34,24 @@ mod expect_table;
 mod expect_tests;
 mod fields;
 pub mod invariants;
+pub mod limits;
 pub mod mistakes;
 pub mod own_commit;
+pub mod prepared;
 mod reading;
 pub mod runner;
+mod schedule_table;
+pub mod schedule_tests;
 pub mod schema_catalog;
 pub mod script;
+pub mod sending;
 pub mod serial;
+pub mod session_end;
 mod sessions;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod transaction_state;
 
 pub use reading::ExploreFileError;
 pub use script::{Script, ScriptVariant};

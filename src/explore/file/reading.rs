@@ -6,8 +6,11 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::expect_table::ExpectTable;
-use super::fields::{check_name, check_sql, expected, kind};
-use super::script::{Invariant, SESSIONS_MAX, Script, ScriptVariant, SerialCheck, SessionScript};
+use super::fields::{actor, check_name, check_sql, expected, kind};
+use super::schedule_table::ScheduleTable;
+use super::script::{
+    Invariant, NOT_SERIALIZABLE, SERIAL_SESSIONS_MAX, SESSIONS_MAX, Script, ScriptVariant, SerialCheck, SessionScript,
+};
 use super::sessions::{CutPoints, SessionTable};
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
@@ -25,6 +28,7 @@ struct ExploreFile {
     #[serde(default)]
     setup: String,
     reset: Option<String>,
+    teardown: Option<String>,
     isolation: Option<Vec<String>>,
     session: Vec<SessionTable>,
     invariant: Option<Value>,
@@ -32,6 +36,8 @@ struct ExploreFile {
     serial: Option<Value>,
     #[serde(default)]
     expect: Table,
+    #[serde(default)]
+    schedule: Vec<ScheduleTable>,
 }
 
 /// Parses an explore file. The error says what is wrong.
@@ -44,20 +50,70 @@ fn parse(text: &str) -> Result<Script, String> {
     }
     let serial = serial(file.serial.as_ref(), !invariants.is_empty())?;
     let read = file.session.into_iter().enumerate().map(|(index, session)| session.read(index, text));
-    let (sessions, cuts): (Vec<_>, Vec<_>) = read.collect::<Result<_, _>>()?;
+    let (mut sessions, cuts): (Vec<SessionScript>, Vec<_>) = read.collect::<Result<_, _>>()?;
+    check_serial(serial, sessions.len())?;
+    find_values_of_invariants(&invariants, &mut sessions)?;
     if cuts.iter().filter(|cuts| cuts.len() > 1).count() > 1 {
         return Err("cut_after: expected \"each\" in one session at most, and numbers in the others".to_owned());
     }
     let levels = levels(file.isolation, &sessions)?;
+    let anomalies = anomalies(&invariants, serial);
     let expectations = ExpectTable::of_levels(file.expect, &levels)?;
     let mut variants = Vec::new();
     for (level, expectations) in levels.into_iter().zip(expectations) {
         let sessions = at_level(&sessions, level.as_deref());
         let expect = expectations.check(&sessions, &invariants, serial)?;
-        variants.extend(with_cuts(&ScriptVariant { isolation: level, sessions, expect }, &cuts));
+        let of_level = file.schedule.iter().filter(|schedule| schedule.is_of(level.as_deref()));
+        let check = |schedule: &ScheduleTable| schedule.check(&sessions, &anomalies, file.outcome.is_some());
+        let schedules = of_level.map(check).collect::<Result<_, _>>()?;
+        variants.extend(with_cuts(&ScriptVariant { isolation: level, sessions, expect, schedules }, &cuts));
     }
-    let ExploreFile { title, story, setup, reset, outcome, .. } = file;
-    Ok(Script { title, story, setup, reset, invariants, outcome, serial, variants })
+    for schedule in &file.schedule {
+        schedule.check_level(&variants)?;
+    }
+    let ExploreFile { title, story, setup, reset, teardown, outcome, .. } = file;
+    Ok(Script { title, story, setup, reset, teardown, invariants, outcome, serial, variants })
+}
+
+/// There are too many serial orders of many sessions.
+fn check_serial(serial: SerialCheck, sessions: usize) -> Result<(), String> {
+    if serial == SerialCheck::Off || sessions <= SERIAL_SESSIONS_MAX {
+        return Ok(());
+    }
+    let orders: usize = (1..=sessions).product();
+    let allowed = format!("false, and an invariant, with more than {SERIAL_SESSIONS_MAX} sessions");
+    Err(expected("serial", &allowed, format_args!("{orders} serial orders of {sessions} sessions")))
+}
+
+/// The names of what can be wrong at an end.
+fn anomalies(invariants: &[Invariant], serial: SerialCheck) -> Vec<String> {
+    let by_serial = (serial != SerialCheck::Off).then(|| NOT_SERIALIZABLE.to_owned());
+    invariants.iter().map(|invariant| invariant.name.clone()).chain(by_serial).collect()
+}
+
+/// Checks the values of invariants, such as `{A.read.balance}`, and has their sessions keep them.
+fn find_values_of_invariants(invariants: &[Invariant], sessions: &mut [SessionScript]) -> Result<(), String> {
+    for invariant in invariants {
+        let template = invariant.template();
+        for placeholder in template.placeholders() {
+            let found = find_value(placeholder, sessions);
+            let session = found.ok_or_else(|| {
+                let field = format!("invariant {:?}", invariant.name);
+                let what = "a session, one of its statements and a column, such as {A.read.balance}";
+                expected(&field, what, format_args!("{{{placeholder}}}"))
+            })?;
+            session.keeps_values = true;
+        }
+    }
+    Ok(())
+}
+
+fn find_value<'s>(placeholder: &str, sessions: &'s mut [SessionScript]) -> Option<&'s mut SessionScript> {
+    let (letter, rest) = placeholder.split_once('.')?;
+    let (name, _) = rest.rsplit_once('.')?;
+    let index = (0..sessions.len()).find(|index| actor(*index).to_string() == letter)?;
+    let session = sessions.get_mut(index)?;
+    session.statements.iter().any(|statement| statement.name == name).then_some(session)
 }
 
 /// How ends are compared with serial orders: fully where the file says nothing else and has no invariant.

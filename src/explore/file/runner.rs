@@ -9,114 +9,21 @@
 //! runner begins a transaction right before the statement, and commits it with the next step. That is what PostgreSQL does inside
 //! (the manual, "Transactions"), with the same snapshot and the same `now()`.
 
-use async_trait::async_trait;
-use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Column, Connection, Either, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
 
 use super::script::{OnError, ScriptStatement, SessionScript};
-use super::template::{Literal, MissingVariable, Variables};
+use super::sending::{error_text, fetch, is_lost, is_mistyped, sqlstate, tag};
+use super::session_end::{
+    ScriptAnswer, ScriptError, SessionConnections, SessionEnd, SessionResult, StatementAnswer, StatementBarrier,
+    StatementRun,
+};
+use super::sessions::ROWS;
+use super::template::{Literal, SqlTemplate, Variables};
+use super::transaction_state::TransactionState;
 use crate::explore::row_text::columns;
-use crate::explore::search::independence::is_plain_read;
-use crate::explore::sql_words::{TransactionControl, one_statement, returns_rows, transaction_control};
+use crate::explore::sql_words::returns_rows;
 use crate::explore::transcript::GAVE_UP;
-
-/// A session waits here before each of its statements, and reports what each returned.
-#[async_trait]
-pub trait StatementBarrier: Send {
-    /// Waits until this statement is let go.
-    async fn step(&mut self, name: &str, sql: &str);
-
-    /// Reports what the statement returned.
-    fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>);
-
-    /// Reports that the statement was executed, and its connection is cut before the answer is received.
-    fn cut(&mut self);
-}
-
-/// What a statement returned.
-#[derive(Debug, Clone, Copy)]
-pub enum StatementAnswer<'a> {
-    /// Rows, maybe none.
-    Rows(&'a [PgRow]),
-    /// No rows, but a command tag, such as `UPDATE 0`; empty if there is nothing to say.
-    Tag(&'a str),
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionResult {
-    /// In words, such as `done` or `gave up: 40001 could not serialize access due to concurrent update`.
-    pub heard: String,
-    /// What each statement of the last attempt returned.
-    pub answers: Vec<ScriptAnswer>,
-    /// The SQLSTATE of the error that ended it, or in spite of which it went on.
-    pub sqlstate: Option<String>,
-    /// It has committed a statement that may have changed something.
-    pub changed: bool,
-    /// What each statement that it sent came to, in order.
-    pub sent: Vec<StatementRun>,
-}
-
-/// The rows that a statement of a session returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptAnswer {
-    /// The statement's name.
-    pub statement: String,
-    /// The rows: each row's columns as `name = value`.
-    pub rows: Vec<Vec<String>>,
-}
-
-/// What a statement came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatementRun {
-    /// The statement's name.
-    pub name: String,
-    /// The rows that it changed, or returned.
-    pub rows: u64,
-    /// Its error, with the SQLSTATE.
-    pub error: Option<(String, String)>,
-}
-
-/// The end of a session.
-#[derive(Debug)]
-pub struct SessionEnd {
-    /// How it ended.
-    pub result: SessionResult,
-    /// Its connection, if it was not cut.
-    pub connection: Option<PgConnection>,
-}
-
-/// Why a session could not be run to its end. The cause is the file or the machine; it is not a finding.
-#[derive(Debug, thiserror::Error)]
-pub enum ScriptError {
-    /// A statement has a placeholder for a value that was not read.
-    #[error("{missing}")]
-    Missing {
-        /// The statement's name.
-        statement: String,
-        /// The missing value.
-        missing: MissingVariable,
-    },
-    /// There was no answer, or it cannot be used.
-    #[error("{}", error_text(error))]
-    Unanswered {
-        /// The statement's name.
-        statement: String,
-        /// The error.
-        error: sqlx::Error,
-    },
-}
-
-impl ScriptError {
-    /// The name of the statement.
-    #[must_use]
-    pub fn statement(&self) -> &str {
-        match self {
-            Self::Missing { statement, .. } | Self::Unanswered { statement, .. } => statement,
-        }
-    }
-}
 
 /// Runs a session to its end.
 ///
@@ -124,12 +31,13 @@ impl ScriptError {
 /// [`ScriptError`]. An error that PostgreSQL returns is none: the session reacts to it as the file says.
 pub async fn run(
     script: &SessionScript,
-    connection: PgConnection,
+    connections: SessionConnections,
     barrier: &mut dyn StatementBarrier,
 ) -> Result<SessionEnd, ScriptError> {
     let mut runner = ScriptRunner {
         script,
-        connection,
+        connection: connections.own,
+        conditions: connections.conditions,
         barrier,
         variables: Variables::new(),
         transaction: TransactionState::default(),
@@ -139,30 +47,31 @@ pub async fn run(
         sent: Vec::new(),
     };
     let end = runner.run().await?;
-    let ScriptRunner { connection, answers, changed, sent, .. } = runner;
-    let result = |heard, sqlstate| SessionResult { heard, answers, sqlstate, changed, sent };
+    let ScriptRunner { connection, conditions, answers, changed, sent, variables, .. } = runner;
+    let (heard, sqlstate) = match &end {
+        RunEnd::Cut => (format!("cut after statement {}", script.cut_after.unwrap_or_default()), None),
+        RunEnd::Done(None) => ("done".to_owned(), None),
+        RunEnd::Done(Some(error)) => (format!("done, in spite of {}", error_text(error)), sqlstate(error)),
+        RunEnd::Stopped(before) => (format!("stopped before {before}"), None),
+        RunEnd::GaveUp(AttemptFailure::Error(error)) => (format!("{GAVE_UP}{}", error_text(error)), sqlstate(error)),
+        RunEnd::GaveUp(AttemptFailure::Rows(what)) => (format!("{GAVE_UP}{what}"), None),
+        RunEnd::Lost(error) => (format!("lost its connection: {}", error_text(error)), sqlstate(error)),
+    };
+    let result = SessionResult { heard, answers, sqlstate, changed, sent, variables };
     Ok(match end {
-        RunEnd::Cut => {
+        RunEnd::Cut | RunEnd::Lost(_) => {
             // The connection is closed without a Terminate message, as when a client dies.
             let _ = connection.close_hard().await;
-            let heard = format!("cut after statement {}", script.cut_after.unwrap_or_default());
-            SessionEnd { result: result(heard, None), connection: None }
+            SessionEnd { result, connections: None }
         }
-        RunEnd::Done(None) => SessionEnd { result: result("done".to_owned(), None), connection: Some(connection) },
-        RunEnd::Done(Some(error)) => {
-            let heard = format!("done, in spite of {}", error_text(&error));
-            SessionEnd { result: result(heard, sqlstate(&error)), connection: Some(connection) }
-        }
-        RunEnd::GaveUp(error) => {
-            let heard = format!("{GAVE_UP}{}", error_text(&error));
-            SessionEnd { result: result(heard, sqlstate(&error)), connection: Some(connection) }
-        }
+        _ => SessionEnd { result, connections: Some(SessionConnections { own: connection, conditions }) },
     })
 }
 
 struct ScriptRunner<'a> {
     script: &'a SessionScript,
     connection: PgConnection,
+    conditions: Option<PgConnection>,
     barrier: &'a mut dyn StatementBarrier,
     /// The values that this attempt has read.
     variables: Variables,
@@ -174,46 +83,77 @@ struct ScriptRunner<'a> {
     sent: Vec<StatementRun>,
 }
 
-/// The transaction of the session, as its statements say: the driver does not expose the server's answer.
-#[derive(Debug, Clone, Copy, Default)]
-struct TransactionState {
-    open: bool,
-    /// A statement failed in it, so that its COMMIT rolls back.
-    failed: bool,
-    /// A statement in it may have changed something.
-    changed: bool,
-}
-
 /// How a session ended.
 enum RunEnd {
     Done(Option<sqlx::Error>),
     Cut,
-    GaveUp(sqlx::Error),
+    /// Before this statement, by its condition.
+    Stopped(String),
+    GaveUp(AttemptFailure),
+    Lost(sqlx::Error),
 }
 
 /// How an attempt ended.
 enum AttemptEnd {
     Done,
     Cut,
-    Failed(sqlx::Error),
+    Stopped(String),
+    Failed(AttemptFailure),
+    Lost(sqlx::Error),
 }
+
+/// Why an attempt failed.
+enum AttemptFailure {
+    Error(sqlx::Error),
+    /// A statement changed or returned another number of rows than the file expects.
+    Rows(String),
+}
+
+impl AttemptFailure {
+    /// Whether a session that retries after these does so.
+    fn is_in(&self, after: &[String]) -> bool {
+        let name = match self {
+            Self::Error(error) => sqlstate(error),
+            Self::Rows(_) => Some(ROWS.to_owned()),
+        };
+        name.is_some_and(|name| after.contains(&name))
+    }
+}
+
+/// How a session reacts to an error of a statement.
+enum Reaction {
+    /// Its attempt has failed.
+    Fails,
+    /// It continues with its next statement.
+    Continues,
+    /// It sends this first.
+    Sends { name: String, sql: String },
+}
+
+/// The name of the savepoint before each statement.
+const SAVEPOINT: &str = "concurrency_lab";
 
 impl ScriptRunner<'_> {
     async fn run(&mut self) -> Result<RunEnd, ScriptError> {
-        let mut attempts_left = match self.script.on_error {
-            OnError::Retry { attempts } => attempts,
-            OnError::Stop | OnError::Continue => 1,
+        let (mut attempts_left, after) = match &self.script.on_error {
+            OnError::Retry { attempts, after } => (*attempts, after.as_slice()),
+            OnError::Stop | OnError::Continue | OnError::Savepoint => (1, [].as_slice()),
         };
         loop {
-            let error = match self.attempt().await? {
+            let failure = match self.attempt().await? {
                 AttemptEnd::Cut => return Ok(RunEnd::Cut),
+                AttemptEnd::Lost(error) => return Ok(RunEnd::Lost(error)),
                 AttemptEnd::Done => return Ok(RunEnd::Done(self.error.take())),
-                AttemptEnd::Failed(error) => error,
+                AttemptEnd::Stopped(before) => {
+                    self.roll_back().await?;
+                    return Ok(RunEnd::Stopped(before));
+                }
+                AttemptEnd::Failed(failure) => failure,
             };
             self.roll_back().await?;
             attempts_left -= 1;
-            if attempts_left == 0 || !matches!(sqlstate(&error).as_deref(), Some("40001" | "40P01")) {
-                return Ok(RunEnd::GaveUp(error));
+            if attempts_left == 0 || !failure.is_in(after) {
+                return Ok(RunEnd::GaveUp(failure));
             }
         }
     }
@@ -222,27 +162,96 @@ impl ScriptRunner<'_> {
         self.variables.clear();
         self.answers.clear();
         for (index, statement) in self.script.statements.iter().enumerate() {
-            let filled = statement.sql.fill(&self.variables);
-            let sql = filled.map_err(|missing| ScriptError::Missing { statement: statement.name.clone(), missing })?;
+            let name = &statement.name;
+            if let Some(condition) = &statement.stop_if
+                && self.holds(name, condition).await?
+            {
+                return Ok(AttemptEnd::Stopped(name.clone()));
+            }
+            let sql = self.fill(name, &statement.sql)?;
             let last_before_cut = self.script.cut_after == Some(index + 1);
-            let answer = if statement.own_commit && !self.transaction.open && !last_before_cut {
-                self.send_with_own_commit(&statement.name, &sql).await?
-            } else {
-                self.send(&statement.name, &sql, last_before_cut).await?
-            };
-            match answer {
+            match self.answer(statement, &sql, last_before_cut).await? {
                 Ok(_) if last_before_cut => return Ok(AttemptEnd::Cut),
                 Ok(rows) => {
-                    let kept = self.keep(&sql, &rows, &self.script.statements[index + 1..]).await;
-                    kept.map_err(|error| ScriptError::Unanswered { statement: statement.name.clone(), error })?;
+                    let kept = self.keep(name, &sql, &rows).await;
+                    kept.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?;
+                    if let Some(what) = self.wrong_rows(statement) {
+                        return Ok(AttemptEnd::Failed(AttemptFailure::Rows(what)));
+                    }
                 }
-                Err(error) if self.script.on_error == OnError::Continue => {
+                Err(error) if is_lost(&error) => return Ok(AttemptEnd::Lost(error)),
+                Err(error) => {
+                    let reaction = self.reaction(statement)?;
+                    if matches!(reaction, Reaction::Fails) {
+                        return Ok(AttemptEnd::Failed(AttemptFailure::Error(error)));
+                    }
                     self.error.get_or_insert(error);
+                    if let Reaction::Sends { name, sql } = reaction
+                        && let Err(error) = self.send(&name, &sql, false).await?
+                    {
+                        return Ok(AttemptEnd::Failed(AttemptFailure::Error(error)));
+                    }
                 }
-                Err(error) => return Ok(AttemptEnd::Failed(error)),
             }
         }
         Ok(AttemptEnd::Done)
+    }
+
+    /// How the session reacts to an error of a statement.
+    fn reaction(&self, statement: &ScriptStatement) -> Result<Reaction, ScriptError> {
+        let name = format!("{}: on error", statement.name);
+        if let Some(sql) = &statement.on_error {
+            let sql = self.fill(&name, sql)?;
+            return Ok(Reaction::Sends { name, sql });
+        }
+        Ok(match self.script.on_error {
+            OnError::Savepoint if self.transaction.open => {
+                Reaction::Sends { name, sql: format!("rollback to savepoint {SAVEPOINT}") }
+            }
+            OnError::Savepoint | OnError::Continue => Reaction::Continues,
+            OnError::Stop | OnError::Retry { .. } => Reaction::Fails,
+        })
+    }
+
+    fn fill(&self, statement: &str, sql: &SqlTemplate) -> Result<String, ScriptError> {
+        let missing = |missing| ScriptError::Missing { statement: statement.to_owned(), missing };
+        sql.fill(&self.variables).map_err(missing)
+    }
+
+    /// Whether a condition is true, for the values that were read.
+    async fn holds(&mut self, statement: &str, condition: &SqlTemplate) -> Result<bool, ScriptError> {
+        let sql = format!("select ({})", self.fill(statement, condition)?);
+        let unanswered = |error| ScriptError::Unanswered { statement: format!("{statement}: stop_if"), error };
+        let Some(connection) = &mut self.conditions else { return Ok(false) };
+        let holds: Option<bool> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(unanswered)?;
+        Ok(holds == Some(true))
+    }
+
+    /// What is wrong with the number of rows of the last statement.
+    fn wrong_rows(&self, statement: &ScriptStatement) -> Option<String> {
+        let expected = statement.rows?;
+        let found = self.sent.last().map_or(0, |sent| sent.rows);
+        (found != expected).then(|| format!("{} had {found} rows instead of {expected}", statement.name))
+    }
+
+    async fn answer(
+        &mut self,
+        statement: &ScriptStatement,
+        sql: &str,
+        cut: bool,
+    ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
+        let name = &statement.name;
+        if statement.own_commit && !self.transaction.open && !cut {
+            return self.send_with_own_commit(name, sql).await;
+        }
+        self.barrier.step(name, sql).await;
+        if self.script.on_error == OnError::Savepoint && self.transaction.open && !self.transaction.failed {
+            // Part of the step: no other session notices a savepoint.
+            let begun = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("savepoint {SAVEPOINT}")))).await;
+            begun.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?;
+        }
+        self.execute(name, sql, cut).await
     }
 
     /// Sends a statement that commits by itself, and its commit as the next step. The inner error is PostgreSQL's answer to one of
@@ -255,8 +264,13 @@ impl ScriptRunner<'_> {
         let unanswered = |error| ScriptError::Unanswered { statement: name.to_owned(), error };
         self.barrier.step(name, sql).await;
         self.connection.execute(sqlx::raw_sql("begin")).await.map_err(unanswered)?;
-        self.transaction = TransactionState { open: true, ..TransactionState::default() };
+        self.transaction = TransactionState::begun();
         let answer = self.execute(name, sql, false).await?;
+        if let Err(error) = &answer
+            && is_lost(error)
+        {
+            return Ok(answer);
+        }
         let end = if answer.is_ok() {
             self.barrier.step(&format!("{name}: commit"), OWN_COMMIT).await;
             self.connection.execute(sqlx::raw_sql("commit")).await
@@ -297,7 +311,8 @@ impl ScriptRunner<'_> {
         cut: bool,
     ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
         let answer = fetch(&mut self.connection, sql).await;
-        let rolled_back = self.follow(sql, answer.is_ok());
+        let step = self.transaction.follow(sql, answer.is_ok());
+        self.changed |= step.committed_change;
         let affected = answer.as_ref().map_or(0, |(rows, affected)| (*affected).max(rows.len() as u64));
         let error = answer.as_ref().err().and_then(|error| Some((sqlstate(error)?, error_text(error))));
         self.sent.push(StatementRun { name: name.to_owned(), rows: affected, error });
@@ -309,46 +324,17 @@ impl ScriptRunner<'_> {
                 self.answers.push(ScriptAnswer { statement: name.to_owned(), rows });
             }
             Ok((_, affected)) => {
-                let tag = if rolled_back { "ROLLBACK".to_owned() } else { tag(sql, *affected) };
+                let tag = if step.rolled_back { "ROLLBACK".to_owned() } else { tag(sql, *affected) };
                 self.barrier.returned(Ok(StatementAnswer::Tag(&tag)));
             }
             Err(error) => self.barrier.returned(Err(error)),
         }
         match answer {
-            Err(error) if !matches!(error, sqlx::Error::Database(_)) || is_mistyped(&error) => {
+            Err(error) if !matches!(error, sqlx::Error::Database(_)) && !is_lost(&error) || is_mistyped(&error) => {
                 Err(ScriptError::Unanswered { statement: name.to_owned(), error })
             }
             answer => Ok(answer.map(|(rows, _)| rows)),
         }
-    }
-
-    /// Follows what a statement did to the transaction. Returns whether it was a COMMIT that rolled back.
-    fn follow(&mut self, sql: &str, succeeded: bool) -> bool {
-        let before = self.transaction;
-        let control = transaction_control(sql);
-        let may_change = control == TransactionControl::None && !is_plain_read(sql);
-        match control {
-            // A failed COMMIT rolls back.
-            TransactionControl::Ends => {
-                let commits = one_statement(sql).is_some_and(|words| matches!(words[0].as_str(), "commit" | "end"));
-                self.changed |= succeeded && !before.failed && before.changed && commits;
-                self.transaction = TransactionState::default();
-                return commits && before.open && before.failed && succeeded;
-            }
-            TransactionControl::Opens if succeeded => {
-                // COMMIT AND CHAIN ends one, too.
-                self.changed |= before.open && !before.failed && before.changed;
-                self.transaction = TransactionState { open: true, ..TransactionState::default() };
-            }
-            TransactionControl::None if before.open => {
-                self.transaction.changed |= succeeded && may_change;
-                let to_savepoint = one_statement(sql).is_some_and(|words| words[0] == "rollback");
-                self.transaction.failed = !succeeded || before.failed && !to_savepoint;
-            }
-            TransactionControl::None => self.changed |= succeeded && may_change,
-            TransactionControl::Opens => {}
-        }
-        false
     }
 
     async fn roll_back(&mut self) -> Result<(), ScriptError> {
@@ -359,93 +345,36 @@ impl ScriptRunner<'_> {
         Ok(())
     }
 
-    /// Keeps the values that a statement returned for later ones: the columns of its only row, or nulls if it returned no row.
-    async fn keep(&mut self, sql: &str, rows: &[PgRow], later: &[ScriptStatement]) -> Result<(), sqlx::Error> {
-        if later.iter().all(|statement| statement.sql.placeholders().next().is_none()) {
+    /// Keeps the values that a statement returned for later ones: the columns of its only row, lists of those of several rows, or nulls
+    /// if it returned no row.
+    async fn keep(&mut self, statement: &str, sql: &str, rows: &[PgRow]) -> Result<(), sqlx::Error> {
+        if !self.script.keeps_values {
             return Ok(());
         }
-        match rows {
-            [row] => {
-                for column in row.columns() {
-                    let value = row.try_get_raw(column.ordinal())?;
-                    let text = if value.is_null() { None } else { Some(value.as_str().map_err(sqlx::Error::Decode)?) };
-                    let literal = Literal::new(value.type_info().name(), text);
-                    self.variables.insert(column.name().to_owned(), literal);
-                }
+        let mut kept: Vec<(String, Literal)> = Vec::new();
+        if let Some(first) = rows.first() {
+            for column in first.columns() {
+                let values = rows.iter().map(|row| literal(row, column.ordinal())).collect::<Result<Vec<_>, _>>()?;
+                kept.push((column.name().to_owned(), Literal::list(&values)));
             }
-            [] => {
-                // An answer without rows does not name its columns.
-                let prepared = (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await?;
-                let columns = prepared.columns().iter().map(|column| column.name().to_owned());
-                self.variables.extend(columns.map(|name| (name, Literal::new("", None))));
-            }
-            // An older value of these columns is not the last one any more.
-            [row, ..] => row.columns().iter().for_each(|column| {
-                self.variables.remove(column.name());
-            }),
+        } else {
+            // An answer without rows does not name its columns.
+            let prepared = (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await?;
+            kept.extend(prepared.columns().iter().map(|column| (column.name().to_owned(), Literal::null())));
+        }
+        for (name, literal) in kept {
+            self.variables.insert(format!("{statement}.{name}"), literal.clone());
+            self.variables.insert(name, literal);
         }
         Ok(())
     }
 }
 
+fn literal(row: &PgRow, column: usize) -> Result<Literal, sqlx::Error> {
+    let value = row.try_get_raw(column)?;
+    let text = if value.is_null() { None } else { Some(value.as_str().map_err(sqlx::Error::Decode)?) };
+    Ok(Literal::new(value.type_info().name(), text))
+}
+
 /// What the step of a statement's own commit shows in place of SQL.
 const OWN_COMMIT: &str = "-- the statement before commits";
-
-/// Sends a statement, and returns its rows and how many rows it changed.
-async fn fetch(connection: &mut PgConnection, sql: &str) -> Result<(Vec<PgRow>, u64), sqlx::Error> {
-    let (mut rows, mut affected) = (Vec::new(), 0);
-    let mut answers = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
-    while let Some(answer) = answers.next().await.transpose()? {
-        match answer {
-            Either::Left(done) => affected += done.rows_affected(),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok((rows, affected))
-}
-
-/// The command tag of a statement that changes rows, as PostgreSQL gives it; empty for others.
-fn tag(sql: &str, affected: u64) -> String {
-    let words = one_statement(sql).unwrap_or_default();
-    match words.first().map(String::as_str) {
-        Some("insert") => format!("INSERT 0 {affected}"),
-        Some(word @ ("update" | "delete" | "merge")) => format!("{} {affected}", word.to_uppercase()),
-        _ => String::new(),
-    }
-}
-
-/// Whether PostgreSQL does not understand the statement (`syntax_error`, `undefined_column`, `undefined_function`). That is a
-/// mistake in the file, and not a finding.
-fn is_mistyped(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("42601" | "42703" | "42883"))
-}
-
-fn sqlstate(error: &sqlx::Error) -> Option<String> {
-    Some(error.as_database_error()?.code()?.into_owned())
-}
-
-/// The error's text, with its SQLSTATE if PostgreSQL has returned it.
-#[must_use]
-pub fn error_text(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(answer) => format!("{} {}", answer.code().unwrap_or_default(), answer.message()),
-        None => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_postgresqls() {
-        for (sql, affected, expected) in [
-            ("update t set n = 1", 0, "UPDATE 0"),
-            ("/* a */ insert into t values (1)", 1, "INSERT 0 1"),
-            ("delete from t", 3, "DELETE 3"),
-            ("begin", 0, ""),
-        ] {
-            assert_eq!(tag(sql, affected), expected, "{sql}");
-        }
-    }
-}

@@ -4,15 +4,18 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::expect::Expect;
+use super::expect::{Expect, StatementRef};
 use super::template::SqlTemplate;
-use crate::explore::schedule::Actor;
+use crate::explore::schedule::{Actor, Schedule};
 
-/// Sessions of a file at most. More would take too long.
-pub const SESSIONS_MAX: usize = 4;
+/// Sessions of a file at most. Few files with as many can be explored whole; a sample can.
+pub const SESSIONS_MAX: usize = 8;
+
+/// Sessions at most whose ends are compared with serial orders: 5 have 120.
+pub const SERIAL_SESSIONS_MAX: usize = 5;
 
 /// Statements of a session at most. Two sessions of 16 statements have 600 million interleavings.
-pub const STATEMENTS_MAX: usize = 16;
+pub const STATEMENTS_MAX: usize = 64;
 
 /// Attempts of a session at most. Each attempt that another session can make fail adds interleavings.
 pub const ATTEMPTS_MAX: u32 = 10;
@@ -31,6 +34,8 @@ pub struct Script {
     pub setup: String,
     /// SQL that resets the rows. Without it, the schema is dropped and set up again.
     pub reset: Option<String>,
+    /// SQL that runs after each interleaving, for what is not in the schema.
+    pub teardown: Option<String>,
     /// What must be true at every end.
     pub invariants: Vec<Invariant>,
     /// A query that returns the final state.
@@ -55,8 +60,16 @@ impl Script {
 pub struct Invariant {
     /// The name of what is wrong if it is false.
     pub name: String,
-    /// A query that returns rows of one boolean each, all true if all is well.
+    /// A query that returns rows of one boolean each, all true if all is well. `{A.read.balance}` is what a session has read.
     pub query: String,
+}
+
+impl Invariant {
+    /// The query, with its placeholders.
+    #[must_use]
+    pub fn template(&self) -> SqlTemplate {
+        SqlTemplate::parse(&self.query)
+    }
 }
 
 /// One exploration of a file: at one isolation level, with each connection cut at one place or not at all.
@@ -68,6 +81,8 @@ pub struct ScriptVariant {
     pub sessions: Vec<SessionScript>,
     /// What is expected.
     pub expect: Expect,
+    /// Schedules that are run as tests.
+    pub schedules: Vec<ScheduleTest>,
 }
 
 /// What one session does.
@@ -75,8 +90,12 @@ pub struct ScriptVariant {
 pub struct SessionScript {
     /// What it does, for the report.
     pub name: String,
+    /// SQL that prepares its connection before each interleaving. No step.
+    pub setup: Option<String>,
     /// Its statements, in order.
     pub statements: Vec<ScriptStatement>,
+    /// Values that it reads are used later, by itself or by an invariant.
+    pub keeps_values: bool,
     /// How it reacts to an error.
     pub on_error: OnError,
     /// Its connection is cut after this statement, from 1, was executed.
@@ -87,10 +106,11 @@ impl SessionScript {
     /// Whether another session does the same, so that exchanging the two changes nothing.
     #[must_use]
     pub fn does_the_same(&self, other: &Self) -> bool {
-        let sent = |session: &Self| -> Vec<(String, SqlTemplate)> {
-            session.statements.iter().map(|statement| (statement.name.clone(), statement.sql.clone())).collect()
+        let sent = |session: &Self| -> Vec<ScriptStatement> {
+            session.statements.iter().map(|statement| ScriptStatement { line: 0, ..statement.clone() }).collect()
         };
-        (sent(self), self.on_error, self.cut_after) == (sent(other), other.on_error, other.cut_after)
+        (sent(self), &self.on_error, self.cut_after, &self.setup)
+            == (sent(other), &other.on_error, other.cut_after, &other.setup)
     }
 }
 
@@ -105,6 +125,19 @@ pub struct ScriptStatement {
     pub line: usize,
     /// It is sent outside a transaction, and its own commit is a step by itself.
     pub own_commit: bool,
+    /// How many rows it must change or return. Otherwise the session reacts as to an error.
+    pub rows: Option<u64>,
+    /// The session stops before it if this expression over values that were read is true.
+    pub stop_if: Option<SqlTemplate>,
+    /// What the session sends if it fails, before it continues with the next statement.
+    pub on_error: Option<SqlTemplate>,
+}
+
+impl ScriptStatement {
+    /// Everything that is sent for it.
+    pub fn templates(&self) -> impl Iterator<Item = &SqlTemplate> {
+        [Some(&self.sql), self.on_error.as_ref(), self.stop_if.as_ref()].into_iter().flatten()
+    }
 }
 
 /// How each end is compared with those of the serial orders: each session whole, one after the other, in every order.
@@ -119,17 +152,46 @@ pub enum SerialCheck {
 }
 
 /// How a session reacts to an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnError {
     /// It rolls back and gives up.
     Stop,
-    /// After a serialization failure (40001) or a deadlock (40P01) it rolls back and begins again; after others it gives up.
+    /// After some errors it rolls back and begins again; after others it gives up.
     Retry {
         /// Attempts in all.
         attempts: u32,
+        /// Their SQLSTATEs, and `rows` for a wrong number of rows.
+        after: Vec<String>,
     },
     /// It continues with its next statement, as psql does.
     Continue,
+    /// The same with a savepoint before each statement of a transaction, so that an error undoes only its own statement (psql's
+    /// `ON_ERROR_ROLLBACK`).
+    Savepoint,
+}
+
+/// A schedule that is run as a test, and what is expected of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleTest {
+    /// The steps. When they are over, the sessions that have steps left take them, one after the other.
+    pub steps: Schedule,
+    /// The statements that wait, if that is checked.
+    pub waits: Option<Vec<StatementRef>>,
+    /// The statements that fail, with their SQLSTATEs, if that is checked.
+    pub fails: Option<Vec<(StatementRef, String)>>,
+    /// The rows of the file's outcome, if they are checked.
+    pub outcome: Option<Vec<String>>,
+    /// What is wrong in the end, if that is checked: an anomaly, or nothing.
+    pub ends: Option<ScheduleEnd>,
+}
+
+/// What is expected of the end of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScheduleEnd {
+    /// Nothing is wrong.
+    Holds,
+    /// This anomaly.
+    Anomaly(String),
 }
 
 /// The isolation level and the cuts, such as `repeatable read, A cut after 2 (debit)`. Empty if the file has only one variant.

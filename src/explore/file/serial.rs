@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::runner::{ScriptAnswer, SessionResult};
 use super::script::SerialCheck;
+use super::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::schedule::Actor;
 
 /// Errors that a session may give up after without having done anything wrong: 40001, 40P01, 55P03.
@@ -116,6 +116,7 @@ fn column(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::file::template::Variables;
 
     fn result(heard: &str, sqlstate: Option<&str>, changed: bool, rows: &[&[&str]]) -> SessionResult {
         let rows = rows.iter().map(|row| row.iter().map(|value| (*value).to_owned()).collect()).collect();
@@ -125,6 +126,7 @@ mod tests {
             sqlstate: sqlstate.map(str::to_owned),
             changed,
             sent: Vec::new(),
+            variables: Variables::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use toml::{Spanned, Value};
 use super::fields::{actor, check_name, check_sql, expected, kind};
 use super::script::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 use super::template::SqlTemplate;
-use crate::explore::sql_words::statements as statements_of;
+use crate::explore::sql_words::{Words, one_statement, statements as statements_of};
 
 /// The default for the attempts of a session that retries. A victim of one other session needs two.
 const ATTEMPTS: u32 = 5;
@@ -16,9 +16,11 @@ const ATTEMPTS: u32 = 5;
 #[serde(deny_unknown_fields)]
 pub struct SessionTable {
     name: Option<String>,
+    setup: Option<String>,
     statements: Vec<Spanned<Value>>,
     #[serde(default)]
     on_error: ErrorReaction,
+    retry_on: Option<Vec<String>>,
     attempts: Option<u32>,
     cut_after: Option<Value>,
 }
@@ -30,13 +32,23 @@ enum ErrorReaction {
     Stop,
     Retry,
     Continue,
+    Savepoint,
 }
+
+/// The errors after which a session retries if the file does not say.
+const RETRY_ON: [&str; 2] = ["40001", "40P01"];
+
+/// The name of a wrong number of rows in `retry_on`.
+pub const ROWS: &str = "rows";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
+struct StatementTable {
+    name: Option<String>,
     sql: String,
+    rows: Option<u64>,
+    stop_if: Option<String>,
+    on_error: Option<String>,
 }
 
 /// The statements after which the connection is cut, one per variant.
@@ -54,8 +66,16 @@ impl SessionTable {
         let cuts = self.cuts(&place)?;
         let name = self.name.unwrap_or_else(|| place.clone());
         check_name(&format!("{place}: name"), &name)?;
+        if let Some(setup) = &self.setup {
+            check_sql(&format!("{place}: setup"), setup)?;
+        }
         let statements = statements(&place, self.statements, text)?;
-        Ok((SessionScript { name, statements, on_error, cut_after: None }, cuts))
+        let keeps_values = statements
+            .iter()
+            .flat_map(ScriptStatement::templates)
+            .any(|template| template.placeholders().next().is_some());
+        let session = SessionScript { name, setup: self.setup, statements, keeps_values, on_error, cut_after: None };
+        Ok((session, cuts))
     }
 
     fn cuts(&self, place: &str) -> Result<CutPoints, String> {
@@ -71,16 +91,41 @@ impl SessionTable {
 
     fn on_error(&self, place: &str) -> Result<OnError, String> {
         let field = format!("{place}: attempts");
-        match (self.on_error, self.attempts) {
-            (ErrorReaction::Stop, None) => Ok(OnError::Stop),
-            (ErrorReaction::Continue, None) => Ok(OnError::Continue),
-            (ErrorReaction::Retry, attempts) => {
-                let attempts = attempts.unwrap_or(ATTEMPTS);
-                let allowed = (1..=ATTEMPTS_MAX).contains(&attempts);
-                let out_of_bounds = || expected(&field, &format!("1 to {ATTEMPTS_MAX}"), attempts);
-                allowed.then_some(OnError::Retry { attempts }).ok_or_else(out_of_bounds)
+        if self.on_error != ErrorReaction::Retry {
+            let beside = "on_error = \"retry\" beside it";
+            if let Some(attempts) = self.attempts {
+                return Err(expected(&field, beside, attempts));
             }
-            (_, Some(attempts)) => Err(expected(&field, "on_error = \"retry\" beside it", attempts)),
+            if let Some(after) = &self.retry_on {
+                return Err(expected(&format!("{place}: retry_on"), beside, format_args!("{after:?}")));
+            }
+        }
+        Ok(match self.on_error {
+            ErrorReaction::Stop => OnError::Stop,
+            ErrorReaction::Continue => OnError::Continue,
+            ErrorReaction::Savepoint => OnError::Savepoint,
+            ErrorReaction::Retry => {
+                let attempts = self.attempts.unwrap_or(ATTEMPTS);
+                if !(1..=ATTEMPTS_MAX).contains(&attempts) {
+                    return Err(expected(&field, &format!("1 to {ATTEMPTS_MAX}"), attempts));
+                }
+                OnError::Retry { attempts, after: self.retry_on(place)? }
+            }
+        })
+    }
+
+    fn retry_on(&self, place: &str) -> Result<Vec<String>, String> {
+        let Some(after) = &self.retry_on else { return Ok(RETRY_ON.map(str::to_owned).to_vec()) };
+        let is_sqlstate =
+            |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        let wrong = after.iter().find(|text| *text != ROWS && !is_sqlstate(text));
+        match (wrong, after.is_empty()) {
+            (None, false) => Ok(after.clone()),
+            _ => Err(expected(
+                &format!("{place}: retry_on"),
+                "SQLSTATEs such as \"40001\", or \"rows\"",
+                format_args!("{after:?}"),
+            )),
         }
     }
 }
@@ -88,43 +133,87 @@ impl SessionTable {
 fn statements(place: &str, values: Vec<Spanned<Value>>, text: &str) -> Result<Vec<ScriptStatement>, String> {
     let read = |(number, value): (usize, Spanned<Value>)| {
         let line = 1 + text.get(..value.span().start).map_or(0, |before| before.matches('\n').count());
-        let (name, sql) = statement(&format!("{place}, statement {number}"), value.into_inner())?;
-        Ok::<_, String>((name, sql, line))
+        Ok::<_, String>((statement(&format!("{place}, statement {number}"), value.into_inner())?, line))
     };
-    let read: Vec<(Option<String>, String, usize)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
-    let mut names: Vec<String> = read.iter().filter_map(|(name, ..)| name.clone()).collect();
+    let read: Vec<(StatementTable, usize)> = (1..).zip(values).map(read).collect::<Result<_, _>>()?;
+    let mut names: Vec<String> = read.iter().filter_map(|(statement, _)| statement.name.clone()).collect();
     if let Some(at) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
         return Err(expected(&format!("{place}, statements"), "each name once", format_args!("{:?} twice", names[at])));
     }
-    let statement = |(name, sql, line): (Option<String>, String, usize)| {
+    let statement = |(statement, line): (StatementTable, usize)| {
+        let StatementTable { name, sql, rows, stop_if, on_error } = statement;
         let name = name.unwrap_or_else(|| {
             let name = name_of(&sql, &names);
             names.push(name.clone());
             name
         });
-        ScriptStatement { name, sql: SqlTemplate::parse(&sql), line, own_commit: false }
+        let template = |sql: Option<String>| sql.map(|sql| SqlTemplate::parse(sql.trim()));
+        ScriptStatement {
+            name,
+            sql: SqlTemplate::parse(sql.trim()),
+            line,
+            own_commit: false,
+            rows,
+            stop_if: template(stop_if),
+            on_error: template(on_error),
+        }
     };
     Ok(read.into_iter().map(statement).collect())
 }
 
-fn statement(field: &str, value: Value) -> Result<(Option<String>, String), String> {
-    let (name, sql) = match value {
-        Value::String(sql) => (None, sql),
+fn statement(field: &str, value: Value) -> Result<StatementTable, String> {
+    let statement = match value {
+        Value::String(sql) => StatementTable { name: None, sql, rows: None, stop_if: None, on_error: None },
         Value::Table(_) => {
-            let Named { name, sql } = value.try_into().map_err(|error| format!("{field}: {}", error.message()))?;
-            (Some(name), sql)
+            value.try_into().map_err(|error: toml::de::Error| format!("{field}: {}", error.message()))?
         }
         other => return Err(expected(field, "SQL, or { name = \"…\", sql = \"…\" }", kind(&other))),
     };
-    if let Some(name) = &name {
+    if let Some(name) = &statement.name {
         check_name(&format!("{field}: name"), name)?;
         // A number refers to the statement at that place.
         if name.parse::<usize>().is_ok() {
             return Err(expected(&format!("{field}: name"), "no number", name));
         }
     }
-    check_sql(field, &sql)?;
-    Ok((name, sql.trim().to_owned()))
+    check_sql(field, &statement.sql)?;
+    check_can_be_sent(field, &statement.sql)?;
+    if let Some(sql) = &statement.on_error {
+        check_sql(&format!("{field}: on_error"), sql)?;
+        check_can_be_sent(&format!("{field}: on_error"), sql)?;
+    }
+    if let Some(condition) = &statement.stop_if {
+        check_condition(&format!("{field}: stop_if"), condition)?;
+    }
+    Ok(statement)
+}
+
+/// A file has no data for COPY FROM STDIN, no place for that of COPY TO STDOUT, and none for notifications.
+fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
+    let is_copy =
+        |words: &Words| words[0] == "copy" && words.iter().any(|word| matches!(word.as_str(), "stdin" | "stdout"));
+    if statements_of(sql).iter().any(is_copy) {
+        let what = "a statement without data of its own, such as insert or select";
+        return Err(expected(field, what, "COPY with STDIN or STDOUT"));
+    }
+    if statements_of(sql).iter().any(|words| words[0] == "listen") {
+        return Err(expected(field, "a statement whose effect is explored (NOTIFY is one)", "LISTEN"));
+    }
+    Ok(())
+}
+
+/// A condition is evaluated outside the session's transaction, so it cannot read tables.
+fn check_condition(field: &str, condition: &str) -> Result<(), String> {
+    let words = one_statement(&SqlTemplate::parse(condition).shape());
+    let is_query = |words: &Words| words.iter().any(|word| matches!(word.as_str(), "select" | "table" | "values"));
+    match words {
+        Some(words) if !is_query(&words) => Ok(()),
+        _ => Err(expected(
+            field,
+            "an expression over values that were read, such as \"{balance} < 30\"",
+            format_args!("{condition:?}"),
+        )),
+    }
 }
 
 /// A unique name for a statement without one: its first word, such as `update` or `update 2`.

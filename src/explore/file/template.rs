@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// SQL with placeholders. Only `{identifier}` is one, so array and JSON literals are plain text. `{{identifier}` is the text
-/// `{identifier}`.
+/// SQL with placeholders. Only `{identifier}` is one, or identifiers with dots between them, so array and JSON literals are plain text.
+/// `{{identifier}` is the text `{identifier}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlTemplate(Vec<SqlPart>);
 
@@ -20,7 +20,7 @@ pub struct Literal(String);
 /// A placeholder for which there is no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{{{name}}}: no earlier statement of this session returned a single row with this column (columns read so far: {known}); \
+    "{{{name}}}: no earlier statement of this session returned rows with this column (columns read so far: {known}); \
      write {{{{{name}}} for the text in braces"
 )]
 pub struct MissingVariable {
@@ -28,7 +28,7 @@ pub struct MissingVariable {
     known: String,
 }
 
-/// The values that a session has read, by column.
+/// The values that a session has read, by column, and by `statement.column`.
 pub type Variables = BTreeMap<String, Literal>;
 
 impl SqlTemplate {
@@ -102,15 +102,19 @@ impl SqlTemplate {
 
 fn identifier_in_braces(behind: &str) -> Option<&str> {
     let (name, _) = behind.split_once('}')?;
+    name.split('.').all(is_identifier).then_some(name)
+}
+
+fn is_identifier(name: &str) -> bool {
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-    (begins && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')).then_some(name)
+    begins && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 fn missing(name: &str, variables: &Variables) -> MissingVariable {
     let known = if variables.is_empty() {
         "none".to_owned()
     } else {
-        variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+        variables.keys().filter(|name| !name.contains('.')).map(String::as_str).collect::<Vec<_>>().join(", ")
     };
     MissingVariable { name: name.to_owned(), known }
 }
@@ -119,7 +123,7 @@ impl Literal {
     /// The value of a column in PostgreSQL's text format; `None` is null.
     #[must_use]
     pub fn new(type_name: &str, value: Option<&str>) -> Self {
-        let Some(value) = value else { return Self("null".to_owned()) };
+        let Some(value) = value else { return Self::null() };
         match type_name {
             "BOOL" => Self(if value == "t" { "true" } else { "false" }.to_owned()),
             // NaN and the infinities are written as text in SQL as well.
@@ -130,6 +134,18 @@ impl Literal {
             }
             _ => Self::text(value),
         }
+    }
+
+    /// The values of several rows, as a list for `in (…)`.
+    #[must_use]
+    pub fn list(values: &[Self]) -> Self {
+        Self(values.iter().map(|Self(sql)| sql.as_str()).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Null.
+    #[must_use]
+    pub fn null() -> Self {
+        Self("null".to_owned())
     }
 
     /// A number. If it is negative, it is in parentheses, because two minus signs would begin a comment.
@@ -152,6 +168,8 @@ mod tests {
     fn variables() -> Variables {
         [("n", Literal::new("INT8", Some("5"))), ("minus", Literal::new("NUMERIC", Some("-0.5")))]
             .into_iter()
+            .chain([("read.n", Literal::new("INT8", Some("6")))])
+            .chain([("many", Literal::list(&[Literal("1".to_owned()), Literal("2".to_owned())]))])
             .chain([("name", Literal::new("TEXT", Some("O'Hara"))), ("nothing", Literal::new("INT4", None))])
             .map(|(name, literal)| (name.to_owned(), literal))
             .collect()
@@ -166,6 +184,8 @@ mod tests {
             ("'{1,2}' '{\"n\":1}' {} { n } {n", "'{1,2}' '{\"n\":1}' {} { n } {n"),
             ("'{{1,2},{3,4}}'", "'{{1,2},{3,4}}'"),
             ("'{{n},{{minus}'", "'{n},{minus}'"),
+            ("{read.n} {read.} {1.n} {{read.n}", "6 {read.} {1.n} {read.n}"),
+            ("n in ({many})", "n in (1, 2)"),
             ("'{{{n}'", "'{{n}'"),
             ("{é}{7n}", "{é}{7n}"),
             ("", ""),
@@ -179,7 +199,7 @@ mod tests {
         let error = SqlTemplate::parse("select {balance}").fill(&variables()).unwrap_err().to_string();
         assert!(error.starts_with("{balance}: no earlier statement"), "{error}");
         assert!(
-            error.contains("(columns read so far: minus, n, name, nothing)")
+            error.contains("(columns read so far: many, minus, n, name, nothing)")
                 && error.ends_with("{{balance} for the text in braces")
         );
     }

@@ -49,7 +49,9 @@ fn a_file_has_one_variant_for_each_level_and_cut() {
     let [begin, read, first, second, _] = &sessions[0].statements[..] else { panic!("{sessions:?}") };
     assert_eq!(begin.sql.fill(&Variables::new()).unwrap(), "begin isolation level serializable");
     assert_eq!([&begin.name, &read.name, &first.name, &second.name], ["begin", "read", "update", "update 2"]);
-    assert_eq!((sessions[0].on_error, sessions[1].on_error), (OnError::Retry { attempts: 5 }, OnError::Stop));
+    let after = vec!["40001".to_owned(), "40P01".to_owned()];
+    assert_eq!(sessions[0].on_error, OnError::Retry { attempts: 5, after });
+    assert_eq!(sessions[1].on_error, OnError::Stop);
     assert_eq!((sessions[0].name.as_str(), sessions[1].name.as_str()), ("move", "session B"));
     assert_eq!((expect.verdict, script.variants[4].expect.verdict), (ExpectedVerdict::Holds, ExpectedVerdict::Broken));
 }
@@ -82,10 +84,14 @@ fn an_error_in_a_file_names_the_field_and_what_is_expected() {
         ("{isolation}", "serializable", "isolation: expected {isolation} in a statement, such as \"begin"),
         ("serial = true", "serial = 1", "serial: expected true, false or \"rows\", found 1"),
         ("\"move\"", "\" \"", "session A: name: expected 1 to 80"),
-        ("[\"update accounts set balance = 0\"]", "[]", "session B: statements: expected 1 to 16, found 0"),
+        ("[\"update accounts set balance = 0\"]", "[]", "session B: statements: expected 1 to 64, found 0"),
         ("\"update accounts set balance = 0\"", "7", "session B, statement 1: expected SQL, or { name = \"…\""),
         ("\"update accounts set balance = 0\"", "\" \"", "session B, statement 1: expected SQL, found \" \""),
-        ("name = \"read\"", "nam = \"read\"", "session A, statement 2: unknown field `nam`, expected `name` or `sql`"),
+        (
+            "name = \"read\"",
+            "nam = \"read\"",
+            "session A, statement 2: unknown field `nam`, expected one of `name`, `sql`",
+        ),
         ("name = \"read\"", "name = \"2\"", "session A, statement 2: name: expected no number, found 2"),
         (
             "\"commit\"",
@@ -118,9 +124,9 @@ fn an_error_in_a_file_names_the_field_and_what_is_expected() {
         TRANSFER.replace("cut_after = 1", "cut_after = 'each'").replace("balance = 0\"", "balance = 0\", \"commit\"");
     let error = Script::parse(&each_twice).unwrap_err().to_string();
     assert!(error.starts_with("cut_after: expected \"each\" in one session at most"), "{error}");
-    let too_many = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(3);
+    let too_many = TRANSFER.to_owned() + &"[[session]]\nstatements = ['select 1']\n".repeat(7);
     assert!(
-        Script::parse(&too_many).unwrap_err().to_string().starts_with("session: expected 1 to 4 sessions, found 5")
+        Script::parse(&too_many).unwrap_err().to_string().starts_with("session: expected 1 to 8 sessions, found 9")
     );
 }
 

@@ -17,6 +17,8 @@ pub struct SearchPlan {
     pub limit: Option<u64>,
     /// Determines a sample, or the order of the branches. Without it, depth first, an actor continues for as long as possible.
     pub seed: Option<u64>,
+    /// End with the first violation.
+    pub stop_at_first: bool,
     /// Continue after this schedule, which an earlier search has reported as its last one.
     pub after: Option<Schedule>,
 }

@@ -106,8 +106,8 @@ pub struct Priorities {
     seed: u64,
     steps: usize,
     random: fastrand::Rng,
-    /// Of each actor. Those that were lowered are negative.
-    priorities: FxHashMap<Actor, i64>,
+    /// The priority of each actor. Those that were lowered are negative.
+    by_actor: FxHashMap<Actor, i64>,
     /// The steps before which an actor is lowered.
     changes: Vec<usize>,
     taken: usize,
@@ -122,7 +122,7 @@ impl Priorities {
             seed,
             steps: expected.values().sum::<usize>().max(1),
             random: fastrand::Rng::with_seed(seed),
-            priorities: FxHashMap::default(),
+            by_actor: FxHashMap::default(),
             changes: Vec::new(),
             taken: 0,
             lowest: 0,
@@ -132,16 +132,16 @@ impl Priorities {
     fn highest(&mut self, ready: &[Actor]) -> Actor {
         for actor in ready {
             let priority = self.random.i64(0..i64::MAX);
-            self.priorities.entry(*actor).or_insert(priority);
+            self.by_actor.entry(*actor).or_insert(priority);
         }
-        *ready.iter().max_by_key(|actor| self.priorities[*actor]).expect("an actor can go")
+        *ready.iter().max_by_key(|actor| self.by_actor[*actor]).expect("an actor can go")
     }
 }
 
 impl Scheduler for Priorities {
     fn begin(&mut self, number: u64) {
         self.random = random_of(self.seed, number);
-        self.priorities.clear();
+        self.by_actor.clear();
         let steps = self.steps;
         self.changes = (1..PRIORITIES_DEPTH).map(|_| self.random.usize(..steps)).collect();
         (self.taken, self.lowest) = (0, 0);
@@ -151,7 +151,7 @@ impl Scheduler for Priorities {
         let mut chosen = self.highest(ready);
         if self.changes.contains(&self.taken) {
             self.lowest -= 1;
-            self.priorities.insert(chosen, self.lowest);
+            self.by_actor.insert(chosen, self.lowest);
             chosen = self.highest(ready);
         }
         self.taken += 1;

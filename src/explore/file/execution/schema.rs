@@ -1,0 +1,82 @@
+//! The schema of a file's tables, and the connections of its sessions, brought back to their start before each interleaving.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+
+use super::ScriptExecution;
+use crate::database::schema::create_schema_sql;
+use crate::explore::error::ExploreError;
+use crate::explore::file::schema_catalog::SCHEMA;
+use crate::explore::file::script::SessionScript;
+use crate::explore::file::sending::error_text;
+use crate::explore::file::session_end::SessionConnections;
+use crate::explore::row_text::columns;
+use crate::explore::schedule::Actor;
+
+impl ScriptExecution<'_> {
+    pub(super) async fn set_up(&mut self) -> Result<(), ExploreError> {
+        let script = self.script;
+        self.execute(&format!("drop schema {SCHEMA} cascade; {}", create_schema_sql(SCHEMA))).await?;
+        self.execute_field("setup", &script.setup).await
+    }
+
+    pub(super) async fn reset(&mut self) -> Result<(), ExploreError> {
+        let script = self.script;
+        match &script.reset {
+            Some(reset) => self.execute_field("reset", reset).await,
+            None => self.set_up().await,
+        }
+    }
+
+    /// Undoes what an interleaving leaves outside the schema.
+    pub(super) async fn tear_down(&mut self) -> Result<(), ExploreError> {
+        self.prepared.roll_back_new(&mut self.admin).await?;
+        match &self.script.teardown {
+            Some(teardown) => self.execute_field("teardown", teardown).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn execute(&mut self, sql: &str) -> Result<(), ExploreError> {
+        self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
+        Ok(())
+    }
+
+    /// Executes SQL of a field of the file.
+    pub(super) async fn execute_field(&mut self, field: &str, sql: &str) -> Result<(), ExploreError> {
+        let result = self.admin.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+        result.map(drop).map_err(|error| ExploreError::Script(format!("{field}: {}", error_text(&error))))
+    }
+
+    /// The connections of a session, in the state of new ones.
+    pub(super) async fn connections(
+        &mut self,
+        actor: Actor,
+        script: &SessionScript,
+    ) -> Result<SessionConnections, ExploreError> {
+        if let Some(mut connections) = self.idle.remove(&actor) {
+            // A transaction that is still open, and locks of the session, are given up. It fails if the session was terminated.
+            let own = &mut connections.own;
+            if own.execute(sqlx::raw_sql("rollback")).await.is_ok()
+                && own.execute(sqlx::raw_sql("discard all")).await.is_ok()
+            {
+                return Ok(connections);
+            }
+        }
+        let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA);
+        let has_conditions = script.statements.iter().any(|statement| statement.stop_if.is_some());
+        let conditions = if has_conditions {
+            Some(options.clone().application_name("concurrency-lab explore").connect().await?)
+        } else {
+            None
+        };
+        Ok(SessionConnections { own: options.connect().await?, conditions })
+    }
+
+    pub(super) async fn final_rows(&mut self) -> Result<Vec<Vec<String>>, ExploreError> {
+        let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
+        let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
+        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", error_text(&error))))?;
+        Ok(rows.iter().map(columns).collect())
+    }
+}

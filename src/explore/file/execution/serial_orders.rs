@@ -1,0 +1,115 @@
+//! The serial orders of the sessions, run once, and the question whether an interleaving ends like one of them.
+
+use super::{ScriptExecution, WAITS_FOR_EVER};
+use crate::explore::error::ExploreError;
+use crate::explore::file::script::{SERIAL_SESSIONS_MAX, SerialCheck};
+use crate::explore::file::serial::{End, UncomparedColumns};
+use crate::explore::schedule::Actor;
+use crate::explore::search::Execution as _;
+
+impl ScriptExecution<'_> {
+    /// Runs all serial orders of all sessions (each session whole, one after the other), the first of them twice: what then differs
+    /// cannot be compared.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn run_serial_orders(&mut self) -> Result<(), ExploreError> {
+        let all: Vec<Actor> = (0..self.clients()).map(Actor::Client).collect();
+        let (Some(one), Some(again)) = (self.run_serially(&all).await?, self.run_serially(&all).await?) else {
+            return Ok(());
+        };
+        self.uncompared = UncomparedColumns::new(&one, &again, self.catalog.by_sequence.iter().cloned());
+        // Of many sessions there are too many orders.
+        if all.len() > SERIAL_SESSIONS_MAX { Ok(()) } else { self.find_serial_ends(&all).await }
+    }
+
+    pub(super) async fn find_serial_ends(&mut self, sessions: &[Actor]) -> Result<(), ExploreError> {
+        if self.serial_ends.contains_key(sessions) {
+            return Ok(());
+        }
+        let mut ends = Vec::new();
+        for order in orders(sessions) {
+            ends.extend(self.run_serially(&order).await?);
+        }
+        self.serial_ends.insert(sessions.to_vec(), ends);
+        Ok(())
+    }
+
+    /// Runs these sessions one after the other; `None` if one waits for another that has ended, where that does not matter.
+    pub(super) async fn run_serially(&mut self, order: &[Actor]) -> Result<Option<End>, ExploreError> {
+        let (mut runner, mut settled) = self.start(|actor| order.contains(&actor)).await?;
+        for actor in order {
+            while settled.is_ok() && runner.next_step(*actor).is_some() {
+                settled = runner.step(*actor).await?;
+            }
+        }
+        let seen = runner.end();
+        let waits_for_ever = seen.heard.len() < self.sessions.len();
+        let mut results = self.finish(waits_for_ever).await?;
+        results.retain(|actor, _| order.contains(actor));
+        match settled {
+            Ok(()) if !waits_for_ever => {}
+            _ if self.script.serial == SerialCheck::Off => return Ok(None),
+            settled => {
+                let why = settled.err().map_or_else(|| WAITS_FOR_EVER.to_owned(), |why| why.to_string());
+                return Err(ExploreError::Script(format!(
+                    "a serial order of the sessions cannot be run: {why}; without serial orders, an invariant must say what is right"
+                )));
+            }
+        }
+        for (actor, result) in &results {
+            self.log.add(*actor, result);
+        }
+        Ok(Some(End::new(&results, self.final_rows().await?)))
+    }
+
+    /// Whether an end is that of a serial order of the sessions that took part. The error says what no serial order gives.
+    pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), &'static str>, ExploreError> {
+        let participants = end.participants();
+        self.find_serial_ends(&participants).await?;
+        let ends = &self.serial_ends[&participants];
+        let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
+        let explained = match self.script.serial {
+            SerialCheck::Off => return Ok(Ok(())),
+            check if found(check) => Ok(()),
+            SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => {
+                Err("a serial order of the sessions ends with these rows, but none gives these answers")
+            }
+            _ => Err("no serial order of the sessions ends like this"),
+        };
+        let not_compared = self.uncompared.found_in(end).into_iter().map(str::to_owned);
+        self.not_compared.extend(not_compared);
+        Ok(explained)
+    }
+}
+
+/// All orders of these sessions.
+fn orders(sessions: &[Actor]) -> Vec<Vec<Actor>> {
+    sessions.iter().fold(vec![Vec::new()], |orders, session| {
+        let with = |order: Vec<Actor>| {
+            (0..=order.len()).map(move |at| {
+                let mut longer = order.clone();
+                longer.insert(at, *session);
+                longer
+            })
+        };
+        orders.into_iter().flat_map(with).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_orders_as_there_are_permutations() {
+        for (sessions, expected) in [(0, 1), (1, 1), (2, 2), (3, 6), (4, 24)] {
+            let orders = orders(&(0..sessions).map(Actor::Client).collect::<Vec<_>>());
+            let distinct: BTreeSet<&Vec<Actor>> = orders.iter().collect();
+            assert_eq!((orders.len(), distinct.len()), (expected, expected));
+            assert!(orders.iter().all(|order| order.iter().collect::<BTreeSet<_>>().len() == usize::from(sessions)));
+        }
+    }
+}

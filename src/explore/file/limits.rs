@@ -1,0 +1,105 @@
+//! What the exploration of a file does not cover, and why a reduced search may leave nothing out.
+
+use std::collections::BTreeSet;
+
+use super::expect::StatementRef;
+use super::schema_catalog::SchemaCatalog;
+use super::script::SessionScript;
+use crate::explore::schedule::Actor;
+use crate::explore::search::independence::{is_about_rows, is_plain_read};
+use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
+
+/// Why no interleavings may be left out, if so: what a statement does beyond its words is not known.
+#[must_use]
+pub fn irreducible(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Option<String> {
+    if let Some(opaque) = catalog.opaque {
+        return Some(opaque.to_owned());
+    }
+    (0..).zip(sessions).find_map(|(client, session)| {
+        let actor = Actor::Client(client);
+        if session.setup.is_some() {
+            return Some(format!("what the statements of {actor} do may depend on its setup"));
+        }
+        let known = |sql: &str| {
+            transaction_control(sql) != TransactionControl::None && one_statement(sql).is_some()
+                || is_plain_read(sql)
+                || is_about_rows(sql)
+        };
+        let unknown = session.statements.iter().find(|statement| !known(&statement.sql.shape()))?;
+        Some(format!("what {actor}: {} depends on is not known from its words", unknown.name))
+    })
+}
+
+/// Texts with several statements, which are one step.
+#[must_use]
+pub fn several_statements(sessions: &[SessionScript]) -> Option<String> {
+    let mut found = Vec::new();
+    for (client, session) in (0..).zip(sessions) {
+        for statement in &session.statements {
+            let number = statements(&statement.sql.shape()).len();
+            if number > 1 {
+                found.push(format!("{}: {} ({number})", Actor::Client(client), statement.name));
+            }
+        }
+    }
+    (!found.is_empty()).then(|| {
+        format!(
+            "each of these texts has several statements and is one step, so that no other session comes between them: {}",
+            found.join(", ")
+        )
+    })
+}
+
+/// Statements of several rows into whose middle other sessions could come.
+#[must_use]
+pub fn inside_not_explored(
+    of_several_rows: &BTreeSet<StatementRef>,
+    sessions: &[SessionScript],
+    catalog: &SchemaCatalog,
+) -> Option<String> {
+    let inside: Vec<String> = of_several_rows
+        .iter()
+        .filter(|statement| meets_others(statement, sessions, catalog))
+        .map(|(actor, name)| format!("{actor}: {name}"))
+        .collect();
+    (!inside.is_empty()).then(|| {
+        format!(
+            "each of these statements changes or locks several rows, and what other sessions do in the middle of it was not \
+             explored: {}; docs/EXPLORE.md shows how a third session that holds a row explores it",
+            inside.join(", ")
+        )
+    })
+}
+
+/// Whether a statement changes or locks rows of a table of which another session changes or locks rows, too.
+fn meets_others((actor, name): &StatementRef, sessions: &[SessionScript], catalog: &SchemaCatalog) -> bool {
+    let sql_of = |session: &SessionScript| {
+        session.statements.iter().find(|statement| statement.name == *name).map(|statement| statement.sql.shape())
+    };
+    let own = (0..)
+        .zip(sessions)
+        .find(|(client, _)| Actor::Client(*client) == *actor)
+        .and_then(|(_, session)| sql_of(session));
+    let Some(own) = own.filter(|sql| !is_plain_read(sql)) else { return false };
+    let own = catalog.touched(&own);
+    let others = (0..).zip(sessions).filter(|(client, _)| Actor::Client(*client) != *actor);
+    others.flat_map(|(_, session)| &session.statements).any(|statement| {
+        match (&own, catalog.touched(&statement.sql.shape())) {
+            (Some(own), Some(other)) => !own.writes.is_disjoint(&other.writes),
+            (_, Some(other)) => !other.writes.is_empty(),
+            (_, None) => true,
+        }
+    })
+}
+
+/// Columns that could not be compared with those of serial orders.
+#[must_use]
+pub fn not_compared(columns: &BTreeSet<String>) -> Option<String> {
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    (!columns.is_empty()).then(|| {
+        format!(
+            "not compared with serial orders, because the clock, a sequence or chance gives their values: {}",
+            columns.join(", ")
+        )
+    })
+}

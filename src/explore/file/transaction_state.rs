@@ -1,0 +1,116 @@
+//! The transaction of a session, as its statements say: the driver does not expose the server's answer.
+
+use crate::explore::search::independence::is_plain_read;
+use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
+
+/// The transaction of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransactionState {
+    /// One is open.
+    pub open: bool,
+    /// A statement failed in it, so that its COMMIT rolls back.
+    pub failed: bool,
+    /// A statement in it may have changed something.
+    pub changed: bool,
+}
+
+/// What a statement did to the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionStep {
+    /// It has committed something that may be a change.
+    pub committed_change: bool,
+    /// It was a COMMIT, and rolled back.
+    pub rolled_back: bool,
+}
+
+impl TransactionState {
+    /// A transaction that has just begun.
+    #[must_use]
+    pub fn begun() -> Self {
+        Self { open: true, ..Self::default() }
+    }
+
+    /// Follows what a statement did.
+    pub fn follow(&mut self, sql: &str, succeeded: bool) -> TransactionStep {
+        let before = *self;
+        let control = transaction_control(sql);
+        let may_change = control == TransactionControl::None && !is_plain_read(sql);
+        let first = |word: &str| one_statement(sql).is_some_and(|words| words[0] == word);
+        let mut step = TransactionStep { committed_change: false, rolled_back: false };
+        match control {
+            // A failed COMMIT rolls back.
+            TransactionControl::Ends => {
+                let commits = first("commit") || first("end") || first("prepare");
+                step.committed_change = succeeded && !before.failed && before.changed && commits;
+                step.rolled_back = commits && before.open && before.failed && succeeded;
+                *self = Self::default();
+            }
+            TransactionControl::Opens if succeeded => {
+                // COMMIT AND CHAIN ends one, too.
+                step.committed_change = before.open && !before.failed && before.changed;
+                *self = Self::begun();
+            }
+            TransactionControl::None if before.open => {
+                self.changed |= succeeded && may_change;
+                let to_savepoint = first("rollback");
+                self.failed = !succeeded || before.failed && !to_savepoint;
+            }
+            TransactionControl::None => step.committed_change = succeeded && may_change,
+            TransactionControl::Opens => {}
+        }
+        step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The statements, the state after them, and of the last one whether it committed a change, and whether it rolled back.
+    type Followed<'a> = (&'a [(&'a str, bool)], TransactionState, (bool, bool));
+
+    #[test]
+    fn a_transaction_is_followed_through_its_statements() {
+        let table: [Followed<'_>; 9] = [
+            (&[("begin", true)], TransactionState::begun(), (false, false)),
+            (&[("update t set n = 1", true)], TransactionState::default(), (true, false)),
+            (&[("select 1", true)], TransactionState::default(), (false, false)),
+            (
+                &[("begin", true), ("update t set n = 1", true)],
+                TransactionState { changed: true, ..TransactionState::begun() },
+                (false, false),
+            ),
+            (
+                &[("begin", true), ("update t set n = 1", true), ("commit", true)],
+                TransactionState::default(),
+                (true, false),
+            ),
+            (
+                &[("begin", true), ("update t set n = 1", false), ("commit", true)],
+                TransactionState::default(),
+                (false, true),
+            ),
+            (
+                &[("begin", true), ("update t set n = 1", true), ("rollback", true)],
+                TransactionState::default(),
+                (false, false),
+            ),
+            (
+                &[("begin", true), ("update t set n = 1", true), ("commit and chain", true)],
+                TransactionState::begun(),
+                (true, false),
+            ),
+            (
+                &[("begin", true), ("select 1 / 0", false), ("rollback to s", true)],
+                TransactionState { changed: true, ..TransactionState::begun() },
+                (false, false),
+            ),
+        ];
+        for (statements, expected, (committed_change, rolled_back)) in table {
+            let mut state = TransactionState::default();
+            let steps: Vec<TransactionStep> = statements.iter().map(|(sql, ok)| state.follow(sql, *ok)).collect();
+            assert_eq!(state, expected, "{statements:?}");
+            assert_eq!(steps.last(), Some(&TransactionStep { committed_change, rolled_back }), "{statements:?}");
+        }
+    }
+}
