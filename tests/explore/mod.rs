@@ -9,6 +9,7 @@ mod claims;
 mod counts;
 mod crash;
 mod files;
+mod generated;
 mod language;
 mod mutants;
 mod oracle;
