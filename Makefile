@@ -8,7 +8,8 @@ run:
 	cargo build --release
 	@scripts/main_job.sh
 
-# The build of the tests lints: any warning fails.
+# The build of the tests lints: any warning fails. Tests wait a part of their time for processes that they start, so a third one runs
+# beside those of two cores.
 linted := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/linting_rustc.sh
 
 go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
@@ -17,7 +18,7 @@ go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 # lands. Packages are downloaded while cargo compiles.
 test:
 	@scripts/setup.sh test $(MAKE) --no-print-directory build-tests
-	$(linted) cargo test --workspace --locked --no-fail-fast
+	$(linted) RUST_TEST_THREADS=3 cargo test --workspace --locked --no-fail-fast
 	cd tests/browser && node --test --test-concurrency=3
 	$(go)
 

@@ -4,6 +4,7 @@
 //! `LAB_GENERATED=3000` generates more of them, and `LAB_GENERATED_SEED` others.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -87,6 +88,10 @@ fn generate(random: &mut fastrand::Rng, on_error: &str) -> String {
     for _ in 0..sessions {
         let count = random.usize(1..=if sessions == 3 { 2 } else { 3 });
         let mut sent: Vec<&str> = (0..count).map(|_| statements[random.usize(..statements.len())]).collect();
+        if random.u8(..3) == 0 {
+            // A read, and a write that rests on it: a lost update if nothing guards it.
+            sent = vec!["select n from t where id = 1", "update t set n = {n} + 7 where id = 1"];
+        }
         if random.u8(..3) > 0 && sessions < 3 {
             let begins = [
                 "begin",
@@ -97,7 +102,8 @@ fn generate(random: &mut fastrand::Rng, on_error: &str) -> String {
             sent.insert(0, begins[random.usize(..begins.len())]);
             sent.push(["commit", "commit", "commit", "rollback"][random.usize(..4)]);
         }
-        text += &format!("[[session]]\nstatements = {sent:?}\non_error = {on_error:?}\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "[[session]]\nstatements = {sent:?}\non_error = {on_error:?}");
     }
     text
 }
@@ -135,7 +141,8 @@ async fn the_reduced_search_of_generated_files_finds_what_the_full_one_finds() {
         };
         let plan = SearchPlan::default();
         let full = execution::explore(&mut database, &script, variant, subject(), plan, &mut count).await;
-        if run >= INTERLEAVINGS_MAX {
+        let by_chance = |found: &Exploration| found.limits.iter().any(|limit| limit.contains("is not controlled"));
+        if run >= INTERLEAVINGS_MAX || full.as_ref().is_ok_and(by_chance) {
             continue;
         }
         let plan = SearchPlan { reduce: true, ..SearchPlan::default() };
@@ -309,6 +316,15 @@ fn sent(entries: &[TranscriptStep], number: usize) -> Vec<String> {
     }
 }
 
+/// Whether two sessions wait at the same time. Then PostgreSQL may let either go on first.
+fn several_wait_at_once(transcript: &Transcript) -> bool {
+    let waits = |entry: &&TranscriptStep| entry.wait.is_some();
+    let entries = transcript.entries.iter().enumerate();
+    let ends: Vec<(usize, Option<usize>)> =
+        entries.filter(|(_, entry)| waits(entry)).map(|(number, entry)| (number, entry.returned_with)).collect();
+    ends.windows(2).any(|pair| pair[0].1.is_none_or(|returned| returned > pair[1].0))
+}
+
 #[tokio::test]
 async fn psql_sessions_in_the_order_of_an_interleaving_get_the_same_answers() {
     let own = OwnDatabase::new();
@@ -341,12 +357,15 @@ async fn psql_sessions_in_the_order_of_an_interleaving_get_the_same_answers() {
         }
         execution.close().await.expect("a clean end");
         for transcript in transcripts {
+            if several_wait_at_once(&transcript) {
+                continue;
+            }
             drive(&own.url, &mut monitor, &script.setup, &transcript, &text).await;
             driven += 1;
             waited += u64::from(transcript.waited());
         }
     }
     database.close().await.expect("a clean end");
-    assert_eq!(driven, 2 * files);
+    assert!(driven > files, "{driven} interleavings of {files} files");
     assert!(waited > 0, "some of them wait");
 }

@@ -8,6 +8,7 @@ use super::script::SessionScript;
 use crate::explore::schedule::Actor;
 use crate::explore::search::independence::{is_about_rows, is_plain_read};
 use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
+use crate::explore::transcript::{StepWait, TranscriptStep};
 
 /// Why no interleavings may be left out, if so: what a statement does beyond its words is not known.
 #[must_use]
@@ -92,6 +93,38 @@ fn meets_others((actor, name): &StatementRef, sessions: &[SessionScript], catalo
     })
 }
 
+/// Statements that waited for the same transaction at the same time. The first in a queue for a row waits for the transaction that
+/// holds it, and the others wait for the queue (`tuple`). Sessions that all wait for the transaction itself are let go at once.
+pub fn add_unordered(found: &mut BTreeSet<String>, entries: &[TranscriptStep]) {
+    let waits: Vec<(usize, &TranscriptStep, &StepWait)> = (entries.iter().enumerate())
+        .filter_map(|(number, entry)| Some((number, entry, entry.wait.as_ref()?)))
+        .filter(|(.., wait)| wait.on == "transactionid")
+        .collect();
+    for (at, (_, one, wait)) in waits.iter().enumerate() {
+        for (number, other, other_wait) in &waits[at + 1..] {
+            let at_once = one.returned_with.is_none_or(|returned| returned > *number);
+            if at_once && wait.holders.iter().any(|holder| other_wait.holders.contains(holder)) {
+                let mut names = [one, other].map(|entry| format!("{}: {}", entry.actor, entry.name));
+                names.sort();
+                found.insert(names.join(" and "));
+            }
+        }
+    }
+}
+
+/// What [`add_unordered`] has found, in a sentence.
+#[must_use]
+pub fn unordered(found: &BTreeSet<String>) -> Option<String> {
+    let pairs: Vec<&str> = found.iter().map(String::as_str).collect();
+    (!pairs.is_empty()).then(|| {
+        format!(
+            "these statements waited for the same transaction at the same time, and which of them PostgreSQL lets go on first is not \
+             controlled: {}",
+            pairs.join(", ")
+        )
+    })
+}
+
 /// Columns that could not be compared with those of serial orders.
 #[must_use]
 pub fn not_compared(columns: &BTreeSet<String>) -> Option<String> {
@@ -102,4 +135,34 @@ pub fn not_compared(columns: &BTreeSet<String>) -> Option<String> {
             columns.join(", ")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::transcript::StepOutcome;
+
+    #[test]
+    fn waits_for_the_same_transaction_have_no_order_and_those_in_a_queue_have() {
+        let entry = |client, on: Option<&str>, returned_with| TranscriptStep {
+            actor: Actor::Client(client),
+            name: "update".to_owned(),
+            sql: String::new(),
+            values: Vec::new(),
+            wait: on.map(|on| StepWait { holders: vec![Actor::Client(0)], on: on.to_owned() }),
+            returned_with: Some(returned_with),
+            outcome: StepOutcome::Done,
+            ended: None,
+        };
+        for (one, other, expected) in [
+            (entry(1, Some("transactionid"), 3), entry(2, Some("transactionid"), 3), true),
+            (entry(1, Some("transactionid"), 3), entry(2, Some("tuple"), 4), false),
+            (entry(1, Some("transactionid"), 1), entry(2, Some("transactionid"), 3), false),
+            (entry(1, None, 1), entry(2, Some("transactionid"), 3), false),
+        ] {
+            let mut found = BTreeSet::new();
+            add_unordered(&mut found, &[entry(0, None, 0), one.clone(), other.clone()]);
+            assert_eq!(unordered(&found).is_some(), expected, "{one:?} {other:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The table of all explorations, a block for each scenario, and what to know and to do next below it: on a terminal and on a page.
 
+use std::collections::BTreeMap;
+
 use maud::Markup;
 
 use super::matrix;
@@ -57,6 +59,13 @@ pub fn heading(report: &ExploreReport) -> String {
     format!("{all}, {total}, in {} s on PostgreSQL {postgresql}.", whole(report.elapsed_s.ceil()))
 }
 
+/// How the endings of sessions begin that did not simply go well.
+const OTHER_ENDINGS: [&str; 6] =
+    ["gave up", "done, in spite of", "stopped", "lost its connection", "cut after", "waits for ever"];
+
+/// Endings of sessions that are named at most.
+const ENDINGS_MAX: usize = 8;
+
 /// The table of a scenario. A count that is 0 everywhere is not there.
 fn block(scene: &str, explorations: &[&Exploration]) -> String {
     let (zero, counts): (Vec<_>, Vec<_>) =
@@ -109,6 +118,7 @@ fn notes(exploration: &Exploration) -> Vec<String> {
         let schedule = &example.transcript.schedule;
         notes.push(format!("{} with {what}. Shortest: --replay {schedule}", counted(count, "interleaving")));
     }
+    notes.extend(endings(exploration));
     notes.extend(exploration.limits.iter().cloned());
     notes.extend(
         (exploration.verdict == ExplorationVerdict::NotJudged)
@@ -122,10 +132,34 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     notes.into_iter().map(|note| paragraph(&format!("{}: {note}", view::name(subject)))).collect()
 }
 
+/// How the sessions of an explore file ended other than well, with the number of interleavings.
+fn endings(exploration: &Exploration) -> Vec<String> {
+    if exploration.subject.file.is_none() {
+        return Vec::new();
+    }
+    let sessions = usize::try_from(exploration.subject.clients).unwrap_or_default();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for outcome in &exploration.outcomes {
+        // The answers of the sessions come before the rows.
+        let ended_otherwise = |line: &&String| {
+            line.split_once(": ").is_some_and(|(_, heard)| OTHER_ENDINGS.iter().any(|other| heard.starts_with(other)))
+        };
+        for line in outcome.lines.iter().take(sessions).filter(ended_otherwise) {
+            *counts.entry(line).or_default() += outcome.count;
+        }
+    }
+    let more = counts.len().saturating_sub(ENDINGS_MAX);
+    let named = counts.iter().take(ENDINGS_MAX);
+    let named = named.map(|(line, count)| format!("in {}: {line}", counted(*count, "interleaving")));
+    named.chain((more > 0).then(|| format!("and {more} other endings of sessions"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::findings::DistinctOutcome;
     use crate::explore::report::sample;
+    use crate::explore::schedule::Schedule;
     use crate::report::expected::expect_file;
     use crate::report::sample::expect_narrow;
 
@@ -134,5 +168,27 @@ mod tests {
         expect_file("src/explore/report/expected/table.txt", &render(&sample::report()));
         expect_file("src/explore/report/expected/table-levels.txt", &render(&sample::levels()));
         expect_narrow(&render(&sample::report()));
+    }
+
+    #[test]
+    fn how_sessions_of_a_file_ended_is_counted() {
+        let mut exploration = sample::report().explorations.swap_remove(0);
+        let outcome = |lines: &[&str], count| DistinctOutcome {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            count,
+            anomalies: Vec::new(),
+            example: Schedule::default(),
+        };
+        exploration.outcomes = vec![
+            outcome(&["A: done", "B: gave up: 23505 duplicate", "n = 1"], 2),
+            outcome(&["A: done", "B: gave up: 23505 duplicate", "n = 2"], 1),
+            outcome(&["A: stopped before write", "B: done", "X: gave up"], 1),
+        ];
+        assert_eq!(endings(&exploration), Vec::<String>::new(), "only of files");
+        exploration.subject.file = Some("seats.toml".to_owned());
+        exploration.subject.clients = 2;
+        let expected =
+            ["in 1 interleaving: A: stopped before write", "in 3 interleavings: B: gave up: 23505 duplicate"];
+        assert_eq!(endings(&exploration), expected);
     }
 }

@@ -133,6 +133,8 @@ pub struct ScriptExecution<'d> {
     waited: BTreeSet<StatementRef>,
     /// Statements that changed or locked several rows.
     of_several_rows: BTreeSet<StatementRef>,
+    /// Statements that waited for the same transaction at the same time.
+    unordered: BTreeSet<String>,
     /// Statements that a timeout ended.
     canceled: BTreeSet<String>,
     /// Columns that could not be compared with those of serial orders.
@@ -166,6 +168,7 @@ impl<'d> ScriptExecution<'d> {
             log: FailureLog::default(),
             waited: BTreeSet::new(),
             of_several_rows: BTreeSet::new(),
+            unordered: BTreeSet::new(),
             canceled: BTreeSet::new(),
             not_compared: BTreeSet::new(),
         };
@@ -280,6 +283,7 @@ impl<'d> ScriptExecution<'d> {
     fn observe(&mut self, seen: &Observations, results: &BTreeMap<Actor, SessionResult>) {
         let waited = seen.entries.iter().filter(|entry| entry.wait.is_some());
         self.waited.extend(waited.map(|entry| (entry.actor, entry.name.clone())));
+        limits::add_unordered(&mut self.unordered, &seen.entries);
         for (actor, result) in results {
             self.log.add(*actor, result);
             clock::add_canceled(&mut self.canceled, *actor, result);
@@ -291,7 +295,12 @@ impl<'d> ScriptExecution<'d> {
     /// What the verdict does not cover.
     fn limits(&self) -> Vec<String> {
         let inside = limits::inside_not_explored(&self.of_several_rows, &self.sessions, &self.catalog);
-        let limits = [inside, limits::several_statements(&self.sessions), limits::not_compared(&self.not_compared)];
+        let limits = [
+            inside,
+            limits::several_statements(&self.sessions),
+            limits::unordered(&self.unordered),
+            limits::not_compared(&self.not_compared),
+        ];
         limits.into_iter().flatten().collect()
     }
 
