@@ -163,7 +163,7 @@ async fn a_session_is_set_up_without_a_step_and_a_file_is_torn_down() {
         outcome = "select path from log"
         serial = false
         [[session]]
-        setup = "set application_name = 'mine'; prepare note as insert into log values (current_setting('application_name'))"
+        setup = "set lab.note = 'mine'; prepare note as insert into log values (current_setting('lab.note'))"
         statements = ["execute note"]
         [[invariant]]
         name = "it was set up"
@@ -171,7 +171,7 @@ async fn a_session_is_set_up_without_a_step_and_a_file_is_torn_down() {
     "#;
     let found = explore_one(text).await;
     assert_eq!((found.verdict, found.interleavings), (Proved, 1), "{:?}", found.witness);
-    let wrong = text.replace("set application_name", "set nonsense");
+    let wrong = text.replace("set lab.note", "set nonsense");
     let error = explore_text(&wrong, false).await.remove(0).expect_err("a wrong setup").to_string();
     assert!(error.contains("session A: setup: 42704"), "{error}");
     let wrong = text.replace("teardown = \"select", "teardown = \"selekt");
@@ -337,6 +337,12 @@ fn a_mistake_in_a_branch_names_the_field() {
         (r#"{ sql = "select 1", on_error = "" }"#, "", "session A, statement 1: on_error: expected SQL"),
         (r#"{ sql = "select 1", rows = -1 }"#, "", "invalid value: integer `-1`"),
         (r#""copy log from stdin""#, "", "session A, statement 1: expected a statement without data of its own"),
+        (
+            r#""set application_name = 'x'""#,
+            "",
+            "session A, statement 1: expected a statement that leaves application_name",
+        ),
+        (r#"{ sql = "select 1", stop_if = "random() < 0.5" }"#, "", "without functions but coalesce"),
         (r#""begin; listen channel""#, "", "session A, statement 1: expected a statement whose effect is explored"),
         (r#""select 1""#, "retry_on = [\"40001\"]", "session A: retry_on: expected on_error = \"retry\" beside it"),
         (r#""select 1""#, "on_error = \"retry\"\nretry_on = [\"4001\"]", "session A: retry_on: expected SQLSTATEs"),
@@ -345,4 +351,81 @@ fn a_mistake_in_a_branch_names_the_field() {
         let error = Script::parse(&file(statement, more)).expect_err(statement).to_string();
         assert!(error.contains(reason), "{statement} {more}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_retry_forgets_the_errors_of_the_attempt_before() {
+    let text = r#"
+        title = "nowait"
+        setup = "create table t (id int primary key, n int); insert into t values (1, 0), (2, 0)"
+        outcome = "select id, n from t order by id"
+        serial = true
+        [[session]]
+        statements = ["begin isolation level repeatable read", "savepoint s",
+            { sql = "select n from t where id = 1 for update nowait", on_error = "rollback to s" },
+            "update t set n = n + 10 where id = 2", "commit"]
+        on_error = "retry"
+        [[session]]
+        statements = ["begin", "update t set n = n + 1", "commit"]
+    "#;
+    let found = explore_one(text).await;
+    assert_eq!((found.verdict, found.conflicts > 0), (Proved, true), "{:?}", found.witness);
+    assert!(!says(&found, "in spite of"), "{:?}", endings(&found));
+}
+
+#[tokio::test]
+async fn a_prepared_statement_outside_a_transaction_comes_apart_from_its_commit_too() {
+    let session = r#"
+        [[session]]
+        setup = "prepare w as insert into c select 1 where not exists (select from c)"
+        statements = ["execute w"]
+    "#;
+    let head = "title = \"prepared\"\nsetup = \"create table c (n int)\"\nserial = false";
+    let text = format!(
+        "{head}\n{session}{session}[[invariant]]\nname = \"one row\"\nquery = \"select count(*) <= 1 from c\"\n"
+    );
+    assert_eq!(explore_one(&text).await.verdict, Broken);
+}
+
+#[tokio::test]
+async fn a_session_that_is_terminated_between_its_statements_has_lost_its_connection() {
+    let text = r#"
+        title = "terminated"
+        setup = "create table pids (pid int); create table log (n int)"
+        serial = false
+        [[session]]
+        statements = ["insert into pids values (pg_backend_pid())", "insert into log select count(*) from log"]
+        [[session]]
+        statements = ["select pg_terminate_backend(pid) from pids", "select n from log", "insert into log values (7)"]
+        [[invariant]]
+        name = "one pid at most"
+        query = "select count(*) <= 1 from pids"
+    "#;
+    let found = explore_one(text).await;
+    assert_eq!((found.verdict, found.undecided.len()), (Proved, 0), "{:?}", found.witness);
+    assert!(says(&found, "lost its connection"), "{:?}", endings(&found));
+}
+
+#[tokio::test]
+async fn a_column_that_no_session_reads_is_a_mistake_and_a_wrong_number_of_rows_can_be_passed_over() {
+    let file = |query: &str| {
+        format!(
+            r#"
+        title = "rows"
+        setup = "create table t (id int primary key, n int); insert into t values (1, 5)"
+        outcome = "select n from t"
+        [[session]]
+        statements = [{{ name = "read", sql = "select n from t" }}, {{ sql = "update t set n = 6 where id = 7", rows = 1 }}]
+        on_error = "continue"
+        [[invariant]]
+        name = "read"
+        query = "{query}"
+        "#
+        )
+    };
+    let found = explore_one(&file("select {A.read.n} = 5")).await;
+    assert_eq!((found.verdict, found.gave_up), (Proved, 0), "{:?}", found.witness);
+    let error =
+        explore_text(&file("select {A.read.m} is null"), false).await.remove(0).expect_err("a typo").to_string();
+    assert!(error.contains("{A.read.m} was read in no interleaving (what was read: A.n, A.read.n)"), "{error}");
 }

@@ -43,8 +43,9 @@ use progress::ExploreProgress;
 /// With at most this number of explorations the timeline of each violation is printed. With more, the table and the page have to do.
 const TIMELINES_MAX: usize = 4;
 
-/// Connections of a worker: its clients, their writers, the monitor, and two that reset and read the rows.
-const CONNECTIONS_PER_WORKER: u32 = 16;
+/// Connections of a worker: the 8 sessions of a file, as many for their conditions, the monitor, and those that reset and read the
+/// rows.
+const CONNECTIONS_PER_WORKER: u32 = 24;
 
 impl From<ExploreError> for CliError {
     fn from(error: ExploreError) -> Self {

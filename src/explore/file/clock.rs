@@ -25,7 +25,10 @@ pub fn by_the_clock(sessions: &[SessionScript]) -> Vec<String> {
     let mut found = Vec::new();
     for (client, session) in (0..).zip(sessions) {
         let actor = Actor::Client(client);
-        let sent = session.statements.iter().map(|statement| (statement.name.as_str(), statement.sql.shape()));
+        let sent = session
+            .statements
+            .iter()
+            .flat_map(|statement| statement.templates().map(|template| (statement.name.as_str(), template.shape())));
         let setup = session.setup.iter().map(|setup| ("setup", setup.clone()));
         for (name, sql) in setup.chain(sent) {
             let of_statement = statements(&sql);

@@ -1,5 +1,6 @@
 //! The invariants of a file, checked at the end of an interleaving.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use sqlx::postgres::{PgConnection, PgRow};
@@ -68,6 +69,20 @@ pub async fn broken_invariants(
         broken.push(BrokenInvariant { name: name.clone(), found });
     }
     Ok(broken)
+}
+
+/// An invariant with a value that no session has ever read: its column is misspelt.
+#[must_use]
+pub fn never_read(invariants: &[Invariant], read: &BTreeSet<String>) -> Option<String> {
+    invariants.iter().find_map(|invariant| {
+        let template = invariant.template();
+        let unread = template.placeholders().find(|name| !read.contains(*name))?.to_owned();
+        let known = read.iter().cloned().collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "invariant {:?}: {{{unread}}} was read in no interleaving (what was read: {known})",
+            invariant.name
+        ))
+    })
 }
 
 /// The query, with what was read. What a session has not read, because it ended before, is null.

@@ -26,7 +26,10 @@ pub fn irreducible(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Optio
                 || is_plain_read(sql)
                 || is_about_rows(sql)
         };
-        let unknown = session.statements.iter().find(|statement| !known(&statement.sql.shape()))?;
+        let unknown = session.statements.iter().find(|statement| {
+            let sent = [Some(&statement.sql), statement.on_error.as_ref()];
+            !sent.into_iter().flatten().all(|template| known(&template.shape()))
+        })?;
         Some(format!("what {actor}: {} depends on is not known from its words", unknown.name))
     })
 }
@@ -37,7 +40,7 @@ pub fn several_statements(sessions: &[SessionScript]) -> Option<String> {
     let mut found = Vec::new();
     for (client, session) in (0..).zip(sessions) {
         for statement in &session.statements {
-            let number = statements(&statement.sql.shape()).len();
+            let number = statement.templates().map(|template| statements(&template.shape()).len()).max().unwrap_or(1);
             if number > 1 {
                 found.push(format!("{}: {} ({number})", Actor::Client(client), statement.name));
             }
@@ -93,17 +96,20 @@ fn meets_others((actor, name): &StatementRef, sessions: &[SessionScript], catalo
     })
 }
 
-/// Statements that waited for the same transaction at the same time. The first in a queue for a row waits for the transaction that
+/// Statements that waited for the same session at the same time and are let go at once. The first in a queue for a row waits for the transaction that
 /// holds it, and the others wait for the queue (`tuple`). Sessions that all wait for the transaction itself are let go at once.
 pub fn add_unordered(found: &mut BTreeSet<String>, entries: &[TranscriptStep]) {
     let waits: Vec<(usize, &TranscriptStep, &StepWait)> = (entries.iter().enumerate())
         .filter_map(|(number, entry)| Some((number, entry, entry.wait.as_ref()?)))
-        .filter(|(.., wait)| wait.on == "transactionid")
+        .filter(|(.., wait)| wait.on != "tuple")
         .collect();
     for (at, (_, one, wait)) in waits.iter().enumerate() {
         for (number, other, other_wait) in &waits[at + 1..] {
-            let at_once = one.returned_with.is_none_or(|returned| returned > *number);
-            if at_once && wait.holders.iter().any(|holder| other_wait.holders.contains(holder)) {
+            let together = one.returned_with.is_none_or(|returned| returned > *number);
+            // Other locks have queues, whose sessions go on at once only if their locks do not exclude each other.
+            let at_once =
+                wait.on == other_wait.on && (wait.on == "transactionid" || one.returned_with == other.returned_with);
+            if together && at_once && wait.holders.iter().any(|holder| other_wait.holders.contains(holder)) {
                 let mut names = [one, other].map(|entry| format!("{}: {}", entry.actor, entry.name));
                 names.sort();
                 found.insert(names.join(" and "));
@@ -118,7 +124,7 @@ pub fn unordered(found: &BTreeSet<String>) -> Option<String> {
     let pairs: Vec<&str> = found.iter().map(String::as_str).collect();
     (!pairs.is_empty()).then(|| {
         format!(
-            "these statements waited for the same transaction at the same time, and which of them PostgreSQL lets go on first is not \
+            "these statements waited for the same session at the same time, and which of them PostgreSQL lets go on first is not \
              controlled: {}",
             pairs.join(", ")
         )
@@ -157,6 +163,8 @@ mod tests {
         for (one, other, expected) in [
             (entry(1, Some("transactionid"), 3), entry(2, Some("transactionid"), 3), true),
             (entry(1, Some("transactionid"), 3), entry(2, Some("tuple"), 4), false),
+            (entry(1, Some("relation"), 3), entry(2, Some("relation"), 3), true),
+            (entry(1, Some("advisory"), 3), entry(2, Some("advisory"), 4), false),
             (entry(1, Some("transactionid"), 1), entry(2, Some("transactionid"), 3), false),
             (entry(1, None, 1), entry(2, Some("transactionid"), 3), false),
         ] {

@@ -12,7 +12,7 @@ use crate::explore::search::independence::is_plain_read;
 use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
 
 /// Statements that can run inside a transaction begun for them.
-const SPLITTABLE: &[&str] = &["delete", "insert", "merge", "select", "update", "values", "with"];
+const SPLITTABLE: &[&str] = &["delete", "execute", "insert", "merge", "select", "update", "values", "with"];
 
 /// Decides for each statement whether its own commit is a step.
 pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog) {
@@ -20,9 +20,22 @@ pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog)
         .iter()
         .map(|session| session.statements.iter().map(|statement| catalog.touched(&statement.sql.shape())).collect())
         .collect();
+    let reactions: Vec<Vec<Option<Touched>>> = sessions
+        .iter()
+        .map(|session| {
+            let reactions = session.statements.iter().filter_map(|statement| statement.on_error.as_ref());
+            reactions.map(|sql| catalog.touched(&sql.shape())).collect()
+        })
+        .collect();
     for (number, session) in sessions.iter_mut().enumerate() {
-        let others =
-            || touched.iter().enumerate().filter(|(other, _)| *other != number).flat_map(|(_, statements)| statements);
+        let others = || {
+            touched
+                .iter()
+                .zip(&reactions)
+                .enumerate()
+                .filter(|(other, _)| *other != number)
+                .flat_map(|(_, (of_statements, of_reactions))| of_statements.iter().chain(of_reactions))
+        };
         let mut open = false;
         for (at, statement) in session.statements.iter_mut().enumerate() {
             let sql = statement.sql.shape();

@@ -9,9 +9,11 @@ use super::expect_table::ExpectTable;
 use super::fields::{actor, check_name, check_sql, expected, kind};
 use super::schedule_table::ScheduleTable;
 use super::script::{
-    Invariant, NOT_SERIALIZABLE, SERIAL_SESSIONS_MAX, SESSIONS_MAX, Script, ScriptVariant, SerialCheck, SessionScript,
+    Invariant, NOT_SERIALIZABLE, SERIAL_SESSIONS_MAX, SESSIONS_MAX, Script, ScriptStatement, ScriptVariant,
+    SerialCheck, SessionScript,
 };
 use super::sessions::{CutPoints, SessionTable};
+use super::template::SqlTemplate;
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
 const LEVELS: [&str; 4] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
@@ -55,6 +57,11 @@ fn parse(text: &str) -> Result<Script, String> {
     find_values_of_invariants(&invariants, &mut sessions)?;
     if cuts.iter().filter(|cuts| cuts.len() > 1).count() > 1 {
         return Err("cut_after: expected \"each\" in one session at most, and numbers in the others".to_owned());
+    }
+    if !file.schedule.is_empty() && cuts.iter().any(|cuts| cuts.len() > 1) {
+        return Err(
+            "schedule: expected no cut_after = \"each\" beside it, because its steps differ at each cut".to_owned()
+        );
     }
     let levels = levels(file.isolation, &sessions)?;
     let anomalies = anomalies(&invariants, serial);
@@ -173,8 +180,8 @@ fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
 
 /// The isolation levels of the variants; a single `None` if the file leaves the level to its statements.
 fn levels(isolation: Option<Vec<String>>, sessions: &[SessionScript]) -> Result<Vec<Option<String>>, String> {
-    let mut placeholders =
-        sessions.iter().flat_map(|session| &session.statements).flat_map(|statement| statement.sql.placeholders());
+    let statements = || sessions.iter().flat_map(|session| &session.statements);
+    let mut placeholders = statements().flat_map(ScriptStatement::templates).flat_map(SqlTemplate::placeholders);
     let used = placeholders.any(|placeholder| placeholder == ISOLATION);
     let Some(levels) = isolation else {
         let missing = "isolation: expected levels for the {isolation} in a statement, found none";
@@ -199,6 +206,7 @@ fn at_level(sessions: &[SessionScript], level: Option<&str>) -> Vec<SessionScrip
     if let Some(level) = level {
         for statement in sessions.iter_mut().flat_map(|session| &mut session.statements) {
             statement.sql = statement.sql.with(ISOLATION, level);
+            statement.on_error = statement.on_error.take().map(|sql| sql.with(ISOLATION, level));
         }
     }
     sessions

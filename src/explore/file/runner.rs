@@ -22,7 +22,7 @@ use super::sessions::ROWS;
 use super::template::{Literal, SqlTemplate, Variables};
 use super::transaction_state::TransactionState;
 use crate::explore::row_text::columns;
-use crate::explore::sql_words::returns_rows;
+use crate::explore::sql_words::{begins_with, returns_rows};
 use crate::explore::transcript::GAVE_UP;
 
 /// Runs a session to its end.
@@ -161,6 +161,7 @@ impl ScriptRunner<'_> {
     async fn attempt(&mut self) -> Result<AttemptEnd, ScriptError> {
         self.variables.clear();
         self.answers.clear();
+        self.error = None;
         for (index, statement) in self.script.statements.iter().enumerate() {
             let name = &statement.name;
             if let Some(condition) = &statement.stop_if
@@ -175,21 +176,16 @@ impl ScriptRunner<'_> {
                 Ok(rows) => {
                     let kept = self.keep(name, &sql, &rows).await;
                     kept.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?;
-                    if let Some(what) = self.wrong_rows(statement) {
-                        return Ok(AttemptEnd::Failed(AttemptFailure::Rows(what)));
+                    if let Some(what) = self.wrong_rows(statement)
+                        && let Some(failure) = self.react(statement, AttemptFailure::Rows(what)).await?
+                    {
+                        return Ok(AttemptEnd::Failed(failure));
                     }
                 }
                 Err(error) if is_lost(&error) => return Ok(AttemptEnd::Lost(error)),
                 Err(error) => {
-                    let reaction = self.reaction(statement)?;
-                    if matches!(reaction, Reaction::Fails) {
-                        return Ok(AttemptEnd::Failed(AttemptFailure::Error(error)));
-                    }
-                    self.error.get_or_insert(error);
-                    if let Reaction::Sends { name, sql } = reaction
-                        && let Err(error) = self.send(&name, &sql, false).await?
-                    {
-                        return Ok(AttemptEnd::Failed(AttemptFailure::Error(error)));
+                    if let Some(failure) = self.react(statement, AttemptFailure::Error(error)).await? {
+                        return Ok(AttemptEnd::Failed(failure));
                     }
                 }
             }
@@ -197,7 +193,28 @@ impl ScriptRunner<'_> {
         Ok(AttemptEnd::Done)
     }
 
-    /// How the session reacts to an error of a statement.
+    /// Reacts to a failure of a statement. Returns the failure that ends the attempt, if the session does not go on.
+    async fn react(
+        &mut self,
+        statement: &ScriptStatement,
+        failure: AttemptFailure,
+    ) -> Result<Option<AttemptFailure>, ScriptError> {
+        let reaction = self.reaction(statement)?;
+        if matches!(reaction, Reaction::Fails) {
+            return Ok(Some(failure));
+        }
+        if let AttemptFailure::Error(error) = failure {
+            self.error.get_or_insert(error);
+        }
+        if let Reaction::Sends { name, sql } = reaction
+            && let Err(error) = self.send(&name, &sql, false).await?
+        {
+            return Ok(Some(AttemptFailure::Error(error)));
+        }
+        Ok(None)
+    }
+
+    /// How the session reacts to a failure of a statement.
     fn reaction(&self, statement: &ScriptStatement) -> Result<Reaction, ScriptError> {
         let name = format!("{}: on error", statement.name);
         if let Some(sql) = &statement.on_error {
@@ -246,10 +263,15 @@ impl ScriptRunner<'_> {
             return self.send_with_own_commit(name, sql).await;
         }
         self.barrier.step(name, sql).await;
-        if self.script.on_error == OnError::Savepoint && self.transaction.open && !self.transaction.failed {
+        // SET TRANSACTION comes before any savepoint.
+        let savepoint = self.script.on_error == OnError::Savepoint && !begins_with(sql, &["set transaction"]);
+        if savepoint && self.transaction.open && !self.transaction.failed {
             // Part of the step: no other session notices a savepoint.
             let begun = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("savepoint {SAVEPOINT}")))).await;
-            begun.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?;
+            match begun {
+                Err(error) if is_lost(&error) => return Ok(self.lost(error)),
+                begun => begun.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?,
+            };
         }
         self.execute(name, sql, cut).await
     }
@@ -263,7 +285,10 @@ impl ScriptRunner<'_> {
     ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
         let unanswered = |error| ScriptError::Unanswered { statement: name.to_owned(), error };
         self.barrier.step(name, sql).await;
-        self.connection.execute(sqlx::raw_sql("begin")).await.map_err(unanswered)?;
+        match self.connection.execute(sqlx::raw_sql("begin")).await {
+            Err(error) if is_lost(&error) => return Ok(self.lost(error)),
+            begun => begun.map_err(unanswered)?,
+        };
         self.transaction = TransactionState::begun();
         let answer = self.execute(name, sql, false).await?;
         if let Err(error) = &answer
@@ -294,8 +319,15 @@ impl ScriptRunner<'_> {
                 }
                 Ok(Err(error))
             }
+            Err(error) if is_lost(&error) => Ok(self.lost(error)),
             Err(error) => Err(unanswered(error)),
         }
+    }
+
+    /// Reports that the session has lost its connection.
+    fn lost(&mut self, error: sqlx::Error) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.barrier.returned(Err(&error));
+        Err(error)
     }
 
     /// Sends a statement when the barrier lets it. The inner error is PostgreSQL's answer.
@@ -348,7 +380,7 @@ impl ScriptRunner<'_> {
     /// Keeps the values that a statement returned for later ones: the columns of its only row, lists of those of several rows, or nulls
     /// if it returned no row.
     async fn keep(&mut self, statement: &str, sql: &str, rows: &[PgRow]) -> Result<(), sqlx::Error> {
-        if !self.script.keeps_values {
+        if !self.script.keeps_values || !returns_rows(sql) {
             return Ok(());
         }
         let mut kept: Vec<(String, Literal)> = Vec::new();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::script::SerialCheck;
 use super::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::schedule::Actor;
+use crate::explore::transcript::GAVE_UP;
 
 /// Errors that a session may give up after without having done anything wrong: 40001, 40P01, 55P03.
 const NOT_TAKEN_PART: &[&str] = &["40001", "40P01", "55P03"];
@@ -72,7 +73,9 @@ impl End {
 
 /// Whether a session took part: it has not given up without a change.
 fn took_part(result: &SessionResult) -> bool {
-    result.changed || !result.sqlstate.as_ref().is_some_and(|sqlstate| NOT_TAKEN_PART.contains(&sqlstate.as_str()))
+    result.changed
+        || !result.heard.starts_with(GAVE_UP)
+        || !result.sqlstate.as_ref().is_some_and(|sqlstate| NOT_TAKEN_PART.contains(&sqlstate.as_str()))
 }
 
 impl UncomparedColumns {
@@ -152,14 +155,15 @@ mod tests {
 
     #[test]
     fn a_session_that_gave_up_and_changed_nothing_has_not_taken_part() {
-        for (sqlstate, changed, took_part) in [
-            ("40001", false, false),
-            ("40P01", false, false),
-            ("55P03", false, false),
-            ("40001", true, true),
-            ("23505", false, true),
+        for (heard, sqlstate, changed, took_part) in [
+            ("gave up: conflict", "40001", false, false),
+            ("gave up: deadlock", "40P01", false, false),
+            ("gave up: locked", "55P03", false, false),
+            ("gave up: conflict", "40001", true, true),
+            ("gave up: duplicate", "23505", false, true),
+            ("done, in spite of 55P03", "55P03", false, true),
         ] {
-            let found = end(vec![result("gave up", Some(sqlstate), changed, &[])], &[]).participants();
+            let found = end(vec![result(heard, Some(sqlstate), changed, &[])], &[]).participants();
             assert_eq!(found.len(), usize::from(took_part), "{sqlstate}, changed: {changed}");
         }
     }

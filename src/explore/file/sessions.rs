@@ -6,6 +6,7 @@ use toml::{Spanned, Value};
 use super::fields::{actor, check_name, check_sql, expected, kind};
 use super::script::{ATTEMPTS_MAX, OnError, STATEMENTS_MAX, ScriptStatement, SessionScript};
 use super::template::SqlTemplate;
+use crate::explore::search::independence::is_plain_read;
 use crate::explore::sql_words::{Words, one_statement, statements as statements_of};
 
 /// The default for the attempts of a session that retries. A victim of one other session needs two.
@@ -68,6 +69,7 @@ impl SessionTable {
         check_name(&format!("{place}: name"), &name)?;
         if let Some(setup) = &self.setup {
             check_sql(&format!("{place}: setup"), setup)?;
+            check_can_be_sent(&format!("{place}: setup"), setup)?;
         }
         let statements = statements(&place, self.statements, text)?;
         let keeps_values = statements
@@ -196,21 +198,29 @@ fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
         let what = "a statement without data of its own, such as insert or select";
         return Err(expected(field, what, "COPY with STDIN or STDOUT"));
     }
+    if statements_of(sql)
+        .iter()
+        .any(|words| words.iter().any(|word| word.trim_matches(['"', '\'']) == "application_name"))
+    {
+        let what = "a statement that leaves application_name, by which the explorer knows its sessions";
+        return Err(expected(field, what, format_args!("{sql:?}")));
+    }
     if statements_of(sql).iter().any(|words| words[0] == "listen") {
         return Err(expected(field, "a statement whose effect is explored (NOTIFY is one)", "LISTEN"));
     }
     Ok(())
 }
 
-/// A condition is evaluated outside the session's transaction, so it cannot read tables.
+/// A condition is evaluated outside the session's transaction, so it can neither read tables nor call what it likes.
 fn check_condition(field: &str, condition: &str) -> Result<(), String> {
-    let words = one_statement(&SqlTemplate::parse(condition).shape());
-    let is_query = |words: &Words| words.iter().any(|word| matches!(word.as_str(), "select" | "table" | "values"));
-    match words {
-        Some(words) if !is_query(&words) => Ok(()),
+    let shape = SqlTemplate::parse(condition).shape();
+    let is_query =
+        |words: &Words| words.iter().any(|word| matches!(word.as_str(), "from" | "select" | "table" | "values"));
+    match one_statement(&shape) {
+        Some(words) if !is_query(&words) && is_plain_read(&format!("select {shape}")) => Ok(()),
         _ => Err(expected(
             field,
-            "an expression over values that were read, such as \"{balance} < 30\"",
+            "an expression over values that were read, such as \"{balance} < 30\", without functions but coalesce, greatest, least and nullif",
             format_args!("{condition:?}"),
         )),
     }

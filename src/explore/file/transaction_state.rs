@@ -1,7 +1,7 @@
 //! The transaction of a session, as its statements say: the driver does not expose the server's answer.
 
 use crate::explore::search::independence::is_plain_read;
-use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
+use crate::explore::sql_words::{TransactionControl, Words, one_statement, statements, transaction_control};
 
 /// The transaction of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,13 @@ impl TransactionState {
         let may_change = control == TransactionControl::None && !is_plain_read(sql);
         let first = |word: &str| one_statement(sql).is_some_and(|words| words[0] == word);
         let mut step = TransactionStep { committed_change: false, rolled_back: false };
+        let several = statements(sql);
+        let begins = |words: &Words| matches!(words[0].as_str(), "begin" | "start");
+        if !succeeded && several.len() > 1 && (before.open || several.iter().any(begins)) {
+            // It may have failed before or after its BEGIN or COMMIT. A needless ROLLBACK does nothing.
+            *self = Self { open: true, failed: true, changed: before.changed };
+            return step;
+        }
         match control {
             // A failed COMMIT rolls back.
             TransactionControl::Ends => {
@@ -71,7 +78,12 @@ mod tests {
 
     #[test]
     fn a_transaction_is_followed_through_its_statements() {
-        let table: [Followed<'_>; 9] = [
+        let table: [Followed<'_>; 10] = [
+            (
+                &[("begin; update t set n = 1; commit", false)],
+                TransactionState { failed: true, ..TransactionState::begun() },
+                (false, false),
+            ),
             (&[("begin", true)], TransactionState::begun(), (false, false)),
             (&[("update t set n = 1", true)], TransactionState::default(), (true, false)),
             (&[("select 1", true)], TransactionState::default(), (false, false)),

@@ -10,8 +10,9 @@ use crate::explore::transcript::Transcript;
 /// How often a schedule is run again if its replay differs from the run before.
 pub const REPLAYS_MAX: usize = 20;
 
-/// Steps of one interleaving at most. Retries are bounded, so more steps are an endless loop.
-pub const STEPS_MAX: usize = 500;
+/// Steps of one interleaving at most: an explore file of 8 sessions with 64 statements, each with a commit of its own, has 1,024. Retries are
+/// bounded, so more steps are an endless loop.
+pub const STEPS_MAX: usize = 2_000;
 
 /// What can be run again and again from its beginning.
 #[async_trait]

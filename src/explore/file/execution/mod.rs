@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::clock;
 use super::expect::{ExpectedVerdict, StatementRef};
-use super::invariants::broken_invariants;
+use super::invariants::{broken_invariants, never_read};
 use super::mistakes::{self, FailureLog};
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
@@ -26,6 +26,7 @@ use super::serial::{End, UncomparedColumns};
 use super::session_end::{
     ScriptError, SessionConnections, SessionEnd, SessionResult, StatementAnswer, StatementBarrier,
 };
+use super::template::Variables;
 use super::{limits, runner, schedule_tests};
 use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
@@ -85,10 +86,12 @@ pub async fn explore(
     let reduced = plan.reduce;
     let mut counter = ExplorationCounter::new();
     let explored = execution.explore(&mut counter, plan, &variant.schedules, go_on).await;
-    let mistake = execution.log.mistake(&execution.sessions);
+    let unread = || never_read(&script.invariants, &execution.read).filter(|_| !partial);
+    let mistake = execution.log.mistake(&execution.sessions).or_else(unread);
     let (waited, mut limits, time) = (execution.waited.clone(), execution.limits(), execution.by_the_clock());
-    execution.close().await?;
+    let closed = execution.close().await;
     let missed = explored?;
+    closed?;
     if let Some(mistake) = mistake {
         return Err(ExploreError::Script(mistake));
     }
@@ -126,6 +129,10 @@ pub struct ScriptExecution<'d> {
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     catalog: SchemaCatalog,
     prepared: PreparedTransactions,
+    /// An interleaving has run since the last teardown.
+    has_run: bool,
+    /// The values that sessions have read, as `A.read.balance`.
+    read: BTreeSet<String>,
     /// The ends of the serial orders of these sessions.
     serial_ends: BTreeMap<Vec<Actor>, Vec<End>>,
     uncompared: UncomparedColumns,
@@ -163,6 +170,8 @@ impl<'d> ScriptExecution<'d> {
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
             prepared: PreparedTransactions::default(),
+            has_run: false,
+            read: BTreeSet::new(),
             serial_ends: BTreeMap::new(),
             uncompared: UncomparedColumns::default(),
             log: FailureLog::default(),
@@ -175,7 +184,8 @@ impl<'d> ScriptExecution<'d> {
         match execution.prepare().await {
             Ok(()) => Ok(execution),
             Err(error) => {
-                execution.close().await?;
+                // The first error says why.
+                let _ = execution.close().await;
                 Err(error)
             }
         }
@@ -213,9 +223,10 @@ impl<'d> ScriptExecution<'d> {
                 connection.close().await?;
             }
         }
-        self.tear_down().await?;
+        let torn_down = self.tear_down().await;
         self.execute(&format!("drop schema {SCHEMA} cascade")).await?;
-        Ok(self.admin.close().await?)
+        self.admin.close().await?;
+        torn_down
     }
 
     /// Waits until the sessions of the interleaving before have ended, wherever it was left, and returns how. Sessions that wait for
@@ -253,6 +264,7 @@ impl<'d> ScriptExecution<'d> {
         }
         self.tear_down().await?;
         self.reset().await?;
+        self.has_run = true;
         let (events, received) = mpsc::unbounded_channel();
         for (client, (mut connections, mut script)) in (0..).zip(connections.into_iter().zip(sessions)) {
             let actor = Actor::Client(client);
@@ -324,7 +336,9 @@ impl Execution for ScriptExecution<'_> {
         let read = results.iter().flat_map(|(actor, result)| {
             result.variables.iter().map(move |(name, literal)| (format!("{actor}.{name}"), literal.clone()))
         });
-        let broken = broken_invariants(&mut self.admin, &self.script.invariants, &read.collect()).await?;
+        let read: Variables = read.collect();
+        self.read.extend(read.keys().cloned());
+        let broken = broken_invariants(&mut self.admin, &self.script.invariants, &read).await?;
         let found: Vec<String> = broken.iter().map(ToString::to_string).collect();
         let mut explanation = match found[..] {
             [] => String::new(),

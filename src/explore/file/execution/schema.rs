@@ -30,6 +30,9 @@ impl ScriptExecution<'_> {
 
     /// Undoes what an interleaving leaves outside the schema.
     pub(super) async fn tear_down(&mut self) -> Result<(), ExploreError> {
+        if !std::mem::take(&mut self.has_run) {
+            return Ok(());
+        }
         self.prepared.roll_back_new(&mut self.admin).await?;
         match &self.script.teardown {
             Some(teardown) => self.execute_field("teardown", teardown).await,
