@@ -153,7 +153,7 @@ mod tests {
             ),
             (with(|chosen| chosen.isolation = Some("snapshot".to_owned())), "isolation: \"snapshot\" is none of "),
             (with(|chosen| chosen.schedule = "ABa".to_owned()), "schedule: 'a' at position 3 names no actor"),
-            (with(|chosen| chosen.schedule = "A".repeat(501)), "schedule: 501 steps are more than 500"),
+            (with(|chosen| chosen.schedule = "A".repeat(2_001)), "schedule: 2001 steps are more than 2000"),
         ];
         for (chosen, expected) in table {
             let error = chosen.read().err().unwrap_or_default();
