@@ -175,8 +175,8 @@ pub struct SampleFigures {
     pub seed: u64,
     /// How many different interleavings are in it.
     pub distinct: u64,
-    /// The number of all interleavings if none has a wait or a retry, as in this sample: a multinomial coefficient. Missing if the sample
-    /// has a wait or a retry.
+    /// The number of all interleavings if, as in this sample, none has a wait and each client always takes as many steps: a multinomial
+    /// coefficient. Missing if that is not so in the sample.
     pub all_without_waits: Option<f64>,
     /// The number of all interleavings, as the mean over the walks of the inverse of each one's probability. Missing for `pct`.
     pub mean_estimate: Option<f64>,

@@ -16,7 +16,7 @@ pub async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, E
     explore_as(text, &SearchPlan { reduce, ..SearchPlan::default() }).await
 }
 
-pub async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
+async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
     let cluster = common::cluster().await;
     let mut database =
         ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
@@ -36,7 +36,11 @@ fn case(name: &str) -> String {
 
 /// Explores a file with one variant.
 pub async fn explore_one(text: &str) -> Exploration {
-    explore_text(text, false).await.remove(0).expect("an exploration")
+    explore_one_as(text, &SearchPlan::default()).await
+}
+
+pub async fn explore_one_as(text: &str, plan: &SearchPlan) -> Exploration {
+    explore_as(text, plan).await.remove(0).expect("an exploration")
 }
 
 pub fn anomalies(found: &Exploration) -> Vec<&str> {
@@ -217,7 +221,7 @@ async fn a_statement_that_fails_everywhere_is_a_mistake_in_the_file() {
 async fn a_sample_finds_what_a_third_of_the_interleavings_shows() {
     let plan = |order, seed| SearchPlan { order, seed: Some(seed), limit: Some(150), ..SearchPlan::default() };
     let text = case("one-third");
-    let found = explore_as(&text, &plan(SearchOrder::Walks, 1)).await.remove(0).expect("an exploration");
+    let found = explore_one_as(&text, &plan(SearchOrder::Walks, 1)).await;
     assert!((30..=70).contains(&found.violations), "{} of 150", found.violations);
     let sample = found.sample.expect("how the sample was drawn");
     assert_eq!((found.interleavings, sample.order, sample.seed, found.complete), (150, SearchOrder::Walks, 1, false));
@@ -225,11 +229,11 @@ async fn a_sample_finds_what_a_third_of_the_interleavings_shows() {
     assert!(sample.all_without_waits.is_some_and(|all| (all - 420_420.0).abs() < 0.5), "{sample:?}");
     assert!((found.estimate - 420_420.0).abs() < 0.5, "{}", found.estimate);
     // The mutant: the first interleavings, depth first, share their beginnings.
-    let first = explore_as(&text, &plan(SearchOrder::DepthFirst, 1)).await.remove(0).expect("an exploration");
+    let first = explore_one_as(&text, &plan(SearchOrder::DepthFirst, 1)).await;
     assert!(matches!(first.violations, 0 | 150), "{} of 150", first.violations);
     assert_eq!(first.sample, None);
     // Priorities favour few changes of the session; both orders of the two statements occur.
-    let found = explore_as(&text, &plan(SearchOrder::Priorities, 1)).await.remove(0).expect("an exploration");
+    let found = explore_one_as(&text, &plan(SearchOrder::Priorities, 1)).await;
     assert!((10..140).contains(&found.violations), "{} of 150", found.violations);
     assert_eq!(found.sample.expect("a sample").mean_estimate, None);
 }
@@ -248,7 +252,7 @@ async fn a_sample_estimates_the_number_of_interleavings_where_sessions_wait() {
     "#;
     let all = explore_one(text).await;
     let plan = SearchPlan { order: SearchOrder::Walks, seed: Some(3), limit: Some(200), ..SearchPlan::default() };
-    let found = explore_as(text, &plan).await.remove(0).expect("an exploration");
+    let found = explore_one_as(text, &plan).await;
     assert_eq!((all.verdict, found.verdict), (Proved, ExplorationVerdict::HeldSoFar));
     let sample = found.sample.expect("a sample");
     assert_eq!(sample.all_without_waits, None, "some wait");

@@ -3,7 +3,7 @@
 //!
 //! `LAB_GENERATED=3000` generates more of them, and `LAB_GENERATED_SEED` others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -157,7 +157,7 @@ async fn the_reduced_search_of_generated_files_finds_what_the_full_one_finds() {
     assert!(left_out > 0, "the reduced search of some leaves something out");
 }
 
-/// psql, as somebody would use it by hand.
+/// A session of psql.
 struct Psql {
     child: Child,
     input: ChildStdin,
@@ -260,17 +260,13 @@ async fn drive(url: &str, monitor: &mut PgConnection, setup: &str, transcript: &
         "drop schema if exists generated cascade; create schema generated; set search_path = generated; {setup}"
     );
     monitor.execute(sqlx::raw_sql(AssertSqlSafe(fresh))).await.expect("a fresh schema");
-    let mut sessions: Vec<(Actor, Psql)> =
+    let mut sessions: BTreeMap<Actor, Psql> =
         transcript.parts.iter().map(|part| (part.actor, Psql::start(url, part.actor))).collect();
     let entries = &transcript.entries;
     for (number, entry) in entries.iter().enumerate() {
-        let statements = sent(entries, number);
-        let session = |sessions: &mut Vec<(Actor, Psql)>, actor: Actor| {
-            sessions.iter().position(|(other, _)| *other == actor).expect("a session")
-        };
-        let at = session(&mut sessions, entry.actor);
-        for sql in &statements {
-            sessions[at].1.send(sql);
+        let session = sessions.get_mut(&entry.actor).expect("a session");
+        for sql in sent(entries, number) {
+            session.send(&sql);
         }
         if entry.returned_with != Some(number) {
             waits(monitor, entry.actor).await;
@@ -278,13 +274,13 @@ async fn drive(url: &str, monitor: &mut PgConnection, setup: &str, transcript: &
         for (returned, waiting) in
             entries[..=number].iter().enumerate().filter(|(_, entry)| entry.returned_with == Some(number))
         {
-            let at = session(&mut sessions, waiting.actor);
+            let session = sessions.get_mut(&waiting.actor).expect("a session");
             let count = sent(entries, returned).len();
             let context =
                 format!("{} step {}: {}\n{text}\n{entries:#?}", transcript.schedule, returned + 1, waiting.sql);
             let mut lines = Vec::new();
             for _ in 0..count {
-                lines.extend(sessions[at].1.answer().unwrap_or_else(|why| panic!("{why}\n{context}")));
+                lines.extend(session.answer().unwrap_or_else(|why| panic!("{why}\n{context}")));
             }
             assert_eq!(answers_only(lines), as_psql_prints(&waiting.outcome), "{context}");
         }

@@ -8,6 +8,7 @@ mod cases;
 mod claims;
 mod counts;
 mod crash;
+mod endings;
 mod files;
 mod generated;
 mod language;

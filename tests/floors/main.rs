@@ -98,6 +98,8 @@ const FLOORS: &[Table<'_>] = &[
             "schedule_table",
             "reading",
             "sending",
+            "barrier",
+            "read_values",
             "transaction_state",
             "session_end",
             "runner",

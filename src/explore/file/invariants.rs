@@ -75,8 +75,7 @@ pub async fn broken_invariants(
 #[must_use]
 pub fn never_read(invariants: &[Invariant], read: &BTreeSet<String>) -> Option<String> {
     invariants.iter().find_map(|invariant| {
-        let template = invariant.template();
-        let unread = template.placeholders().find(|name| !read.contains(*name))?.to_owned();
+        let unread = invariant.query.placeholders().find(|name| !read.contains(*name))?;
         let known = read.iter().cloned().collect::<Vec<_>>().join(", ");
         Some(format!(
             "invariant {:?}: {{{unread}}} was read in no interleaving (what was read: {known})",
@@ -87,11 +86,10 @@ pub fn never_read(invariants: &[Invariant], read: &BTreeSet<String>) -> Option<S
 
 /// The query, with what was read. What a session has not read, because it ended before, is null.
 fn filled(invariant: &Invariant, read: &Variables) -> String {
-    let template = invariant.template();
-    let unread = template.placeholders().filter(|name| !read.contains_key(*name));
+    let unread = invariant.query.placeholders().filter(|name| !read.contains_key(*name));
     let mut values: Variables = unread.map(|name| (name.to_owned(), Literal::null())).collect();
     values.extend(read.iter().map(|(name, literal)| (name.clone(), literal.clone())));
-    template.fill(&values).unwrap_or_default()
+    invariant.query.fill(&values).unwrap_or_default()
 }
 
 /// The only column of a row; `None` for null. The error says what is in the row instead.

@@ -26,10 +26,8 @@ pub fn irreducible(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Optio
                 || is_plain_read(sql)
                 || is_about_rows(sql)
         };
-        let unknown = session.statements.iter().find(|statement| {
-            let sent = [Some(&statement.sql), statement.on_error.as_ref()];
-            !sent.into_iter().flatten().all(|template| known(&template.shape()))
-        })?;
+        let unknown =
+            session.statements.iter().find(|statement| !statement.sent().all(|template| known(&template.shape())))?;
         Some(format!("what {actor}: {} depends on is not known from its words", unknown.name))
     })
 }
@@ -40,16 +38,15 @@ pub fn several_statements(sessions: &[SessionScript]) -> Option<String> {
     let mut found = Vec::new();
     for (client, session) in (0..).zip(sessions) {
         for statement in &session.statements {
-            let number = statement.templates().map(|template| statements(&template.shape()).len()).max().unwrap_or(1);
+            let number = statement.sent().map(|template| statements(&template.shape()).len()).max().unwrap_or(1);
             if number > 1 {
                 found.push(format!("{}: {} ({number})", Actor::Client(client), statement.name));
             }
         }
     }
-    (!found.is_empty()).then(|| {
+    of_names(&found, |names| {
         format!(
-            "each of these texts has several statements and is one step, so that no other session comes between them: {}",
-            found.join(", ")
+            "each of these texts has several statements and is one step, so that no other session comes between them: {names}"
         )
     })
 }
@@ -66,11 +63,10 @@ pub fn inside_not_explored(
         .filter(|statement| meets_others(statement, sessions, catalog))
         .map(|(actor, name)| format!("{actor}: {name}"))
         .collect();
-    (!inside.is_empty()).then(|| {
+    of_names(&inside, |names| {
         format!(
             "each of these statements changes or locks several rows, and what other sessions do in the middle of it was not \
-             explored: {}; docs/EXPLORE.md shows how a third session that holds a row explores it",
-            inside.join(", ")
+             explored: {names}; docs/EXPLORE.md shows how a third session that holds a row explores it"
         )
     })
 }
@@ -121,12 +117,10 @@ pub fn add_unordered(found: &mut BTreeSet<String>, entries: &[TranscriptStep]) {
 /// What [`add_unordered`] has found, in a sentence.
 #[must_use]
 pub fn unordered(found: &BTreeSet<String>) -> Option<String> {
-    let pairs: Vec<&str> = found.iter().map(String::as_str).collect();
-    (!pairs.is_empty()).then(|| {
+    of_names(found, |names| {
         format!(
             "these statements waited for the same session at the same time, and which of them PostgreSQL lets go on first is not \
-             controlled: {}",
-            pairs.join(", ")
+             controlled: {names}"
         )
     })
 }
@@ -134,13 +128,15 @@ pub fn unordered(found: &BTreeSet<String>) -> Option<String> {
 /// Columns that could not be compared with those of serial orders.
 #[must_use]
 pub fn not_compared(columns: &BTreeSet<String>) -> Option<String> {
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    (!columns.is_empty()).then(|| {
-        format!(
-            "not compared with serial orders, because the clock, a sequence or chance gives their values: {}",
-            columns.join(", ")
-        )
+    of_names(columns, |names| {
+        format!("not compared with serial orders, because the clock, a sequence or chance gives their values: {names}")
     })
+}
+
+/// A sentence about some names; `None` if there are none.
+fn of_names<'n>(names: impl IntoIterator<Item = &'n String>, sentence: impl FnOnce(&str) -> String) -> Option<String> {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    (!names.is_empty()).then(|| sentence(&names.join(", ")))
 }
 
 #[cfg(test)]

@@ -12,20 +12,22 @@
 //! 5. `sessions`, `expect_table`, `schedule_table`: a session, the expectations, and a schedule as a file has them
 //! 6. `reading`: from TOML to a [`Script`]
 //! 7. [`sending`]: one statement, sent as it is written
-//! 8. [`transaction_state`]: whether a session is in a transaction
-//! 9. [`session_end`]: how a session ended
-//! 10. [`runner`]: runs one session, statement by statement
-//! 11. [`schema_catalog`]: the tables of a file, and which of them a statement touches
-//! 12. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 13. [`serial`]: whether an end is that of a serial order
-//! 14. [`invariants`]: what must be true at every end
-//! 15. [`clock`]: statements whose effect depends on time
-//! 16. [`mistakes`]: statements that always fail
-//! 17. [`limits`]: what a verdict does not cover
-//! 18. [`prepared`]: prepared transactions that are left open
-//! 19. [`schedule_tests`]: schedules that are run as tests
-//! 20. [`execution`]: runs all sessions of a variant
+//! 8. [`barrier`]: where a session waits before each statement; [`read_values`]: the values that one returned
+//! 9. [`transaction_state`]: whether a session is in a transaction
+//! 10. [`session_end`]: how a session ended
+//! 11. [`runner`]: runs one session, statement by statement
+//! 12. [`schema_catalog`]: the tables of a file, and which of them a statement touches
+//! 13. [`own_commit`]: the statements outside a transaction whose commit is a step
+//! 14. [`serial`]: whether an end is that of a serial order
+//! 15. [`invariants`]: what must be true at every end
+//! 16. [`clock`]: statements whose effect depends on time
+//! 17. [`mistakes`]: statements that always fail
+//! 18. [`limits`]: what a verdict does not cover
+//! 19. [`prepared`]: prepared transactions that are left open
+//! 20. [`schedule_tests`]: schedules that are run as tests
+//! 21. [`execution`]: runs all sessions of a variant
 
+pub mod barrier;
 pub mod clock;
 pub mod execution;
 pub mod expect;
@@ -38,6 +40,7 @@ pub mod limits;
 pub mod mistakes;
 pub mod own_commit;
 pub mod prepared;
+pub mod read_values;
 mod reading;
 pub mod runner;
 mod schedule_table;

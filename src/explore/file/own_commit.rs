@@ -7,7 +7,7 @@
 //! both can the two not be put in an order.
 
 use super::schema_catalog::{SchemaCatalog, Touched};
-use super::script::SessionScript;
+use super::script::{ScriptStatement, SessionScript};
 use crate::explore::search::independence::is_plain_read;
 use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
 
@@ -18,33 +18,23 @@ const SPLITTABLE: &[&str] = &["delete", "execute", "insert", "merge", "select", 
 pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog) {
     let touched: Vec<Vec<Option<Touched>>> = sessions
         .iter()
-        .map(|session| session.statements.iter().map(|statement| catalog.touched(&statement.sql.shape())).collect())
-        .collect();
-    let reactions: Vec<Vec<Option<Touched>>> = sessions
-        .iter()
         .map(|session| {
-            let reactions = session.statements.iter().filter_map(|statement| statement.on_error.as_ref());
-            reactions.map(|sql| catalog.touched(&sql.shape())).collect()
+            let sent = session.statements.iter().flat_map(ScriptStatement::sent);
+            sent.map(|template| catalog.touched(&template.shape())).collect()
         })
         .collect();
     for (number, session) in sessions.iter_mut().enumerate() {
-        let others = || {
-            touched
-                .iter()
-                .zip(&reactions)
-                .enumerate()
-                .filter(|(other, _)| *other != number)
-                .flat_map(|(_, (of_statements, of_reactions))| of_statements.iter().chain(of_reactions))
-        };
+        let others = || touched.iter().enumerate().filter(|(other, _)| *other != number).flat_map(|(_, sent)| sent);
         let mut open = false;
-        for (at, statement) in session.statements.iter_mut().enumerate() {
+        for statement in &mut session.statements {
             let sql = statement.sql.shape();
             match transaction_control(&sql) {
                 TransactionControl::Opens => open = true,
                 TransactionControl::Ends => open = false,
                 TransactionControl::None => {
                     let splittable = one_statement(&sql).is_some_and(|words| SPLITTABLE.contains(&words[0].as_str()));
-                    let own = touched[number][at].as_ref();
+                    let own = catalog.touched(&sql);
+                    let own = own.as_ref();
                     let seen =
                         others().any(|other| overlaps(own, other.as_ref(), |own| &own.writes, |other| &other.reads));
                     let unseen =

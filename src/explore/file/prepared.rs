@@ -27,7 +27,7 @@ impl PreparedTransactions {
         let any = sessions
             .iter()
             .flat_map(|session| &session.statements)
-            .flat_map(ScriptStatement::templates)
+            .flat_map(ScriptStatement::sent)
             .any(|template| prepares(&template.shape()));
         Ok(Self { others: if any { Some(open(connection).await?) } else { None } })
     }

@@ -101,8 +101,7 @@ fn anomalies(invariants: &[Invariant], serial: SerialCheck) -> Vec<String> {
 /// Checks the values of invariants, such as `{A.read.balance}`, and has their sessions keep them.
 fn find_values_of_invariants(invariants: &[Invariant], sessions: &mut [SessionScript]) -> Result<(), String> {
     for invariant in invariants {
-        let template = invariant.template();
-        for placeholder in template.placeholders() {
+        for placeholder in invariant.query.placeholders() {
             let found = find_value(placeholder, sessions);
             let session = found.ok_or_else(|| {
                 let field = format!("invariant {:?}", invariant.name);
@@ -161,7 +160,9 @@ impl Script {
 fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
     let invariants = match value {
         None => Vec::new(),
-        Some(Value::String(query)) => vec![Invariant { name: "invariant violated".to_owned(), query }],
+        Some(Value::String(query)) => {
+            vec![Invariant { name: "invariant violated".to_owned(), query: SqlTemplate::parse(&query) }]
+        }
         Some(Value::Array(tables)) => {
             let read = |table: Value| table.try_into().map_err(|error: toml::de::Error| error.message().to_owned());
             let all: Result<Vec<Invariant>, String> = tables.into_iter().map(read).collect();
@@ -173,7 +174,7 @@ fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
     };
     for invariant in &invariants {
         check_name("invariant.name", &invariant.name)?;
-        check_sql("invariant.query", &invariant.query)?;
+        check_sql("invariant.query", &invariant.query.shape())?;
     }
     Ok(invariants)
 }

@@ -10,16 +10,15 @@
 //! (the manual, "Transactions"), with the same snapshot and the same `now()`.
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Column, Connection, Executor, Row, SqlSafeStr, Statement as _, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 
+use super::barrier::{StatementAnswer, StatementBarrier};
+use super::read_values::read_values;
 use super::script::{OnError, ScriptStatement, SessionScript};
 use super::sending::{error_text, fetch, is_lost, is_mistyped, sqlstate, tag};
-use super::session_end::{
-    ScriptAnswer, ScriptError, SessionConnections, SessionEnd, SessionResult, StatementAnswer, StatementBarrier,
-    StatementRun,
-};
+use super::session_end::{ScriptAnswer, ScriptError, SessionConnections, SessionEnd, SessionResult, StatementRun};
 use super::sessions::ROWS;
-use super::template::{Literal, SqlTemplate, Variables};
+use super::template::{SqlTemplate, Variables};
 use super::transaction_state::TransactionState;
 use crate::explore::row_text::columns;
 use crate::explore::sql_words::{begins_with, returns_rows};
@@ -129,6 +128,9 @@ enum Reaction {
     /// It sends this first.
     Sends { name: String, sql: String },
 }
+
+/// PostgreSQL's answer to a statement.
+type StatementEnd = Result<Vec<PgRow>, sqlx::Error>;
 
 /// The name of the savepoint before each statement.
 const SAVEPOINT: &str = "concurrency_lab";
@@ -252,12 +254,7 @@ impl ScriptRunner<'_> {
         (found != expected).then(|| format!("{} had {found} rows instead of {expected}", statement.name))
     }
 
-    async fn answer(
-        &mut self,
-        statement: &ScriptStatement,
-        sql: &str,
-        cut: bool,
-    ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
+    async fn answer(&mut self, statement: &ScriptStatement, sql: &str, cut: bool) -> Result<StatementEnd, ScriptError> {
         let name = &statement.name;
         if statement.own_commit && !self.transaction.open && !cut {
             return self.send_with_own_commit(name, sql).await;
@@ -267,28 +264,21 @@ impl ScriptRunner<'_> {
         let savepoint = self.script.on_error == OnError::Savepoint && !begins_with(sql, &["set transaction"]);
         if savepoint && self.transaction.open && !self.transaction.failed {
             // Part of the step: no other session notices a savepoint.
-            let begun = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("savepoint {SAVEPOINT}")))).await;
-            match begun {
-                Err(error) if is_lost(&error) => return Ok(self.lost(error)),
-                begun => begun.map_err(|error| ScriptError::Unanswered { statement: name.clone(), error })?,
-            };
+            if let Some(lost) = self.send_within(name, format!("savepoint {SAVEPOINT}")).await? {
+                return Ok(Err(lost));
+            }
         }
         self.execute(name, sql, cut).await
     }
 
     /// Sends a statement that commits by itself, and its commit as the next step. The inner error is PostgreSQL's answer to one of
     /// the two.
-    async fn send_with_own_commit(
-        &mut self,
-        name: &str,
-        sql: &str,
-    ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
+    async fn send_with_own_commit(&mut self, name: &str, sql: &str) -> Result<StatementEnd, ScriptError> {
         let unanswered = |error| ScriptError::Unanswered { statement: name.to_owned(), error };
         self.barrier.step(name, sql).await;
-        match self.connection.execute(sqlx::raw_sql("begin")).await {
-            Err(error) if is_lost(&error) => return Ok(self.lost(error)),
-            begun => begun.map_err(unanswered)?,
-        };
+        if let Some(lost) = self.send_within(name, "begin".to_owned()).await? {
+            return Ok(Err(lost));
+        }
         self.transaction = TransactionState::begun();
         let answer = self.execute(name, sql, false).await?;
         if let Err(error) = &answer
@@ -311,37 +301,37 @@ impl ScriptRunner<'_> {
                 }
                 Ok(answer)
             }
-            // A constraint that is checked at the commit.
-            Err(error) if matches!(error, sqlx::Error::Database(_)) => {
+            // A constraint that is checked at the commit, or a lost connection.
+            Err(error) if matches!(error, sqlx::Error::Database(_)) || is_lost(&error) => {
                 self.barrier.returned(Err(&error));
                 if let (Some(sent), Some(sqlstate)) = (self.sent.last_mut(), sqlstate(&error)) {
                     sent.error = Some((sqlstate, error_text(&error)));
                 }
                 Ok(Err(error))
             }
-            Err(error) if is_lost(&error) => Ok(self.lost(error)),
             Err(error) => Err(unanswered(error)),
         }
     }
 
-    /// Reports that the session has lost its connection.
-    fn lost(&mut self, error: sqlx::Error) -> Result<Vec<PgRow>, sqlx::Error> {
-        self.barrier.returned(Err(&error));
-        Err(error)
+    /// Sends SQL that is part of a step, before its statement. Returns the error with which the connection was lost, if it was.
+    async fn send_within(&mut self, step: &str, sql: String) -> Result<Option<sqlx::Error>, ScriptError> {
+        match self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
+            Ok(_) => Ok(None),
+            Err(error) if is_lost(&error) => {
+                self.barrier.returned(Err(&error));
+                Ok(Some(error))
+            }
+            Err(error) => Err(ScriptError::Unanswered { statement: step.to_owned(), error }),
+        }
     }
 
     /// Sends a statement when the barrier lets it. The inner error is PostgreSQL's answer.
-    async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
+    async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<StatementEnd, ScriptError> {
         self.barrier.step(name, sql).await;
         self.execute(name, sql, cut).await
     }
 
-    async fn execute(
-        &mut self,
-        name: &str,
-        sql: &str,
-        cut: bool,
-    ) -> Result<Result<Vec<PgRow>, sqlx::Error>, ScriptError> {
+    async fn execute(&mut self, name: &str, sql: &str, cut: bool) -> Result<StatementEnd, ScriptError> {
         let answer = fetch(&mut self.connection, sql).await;
         let step = self.transaction.follow(sql, answer.is_ok());
         self.changed |= step.committed_change;
@@ -377,35 +367,17 @@ impl ScriptRunner<'_> {
         Ok(())
     }
 
-    /// Keeps the values that a statement returned for later ones: the columns of its only row, lists of those of several rows, or nulls
-    /// if it returned no row.
+    /// Keeps the values that a statement returned for later ones.
     async fn keep(&mut self, statement: &str, sql: &str, rows: &[PgRow]) -> Result<(), sqlx::Error> {
         if !self.script.keeps_values || !returns_rows(sql) {
             return Ok(());
         }
-        let mut kept: Vec<(String, Literal)> = Vec::new();
-        if let Some(first) = rows.first() {
-            for column in first.columns() {
-                let values = rows.iter().map(|row| literal(row, column.ordinal())).collect::<Result<Vec<_>, _>>()?;
-                kept.push((column.name().to_owned(), Literal::list(&values)));
-            }
-        } else {
-            // An answer without rows does not name its columns.
-            let prepared = (&mut self.connection).prepare(AssertSqlSafe(sql).into_sql_str()).await?;
-            kept.extend(prepared.columns().iter().map(|column| (column.name().to_owned(), Literal::null())));
-        }
-        for (name, literal) in kept {
+        for (name, literal) in read_values(&mut self.connection, sql, rows).await? {
             self.variables.insert(format!("{statement}.{name}"), literal.clone());
             self.variables.insert(name, literal);
         }
         Ok(())
     }
-}
-
-fn literal(row: &PgRow, column: usize) -> Result<Literal, sqlx::Error> {
-    let value = row.try_get_raw(column)?;
-    let text = if value.is_null() { None } else { Some(value.as_str().map_err(sqlx::Error::Decode)?) };
-    Ok(Literal::new(value.type_info().name(), text))
 }
 
 /// What the step of a statement's own commit shows in place of SQL.

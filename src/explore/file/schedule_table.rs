@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use toml::Table;
 
+use super::expect::StatementRef;
 use super::expect_table::{find, find_all};
 use super::fields::{expected, kind};
 use super::script::{ScheduleEnd, ScheduleTest, ScriptVariant, SessionScript};
@@ -59,7 +60,7 @@ impl ScheduleTable {
         })
     }
 
-    fn fails(&self, sessions: &[SessionScript]) -> Result<Option<Vec<(super::expect::StatementRef, String)>>, String> {
+    fn fails(&self, sessions: &[SessionScript]) -> Result<Option<Vec<(StatementRef, String)>>, String> {
         let Some(table) = &self.fails else { return Ok(None) };
         let field = self.field("fails");
         let read = |(text, sqlstate): (&String, &toml::Value)| {

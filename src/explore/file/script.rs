@@ -61,15 +61,7 @@ pub struct Invariant {
     /// The name of what is wrong if it is false.
     pub name: String,
     /// A query that returns rows of one boolean each, all true if all is well. `{A.read.balance}` is what a session has read.
-    pub query: String,
-}
-
-impl Invariant {
-    /// The query, with its placeholders.
-    #[must_use]
-    pub fn template(&self) -> SqlTemplate {
-        SqlTemplate::parse(&self.query)
-    }
+    pub query: SqlTemplate,
 }
 
 /// One exploration of a file: at one isolation level, with each connection cut at one place or not at all.
@@ -106,11 +98,13 @@ impl SessionScript {
     /// Whether another session does the same, so that exchanging the two changes nothing.
     #[must_use]
     pub fn does_the_same(&self, other: &Self) -> bool {
-        let sent = |session: &Self| -> Vec<ScriptStatement> {
-            session.statements.iter().map(|statement| ScriptStatement { line: 0, ..statement.clone() }).collect()
+        // Where a statement is in the file makes no difference.
+        let same = |(one, other): (&ScriptStatement, &ScriptStatement)| {
+            *one == ScriptStatement { line: one.line, ..other.clone() }
         };
-        (sent(self), &self.on_error, self.cut_after, &self.setup)
-            == (sent(other), &other.on_error, other.cut_after, &other.setup)
+        self.statements.len() == other.statements.len()
+            && self.statements.iter().zip(&other.statements).all(same)
+            && (&self.on_error, self.cut_after, &self.setup) == (&other.on_error, other.cut_after, &other.setup)
     }
 }
 
@@ -134,9 +128,14 @@ pub struct ScriptStatement {
 }
 
 impl ScriptStatement {
-    /// Everything that is sent for it.
+    /// What its session may send for it.
+    pub fn sent(&self) -> impl Iterator<Item = &SqlTemplate> {
+        [Some(&self.sql), self.on_error.as_ref()].into_iter().flatten()
+    }
+
+    /// All of its texts in which values can be used.
     pub fn templates(&self) -> impl Iterator<Item = &SqlTemplate> {
-        [Some(&self.sql), self.on_error.as_ref(), self.stop_if.as_ref()].into_iter().flatten()
+        self.sent().chain(&self.stop_if)
     }
 }
 

@@ -1,32 +1,9 @@
-//! A session of a file: where it waits before each statement, and how it ended.
+//! How a session of a file ended.
 
-use async_trait::async_trait;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 
 use super::sending::error_text;
 use super::template::{MissingVariable, Variables};
-
-/// A session waits here before each of its statements, and reports what each returned.
-#[async_trait]
-pub trait StatementBarrier: Send {
-    /// Waits until this statement is let go.
-    async fn step(&mut self, name: &str, sql: &str);
-
-    /// Reports what the statement returned.
-    fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>);
-
-    /// Reports that the statement was executed, and its connection is cut before the answer is received.
-    fn cut(&mut self);
-}
-
-/// What a statement returned.
-#[derive(Debug, Clone, Copy)]
-pub enum StatementAnswer<'a> {
-    /// Rows, maybe none.
-    Rows(&'a [PgRow]),
-    /// No rows, but a command tag, such as `UPDATE 0`; empty if there is nothing to say.
-    Tag(&'a str),
-}
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

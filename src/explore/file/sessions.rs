@@ -192,20 +192,19 @@ fn statement(field: &str, value: Value) -> Result<StatementTable, String> {
 
 /// A file has no data for COPY FROM STDIN, no place for that of COPY TO STDOUT, and none for notifications.
 fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
-    let is_copy =
+    let statements = statements_of(sql);
+    let has_stream =
         |words: &Words| words[0] == "copy" && words.iter().any(|word| matches!(word.as_str(), "stdin" | "stdout"));
-    if statements_of(sql).iter().any(is_copy) {
+    let is_the_name = |word: &String| word.trim_matches(['"', '\'']) == "application_name";
+    if statements.iter().any(has_stream) {
         let what = "a statement without data of its own, such as insert or select";
         return Err(expected(field, what, "COPY with STDIN or STDOUT"));
     }
-    if statements_of(sql)
-        .iter()
-        .any(|words| words.iter().any(|word| word.trim_matches(['"', '\'']) == "application_name"))
-    {
+    if statements.iter().flat_map(|words| words.iter()).any(is_the_name) {
         let what = "a statement that leaves application_name, by which the explorer knows its sessions";
         return Err(expected(field, what, format_args!("{sql:?}")));
     }
-    if statements_of(sql).iter().any(|words| words[0] == "listen") {
+    if statements.iter().any(|words| words[0] == "listen") {
         return Err(expected(field, "a statement whose effect is explored (NOTIFY is one)", "LISTEN"));
     }
     Ok(())

@@ -2,10 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 /// SQL with placeholders. Only `{identifier}` is one, or identifiers with dots between them, so array and JSON literals are plain text.
 /// `{{identifier}` is the text `{identifier}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
 pub struct SqlTemplate(Vec<SqlPart>);
+
+impl From<String> for SqlTemplate {
+    fn from(sql: String) -> Self {
+        Self::parse(&sql)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum SqlPart {

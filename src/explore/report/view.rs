@@ -221,7 +221,7 @@ pub fn incompleteness(exploration: &Exploration) -> Option<String> {
     };
     let all = match (sample.all_without_waits, sample.mean_estimate) {
         (Some(all), _) => format!(
-            "; there are {} interleavings if none has a wait or a retry, and in the sample none has (multinomial coefficient)",
+            "; there are {} interleavings if none has a wait, or other steps than those of the sample (multinomial coefficient)",
             rounded(all)
         ),
         (None, Some(mean)) => format!("; the number of all is estimated at {} (mean over the walks)", rounded(mean)),

@@ -30,6 +30,8 @@ use crate::explore::schedule::{Actor, Schedule};
 #[derive(Debug)]
 pub struct DepthFirst {
     plan: SearchPlan,
+    /// Found with the first interleaving.
+    identical: Option<IdenticalClients>,
     /// The branching points on the current path.
     nodes: Vec<BranchPoint>,
     /// The actors on the current path.
@@ -53,7 +55,7 @@ impl DepthFirst {
     #[must_use]
     pub fn new(plan: SearchPlan) -> Self {
         let path = plan.after.as_ref().map(|after| after.0.clone()).unwrap_or_default();
-        Self { plan, nodes: Vec::new(), path, progress: SearchProgress::default(), finished: false }
+        Self { plan, identical: None, nodes: Vec::new(), path, progress: SearchProgress::default(), finished: false }
     }
 
     /// How far it is.
@@ -132,7 +134,8 @@ impl DepthFirst {
 
     /// Runs the path, and after its end always the first choice.
     async fn run(&mut self, execution: &mut dyn Execution, haste: bool) -> Result<InterleavingEnd, ExploreError> {
-        let identical = IdenticalClients::of(execution, self.plan.permute);
+        let identical = || IdenticalClients::of(execution, self.plan.permute);
+        let identical = self.identical.get_or_insert_with(identical).clone();
         let (mut runner, gathered) = execution.begin().await?;
         if let Err(why) = gathered {
             return Ok(InterleavingEnd::Undecided(Schedule::default(), why));

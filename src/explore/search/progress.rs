@@ -57,12 +57,12 @@ pub struct SampleProgress {
 }
 
 impl SearchProgress {
-    /// The estimated number of all interleavings.
+    /// The estimated number of all interleavings; of a sample that estimates nothing, those that were run.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn estimate(&self) -> f64 {
         if let Some(sample) = self.sample {
-            return sample.without_waits.or(sample.mean_weight).unwrap_or_default();
+            return sample.without_waits.or(sample.mean_weight).unwrap_or(self.interleavings as f64);
         }
         let explored = self.explored - self.before;
         if explored > 0.0 { self.interleavings as f64 / explored } else { 0.0 }

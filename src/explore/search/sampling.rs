@@ -22,6 +22,7 @@ const LIMIT: u64 = 1_000;
 pub struct Sampling {
     plan: SearchPlan,
     scheduler: Option<Box<dyn Scheduler>>,
+    identical: IdenticalClients,
     expected: ExpectedSteps,
     /// Of the next interleaving.
     number: u64,
@@ -54,6 +55,7 @@ impl Sampling {
         Self {
             plan,
             scheduler: None,
+            identical: IdenticalClients::default(),
             expected: ExpectedSteps::new(),
             number: 0,
             weights: 0.0,
@@ -77,12 +79,13 @@ impl Sampling {
             return Ok(None);
         }
         if self.scheduler.is_none() {
+            self.identical = IdenticalClients::of(execution, self.plan.permute);
             let seen = match self.run(execution, &mut OneAfterTheOther, 0).await? {
                 Ok(seen) => seen,
                 Err(why) => return Ok(Some(self.undecided(&why))),
             };
             self.expected = steps_of(&seen);
-            self.without_waits = IdenticalClients::of(execution, self.plan.permute).is_empty();
+            self.without_waits = self.identical.is_empty();
             let seed = self.plan.seed.unwrap_or_default();
             self.scheduler = Some(match self.plan.order {
                 SearchOrder::Priorities => Box::new(Priorities::new(seed, &self.expected)),
@@ -127,12 +130,11 @@ impl Sampling {
         scheduler: &mut dyn Scheduler,
         number: u64,
     ) -> Result<Result<Observations, Unsettled>, ExploreError> {
-        let identical = IdenticalClients::of(execution, self.plan.permute);
-        let mut run = self.run_once(execution, scheduler, number, (&identical, true)).await?;
+        let mut run = self.run_once(execution, scheduler, number, true).await?;
         for _ in 1..REPLAYS_MAX {
             match &run {
                 Err(why) if why.by_chance() => {
-                    run = self.run_once(execution, scheduler, number, (&identical, false)).await?;
+                    run = self.run_once(execution, scheduler, number, false).await?;
                 }
                 _ => break,
             }
@@ -145,7 +147,7 @@ impl Sampling {
         execution: &mut dyn Execution,
         scheduler: &mut dyn Scheduler,
         number: u64,
-        (identical, haste): (&IdenticalClients, bool),
+        haste: bool,
     ) -> Result<Result<Observations, Unsettled>, ExploreError> {
         scheduler.begin(number);
         let (mut runner, gathered) = execution.begin().await?;
@@ -156,7 +158,7 @@ impl Sampling {
             runner.hurry();
         }
         for _ in 0..STEPS_MAX {
-            let choices = identical.choices(&runner);
+            let choices = self.identical.choices(&runner);
             if choices.is_empty() {
                 return Ok(Ok(runner.end()));
             }

@@ -23,9 +23,7 @@ use super::schema_catalog::{SCHEMA, SchemaCatalog};
 use super::script::{Invariant, NOT_SERIALIZABLE, ScheduleTest, Script, ScriptVariant, SessionScript};
 use super::sending::error_text;
 use super::serial::{End, UncomparedColumns};
-use super::session_end::{
-    ScriptError, SessionConnections, SessionEnd, SessionResult, StatementAnswer, StatementBarrier,
-};
+use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionResult};
 use super::template::Variables;
 use super::{limits, runner, schedule_tests};
 use crate::database::schema::claim_schema;
@@ -86,8 +84,8 @@ pub async fn explore(
     let reduced = plan.reduce;
     let mut counter = ExplorationCounter::new();
     let explored = execution.explore(&mut counter, plan, &variant.schedules, go_on).await;
-    let unread = || never_read(&script.invariants, &execution.read).filter(|_| !partial);
-    let mistake = execution.log.mistake(&execution.sessions).or_else(unread);
+    let mistake = execution.log.mistake(&execution.sessions);
+    let unread = never_read(&script.invariants, &execution.read);
     let (waited, mut limits, time) = (execution.waited.clone(), execution.limits(), execution.by_the_clock());
     let closed = execution.close().await;
     let missed = explored?;
@@ -98,6 +96,10 @@ pub async fn explore(
     limits.extend(irreducible.filter(|_| wants_reduce).map(|why| format!("--reduce left nothing out: {why}")));
     limits.extend(time.iter().map(|what| format!("it depends on time: {what}")));
     let mut exploration = counter.finish(subject);
+    // A part may lack the interleavings in which it is read.
+    if let Some(unread) = unread.filter(|_| exploration.complete) {
+        return Err(ExploreError::Script(unread));
+    }
     exploration.limits = limits;
     exploration.verdict = match exploration.verdict {
         ExplorationVerdict::Broken => ExplorationVerdict::Broken,
@@ -378,7 +380,7 @@ impl Execution for ScriptExecution<'_> {
 
     fn identical(&self, one: u8, other: u8) -> bool {
         // An invariant that names a session tells it apart.
-        let named = |invariant: &Invariant| invariant.template().placeholders().next().is_some();
+        let named = |invariant: &Invariant| invariant.query.placeholders().next().is_some();
         if self.script.invariants.iter().any(named) {
             return false;
         }
@@ -387,24 +389,5 @@ impl Execution for ScriptExecution<'_> {
             return false;
         };
         one.does_the_same(other)
-    }
-}
-
-#[async_trait]
-impl StatementBarrier for Gate {
-    async fn step(&mut self, name: &str, sql: &str) {
-        Self::step(self, name, sql, &[]).await;
-    }
-
-    fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>) {
-        match outcome {
-            Ok(StatementAnswer::Rows(rows)) => self.returned_rows(Ok(rows)),
-            Ok(StatementAnswer::Tag(tag)) => self.returned_tag(tag),
-            Err(error) => self.returned_rows(Err(error)),
-        }
-    }
-
-    fn cut(&mut self) {
-        self.was_cut();
     }
 }
