@@ -18,8 +18,8 @@ go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 # lands. Packages are downloaded while cargo compiles.
 test:
 	@scripts/setup.sh test $(MAKE) --no-print-directory build-tests
-	$(linted) RUST_TEST_THREADS=3 cargo test --workspace --locked --no-fail-fast
-	cd tests/browser && node --test --test-concurrency=3
+	$(linted) RUST_TEST_THREADS=3 scripts/in_memory.sh cargo test --workspace --locked --no-fail-fast
+	cd tests/browser && ../../scripts/in_memory.sh node --test --test-concurrency=3
 	$(go)
 
 # All that needs no PostgreSQL: format, lints, documentation, unit tests, the rules about the source. Under a minute once compiled.

@@ -5,12 +5,4 @@
 CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__ # cargo-clippy passes its options to the driver in this form
 export CLIPPY_ARGS
 driver="$("$1" --print sysroot)/bin/clippy-driver"
-
-# The library is optimised, because the tests race requests through it. Its unit tests and the code of the tests themselves run for
-# seconds, and would take minutes to optimise.
-case " $* " in
-  *" --crate-name concurrency_lab "*" --test "* | *" --crate-name all "* | *" --crate-name side_by_side "*)
-    exec "$driver" "$@" -C opt-level=0
-    ;;
-esac
 exec "$driver" "$@"

@@ -16,7 +16,7 @@ use crate::common::{directory, repository};
 const SEED: u32 = 1;
 
 /// Random requests per operation, in addition to those that try the limits of each field.
-const EXAMPLES: u32 = 15;
+const EXAMPLES: u32 = 8;
 
 /// The run takes about a minute; a busy machine may need longer.
 const TIME_LIMIT: Duration = Duration::from_mins(6);

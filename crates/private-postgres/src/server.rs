@@ -122,7 +122,7 @@ impl PreparedServer {
     }
 
     /// The settings go on the command line, so that neither postgresql.conf nor ALTER SYSTEM can change them.
-    fn settings(&self) -> [(&'static str, String); 15] {
+    fn settings(&self) -> [(&'static str, String); 16] {
         let text = str::to_owned;
         [
             // Durable. All three are PostgreSQL's defaults; here they are guaranteed.
@@ -137,6 +137,8 @@ impl PreparedServer {
             ("max_connections", self.max_connections.to_string()),
             // Explore files may prepare transactions; PostgreSQL's default is 0.
             ("max_prepared_transactions", "16".to_owned()),
+            // All statements are short: to compile one would take longer than to run it.
+            ("jit", text("off")),
             ("cluster_name", text("concurrency-lab")),
             // All output goes to stderr, which is the log file.
             ("logging_collector", text("off")),

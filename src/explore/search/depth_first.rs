@@ -176,7 +176,8 @@ impl DepthFirst {
             if *node.waiting.get_or_insert_with(|| waiting.clone()) != waiting {
                 return Ok(InterleavingEnd::Diverged);
             }
-            if self.plan.reduce {
+            // The same steps have the same properties in each run. A run that is repeated was not like the one before.
+            if self.plan.reduce && (node.taken[node.at].is_none() || !haste) {
                 node.taken[node.at] = Some(taken(runner.entries(), depth));
             }
         }
