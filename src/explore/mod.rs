@@ -31,9 +31,10 @@
 //! 20. [`execution`]: runs a test case
 //! 21. [`crash`]: explores cut connections and clients that hang up
 //! 22. [`file`](mod@file): explore files, with transactions of a user's own
-//! 23. [`report`]: what people and programs read of the findings
-//! 24. [`position`]: one interleaving up to a step, and which actors can go next
-//! 25. [`worker_pool`]: several explorations at the same time
+//! 23. [`spec`](mod@spec): isolationtester's files
+//! 24. [`report`]: what people and programs read of the findings
+//! 25. [`position`]: one interleaving up to a step, and which actors can go next
+//! 26. [`worker_pool`]: several explorations at the same time
 
 pub mod catalog;
 pub mod classify;
@@ -55,6 +56,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod search;
 pub mod search_order;
+pub mod spec;
 pub mod sql_words;
 pub mod table_rows;
 pub mod test_case;

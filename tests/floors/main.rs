@@ -63,6 +63,7 @@ const FLOORS: &[Table<'_>] = &[
             "execution",
             "crash",
             "file", // explore files
+            "spec", // isolationtester's files
             "report",
             "position",
             "worker_pool",
@@ -86,6 +87,7 @@ const FLOORS: &[Table<'_>] = &[
             "replay",
         ],
     ),
+    ("src/explore/spec", &["scanner", "grammar", "result_table", "session", "permutation", "spec_run", "as_script"]),
     (
         "src/explore/file",
         &[

@@ -19,6 +19,8 @@ use crate::explore::scenario::ExploreScenario;
 use crate::explore::schedule::Schedule;
 use crate::explore::search::SearchPlan;
 use crate::explore::search_order::SearchOrder;
+use crate::explore::spec::grammar::IsolationSpec;
+use crate::explore::spec::{as_script, spec_run};
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::session::statement::Isolation;
@@ -29,9 +31,14 @@ use crate::strategy::Approach;
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
 pub struct ExploreArgs {
     /// What to explore: scenarios (last-money, money-for-all, deposit-and-withdrawal, opposite-transfers,
-    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md) [default: all scenarios].
-    #[arg(value_name = "SCENARIO|FILE.toml")]
+    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md) [default: all scenarios]. The
+    /// permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
+    #[arg(value_name = "SCENARIO|FILE.toml|FILE.spec")]
     pub what: Vec<String>,
+
+    /// Explores every interleaving of the steps of a FILE.spec, in place of its permutations.
+    #[arg(long, env = "LAB_ALL", value_parser = BoolishValueParser::new())]
+    pub all: bool,
 
     /// The approaches to explore, by name or alias.
     #[arg(long, env = "LAB_APPROACH", default_value = "all", value_delimiter = ',', value_name = "NAME,…")]
@@ -128,6 +135,42 @@ pub struct ExploreArgs {
 
 const ALL: &str = "all";
 
+/// Options that the permutations of a spec do not have.
+const OF_EXPLORATIONS: [&str; 18] = [
+    "approach",
+    "clients",
+    "variant",
+    "servers",
+    "isolation",
+    "crash",
+    "without",
+    "reduce",
+    "permute",
+    "limit",
+    "order",
+    "random_seed",
+    "stop_at_first",
+    "after",
+    "replay",
+    "fail_on",
+    "format",
+    "html",
+];
+
+/// An explore file, or the steps of a spec as one.
+fn read_script(path: &Path) -> Result<Script, String> {
+    let name = path.display().to_string();
+    if !has_extension(&name, "spec") {
+        return Script::read(path).map_err(|error| error.to_string());
+    }
+    let spec = IsolationSpec::read(path).map_err(|error| error.to_string())?;
+    as_script::script(&spec, &spec_run::name_of(path)).map_err(|reason| format!("{name}: {reason}"))
+}
+
+fn has_extension(name: &str, wanted: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == wanted)
+}
+
 /// The value of `--crash`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrashArg {
@@ -167,7 +210,10 @@ impl ExploreArgs {
         // Options from the environment may be meant for another command. On the command line they are a mistake.
         let given = |id: &str| given(matches, id);
         let (files, scenarios): (Vec<&String>, Vec<&String>) =
-            self.what.iter().partition(|what| Path::new(what).extension().is_some_and(|extension| extension == "toml"));
+            self.what.iter().partition(|what| has_extension(what, "toml") || has_extension(what, "spec"));
+        if given("all") && !files.iter().any(|file| has_extension(file, "spec")) {
+            return usage("--all: only a FILE.spec has permutations that it replaces; leave --all out".to_owned());
+        }
         if files.is_empty() && self.variant.is_some() {
             return usage(
                 "--variant: only explore files have variants; name a file, or leave --variant out".to_owned(),
@@ -200,6 +246,30 @@ impl ExploreArgs {
             ));
         }
         Ok(jobs)
+    }
+
+    /// The specs whose permutations are to be run; `None` if interleavings are to be explored.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`], which names the option.
+    pub fn specs(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<(PathBuf, IsolationSpec)>>, CliError> {
+        let (specs, others): (Vec<&String>, Vec<&String>) =
+            self.what.iter().partition(|what| has_extension(what, "spec"));
+        if specs.is_empty() || self.all {
+            return Ok(None);
+        }
+        if let Some(other) = others.first() {
+            return usage(format!(
+                "{other:?} cannot be explored beside permutations of a spec; use --all, or two commands"
+            ));
+        }
+        if let Some(option) = OF_EXPLORATIONS.iter().find(|id| given(matches, id)) {
+            let option = option.replace('_', "-");
+            return usage(format!("--{option} is for explorations; add --all to explore the steps of the spec"));
+        }
+        let read = |path: &String| IsolationSpec::read(Path::new(path)).map(|spec| (PathBuf::from(path), spec));
+        let specs: Result<_, _> = specs.into_iter().map(read).collect();
+        specs.map(Some).map_err(|error| CliError::Usage(error.to_string()))
     }
 
     fn order(&self) -> SearchOrder {
@@ -240,7 +310,7 @@ impl ExploreArgs {
     }
 
     fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
-        let script = Arc::new(Script::read(path).map_err(|error| CliError::Usage(error.to_string()))?);
+        let script = Arc::new(read_script(path).map_err(CliError::Usage)?);
         let job = |variant: &ScriptVariant| ExploreJob {
             subject: execution::subject(&script, variant, &path.display().to_string()),
             what: JobSubject::File(Arc::clone(&script), variant.clone()),

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod progress;
+mod specs;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -62,6 +63,9 @@ impl From<ExploreError> for CliError {
 /// # Errors
 /// [`CliError::ClaimFailed`] if a result contradicts a claim, or an expectation of a file is not met.
 pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
+    if let Some(specs) = arguments.specs(matches)? {
+        return specs::run(&arguments, specs).await;
+    }
     let jobs = arguments.jobs(matches)?;
     let began = (Instant::now(), SystemTime::now());
     // The file is opened before anything is explored, because that may take hours.

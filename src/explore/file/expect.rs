@@ -40,6 +40,9 @@ pub enum ExpectedVerdict {
     Holds,
     /// At least one interleaving ends badly.
     Broken,
+    /// Nothing is expected. No explore file says so: a spec does not judge.
+    #[serde(skip)]
+    Any,
 }
 
 impl Expect {
@@ -77,7 +80,8 @@ impl Expect {
     fn verdict_missed(&self, found: &Exploration) -> Option<String> {
         let but = match (self.verdict, found.verdict) {
             (ExpectedVerdict::Holds, ExplorationVerdict::Proved | ExplorationVerdict::NotJudged)
-            | (ExpectedVerdict::Broken, ExplorationVerdict::Broken) => return None,
+            | (ExpectedVerdict::Broken, ExplorationVerdict::Broken)
+            | (ExpectedVerdict::Any, _) => return None,
             (_, ExplorationVerdict::Broken) => format!("it is broken: {}", anomalies(found)),
             (_, ExplorationVerdict::Proved) => "it holds in every interleaving".to_owned(),
             (_, ExplorationVerdict::HeldSoFar) => "not every interleaving was run; those that were run hold".to_owned(),

@@ -191,7 +191,10 @@ fn statement(field: &str, value: Value) -> Result<StatementTable, String> {
 }
 
 /// A file has no data for COPY FROM STDIN, no place for that of COPY TO STDOUT, and none for notifications.
-fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What is expected in this field.
+pub fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
     let statements = statements_of(sql);
     let has_stream =
         |words: &Words| words[0] == "copy" && words.iter().any(|word| matches!(word.as_str(), "stdin" | "stdout"));

@@ -61,6 +61,7 @@ pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject 
         claim: match variant.expect.verdict {
             ExpectedVerdict::Holds => ClaimedSafety::Safe,
             ExpectedVerdict::Broken => ClaimedSafety::Broken,
+            ExpectedVerdict::Any => ClaimedSafety::Unsupported,
         },
     }
 }

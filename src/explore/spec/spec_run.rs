@@ -1,0 +1,133 @@
+//! All permutations of a spec, in a database of its own.
+
+use std::path::Path;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+
+use tokio_util::sync::CancellationToken;
+
+use super::grammar::{IsolationSpec, PermutedStep, StepPlace};
+use super::permutation::{PermutationError, PermutationRunner};
+use super::session::SpecConnection;
+
+/// Permutations that are run if a spec lists none. With more, its steps are explored with `--all`.
+pub const PERMUTATIONS_MAX: usize = 10_000;
+
+/// Why the permutations of a spec were not all run.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecRunError {
+    /// A database for the spec cannot be made. It needs the right to create databases.
+    #[error("cannot create or drop a database for the spec: {0}")]
+    Own(#[from] sqlx::Error),
+    /// A session cannot connect.
+    #[error("cannot connect a session: {0}")]
+    Connect(#[from] tokio_postgres::Error),
+    /// A permutation has no end.
+    #[error(transparent)]
+    Permutation(#[from] PermutationError),
+    /// The caller's token stopped it.
+    #[error("interrupted before its permutations had ended")]
+    Interrupted,
+    /// No permutation is listed, and there are too many.
+    #[error("it lists no permutation, and its steps have more than {PERMUTATIONS_MAX}; explore them with --all")]
+    TooMany,
+}
+
+/// Runs the listed permutations of a spec, or all, and hands each part of the output on as it is known. `name` is the name of the file.
+///
+/// # Errors
+/// [`SpecRunError`].
+pub async fn run(
+    spec: &IsolationSpec,
+    name: &str,
+    server: &PgConnectOptions,
+    stop: &CancellationToken,
+    print: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), SpecRunError> {
+    let permutations = permutations(spec)?;
+    let database = format!("concurrency_lab_spec_{:08x}", fastrand::u32(..));
+    let mut administrator = server.connect().await?;
+    // The collation of the expected outputs.
+    let create = format!("create database {database} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
+    administrator.execute(AssertSqlSafe(create)).await?;
+    let options = server.clone().database(&database);
+    let result = tokio::select! {
+        result = run_in(spec, name, &options, &permutations, print) => result,
+        () = stop.cancelled() => Err(SpecRunError::Interrupted),
+    };
+    let dropped = drop_database(&mut administrator, &database).await;
+    administrator.close().await?;
+    result?;
+    Ok(dropped?)
+}
+
+async fn drop_database(administrator: &mut PgConnection, database: &str) -> Result<(), sqlx::Error> {
+    administrator.execute(AssertSqlSafe(format!("drop database {database} with (force)"))).await?;
+    Ok(())
+}
+
+async fn run_in(
+    spec: &IsolationSpec,
+    name: &str,
+    database: &PgConnectOptions,
+    permutations: &[Vec<PermutedStep>],
+    print: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), SpecRunError> {
+    let application = format!("isolation/{name}");
+    let control = SpecConnection::open(database, &format!("{application}/control connection")).await?;
+    let mut connections = Vec::new();
+    for session in &spec.sessions {
+        connections.push(SpecConnection::open(database, &format!("{application}/{}", session.name)).await?);
+    }
+    print(&format!("Parsed test spec with {} sessions\n", connections.len()));
+    for steps in permutations {
+        let (output, result) = PermutationRunner::new(spec, &control, &mut connections, steps).run().await;
+        print(&output);
+        result?;
+    }
+    Ok(())
+}
+
+fn permutations(spec: &IsolationSpec) -> Result<Vec<Vec<PermutedStep>>, SpecRunError> {
+    if !spec.permutations.is_empty() {
+        return Ok(spec.permutations.clone());
+    }
+    let mut all = Vec::new();
+    let mut taken = vec![0; spec.sessions.len()];
+    if interleave(spec, &mut taken, &mut Vec::new(), &mut all) { Ok(all) } else { Err(SpecRunError::TooMany) }
+}
+
+/// Adds all interleavings that begin with `steps`; `false` if there are too many.
+fn interleave(
+    spec: &IsolationSpec,
+    taken: &mut [usize],
+    steps: &mut Vec<PermutedStep>,
+    all: &mut Vec<Vec<PermutedStep>>,
+) -> bool {
+    let mut whole = true;
+    for session in 0..taken.len() {
+        let step = taken[session];
+        if step < spec.sessions[session].steps.len() {
+            whole = false;
+            taken[session] += 1;
+            steps.push(PermutedStep { place: StepPlace { session, step }, markers: Vec::new() });
+            let few = interleave(spec, taken, steps, all);
+            steps.pop();
+            taken[session] -= 1;
+            if !few {
+                return false;
+            }
+        }
+    }
+    if whole {
+        all.push(steps.clone());
+    }
+    all.len() <= PERMUTATIONS_MAX
+}
+
+/// The name of a spec, as isolationtester's sessions have it: that of the file, without its extension.
+#[must_use]
+pub fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "spec".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
