@@ -17,3 +17,4 @@ mod race;
 mod runs;
 mod scenarios;
 mod served;
+mod specs;

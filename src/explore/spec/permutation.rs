@@ -37,6 +37,16 @@ pub enum PermutationError {
     Markers(String),
 }
 
+/// Sends a setup or a teardown, and waits for its last answer.
+async fn execute(connection: &SpecConnection, sql: &str) -> SpecAnswer {
+    if let Ok(answer) = timeout(STEP_MAX, connection.execute(sql)).await {
+        return answer;
+    }
+    connection.cancel().await;
+    let seconds = STEP_MAX.as_secs();
+    SpecAnswer::Error(format!("it has not ended after {seconds} s; a session may have left a transaction open"))
+}
+
 /// What a report waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
@@ -136,12 +146,12 @@ impl<'s> PermutationRunner<'s> {
     async fn set_up(&mut self) -> Result<(), PermutationError> {
         let spec = self.spec;
         for sql in &spec.setups {
-            let answer = self.control.execute(sql).await;
+            let answer = execute(self.control, sql).await;
             self.print_setup("the spec", answer)?;
         }
         for (at, session) in spec.sessions.iter().enumerate() {
             if let Some(sql) = &session.setup {
-                let answer = self.connections[at].execute(sql).await;
+                let answer = execute(&self.connections[at], sql).await;
                 self.print_notices(at);
                 self.print_setup(&format!("session {}", session.name), answer)?;
             }
@@ -165,13 +175,13 @@ impl<'s> PermutationRunner<'s> {
         let spec = self.spec;
         for (at, session) in spec.sessions.iter().enumerate() {
             if let Some(sql) = &session.teardown {
-                let answer = self.connections[at].execute(sql).await;
+                let answer = execute(&self.connections[at], sql).await;
                 self.print_notices(at);
                 self.print_teardown(&session.name, answer);
             }
         }
         if let Some(sql) = &spec.teardown {
-            let answer = self.control.execute(sql).await;
+            let answer = execute(self.control, sql).await;
             self.print_teardown("the spec", answer);
         }
     }

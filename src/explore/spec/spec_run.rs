@@ -14,11 +14,14 @@ use super::session::SpecConnection;
 /// Permutations that are run if a spec lists none. With more, its steps are explored with `--all`.
 pub const PERMUTATIONS_MAX: usize = 10_000;
 
+/// The database of a spec. PostgreSQL's own suite has this name in some of its statements.
+const DATABASE: &str = "isolation_regression";
+
 /// Why the permutations of a spec were not all run.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecRunError {
-    /// A database for the spec cannot be made. It needs the right to create databases.
-    #[error("cannot create or drop a database for the spec: {0}")]
+    /// The database for the spec cannot be made, or not dropped.
+    #[error("cannot create or drop {DATABASE}, the database of a spec: {0}")]
     Own(#[from] sqlx::Error),
     /// A session cannot connect.
     #[error("cannot connect a session: {0}")]
@@ -46,24 +49,23 @@ pub async fn run(
     print: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), SpecRunError> {
     let permutations = permutations(spec)?;
-    let database = format!("concurrency_lab_spec_{:08x}", fastrand::u32(..));
     let mut administrator = server.connect().await?;
     // The collation of the expected outputs.
-    let create = format!("create database {database} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
+    let create = format!("create database {DATABASE} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
     administrator.execute(AssertSqlSafe(create)).await?;
-    let options = server.clone().database(&database);
+    let options = server.clone().database(DATABASE);
     let result = tokio::select! {
         result = run_in(spec, name, &options, &permutations, print) => result,
         () = stop.cancelled() => Err(SpecRunError::Interrupted),
     };
-    let dropped = drop_database(&mut administrator, &database).await;
+    let dropped = drop_database(&mut administrator).await;
     administrator.close().await?;
     result?;
     Ok(dropped?)
 }
 
-async fn drop_database(administrator: &mut PgConnection, database: &str) -> Result<(), sqlx::Error> {
-    administrator.execute(AssertSqlSafe(format!("drop database {database} with (force)"))).await?;
+async fn drop_database(administrator: &mut PgConnection) -> Result<(), sqlx::Error> {
+    administrator.execute(AssertSqlSafe(format!("drop database {DATABASE} with (force)"))).await?;
     Ok(())
 }
 

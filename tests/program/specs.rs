@@ -1,0 +1,117 @@
+//! `explore FILE.spec`: isolationtester's files. `scripts/isolation_suite.py` compares the output on PostgreSQL's own suite, which is not in
+//! this repository; these specs are ours.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::served::run_to_end;
+use crate::common::{OwnDatabase, directory, program, repository};
+
+fn explore(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let database = OwnDatabase::new();
+    let mut command = program();
+    command.arg("explore").args(arguments).env("DATABASE_URL", &database.url);
+    run_to_end(command)
+}
+
+/// Refused before a database is needed.
+fn refused(arguments: &[&str]) -> String {
+    let mut command = program();
+    command.arg("explore").args(arguments);
+    let (code, _, errors) = run_to_end(command);
+    assert_eq!(code, Some(2), "{arguments:?}: {errors}");
+    errors
+}
+
+fn spec(name: &str) -> String {
+    repository().join("tests/explore/specs").join(name).display().to_string()
+}
+
+/// All specs are in one test: each is run in a database of the same name.
+#[test]
+fn permutations_are_run_and_printed_as_isolationtester_prints_them() {
+    for name in ["withdrawals", "messages"] {
+        let (code, output, errors) = explore(&[&spec(&format!("{name}.spec"))]);
+        assert_eq!(code, Some(0), "{name}: {errors}");
+        let expected = spec(&format!("{name}.out"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&expected, &output).expect("a written file");
+        }
+        assert_eq!(output, fs::read_to_string(&expected).expect("the expected output"), "{name}");
+    }
+    let folder = directory();
+    let broken = folder.path().join("broken.spec");
+    fs::write(&broken, "setup { select 1/0; } session s step a { select 1; }").expect("a written file");
+    let (code, _, errors) = explore(&[&broken.display().to_string()]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("broken.spec: the setup of the spec failed: ERROR:  division by zero"), "{errors}");
+    // The database of the spec that failed was dropped, so the next one runs.
+    assert_eq!(explore(&[&spec("messages.spec")]).0, Some(0));
+}
+
+#[test]
+fn the_steps_of_a_spec_are_explored_in_all_interleavings() {
+    let (code, report, errors) = explore(&[&spec("withdrawals.spec"), "--all", "--format=json"]);
+    assert_eq!(code, Some(0), "a spec claims nothing: {errors}");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let exploration = &report["explorations"][0];
+    assert_eq!(exploration["subject"]["scenario"], "withdrawals");
+    // Two withdrawals that both lock the row: whatever the order, one of them is refused. a_read tells the orders apart.
+    assert_eq!((&exploration["complete"], &exploration["verdict"]), (&Value::Bool(true), &"broken".into()), "{report}");
+    assert_eq!(
+        (exploration["deadlocks"].as_u64(), exploration["gave_up"].as_u64()),
+        (Some(0), Some(0)),
+        "{exploration}"
+    );
+}
+
+#[test]
+fn an_option_or_a_file_that_does_not_fit_is_refused_with_the_reason() {
+    let folder = directory();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a written file");
+        path.display().to_string()
+    };
+    let steps = "session s step a { select 1; } session t step b { select 2; }";
+    let good = spec("withdrawals.spec");
+    for (arguments, message) in [
+        (vec![good.as_str(), "--reduce"], "--reduce is for explorations; add --all"),
+        (vec![&good, "last-money"], "\"last-money\" cannot be explored beside permutations of a spec"),
+        (vec!["last-money", "--all"], "--all: only a FILE.spec has permutations"),
+        (vec!["/nowhere/x.spec"], "/nowhere/x.spec: No such file"),
+    ] {
+        let errors = refused(&arguments);
+        assert!(errors.contains(message), "{arguments:?}: {errors}");
+    }
+    for (text, message) in [
+        ("", "line 1: expected 1 to 16 sessions, found 0 before the end of the file"),
+        ("session s\n", "line 1: expected a step of session s, found the end of the file"),
+        ("session s step a { select 1", "line 1: { has no } after it"),
+        (
+            "session s step a { select 1; }\n\nstep a { }",
+            "line 3: expected each name of a step once, found \"a\" twice",
+        ),
+        (
+            "session step step a { }",
+            "line 1: expected the name of a session (a keyword only in double quotes), found \"step\"",
+        ),
+        (&format!("{steps}\npermutation a c"), "line 2: expected the name of a step above, found \"c\""),
+        (
+            &format!("{steps}\npermutation a(a) b"),
+            "line 2: expected a step of another session in a marker, found \"a\"",
+        ),
+        (&format!("{steps}\npermutation a(b)"), "line 2: the marker b names a step that is not in its permutation"),
+        (&format!("{steps}\npermutation a(b notices) b"), "line 2: expected a number of notices, found ')'"),
+        (&format!("{steps}\npermutation a%"), "line 2: '%' is not expected outside of braces"),
+        (&format!("{steps}\nsetup {{ }}"), "line 2: expected setup, teardown, session and permutation, in this order"),
+    ] {
+        let path = written("wrong.spec", text);
+        let errors = refused(&[&path]);
+        assert!(errors.contains(message), "{text:?}: {errors}");
+    }
+    let copy = written("copy.spec", "session s step a { copy t from stdin; }");
+    let errors = refused(&[&copy, "--all"]);
+    assert!(errors.contains("copy.spec: line 1: a: expected a statement without data of its own"), "{errors}");
+}
