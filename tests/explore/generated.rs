@@ -356,7 +356,7 @@ async fn psql_sessions_in_the_order_of_an_interleaving_get_the_same_answers() {
             if several_wait_at_once(&transcript) {
                 continue;
             }
-            drive(&own.url, &mut monitor, &script.setup, &transcript, &text).await;
+            drive(&own.url, &mut monitor, &script.setup.concat(), &transcript, &text).await;
             driven += 1;
             waited += u64::from(transcript.waited());
         }

@@ -66,6 +66,25 @@ fn the_steps_of_a_spec_are_explored_in_all_interleavings() {
     );
 }
 
+/// VACUUM runs in no transaction, so each setup is sent by itself; the teardown undoes what is not in the explorer's schema; a lock of a
+/// session outlasts its transaction, so no serial order ends.
+#[test]
+fn a_spec_whose_serial_orders_wait_is_explored_without_a_judgement() {
+    let folder = directory();
+    let path = folder.path().join("locks.spec");
+    let text = "setup { create schema elsewhere; create table t (id int); } setup { vacuum t; } teardown { drop schema elsewhere; }
+                session s step take { select pg_advisory_lock(1); } step fail { select 1/0; }
+                session t step look { select count(*) from t; } step wait { select pg_advisory_lock(1); }";
+    fs::write(&path, text).expect("a written file");
+    let (code, report, errors) = explore(&[&path.display().to_string(), "--all", "--format=json"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let exploration = &report["explorations"][0];
+    let limits = exploration["limits"].to_string();
+    assert!(limits.contains("no end is judged, because a serial order of the sessions cannot be run"), "{exploration}");
+    assert_eq!(exploration["complete"], true, "{exploration}");
+}
+
 #[test]
 fn an_option_or_a_file_that_does_not_fit_is_refused_with_the_reason() {
     let folder = directory();

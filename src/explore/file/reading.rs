@@ -79,7 +79,9 @@ fn parse(text: &str) -> Result<Script, String> {
         schedule.check_level(&variants)?;
     }
     let ExploreFile { title, story, setup, reset, teardown, outcome, .. } = file;
-    Ok(Script { title, story, setup, reset, teardown, invariants, outcome, serial, variants })
+    let setup = vec![setup];
+    let serial_is_optional = false;
+    Ok(Script { title, story, setup, reset, teardown, invariants, outcome, serial, serial_is_optional, variants })
 }
 
 /// There are too many serial orders of many sessions.

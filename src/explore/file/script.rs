@@ -30,8 +30,8 @@ pub struct Script {
     pub title: String,
     /// What the file shows, and why. May be empty.
     pub story: String,
-    /// SQL that creates its tables in an empty schema.
-    pub setup: String,
+    /// SQL that creates its tables in an empty schema, each text by itself.
+    pub setup: Vec<String>,
     /// SQL that resets the rows. Without it, the schema is dropped and set up again.
     pub reset: Option<String>,
     /// SQL that runs after each interleaving, for what is not in the schema.
@@ -42,16 +42,10 @@ pub struct Script {
     pub outcome: Option<String>,
     /// How every end must equal that of some serial order.
     pub serial: SerialCheck,
+    /// If a serial order cannot be run, the exploration judges nothing. Otherwise it fails.
+    pub serial_is_optional: bool,
     /// What is explored, one variant after the other.
     pub variants: Vec<ScriptVariant>,
-}
-
-impl Script {
-    /// Whether anything says which ends are right.
-    #[must_use]
-    pub fn is_judged(&self) -> bool {
-        self.serial != SerialCheck::Off || !self.invariants.is_empty()
-    }
 }
 
 /// What must be true at every end.

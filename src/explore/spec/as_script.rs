@@ -29,12 +29,13 @@ pub fn script(spec: &IsolationSpec, title: &str) -> Result<Script, String> {
     Ok(Script {
         title: title.to_owned(),
         story: String::new(),
-        setup: spec.setups.join(";\n"),
+        setup: spec.setups.clone(),
         reset: None,
         teardown: spec.teardown.clone(),
         invariants: Vec::new(),
         outcome: None,
         serial: if count > SERIAL_SESSIONS_MAX { SerialCheck::Off } else { SerialCheck::RowsAndAnswers },
+        serial_is_optional: true,
         variants: vec![ScriptVariant { isolation: None, sessions, expect, schedules: Vec::new() }],
     })
 }

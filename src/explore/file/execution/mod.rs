@@ -20,7 +20,7 @@ use super::mistakes::{self, FailureLog};
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
 use super::schema_catalog::{SCHEMA, SchemaCatalog};
-use super::script::{Invariant, NOT_SERIALIZABLE, ScheduleTest, Script, ScriptVariant, SessionScript};
+use super::script::{Invariant, NOT_SERIALIZABLE, ScheduleTest, Script, ScriptVariant, SerialCheck, SessionScript};
 use super::sending::error_text;
 use super::serial::{End, UncomparedColumns};
 use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionResult};
@@ -80,12 +80,15 @@ pub async fn explore(
 ) -> Result<Exploration, ExploreError> {
     let (partial, wants_reduce) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
     let mut execution = ScriptExecution::open(database, script, variant).await?;
+    execution.serial_is_optional = script.serial_is_optional;
     let irreducible = limits::irreducible(&execution.sessions, &execution.catalog);
     plan.reduce &= irreducible.is_none();
     let reduced = plan.reduce;
     let mut counter = ExplorationCounter::new();
     let explored = execution.explore(&mut counter, plan, &variant.schedules, go_on).await;
-    let mistake = execution.log.mistake(&execution.sessions);
+    // A spec may show an error on purpose.
+    let mistake = execution.log.mistake(&execution.sessions).filter(|_| variant.expect.verdict != ExpectedVerdict::Any);
+    let is_judged = execution.serial != SerialCheck::Off || !script.invariants.is_empty();
     let unread = never_read(&script.invariants, &execution.read);
     let (waited, mut limits, time) = (execution.waited.clone(), execution.limits(), execution.by_the_clock());
     let closed = execution.close().await;
@@ -105,9 +108,7 @@ pub async fn explore(
     exploration.verdict = match exploration.verdict {
         ExplorationVerdict::Broken => ExplorationVerdict::Broken,
         _ if !time.is_empty() => ExplorationVerdict::DependsOnTime,
-        ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if !script.is_judged() => {
-            ExplorationVerdict::NotJudged
-        }
+        ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if !is_judged => ExplorationVerdict::NotJudged,
         verdict => verdict,
     };
     // Expectations are about all interleavings, so they are not checked for a part.
@@ -132,8 +133,14 @@ pub struct ScriptExecution<'d> {
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     catalog: SchemaCatalog,
     prepared: PreparedTransactions,
-    /// An interleaving has run since the last teardown.
-    has_run: bool,
+    /// The setup or an interleaving has run since the last teardown.
+    needs_teardown: bool,
+    /// How ends are compared with those of serial orders.
+    serial: SerialCheck,
+    /// Why they are not compared, although the file says so.
+    no_serial_orders: Option<String>,
+    /// If a serial order cannot be run, no end is compared.
+    serial_is_optional: bool,
     /// The values that sessions have read, as `A.read.balance`.
     read: BTreeSet<String>,
     /// The ends of the serial orders of these sessions.
@@ -173,7 +180,10 @@ impl<'d> ScriptExecution<'d> {
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
             prepared: PreparedTransactions::default(),
-            has_run: false,
+            needs_teardown: false,
+            serial: script.serial,
+            no_serial_orders: None,
+            serial_is_optional: false,
             read: BTreeSet::new(),
             serial_ends: BTreeMap::new(),
             uncompared: UncomparedColumns::default(),
@@ -267,7 +277,7 @@ impl<'d> ScriptExecution<'d> {
         }
         self.tear_down().await?;
         self.reset().await?;
-        self.has_run = true;
+        self.needs_teardown = true;
         let (events, received) = mpsc::unbounded_channel();
         for (client, (mut connections, mut script)) in (0..).zip(connections.into_iter().zip(sessions)) {
             let actor = Actor::Client(client);
@@ -315,6 +325,7 @@ impl<'d> ScriptExecution<'d> {
             limits::several_statements(&self.sessions),
             limits::unordered(&self.unordered),
             limits::not_compared(&self.not_compared),
+            self.no_serial_orders.clone(),
         ];
         limits.into_iter().flatten().collect()
     }

@@ -17,7 +17,11 @@ impl ScriptExecution<'_> {
     pub(super) async fn set_up(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
         self.execute(&format!("drop schema {SCHEMA} cascade; {}", create_schema_sql(SCHEMA))).await?;
-        self.execute_field("setup", &script.setup).await
+        for setup in &script.setup {
+            self.execute_field("setup", setup).await?;
+        }
+        self.needs_teardown = true;
+        Ok(())
     }
 
     pub(super) async fn reset(&mut self) -> Result<(), ExploreError> {
@@ -28,9 +32,9 @@ impl ScriptExecution<'_> {
         }
     }
 
-    /// Undoes what an interleaving leaves outside the schema.
+    /// Undoes what the setup and an interleaving leave outside the schema.
     pub(super) async fn tear_down(&mut self) -> Result<(), ExploreError> {
-        if !std::mem::take(&mut self.has_run) {
+        if !std::mem::take(&mut self.needs_teardown) {
             return Ok(());
         }
         self.prepared.roll_back_new(&mut self.admin).await?;

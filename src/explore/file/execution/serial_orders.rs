@@ -49,9 +49,15 @@ impl ScriptExecution<'_> {
         results.retain(|actor, _| order.contains(actor));
         match settled {
             Ok(()) if !waits_for_ever => {}
-            _ if self.script.serial == SerialCheck::Off => return Ok(None),
+            _ if self.serial == SerialCheck::Off => return Ok(None),
             settled => {
                 let why = settled.err().map_or_else(|| WAITS_FOR_EVER.to_owned(), |why| why.to_string());
+                if self.serial_is_optional {
+                    self.serial = SerialCheck::Off;
+                    self.no_serial_orders =
+                        Some(format!("no end is judged, because a serial order of the sessions cannot be run: {why}"));
+                    return Ok(None);
+                }
                 return Err(ExploreError::Script(format!(
                     "a serial order of the sessions cannot be run: {why}; without serial orders, an invariant must say what is right"
                 )));
@@ -65,14 +71,14 @@ impl ScriptExecution<'_> {
 
     /// Whether an end is that of a serial order of the sessions that took part. The error says what no serial order gives.
     pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), &'static str>, ExploreError> {
-        if self.script.serial == SerialCheck::Off {
+        if self.serial == SerialCheck::Off {
             return Ok(Ok(()));
         }
         let participants = end.participants();
         self.find_serial_ends(&participants).await?;
         let ends = &self.serial_ends[&participants];
         let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
-        let explained = match self.script.serial {
+        let explained = match self.serial {
             check if found(check) => Ok(()),
             SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => {
                 Err("a serial order of the sessions ends with these rows, but none gives these answers")
