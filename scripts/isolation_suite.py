@@ -3,7 +3,7 @@
 
     scripts/isolation_suite.py [--source FOLDER] [--program FILE] [--only NAME,…]
 
-The suite is in PostgreSQL's sources and not in this repository. On Debian and Ubuntu the source package of the installed version is
+The suite is in PostgreSQL's sources and not in this repository. On Debian the source package of the installed version is
 downloaded into a temporary folder; elsewhere --source names a folder like src/test/isolation, with specs/ and expected/.
 
 Prints, for each spec that differs, its permutations that differ and the first line that does. Exit codes: 0 all agree, 1 some differ,
@@ -22,6 +22,9 @@ import tempfile
 
 SECONDS_MAX = 600
 
+# The database and the options of the caller are not those of the comparison.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "DATABASE_URL" and not name.startswith("LAB_")}
+
 
 def stop(message):
     print(f"isolation_suite: {message}", file=sys.stderr)
@@ -30,8 +33,10 @@ def stop(message):
 
 def output(*command, **options):
     try:
-        return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
+        return subprocess.run(
+            command, check=True, text=True, stdout=subprocess.PIPE, timeout=SECONDS_MAX, **options
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
         stop(f"{' '.join(map(str, command))}: {error}")
 
 
@@ -55,8 +60,8 @@ def fetch(scratch):
         "-o", f"Dir::Etc::sourcelist={scratch}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
         "-o", f"Dir::State::lists={scratch}/lists", "-o", f"Dir::Cache={scratch}",
     ]
-    output(*apt, "update", stderr=subprocess.DEVNULL)
-    output(*apt, "source", "--download-only", f"{package}={version}", cwd=scratch, stderr=subprocess.DEVNULL)
+    output(*apt, "update")
+    output(*apt, "source", "--download-only", f"{package}={version}", cwd=scratch)
     with tarfile.open(next(scratch.glob("*.orig.tar.*"))) as archive:
         wanted = [member for member in archive.getmembers() if "/src/test/isolation/" in member.name]
         archive.extractall(scratch, members=wanted, filter="data")
@@ -71,7 +76,8 @@ def run(program, spec):
     """The output of a spec, and what went wrong, if anything did."""
     try:
         done = subprocess.run(
-            [program, "explore", spec], text=True, capture_output=True, timeout=SECONDS_MAX, errors="replace"
+            [program, "explore", spec], text=True, capture_output=True, timeout=SECONDS_MAX, errors="replace",
+            env=ENVIRONMENT,
         )
     except subprocess.TimeoutExpired:
         return "", f"no end within {SECONDS_MAX} s"
@@ -82,6 +88,8 @@ def compare(found, expected):
     """How many permutations agree, of how many, and the first line of each that does not."""
     ours, theirs = permutations(found), permutations(expected)
     differences = []
+    if ours[0] != theirs[0] or len(ours) > len(theirs):
+        differences.append(f"{ours[0]!r} and {len(ours) - 1} permutations, where {theirs[0]!r} and {len(theirs) - 1} are expected")
     for number, wanted in enumerate(theirs[1:], 1):
         got = ours[number] if number < len(ours) else ""
         if got.rstrip("\n") == wanted.rstrip("\n"):
@@ -89,7 +97,7 @@ def compare(found, expected):
         pairs = zip(got.split("\n") + [""], wanted.split("\n") + [""])
         first = next(((mine, other) for mine, other in pairs if mine != other), ("(more)", "(less)"))
         differences.append(f"permutation {number}: {first[0]!r} where {first[1]!r} is expected")
-    return len(theirs) - 1 - len(differences), len(theirs) - 1, differences
+    return max(0, len(theirs) - 1 - len(differences)), len(theirs) - 1, differences
 
 
 def judge(program, suite, spec):
@@ -115,6 +123,8 @@ def main():
         suite, version = (arguments.source, "--source") if arguments.source else fetch(pathlib.Path(folder))
         only = set(filter(None, arguments.only.split(",")))
         specs = sorted(spec for spec in (suite / "specs").glob("*.spec") if not only or spec.stem in only)
+        if not specs:
+            stop(f"there is no such spec in {suite}/specs")
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             results = list(pool.map(lambda spec: judge(program, suite, spec), specs))
     whole = [result for result in results if not result[3]]

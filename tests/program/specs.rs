@@ -31,7 +31,7 @@ fn spec(name: &str) -> String {
 /// All specs are in one test: each is run in a database of the same name.
 #[test]
 fn permutations_are_run_and_printed_as_isolationtester_prints_them() {
-    for name in ["withdrawals", "messages"] {
+    for name in ["withdrawals", "messages", "markers"] {
         let (code, output, errors) = explore(&[&spec(&format!("{name}.spec"))]);
         assert_eq!(code, Some(0), "{name}: {errors}");
         let expected = spec(&format!("{name}.out"));
@@ -46,6 +46,23 @@ fn permutations_are_run_and_printed_as_isolationtester_prints_them() {
     let (code, _, errors) = explore(&[&broken.display().to_string()]);
     assert_eq!(code, Some(3), "{errors}");
     assert!(errors.contains("broken.spec: the setup of the spec failed: ERROR:  division by zero"), "{errors}");
+    let escapes = folder.path().join("escapes.spec");
+    fs::write(&escapes, r"session s step a { select E'\x1b[31mred' as value; }").expect("a written file");
+    let (code, output, errors) = explore(&[&escapes.display().to_string()]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(output.contains(r"\u{1b}[31mred") && !output.contains('\u{1b}'), "{output}");
+    let copy = folder.path().join("copy.spec");
+    fs::write(&copy, "session s step a { copy pg_class from stdin; }").expect("a written file");
+    let (code, _, errors) = explore(&[&copy.display().to_string()]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("step a: expected SQL without COPY from STDIN"), "{errors}");
+    let endless = folder.path().join("markers.spec");
+    let text = "session s step a { select 1; } session t step b { select 2; } permutation a(b notices 1) b";
+    fs::write(&endless, text).expect("a written file");
+    let (code, output, errors) = explore(&[&endless.display().to_string()]);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("the markers of steps a are never satisfied"), "{errors}");
+    assert!(output.contains("step a: select 1; <waiting ...>"), "{output}");
     // The database of the spec that failed was dropped, so the next one runs.
     assert_eq!(explore(&[&spec("messages.spec")]).0, Some(0));
 }
@@ -105,7 +122,8 @@ fn an_option_or_a_file_that_does_not_fit_is_refused_with_the_reason() {
         assert!(errors.contains(message), "{arguments:?}: {errors}");
     }
     for (text, message) in [
-        ("", "line 1: expected 1 to 16 sessions, found 0 before the end of the file"),
+        ("", "line 1: expected setup, teardown or session, found the end of the file"),
+        ("setups { }", "line 1: expected setup, teardown or session, found \"setups\""),
         ("session s\n", "line 1: expected a step of session s, found the end of the file"),
         ("session s step a { select 1", "line 1: { has no } after it"),
         (
@@ -132,5 +150,5 @@ fn an_option_or_a_file_that_does_not_fit_is_refused_with_the_reason() {
     }
     let copy = written("copy.spec", "session s step a { copy t from stdin; }");
     let errors = refused(&[&copy, "--all"]);
-    assert!(errors.contains("copy.spec: line 1: a: expected a statement without data of its own"), "{errors}");
+    assert!(errors.contains("copy.spec: session s: a: expected a statement without data of its own"), "{errors}");
 }

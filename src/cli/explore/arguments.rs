@@ -421,7 +421,7 @@ impl ExploreArgs {
 fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
     name.parse().map_err(|_| {
         CliError::Usage(format!(
-            "{name:?} is neither a scenario nor an explore file; the scenarios are {}, and the name of an explore file ends in .toml",
+            "{name:?} is neither a scenario nor an explore file; the scenarios are {}, and the name of an explore file ends in .toml or .spec",
             ExploreScenario::VARIANTS.join(", ")
         ))
     })

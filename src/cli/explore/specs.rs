@@ -11,6 +11,7 @@ use crate::cli::output::print;
 use crate::cli::signals::stop_on_signals;
 use crate::explore::spec::grammar::IsolationSpec;
 use crate::explore::spec::spec_run::{self, SpecRunError};
+use crate::report::figures::printable;
 
 /// Runs specs, one after the other.
 ///
@@ -35,16 +36,27 @@ async fn run_all(
         let mut printed = Ok(());
         let mut show = |text: &str| {
             if printed.is_ok() {
-                printed = print(text);
+                printed = print(&shown(text));
             }
         };
         let name = spec_run::name_of(&path);
         let result = spec_run::run(&spec, &name, server, stop, &mut show).await;
         printed?;
         result.map_err(|error| match error {
-            SpecRunError::TooMany => CliError::Usage(format!("{}: {error}", path.display())),
+            SpecRunError::TooMany | SpecRunError::Copy(_) => CliError::Usage(format!("{}: {error}", path.display())),
             other => CliError::Environment(format!("{}: {other}", path.display())),
         })?;
     }
     Ok(())
+}
+
+/// The output with all control characters made visible but those of a text in lines: the spec may come from another person, and its rows
+/// from anywhere.
+fn shown(text: &str) -> String {
+    let line = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+    let lines = text.split('\n').map(|text| match text.strip_suffix('\r') {
+        Some(text) => line(text) + "\r",
+        None => line(text),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }

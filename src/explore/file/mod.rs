@@ -58,4 +58,4 @@ pub mod transaction_state;
 
 pub use reading::ExploreFileError;
 pub use script::{Script, ScriptVariant};
-pub use sessions::check_can_be_sent;
+pub use sessions::{check_can_be_sent, copies_a_stream};

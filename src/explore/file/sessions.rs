@@ -190,16 +190,22 @@ fn statement(field: &str, value: Value) -> Result<StatementTable, String> {
     Ok(statement)
 }
 
+/// Whether a text has a COPY whose data come from its session, or go there.
+#[must_use]
+pub fn copies_a_stream(sql: &str) -> bool {
+    let has_stream =
+        |words: &Words| words[0] == "copy" && words.iter().any(|word| matches!(word.as_str(), "stdin" | "stdout"));
+    statements_of(sql).iter().any(has_stream)
+}
+
 /// A file has no data for COPY FROM STDIN, no place for that of COPY TO STDOUT, and none for notifications.
 ///
 /// # Errors
 /// What is expected in this field.
 pub fn check_can_be_sent(field: &str, sql: &str) -> Result<(), String> {
     let statements = statements_of(sql);
-    let has_stream =
-        |words: &Words| words[0] == "copy" && words.iter().any(|word| matches!(word.as_str(), "stdin" | "stdout"));
     let is_the_name = |word: &String| word.trim_matches(['"', '\'']) == "application_name";
-    if statements.iter().any(has_stream) {
+    if copies_a_stream(sql) {
         let what = "a statement without data of its own, such as insert or select";
         return Err(expected(field, what, "COPY with STDIN or STDOUT"));
     }

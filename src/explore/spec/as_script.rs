@@ -43,13 +43,13 @@ pub fn script(spec: &IsolationSpec, title: &str) -> Result<Script, String> {
 fn session(session: &SpecSession) -> Result<SessionScript, String> {
     let steps = session.steps.iter().map(|step| (step.name.as_str(), step.sql.as_str(), step.line));
     let line = session.steps[0].line;
-    let before = session.setup.iter().map(|sql| ("setup", sql.as_str(), line));
-    let after = session.teardown.iter().map(|sql| ("teardown", sql.as_str(), line));
+    let before = session.setup.iter().map(|sql| ("session setup", sql.as_str(), line));
+    let after = session.teardown.iter().map(|sql| ("session teardown", sql.as_str(), line));
     let mut names = BTreeSet::new();
     let mut statements = Vec::new();
     for (name, sql, line) in before.chain(steps).chain(after).filter(|(_, sql, _)| !sql.trim().is_empty()) {
-        check_can_be_sent(&format!("line {line}: {name}"), sql)?;
-        let name = if names.insert(name) { name.to_owned() } else { format!("{name} of the session") };
+        check_can_be_sent(&format!("session {}: {name}", session.name), sql)?;
+        let name = if names.insert(name) { name.to_owned() } else { format!("{name} of the file") };
         statements.push(ScriptStatement {
             name,
             sql: SqlTemplate::parse(sql.trim()),

@@ -104,7 +104,10 @@ impl IsolationSpec {
         while parser.keyword("session") {
             sessions.push(parser.session()?);
         }
-        if !(1..=SPEC_SESSIONS_MAX).contains(&sessions.len()) {
+        if sessions.is_empty() {
+            return Err(parser.wrong("setup, teardown or session", None));
+        }
+        if sessions.len() > SPEC_SESSIONS_MAX {
             let found = sessions.len();
             return Err(parser.wrong(&format!("1 to {SPEC_SESSIONS_MAX} sessions"), Some(&format!("{found} before"))));
         }

@@ -28,12 +28,15 @@ pub enum PermutationError {
     Setup(String, String),
     /// PostgreSQL does not say which sessions wait.
     #[error("cannot ask which sessions wait: {0}")]
-    Database(#[from] tokio_postgres::Error),
+    Monitor(String),
     /// The step ended neither by itself nor when it was cancelled.
     #[error("step {0} has not ended after {limit} s, although it was cancelled after half of that time", limit = STEP_MAX.as_secs() * 2)]
     NeverEnds(String),
+    /// The server has closed the connection of this step.
+    #[error("step {0} cannot be sent, because the server has closed the connection of its session")]
+    Closed(String),
     /// Only their markers keep these steps from ending.
-    #[error("the markers of steps {0} wait for each other")]
+    #[error("the markers of steps {0} are never satisfied")]
     Markers(String),
 }
 
@@ -124,7 +127,7 @@ impl<'s> PermutationRunner<'s> {
         for at in 0..self.steps.len() {
             let session = self.steps[at].place.session;
             self.wait_for_session(session).await?;
-            self.send(at);
+            self.send(at)?;
             let ended = self.try_to_end(session, Patience::UntilBlocked).await?;
             self.end_waiting(Patience::UntilBlocked).await?;
             if !ended {
@@ -203,6 +206,10 @@ impl<'s> PermutationRunner<'s> {
                 self.waiting.retain(|waiting| *waiting != session);
             }
             self.end_waiting(Patience::UntilBlocked).await?;
+            if self.active[session].is_some() {
+                // A marker delays the report of a step that has ended, so nothing above has waited.
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
             if self.active[session].is_some() && began.elapsed() > STEP_MAX * 2 {
                 return Err(PermutationError::NeverEnds(self.name(at).to_owned()));
             }
@@ -210,15 +217,19 @@ impl<'s> PermutationRunner<'s> {
         Ok(())
     }
 
-    fn send(&mut self, at: usize) {
+    fn send(&mut self, at: usize) -> Result<(), PermutationError> {
         let PermutedStep { place, markers } = &self.steps[at];
+        if self.connections[place.session].is_closed() {
+            return Err(PermutationError::Closed(self.name(at).to_owned()));
+        }
         let notices_wanted = markers.iter().map(|marker| match marker {
-            StepMarker::AfterNotices(other, count) => self.connections[other.session].notices + count,
+            StepMarker::AfterNotices(other, count) => self.connections[other.session].notices.saturating_add(*count),
             StepMarker::Once | StepMarker::AfterStep(_) => 0,
         });
         let notices_wanted = notices_wanted.collect();
         let answers = self.connections[place.session].send(&self.spec.step(*place).sql);
         self.active[place.session] = Some(ActiveStep { at, answers, ended: None, notices_wanted, reported: false });
+        Ok(())
     }
 
     /// Reports the ends of steps that were reported as waiting, until no more end.
@@ -275,7 +286,8 @@ impl<'s> PermutationRunner<'s> {
                 return Ok(self.active[session].as_mut().filter(|_| !delayed).and_then(|step| step.ended.take()));
             }
             let is_blocked = patience == Patience::UntilBlocked
-                && self.control.is_blocked(self.connections[session].process, &processes).await?;
+                && (self.control.is_blocked(self.connections[session].process, &processes).await)
+                    .map_err(PermutationError::Monitor)?;
             let still_runs = self.active[session].as_ref().is_some_and(|step| !step.answers.is_finished());
             if is_blocked && still_runs {
                 self.print_notices(session);
@@ -342,7 +354,7 @@ impl<'s> PermutationRunner<'s> {
                 sender.map_or_else(|| format!("PID {}", notification.process), |sender| sessions[sender].name.clone());
             let _ = writeln!(
                 self.output,
-                "{}: NOTIFY {:?} with payload {:?} from {sender}",
+                "{}: NOTIFY \"{}\" with payload \"{}\" from {sender}",
                 sessions[session].name, notification.channel, notification.payload
             );
         }

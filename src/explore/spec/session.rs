@@ -4,22 +4,29 @@
 //! tokio-postgres.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::result_table::ResultTable;
 
-/// Notices and notifications that are kept until they are printed. A connection that sends more between two looks is closed.
+/// Notices and notifications that are kept until they are printed. Those that come after so many between two looks are counted only.
 const MESSAGES_MAX: usize = 10_000;
+
+/// The time within which a connection must be open.
+const CONNECT_MAX: Duration = Duration::from_secs(30);
 
 /// What libpq says of a connection that the server closed.
 const CLOSED: &str = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n\tbefore or \
@@ -51,6 +58,8 @@ pub struct SpecNotification {
 pub struct SpecConnection {
     client: Arc<Client>,
     messages: mpsc::Receiver<AsyncMessage>,
+    /// How many messages were not kept.
+    lost: Arc<AtomicU64>,
     notifications: VecDeque<SpecNotification>,
     /// Its process on the server.
     pub process: i32,
@@ -60,30 +69,56 @@ pub struct SpecConnection {
 }
 
 impl SpecConnection {
-    /// Opens a connection. isolationtester's own settings come with it.
+    /// Opens a connection. isolationtester's own settings come with it. `is_shown` says whether its notices and notifications are kept.
     ///
     /// # Errors
-    /// When the server cannot be reached, or does not let us in.
-    pub async fn open(options: &PgConnectOptions, application: &str) -> Result<Self, tokio_postgres::Error> {
+    /// When the server cannot be reached, or refuses the connection: the reason, in a sentence.
+    pub async fn open(options: &PgConnectOptions, application: &str, is_shown: bool) -> Result<Self, String> {
+        if matches!(options.get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
+            return Err("sslmode: expected disable, allow or prefer, because specs have no TLS".to_owned());
+        }
+        let open = timeout(CONNECT_MAX, Self::connect(options, application, is_shown)).await;
+        let late = |_| format!("the server has not answered within {} s", CONNECT_MAX.as_secs());
+        open.map_err(late)?.map_err(|error| described(&error))
+    }
+
+    async fn connect(
+        options: &PgConnectOptions,
+        application: &str,
+        is_shown: bool,
+    ) -> Result<Self, tokio_postgres::Error> {
         let (client, connection) = config(options, application).connect(NoTls).await?;
         let (sender, messages) = mpsc::channel(MESSAGES_MAX);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lost);
         let driver = tokio::spawn(async move {
             let mut connection = pin!(connection);
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                if sender.try_send(message).is_err() {
-                    return;
+                if is_shown && sender.try_send(message).is_err() {
+                    counter.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
+        // Only a superuser may set it. Without it, messages are in the language of the server.
+        if let Err(error) = client.batch_execute("set lc_messages = 'C'").await {
+            tracing::debug!(error = described(&error), "lc_messages stays as it is");
+        }
         let process = client.query_one("select pg_backend_pid()", &[]).await?.get(0);
         Ok(Self {
             client: Arc::new(client),
             messages,
+            lost,
             notifications: VecDeque::new(),
             process,
             notices: 0,
             _driver: AbortOnDropHandle::new(driver),
         })
+    }
+
+    /// Whether the server has closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// Sends a text. Its answers come when the server is ready for the next one.
@@ -102,18 +137,22 @@ impl SpecConnection {
     /// Whether one of these processes makes another one wait: the question that isolationtester asks.
     ///
     /// # Errors
-    /// When the server does not answer.
-    pub async fn is_blocked(&self, process: i32, processes: &[i32]) -> Result<bool, tokio_postgres::Error> {
+    /// When the server does not answer: the reason, in a sentence.
+    pub async fn is_blocked(&self, process: i32, processes: &[i32]) -> Result<bool, String> {
         let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
-        let sql = format!("select pg_isolation_test_session_is_blocked({process}, '{{{}}}')", processes.join(","));
-        let row = self.client.query_one(&sql, &[]).await?;
-        Ok(row.get(0))
+        let sql =
+            format!("select pg_catalog.pg_isolation_test_session_is_blocked({process}, '{{{}}}')", processes.join(","));
+        let row = timeout(CONNECT_MAX, self.client.query_one(&sql, &[])).await;
+        let late = |_| format!("the server has not answered within {} s", CONNECT_MAX.as_secs());
+        row.map_err(late)?.map(|row| row.get(0)).map_err(|error| described(&error))
     }
 
     /// Asks the server to cancel what the connection is doing. Nothing happens if it has ended.
     pub async fn cancel(&self) {
-        if let Err(error) = self.client.cancel_token().cancel_query(NoTls).await {
-            tracing::warn!(%error, "cannot cancel a step");
+        match timeout(CONNECT_MAX, self.client.cancel_token().cancel_query(NoTls)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = described(&error), "cannot cancel a step"),
+            Err(_) => tracing::warn!("cannot cancel a step: the server has not answered"),
         }
     }
 
@@ -130,6 +169,10 @@ impl SpecConnection {
                 }),
                 _ => {}
             }
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            notices.push(format!("({lost} more notices are not shown: at most {MESSAGES_MAX} are kept)"));
         }
         self.notices += u32::try_from(notices.len()).unwrap_or(u32::MAX);
         notices
@@ -156,9 +199,7 @@ fn config(options: &PgConnectOptions, application: &str) -> Config {
     }
     config.dbname(options.get_database().unwrap_or(options.get_username()));
     config.application_name(application);
-    config.options(
-        "-c timezone=America/Los_Angeles -c datestyle=Postgres,MDY -c intervalstyle=postgres_verbose -c lc_messages=C",
-    );
+    config.options("-c timezone=America/Los_Angeles -c datestyle=Postgres,MDY -c intervalstyle=postgres_verbose");
     config
 }
 
@@ -177,7 +218,7 @@ async fn answers(client: &Client, sql: &str) -> Vec<SpecAnswer> {
                 table = Some(ResultTable { columns, rows: Vec::new() });
             }
             Ok(Some(SimpleQueryMessage::Row(row))) => {
-                let values = (0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+                let values = (0..row.len()).map(|at| value(row.try_get(at))).collect();
                 if let Some(table) = &mut table {
                     table.rows.push(values);
                 }
@@ -194,6 +235,19 @@ async fn answers(client: &Client, sql: &str) -> Vec<SpecAnswer> {
                 }
             }
         }
+    }
+}
+
+/// A spec may choose another encoding than UTF-8.
+fn value(value: Result<Option<&str>, tokio_postgres::Error>) -> Option<String> {
+    value.map_or_else(|_| Some("(a value that is not UTF-8)".to_owned()), |value| value.map(str::to_owned))
+}
+
+/// An error with its cause: by itself it says only "db error".
+fn described(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{}: {}", error.severity(), error.message()),
+        None => error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
     }
 }
 

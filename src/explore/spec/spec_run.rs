@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::grammar::{IsolationSpec, PermutedStep, StepPlace};
 use super::permutation::{PermutationError, PermutationRunner};
 use super::session::SpecConnection;
+use crate::explore::file::copies_a_stream;
 
 /// Permutations that are run if a spec lists none. With more, its steps are explored with `--all`.
 pub const PERMUTATIONS_MAX: usize = 10_000;
@@ -20,12 +21,23 @@ const DATABASE: &str = "isolation_regression";
 /// Why the permutations of a spec were not all run.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecRunError {
-    /// The database for the spec cannot be made, or not dropped.
-    #[error("cannot create or drop {DATABASE}, the database of a spec: {0}")]
-    Own(#[from] sqlx::Error),
+    /// The server cannot be reached.
+    #[error("cannot connect: {0}")]
+    Server(sqlx::Error),
+    /// The database of the spec cannot be created.
+    #[error(
+        "cannot create {DATABASE}, the database of a spec: {0}; if it is left of another run, drop it with: drop database {DATABASE}"
+    )]
+    Create(sqlx::Error),
+    /// The database of the spec cannot be dropped.
+    #[error("cannot drop {DATABASE}, the database of the spec: {0}; drop it yourself before the next spec is run")]
+    Drop(String),
+    /// A spec has no data for COPY, and no place for it.
+    #[error("{0}: expected SQL without COPY from STDIN or to STDOUT")]
+    Copy(String),
     /// A session cannot connect.
     #[error("cannot connect a session: {0}")]
-    Connect(#[from] tokio_postgres::Error),
+    Connect(String),
     /// A permutation has no end.
     #[error(transparent)]
     Permutation(#[from] PermutationError),
@@ -48,20 +60,39 @@ pub async fn run(
     stop: &CancellationToken,
     print: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), SpecRunError> {
+    check_copy(spec)?;
     let permutations = permutations(spec)?;
-    let mut administrator = server.connect().await?;
+    let mut administrator = server.connect().await.map_err(SpecRunError::Server)?;
     // The collation of the expected outputs.
     let create = format!("create database {DATABASE} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
-    administrator.execute(AssertSqlSafe(create)).await?;
+    administrator.execute(AssertSqlSafe(create)).await.map_err(SpecRunError::Create)?;
     let options = server.clone().database(DATABASE);
     let result = tokio::select! {
         result = run_in(spec, name, &options, &permutations, print) => result,
         () = stop.cancelled() => Err(SpecRunError::Interrupted),
     };
     let dropped = drop_database(&mut administrator).await;
-    administrator.close().await?;
+    let closed = administrator.close().await;
+    if let (Err(_), Err(error)) = (&result, &dropped) {
+        // The first error is returned; this one would be lost.
+        tracing::warn!("{}", SpecRunError::Drop(error.to_string()));
+    }
     result?;
-    Ok(dropped?)
+    dropped.and(closed).map_err(|error| SpecRunError::Drop(error.to_string()))
+}
+
+/// A session would wait for the data of COPY, and could not even be canceled.
+fn check_copy(spec: &IsolationSpec) -> Result<(), SpecRunError> {
+    let sessions = spec.sessions.iter().flat_map(|session| {
+        let steps = session.steps.iter().map(|step| (format!("step {}", step.name), &step.sql));
+        let around = session.setup.iter().chain(&session.teardown);
+        steps.chain(around.map(|sql| (format!("the setup or teardown of session {}", session.name), sql)))
+    });
+    let around = spec.setups.iter().chain(&spec.teardown).map(|sql| ("a setup or teardown".to_owned(), sql));
+    match around.chain(sessions).find(|(_, sql)| copies_a_stream(sql)) {
+        Some((place, _)) => Err(SpecRunError::Copy(place)),
+        None => Ok(()),
+    }
 }
 
 async fn drop_database(administrator: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -77,10 +108,12 @@ async fn run_in(
     print: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), SpecRunError> {
     let application = format!("isolation/{name}");
-    let control = SpecConnection::open(database, &format!("{application}/control connection")).await?;
+    let control = SpecConnection::open(database, &format!("{application}/control connection"), false).await;
+    let control = control.map_err(SpecRunError::Connect)?;
     let mut connections = Vec::new();
     for session in &spec.sessions {
-        connections.push(SpecConnection::open(database, &format!("{application}/{}", session.name)).await?);
+        let opened = SpecConnection::open(database, &format!("{application}/{}", session.name), true).await;
+        connections.push(opened.map_err(SpecRunError::Connect)?);
     }
     print(&format!("Parsed test spec with {} sessions\n", connections.len()));
     for steps in permutations {
