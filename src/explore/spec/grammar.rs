@@ -122,6 +122,15 @@ impl IsolationSpec {
         Ok(Self { setups, teardown, sessions, permutations })
     }
 
+    /// The names of the steps that no permutation has, in alphabetical order. If none is listed, each step is used.
+    #[must_use]
+    pub fn unused_steps(&self) -> BTreeSet<&str> {
+        let used: BTreeSet<&str> =
+            self.permutations.iter().flatten().map(|step| self.step(step.place).name.as_str()).collect();
+        let all = self.sessions.iter().flat_map(|session| &session.steps).map(|step| step.name.as_str());
+        all.filter(|name| !self.permutations.is_empty() && !used.contains(name)).collect()
+    }
+
     /// The step at a place.
     #[must_use]
     pub fn step(&self, place: StepPlace) -> &SpecStep {

@@ -115,6 +115,9 @@ async fn run_in(
         let opened = SpecConnection::open(database, &format!("{application}/{}", session.name), true).await;
         connections.push(opened.map_err(SpecRunError::Connect)?);
     }
+    for name in spec.unused_steps() {
+        print(&format!("unused step name: {name}\n"));
+    }
     print(&format!("Parsed test spec with {} sessions\n", connections.len()));
     for steps in permutations {
         let (output, result) = PermutationRunner::new(spec, &control, &mut connections, steps).run().await;
