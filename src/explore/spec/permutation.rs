@@ -89,6 +89,8 @@ pub struct PermutationRunner<'s> {
     control: &'s SpecConnection,
     connections: &'s mut [SpecConnection],
     steps: &'s [PermutedStep],
+    /// The process of each session on the server.
+    processes: Vec<i32>,
     active: Vec<Option<ActiveStep>>,
     waiting: Vec<usize>,
     output: String,
@@ -105,7 +107,18 @@ impl<'s> PermutationRunner<'s> {
         steps: &'s [PermutedStep],
     ) -> Self {
         let active = connections.iter().map(|_| None).collect();
-        Self { spec, control, connections, steps, active, waiting: Vec::new(), output: String::new(), noticed: false }
+        let processes = connections.iter().map(|connection| connection.process).collect();
+        Self {
+            spec,
+            control,
+            connections,
+            steps,
+            processes,
+            active,
+            waiting: Vec::new(),
+            output: String::new(),
+            noticed: false,
+        }
     }
 
     /// Runs the permutation. Returns what isolationtester prints.
@@ -150,26 +163,28 @@ impl<'s> PermutationRunner<'s> {
         let spec = self.spec;
         for sql in &spec.setups {
             let answer = execute(self.control, sql).await;
-            self.print_setup("the spec", answer)?;
+            self.print_rows(answer).map_err(|error| PermutationError::Setup("the spec".to_owned(), error))?;
         }
         for (at, session) in spec.sessions.iter().enumerate() {
             if let Some(sql) = &session.setup {
                 let answer = execute(&self.connections[at], sql).await;
                 self.print_notices(at);
-                self.print_setup(&format!("session {}", session.name), answer)?;
+                let failed = |error| PermutationError::Setup(format!("session {}", session.name), error);
+                self.print_rows(answer).map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    fn print_setup(&mut self, of: &str, answer: SpecAnswer) -> Result<(), PermutationError> {
+    /// Prints the rows of a setup or a teardown. The error is PostgreSQL's.
+    fn print_rows(&mut self, answer: SpecAnswer) -> Result<(), String> {
         match answer {
             SpecAnswer::Done => Ok(()),
             SpecAnswer::Rows(table) => {
                 self.output.push_str(&table.print());
                 Ok(())
             }
-            SpecAnswer::Error(error) => Err(PermutationError::Setup(of.to_owned(), error)),
+            SpecAnswer::Error(error) => Err(error),
         }
     }
 
@@ -190,10 +205,8 @@ impl<'s> PermutationRunner<'s> {
     }
 
     fn print_teardown(&mut self, of: &str, answer: SpecAnswer) {
-        match answer {
-            SpecAnswer::Done => {}
-            SpecAnswer::Rows(table) => self.output.push_str(&table.print()),
-            SpecAnswer::Error(error) => tracing::warn!("the teardown of {of} failed: {error}"),
+        if let Err(error) = self.print_rows(answer) {
+            tracing::warn!("the teardown of {of} failed: {error}");
         }
     }
 
@@ -274,7 +287,6 @@ impl<'s> PermutationRunner<'s> {
         session: usize,
         patience: Patience,
     ) -> Result<Option<Vec<SpecAnswer>>, PermutationError> {
-        let processes: Vec<i32> = self.connections.iter().map(|connection| connection.process).collect();
         let (began, mut cancelled) = (Instant::now(), false);
         loop {
             let Some(step) = &mut self.active[session] else { return Ok(None) };
@@ -286,7 +298,7 @@ impl<'s> PermutationRunner<'s> {
                 return Ok(self.active[session].as_mut().filter(|_| !delayed).and_then(|step| step.ended.take()));
             }
             let is_blocked = patience == Patience::UntilBlocked
-                && (self.control.is_blocked(self.connections[session].process, &processes).await)
+                && (self.control.is_blocked(self.processes[session], &self.processes).await)
                     .map_err(PermutationError::Monitor)?;
             let still_runs = self.active[session].as_ref().is_some_and(|step| !step.answers.is_finished());
             if is_blocked && still_runs {
@@ -347,9 +359,8 @@ impl<'s> PermutationRunner<'s> {
         }
         self.print_notices(session);
         let sessions = &self.spec.sessions;
-        let processes: Vec<i32> = self.connections.iter().map(|connection| connection.process).collect();
         for notification in self.connections[session].new_notifications() {
-            let sender = processes.iter().position(|process| *process == notification.process);
+            let sender = self.processes.iter().position(|process| *process == notification.process);
             let sender =
                 sender.map_or_else(|| format!("PID {}", notification.process), |sender| sessions[sender].name.clone());
             let _ = writeln!(

@@ -25,8 +25,8 @@ use super::result_table::ResultTable;
 /// Notices and notifications that are kept until they are printed. Those that come after so many between two looks are counted only.
 const MESSAGES_MAX: usize = 10_000;
 
-/// The time within which a connection must be open.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
+/// The time within which the server must open a connection, answer a question of our own, or accept a cancellation.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// What libpq says of a connection that the server closed.
 const CLOSED: &str = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n\tbefore or \
@@ -77,9 +77,7 @@ impl SpecConnection {
         if matches!(options.get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
             return Err("sslmode: expected disable, allow or prefer, because specs have no TLS".to_owned());
         }
-        let open = timeout(CONNECT_MAX, Self::connect(options, application, is_shown)).await;
-        let late = |_| format!("the server has not answered within {} s", CONNECT_MAX.as_secs());
-        open.map_err(late)?.map_err(|error| described(&error))
+        in_time(Self::connect(options, application, is_shown)).await
     }
 
     async fn connect(
@@ -142,17 +140,13 @@ impl SpecConnection {
         let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
         let sql =
             format!("select pg_catalog.pg_isolation_test_session_is_blocked({process}, '{{{}}}')", processes.join(","));
-        let row = timeout(CONNECT_MAX, self.client.query_one(&sql, &[])).await;
-        let late = |_| format!("the server has not answered within {} s", CONNECT_MAX.as_secs());
-        row.map_err(late)?.map(|row| row.get(0)).map_err(|error| described(&error))
+        Ok(in_time(self.client.query_one(&sql, &[])).await?.get(0))
     }
 
     /// Asks the server to cancel what the connection is doing. Nothing happens if it has ended.
     pub async fn cancel(&self) {
-        match timeout(CONNECT_MAX, self.client.cancel_token().cancel_query(NoTls)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = described(&error), "cannot cancel a step"),
-            Err(_) => tracing::warn!("cannot cancel a step: the server has not answered"),
+        if let Err(error) = in_time(self.client.cancel_token().cancel_query(NoTls)).await {
+            tracing::warn!(error, "cannot cancel a step");
         }
     }
 
@@ -171,16 +165,25 @@ impl SpecConnection {
             }
         }
         let lost = self.lost.swap(0, Ordering::Relaxed);
+        let sent = lost.saturating_add(notices.len() as u64);
+        self.notices = self.notices.saturating_add(u32::try_from(sent).unwrap_or(u32::MAX));
         if lost > 0 {
-            notices.push(format!("({lost} more notices are not shown: at most {MESSAGES_MAX} are kept)"));
+            notices.push(format!("({lost} more messages are not shown: at most {MESSAGES_MAX} are kept)"));
         }
-        self.notices += u32::try_from(notices.len()).unwrap_or(u32::MAX);
         notices
     }
 
     /// The notifications that have arrived. Call [`Self::new_notices`] before.
     pub fn new_notifications(&mut self) -> impl Iterator<Item = SpecNotification> {
         self.notifications.drain(..)
+    }
+}
+
+/// The result, or why there is none within [`ANSWER_MAX`].
+async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, String> {
+    match timeout(ANSWER_MAX, answer).await {
+        Ok(result) => result.map_err(|error| described(&error)),
+        Err(_) => Err(format!("the server has not answered within {} s", ANSWER_MAX.as_secs())),
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
-
 use tokio_util::sync::CancellationToken;
 
 use super::grammar::{IsolationSpec, PermutedStep, StepPlace};

@@ -71,11 +71,14 @@ impl ScriptExecution<'_> {
 
     /// Whether an end is that of a serial order of the sessions that took part. The error says what no serial order gives.
     pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), &'static str>, ExploreError> {
+        let participants = end.participants();
+        if self.serial != SerialCheck::Off {
+            self.find_serial_ends(&participants).await?;
+        }
+        // It is also off from now on if one of these orders could not be run.
         if self.serial == SerialCheck::Off {
             return Ok(Ok(()));
         }
-        let participants = end.participants();
-        self.find_serial_ends(&participants).await?;
         let ends = &self.serial_ends[&participants];
         let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
         let explained = match self.serial {
