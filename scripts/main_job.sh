@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-program=target/release/concurrency-lab
+program=${CARGO_TARGET_DIR:-target}/release/concurrency-lab
 
 stop() {
   trap - EXIT INT TERM

@@ -35,7 +35,8 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 const TABLES: &str = "create table t (id int primary key, n int not null check (n < 1000)); insert into t values (1, 10), (2, 20); \
-     create table u (id int generated always as identity, t_id int references t); ";
+     create table u (id int generated always as identity, t_id int references t); \
+     create table w (id int primary key, n int not null); insert into w values (1, 10), (2, 20); ";
 
 const STATEMENTS: &[&str] = &[
     "select n from t where id = 1",
@@ -53,6 +54,10 @@ const STATEMENTS: &[&str] = &[
     "insert into u (t_id) values (1)",
     "insert into u (t_id) select id from t",
     "select pg_advisory_xact_lock(1)",
+    "select n from w where id = 1 for update",
+    "update w set n = n + 1 where id = 1",
+    "update w set n = n * 2 where id = 2",
+    "delete from w where id = 2",
 ];
 
 /// What else a file may have: the SQL that makes it, and statements of sessions that use it.
@@ -75,7 +80,7 @@ const EXTRAS: &[(&str, &[&str])] = &[
     ("create table log (at timestamptz default clock_timestamp(), n int); ", &["insert into log (n) select n from t"]),
 ];
 
-const OUTCOME: &str = "select concat_ws(' ', 't', id, n) as row from t union all select concat_ws(' ', 'u', t_id, count(*)) from u group by t_id order by 1";
+const OUTCOME: &str = "select concat_ws(' ', 't', id, n) as row from t union all select concat_ws(' ', 'u', t_id, count(*)) from u group by t_id union all select concat_ws(' ', 'w', id, n) from w order by 1";
 
 /// A file of one to three sessions.
 fn generate(random: &mut fastrand::Rng, on_error: &str) -> String {

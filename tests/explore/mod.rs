@@ -6,6 +6,7 @@ mod fixture;
 
 mod cases;
 mod claims;
+mod commuting;
 mod counts;
 mod crash;
 mod endings;

@@ -76,6 +76,7 @@ const FLOORS: &[Table<'_>] = &[
     (
         "src/explore/search",
         &[
+            "access",
             "execution",
             "choices",
             "independence",
@@ -106,6 +107,7 @@ const FLOORS: &[Table<'_>] = &[
             "session_end",
             "runner",
             "schema_catalog",
+            "statement_access",
             "own_commit",
             "serial",
             "invariants",

@@ -17,15 +17,16 @@
 //! 10. [`session_end`]: how a session ended
 //! 11. [`runner`]: runs one session, statement by statement
 //! 12. [`schema_catalog`]: the tables of a file, and which of them a statement touches
-//! 13. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 14. [`serial`]: whether an end is that of a serial order
-//! 15. [`invariants`]: what must be true at every end
-//! 16. [`clock`]: statements whose effect depends on time
-//! 17. [`mistakes`]: statements that always fail
-//! 18. [`limits`]: what a verdict does not cover
-//! 19. [`prepared`]: prepared transactions that are left open
-//! 20. [`schedule_tests`]: schedules that are run as tests
-//! 21. [`execution`]: runs all sessions of a variant
+//! 13. [`statement_access`]: what statements share, down to single rows
+//! 14. [`own_commit`]: the statements outside a transaction whose commit is a step
+//! 15. [`serial`]: whether an end is that of a serial order
+//! 16. [`invariants`]: what must be true at every end
+//! 17. [`clock`]: statements whose effect depends on time
+//! 18. [`mistakes`]: statements that always fail
+//! 19. [`limits`]: what a verdict does not cover
+//! 20. [`prepared`]: prepared transactions that are left open
+//! 21. [`schedule_tests`]: schedules that are run as tests
+//! 22. [`execution`]: runs all sessions of a variant
 
 pub mod barrier;
 pub mod clock;
@@ -51,6 +52,7 @@ pub mod sending;
 pub mod serial;
 pub mod session_end;
 mod sessions;
+pub mod statement_access;
 pub mod template;
 #[cfg(test)]
 mod tests;

@@ -6,25 +6,34 @@
 //! had to be seen. And it is as if it had run afterwards, unless some statement of others reads a table of W. Only where others do
 //! both can the two not be put in an order.
 
-use super::schema_catalog::{SchemaCatalog, Touched};
+use std::collections::BTreeSet;
+
+use super::schema_catalog::SchemaCatalog;
 use super::script::{ScriptStatement, SessionScript};
+use super::statement_access::FileAccess;
+use crate::explore::search::access::{Access, Shareable, StatementAccess as _};
 use crate::explore::search::independence::is_plain_read;
 use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
 
 /// Statements that can run inside a transaction begun for them.
 const SPLITTABLE: &[&str] = &["delete", "execute", "insert", "merge", "select", "update", "values", "with"];
 
-/// Decides for each statement whether its own commit is a step.
-pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog) {
-    let touched: Vec<Vec<Option<Touched>>> = sessions
+/// Decides for each statement whether its own commit is a step. `access` tells what statements access, down to rows; without it, the catalog tells
+/// their tables.
+pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog, access: Option<&FileAccess>) {
+    let accessed = |sql: &str| match access {
+        Some(access) => access.access(sql),
+        None => catalog.touched(sql).map(Access::from),
+    };
+    let all: Vec<Vec<Option<Access>>> = sessions
         .iter()
         .map(|session| {
             let sent = session.statements.iter().flat_map(ScriptStatement::sent);
-            sent.map(|template| catalog.touched(&template.shape())).collect()
+            sent.map(|template| accessed(&template.shape())).collect()
         })
         .collect();
     for (number, session) in sessions.iter_mut().enumerate() {
-        let others = || touched.iter().enumerate().filter(|(other, _)| *other != number).flat_map(|(_, sent)| sent);
+        let others = || all.iter().enumerate().filter(|(other, _)| *other != number).flat_map(|(_, sent)| sent);
         let mut open = false;
         for statement in &mut session.statements {
             let sql = statement.sql.shape();
@@ -33,12 +42,12 @@ pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog)
                 TransactionControl::Ends => open = false,
                 TransactionControl::None => {
                     let splittable = one_statement(&sql).is_some_and(|words| SPLITTABLE.contains(&words[0].as_str()));
-                    let own = catalog.touched(&sql);
+                    let own = accessed(&sql);
                     let own = own.as_ref();
-                    let seen =
-                        others().any(|other| overlaps(own, other.as_ref(), |own| &own.writes, |other| &other.reads));
-                    let unseen =
-                        others().any(|other| overlaps(own, other.as_ref(), |own| &own.reads, |other| &other.writes));
+                    let seen = others()
+                        .any(|other| meet(own.map(|own| &own.writes), other.as_ref().map(|other| &other.reads)));
+                    let unseen = others()
+                        .any(|other| meet(own.map(|own| &own.reads), other.as_ref().map(|other| &other.writes)));
                     statement.own_commit = !open && splittable && !is_plain_read(&sql) && seen && unseen;
                 }
             }
@@ -46,19 +55,11 @@ pub fn mark_own_commits(sessions: &mut [SessionScript], catalog: &SchemaCatalog)
     }
 }
 
-type Tables = std::collections::BTreeSet<String>;
-
-/// Whether two statements share a table. What is not known may be any table.
-fn overlaps(
-    own: Option<&Touched>,
-    other: Option<&Touched>,
-    of_own: impl Fn(&Touched) -> &Tables,
-    of_other: impl Fn(&Touched) -> &Tables,
-) -> bool {
+/// Whether two statements share something. What is not known may be anything.
+fn meet(own: Option<&BTreeSet<Shareable>>, other: Option<&BTreeSet<Shareable>>) -> bool {
     match (own, other) {
-        (Some(own), Some(other)) => !of_own(own).is_disjoint(of_other(other)),
-        (None, Some(other)) => !of_other(other).is_empty(),
-        (Some(own), None) => !of_own(own).is_empty(),
+        (Some(own), Some(other)) => own.iter().any(|own| other.iter().any(|other| own.overlaps(other))),
+        (None, Some(known)) | (Some(known), None) => !known.is_empty(),
         (None, None) => true,
     }
 }

@@ -1,11 +1,12 @@
 //! The tables of a file, as PostgreSQL's catalog has them after its setup: what a statement touches beyond the words in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::explore::error::ExploreError;
+use crate::explore::search::access::{Access, Shareable};
 use crate::explore::search::independence::{is_about_rows, is_plain_read, names_its_tables};
 use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
 
@@ -21,6 +22,16 @@ pub struct SchemaCatalog {
     foreign_keys: Vec<(String, String)>,
     /// Columns that a sequence fills.
     pub by_sequence: BTreeSet<String>,
+    /// Tables whose rows belong to other tables too: partitions, and tables that inherit.
+    inherits: bool,
+    /// Its sequences.
+    pub sequences: BTreeSet<String>,
+    /// Each table with a column that a sequence fills, and that sequence.
+    pub sequences_of: Vec<(String, String)>,
+    /// The tables without foreign keys whose only unique index is a primary key of one integer, with that column.
+    pub keys: BTreeMap<String, String>,
+    /// The isolation level of transactions that name none.
+    pub default_isolation: String,
     /// Why the words of a statement do not tell what it touches, such as `its schema has triggers`.
     pub opaque: Option<&'static str>,
 }
@@ -32,6 +43,14 @@ pub struct Touched {
     pub reads: BTreeSet<String>,
     /// Tables of which it changes or locks rows.
     pub writes: BTreeSet<String>,
+}
+
+/// All rows of the tables.
+impl From<Touched> for Access {
+    fn from(touched: Touched) -> Self {
+        let relations = |tables: BTreeSet<String>| tables.into_iter().map(Shareable::Relation).collect();
+        Self { reads: relations(touched.reads), writes: relations(touched.writes) }
+    }
 }
 
 impl SchemaCatalog {
@@ -50,7 +69,42 @@ impl SchemaCatalog {
         if relations.iter().any(|(_, kind)| !matches!(u8::try_from(*kind), Ok(b'r' | b'p' | b'S' | b't' | b'c'))) {
             catalog.opaque = Some("the schema has views or foreign tables");
         }
+        let of_kind = |kind: u8| relations.iter().filter(move |(_, of)| u8::try_from(*of) == Ok(kind));
+        catalog.sequences = of_kind(b'S').map(|(name, _)| name.clone()).collect();
         catalog.relations = relations.into_iter().map(|(name, _)| name).collect();
+        catalog.inherits = query_one(
+            connection,
+            format!("select exists (select from pg_inherits join pg_class on oid = inhparent where relnamespace = {namespace} and relkind in ('r', 'p'))"),
+        )
+        .await?;
+        catalog.default_isolation =
+            query_one(connection, "select current_setting('default_transaction_isolation')".to_owned()).await?;
+        catalog.sequences_of = query(
+            connection,
+            format!(
+                "select pg_class.relname::text, sequence.relname::text from pg_depend join pg_attrdef on pg_attrdef.oid = objid \
+                 join pg_class on pg_class.oid = adrelid join pg_class sequence on sequence.oid = refobjid and sequence.relkind = 'S' \
+                 where classid = 'pg_attrdef'::regclass and refclassid = 'pg_class'::regclass and pg_class.relnamespace = {namespace} \
+                 union all \
+                 select pg_class.relname::text, sequence.relname::text from pg_depend join pg_class on pg_class.oid = refobjid \
+                 join pg_class sequence on sequence.oid = objid and sequence.relkind = 'S' \
+                 where classid = 'pg_class'::regclass and deptype = 'i' and pg_class.relnamespace = {namespace}"
+            ),
+        )
+        .await?;
+        let keys: Vec<(String, String)> = query(
+            connection,
+            format!(
+                "select relname::text, attname::text from pg_class \
+                 join pg_index on indrelid = pg_class.oid and indisprimary and indnkeyatts = 1 \
+                 join pg_attribute on attrelid = pg_class.oid and attnum = indkey[0] \
+                 where relnamespace = {namespace} and relkind = 'r' and atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+                 and (select count(*) from pg_index all_of where all_of.indrelid = pg_class.oid and (indisunique or indisexclusion)) = 1 \
+                 and not exists (select from pg_constraint where contype = 'f' and pg_class.oid in (conrelid, confrelid))"
+            ),
+        )
+        .await?;
+        catalog.keys = keys.into_iter().collect();
         catalog.foreign_keys = query(
             connection,
             format!(
@@ -102,7 +156,7 @@ impl SchemaCatalog {
     /// What a statement touches; `None` if its words do not tell.
     #[must_use]
     pub fn touched(&self, sql: &str) -> Option<Touched> {
-        if self.opaque.is_some() {
+        if self.opaque.is_some() || self.inherits {
             return None;
         }
         if statements(sql).is_empty() || transaction_control(sql) != TransactionControl::None {
@@ -136,6 +190,14 @@ impl SchemaCatalog {
         }
         Some(touched)
     }
+}
+
+async fn query_one<T>(connection: &mut PgConnection, sql: String) -> Result<T, ExploreError>
+where
+    (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+    T: Send + Unpin,
+{
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?)
 }
 
 async fn query<T>(connection: &mut PgConnection, sql: String) -> Result<Vec<T>, ExploreError>

@@ -38,11 +38,12 @@ impl BranchPoint {
 
     /// The actors that sleep once the current choice has taken its step.
     #[must_use]
-    pub fn sleeping_after(&self, step: TakenStep) -> Vec<(Actor, TakenStep)> {
+    pub fn sleeping_after(&self, step: &TakenStep) -> Vec<(Actor, TakenStep)> {
         let before = self.choices[..self.at].iter().zip(&self.taken);
-        let explored = before.filter_map(|(actor, taken)| Some((*actor, (*taken)?)));
-        let mut sleeping: Vec<(Actor, TakenStep)> =
-            self.sleeping.iter().copied().chain(explored).filter(|(_, sleeper)| independent(*sleeper, step)).collect();
+        let explored = before.filter_map(|(actor, taken)| Some((*actor, taken.as_ref()?)));
+        let asleep = self.sleeping.iter().map(|(actor, sleeper)| (*actor, sleeper));
+        let stay = asleep.chain(explored).filter(|(_, sleeper)| independent(sleeper, step));
+        let mut sleeping: Vec<(Actor, TakenStep)> = stay.map(|(actor, sleeper)| (actor, sleeper.clone())).collect();
         sleeping.sort_by_key(|(actor, _)| *actor);
         sleeping.dedup_by_key(|(actor, _)| *actor);
         sleeping

@@ -136,6 +136,7 @@ impl DepthFirst {
     async fn run(&mut self, execution: &mut dyn Execution, haste: bool) -> Result<InterleavingEnd, ExploreError> {
         let identical = || IdenticalClients::of(execution, self.plan.permute);
         let identical = self.identical.get_or_insert_with(identical).clone();
+        let access = execution.access();
         let (mut runner, gathered) = execution.begin().await?;
         if let Err(why) = gathered {
             return Ok(InterleavingEnd::Undecided(Schedule::default(), why));
@@ -178,7 +179,7 @@ impl DepthFirst {
             }
             // The same steps have the same properties in each run. A run that is repeated was not like the one before.
             if self.plan.reduce && (node.taken[node.at].is_none() || !haste) {
-                node.taken[node.at] = Some(taken(runner.entries(), depth));
+                node.taken[node.at] = Some(taken(runner.entries(), depth, access.as_deref()));
             }
         }
         let schedule = runner.end().schedule;
@@ -207,7 +208,7 @@ impl DepthFirst {
         }
         let sleeping = match depth.checked_sub(1).and_then(|above| self.nodes.get(above)) {
             Some(above) if self.plan.reduce => {
-                above.taken[above.at].map(|step| above.sleeping_after(step)).unwrap_or_default()
+                above.taken[above.at].as_ref().map(|step| above.sleeping_after(step)).unwrap_or_default()
             }
             _ => Vec::new(),
         };

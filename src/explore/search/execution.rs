@@ -1,7 +1,10 @@
 //! What can be run again and again from its beginning, one interleaving each time.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+use super::access::StatementAccess;
 use crate::explore::error::ExploreError;
 use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
@@ -34,6 +37,11 @@ pub trait Execution: Send {
 
     /// Whether two clients ask for the same, so that exchanging them changes nothing.
     fn identical(&self, one: u8, other: u8) -> bool;
+
+    /// What statements access, where that is known and every session is at READ COMMITTED.
+    fn access(&self) -> Option<Arc<dyn StatementAccess>> {
+        None
+    }
 }
 
 /// One interleaving, and what is wrong with it.

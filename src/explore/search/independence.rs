@@ -10,6 +10,8 @@
 //!    without an order.
 //! 3. Below SERIALIZABLE, a plain SELECT and a change or lock of rows inside a transaction that stays open. Uncommitted changes are
 //!    not visible, and a plain SELECT waits for no row (though it does for a table that is truncated).
+//! 4. At READ COMMITTED, where every statement has a snapshot of its own: statements and COMMITs that share nothing ([`super::access`]): neither
+//!    changes or locks what the other reads, changes or locks. A COMMIT makes visible, and releases, what its transaction has changed or locked.
 //!
 //! and none of these if
 //!
@@ -18,11 +20,12 @@
 //!   respects,
 //! - both are first steps: of identical clients, only one may begin.
 
-use crate::explore::sql_words::one_statement;
+use super::access::{Access, StatementAccess};
+use crate::explore::sql_words::{TransactionControl, one_statement, transaction_control};
 use crate::explore::transcript::{StepOutcome, TranscriptStep};
 
 /// The properties of a step on which the relation depends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "four properties, each by itself")]
 pub struct TakenStep {
     /// The kind of statement.
@@ -35,6 +38,8 @@ pub struct TakenStep {
     pub entangled: bool,
     /// It is in a transaction at SERIALIZABLE.
     pub serializable: bool,
+    /// What it accesses, if that is known and all sessions are at READ COMMITTED.
+    pub access: Option<Access>,
 }
 
 /// Kinds of statements.
@@ -52,7 +57,7 @@ pub enum StatementKind {
 
 /// Whether two steps of different actors, taken one right after the other, could have been taken in the other order.
 #[must_use]
-pub fn independent(one: TakenStep, other: TakenStep) -> bool {
+pub fn independent(one: &TakenStep, other: &TakenStep) -> bool {
     let real_time = one.first && other.last || one.last && other.first;
     if one.entangled || other.entangled || real_time || one.first && other.first {
         return false;
@@ -64,13 +69,13 @@ pub fn independent(one: TakenStep, other: TakenStep) -> bool {
         (StatementKind::PlainRead, StatementKind::Within) | (StatementKind::Within, StatementKind::PlainRead) => {
             !one.serializable && !other.serializable
         }
-        _ => false,
+        _ => matches!((&one.access, &other.access), (Some(one), Some(other)) if one.shares_nothing_with(other)),
     }
 }
 
-/// The properties of a step, given all steps so far.
+/// The properties of a step, given all steps so far. `known` tells what statements access; without it, that is not known.
 #[must_use]
-pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
+pub fn taken(entries: &[TranscriptStep], at: usize, known: Option<&dyn StatementAccess>) -> TakenStep {
     let entry = &entries[at];
     let own = || entries[..at].iter().filter(|before| before.actor == entry.actor);
     // Any statement that neither reads nor changes rows may have ended the transaction.
@@ -95,7 +100,23 @@ pub fn taken(entries: &[TranscriptStep], at: usize) -> TakenStep {
             || matches!(entry.outcome, StepOutcome::Error { .. } | StepOutcome::Cut | StepOutcome::Lost),
         // Not only BEGIN can set the level.
         serializable: own().any(|before| before.sql.to_ascii_lowercase().contains("serializable")),
+        access: known.and_then(|known| access(entries, at, known)),
     }
+}
+
+/// What a step accesses. The end of a transaction makes visible, and releases, all that its statements have changed or locked.
+fn access(entries: &[TranscriptStep], at: usize, known: &dyn StatementAccess) -> Option<Access> {
+    let entry = &entries[at];
+    let ends = |entry: &TranscriptStep| transaction_control(&entry.sql) == TransactionControl::Ends;
+    if !ends(entry) {
+        return known.access(&entry.sql);
+    }
+    let own = entries[..at].iter().rev().filter(|before| before.actor == entry.actor);
+    let mut released = Access::default();
+    for before in own.take_while(|before| !ends(before)) {
+        released.writes.extend(known.access(&before.sql)?.writes);
+    }
+    Some(released)
 }
 
 fn is_begin(sql: &str) -> bool {
@@ -163,6 +184,7 @@ const FUNCTIONS_WITHOUT_TABLES: &[&str] = &[
     "ceil",
     "clock_timestamp",
     "concat",
+    "concat_ws",
     "date_trunc",
     "extract",
     "floor",
@@ -224,6 +246,7 @@ fn knows_all(words: &[String], calls: &[&str]) -> bool {
 mod tests {
     use super::*;
     use crate::explore::schedule::Actor;
+    use crate::explore::search::access::Shareable;
 
     #[test]
     fn only_a_statement_that_certainly_just_reads_is_a_plain_read() {
@@ -258,9 +281,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_kind_of_a_step_depends_on_the_steps_before_it() {
-        let entry = |sql: &str| TranscriptStep {
+    fn entry(sql: &str) -> TranscriptStep {
+        TranscriptStep {
             actor: Actor::Client(0),
             name: String::new(),
             sql: sql.to_owned(),
@@ -269,7 +291,11 @@ mod tests {
             returned_with: None,
             outcome: StepOutcome::Done,
             ended: None,
-        };
+        }
+    }
+
+    #[test]
+    fn the_kind_of_a_step_depends_on_the_steps_before_it() {
         let update = "update users set balance = 1";
         let table: [(&[&str], &str, StatementKind, bool); 19] = [
             (&[], "begin", StatementKind::Begin, false),
@@ -294,13 +320,13 @@ mod tests {
         ];
         for (before, sql, kind, serializable) in table {
             let entries: Vec<TranscriptStep> = before.iter().chain([&sql]).map(|sql| entry(sql)).collect();
-            let taken = taken(&entries, before.len());
+            let taken = taken(&entries, before.len(), None);
             assert_eq!((taken.kind, taken.serializable), (kind, serializable), "{before:?} {sql}");
         }
     }
 
     fn step(kind: StatementKind) -> TakenStep {
-        TakenStep { kind, first: false, last: false, entangled: false, serializable: false }
+        TakenStep { kind, first: false, last: false, entangled: false, serializable: false, access: None }
     }
 
     #[test]
@@ -317,14 +343,46 @@ mod tests {
         ];
         for (one, other, expected) in table {
             for (one, other) in [(step(one), step(other)), (step(other), step(one))] {
-                assert_eq!(independent(one, other), expected, "{one:?} {other:?}");
-                assert!(!independent(TakenStep { entangled: true, ..one }, other));
-                assert!(!independent(TakenStep { first: true, ..one }, TakenStep { last: true, ..other }));
-                assert!(!independent(TakenStep { first: true, ..one }, TakenStep { first: true, ..other }));
+                assert_eq!(independent(&one, &other), expected, "{one:?} {other:?}");
+                let (first, last) =
+                    (TakenStep { first: true, ..one.clone() }, TakenStep { last: true, ..other.clone() });
+                assert!(!independent(&TakenStep { entangled: true, ..one }, &other));
+                assert!(!independent(&first, &last));
+                assert!(!independent(&first, &TakenStep { first: true, ..other }));
             }
         }
         let serializable = |kind| TakenStep { serializable: true, ..step(kind) };
-        assert!(!independent(serializable(PlainRead), step(Within)));
-        assert!(independent(serializable(PlainRead), serializable(PlainRead)));
+        assert!(!independent(&serializable(PlainRead), &step(Within)));
+        assert!(independent(&serializable(PlainRead), &serializable(PlainRead)));
+    }
+
+    #[test]
+    fn steps_that_share_nothing_commute_and_a_commit_has_all_of_its_transaction() {
+        #[derive(Debug)]
+        struct LastWord;
+        impl StatementAccess for LastWord {
+            fn access(&self, sql: &str) -> Option<Access> {
+                let table = sql.rsplit(' ').next().filter(|word| *word != "unknown")?;
+                let writes = [Shareable::Relation(table.to_owned())].into();
+                Some(if sql.starts_with("update") { Access { writes, ..Access::default() } } else { Access::default() })
+            }
+        }
+        let own = ["begin", "update a", "commit", "begin", "update b", "update c", "commit"];
+        for (theirs, commutes) in
+            [("update a", true), ("update b", false), ("update c", false), ("update unknown", false)]
+        {
+            let mine = own.iter().map(|sql| (Actor::Client(0), *sql));
+            let entries: Vec<TranscriptStep> = [(Actor::Client(1), "update d")]
+                .into_iter()
+                .chain(mine)
+                .chain([(Actor::Client(1), theirs), (Actor::Client(1), "update d")])
+                .map(|(actor, sql)| TranscriptStep { actor, ..entry(sql) })
+                .collect();
+            let (commit, other) =
+                (taken(&entries, own.len(), Some(&LastWord)), taken(&entries, own.len() + 1, Some(&LastWord)));
+            assert_eq!(independent(&commit, &other), commutes, "{theirs}");
+            assert_eq!(independent(&other, &commit), commutes, "{theirs}");
+            assert!(!independent(&taken(&entries, own.len(), None), &other), "not known");
+        }
     }
 }

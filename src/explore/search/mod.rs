@@ -2,12 +2,13 @@
 //!
 //! - [`execution`]: what can be run again and again from its beginning, and what one interleaving came to
 //! - [`choices`]: which actors can go at a step
-//! - [`independence`]: which steps commute; [`branch`]: a branching point of the search, and what sleeps there
+//! - [`access`]: what a step reads, changes and locks; [`independence`]: which steps commute; [`branch`]: a branching point of the search, and what sleeps there
 //! - [`progress`]: how to search, and how far a search is
 //! - [`depth_first`]: all schedules, depth first
 //! - [`scheduler`]: the orders of a sample: random walks, or random priorities; [`sampling`]: the sample
 //! - [`replay`](mod@replay): one schedule that is given
 
+pub mod access;
 mod branch;
 pub mod choices;
 pub mod depth_first;

@@ -3,8 +3,10 @@
 
 mod schema;
 mod serial_orders;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
@@ -24,6 +26,7 @@ use super::script::{Invariant, NOT_SERIALIZABLE, ScheduleTest, Script, ScriptVar
 use super::sending::error_text;
 use super::serial::{End, UncomparedColumns};
 use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionResult};
+use super::statement_access::FileAccess;
 use super::template::Variables;
 use super::{limits, runner, schedule_tests};
 use crate::database::schema::claim_schema;
@@ -36,9 +39,11 @@ use crate::explore::run::gate::{Gate, GateEvent};
 use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
+use crate::explore::search::access::StatementAccess;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
 use crate::explore::transcript::{Participant, Transcript};
 use referee::history::ClaimedSafety;
+use snapshot::RowSnapshot;
 
 /// How long the reset may wait for locks that a cut session still holds.
 const RESET_LOCK_TIMEOUT: &str = "10s";
@@ -133,6 +138,10 @@ pub struct ScriptExecution<'d> {
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     catalog: SchemaCatalog,
     prepared: PreparedTransactions,
+    /// The rows after the setup, if nothing else must be put back.
+    snapshot: Option<RowSnapshot>,
+    /// What its statements access, as far as a reduced search may rely on that.
+    access: Option<Arc<FileAccess>>,
     /// The setup or an interleaving has run since the last teardown.
     needs_teardown: bool,
     /// How ends are compared with those of serial orders.
@@ -180,6 +189,8 @@ impl<'d> ScriptExecution<'d> {
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
             prepared: PreparedTransactions::default(),
+            snapshot: None,
+            access: None,
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
@@ -207,8 +218,13 @@ impl<'d> ScriptExecution<'d> {
     async fn prepare(&mut self) -> Result<(), ExploreError> {
         self.set_up().await?;
         self.catalog = SchemaCatalog::read(&mut self.admin).await?;
-        mark_own_commits(&mut self.sessions, &self.catalog);
+        self.access = FileAccess::of(self.script, &self.sessions, &self.catalog).map(Arc::new);
+        mark_own_commits(&mut self.sessions, &self.catalog, self.access.as_deref());
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
+        let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
+        if !fields_run_again && snapshot::change_only_rows(&self.sessions) {
+            self.snapshot = RowSnapshot::take(&mut self.admin, SCHEMA).await?;
+        }
         Ok(())
     }
 
@@ -401,5 +417,9 @@ impl Execution for ScriptExecution<'_> {
             return false;
         };
         one.does_the_same(other)
+    }
+
+    fn access(&self) -> Option<Arc<dyn StatementAccess>> {
+        self.access.clone().map(|access| access as Arc<dyn StatementAccess>)
     }
 }

@@ -26,9 +26,10 @@ impl ScriptExecution<'_> {
 
     pub(super) async fn reset(&mut self) -> Result<(), ExploreError> {
         let script = self.script;
-        match &script.reset {
-            Some(reset) => self.execute_field("reset", reset).await,
-            None => self.set_up().await,
+        match (&script.reset, &self.snapshot) {
+            (Some(reset), _) => self.execute_field("reset", reset).await,
+            (None, Some(snapshot)) => Ok(snapshot.restore(&mut self.admin).await?),
+            (None, None) => self.set_up().await,
         }
     }
 
