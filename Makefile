@@ -34,7 +34,7 @@ check: build-tests
 build-tests:
 	cargo fmt --all --check
 	$(linted) cargo test --workspace --all-targets --locked --no-run
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+	scripts/rustdoc.sh
 
 # The rate of every approach beside the limits of HTTP and of PostgreSQL, as a Markdown table. Takes some minutes.
 bench:

@@ -41,7 +41,7 @@ keep_for_rustdoc() {
   {
     echo "cd ${PWD@Q}"
     env -0 | while IFS= read -r -d '' variable; do
-      if [[ $variable =~ ^(CARGO_[A-Z_]+|OUT_DIR)= ]]; then echo "export ${variable@Q}"; fi
+      if [[ $variable =~ ^(CARGO_(MANIFEST|PKG|CRATE|BIN|CFG)[A-Z_]*|OUT_DIR)= ]]; then echo "export ${variable@Q}"; fi
     done
     echo "set -- ${kept[*]@Q}"
   } >"$directory/$name.sh"

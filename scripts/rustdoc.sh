@@ -17,7 +17,7 @@ document() (
 
 declare -A libraries=()
 for manifest in Cargo.toml crates/*/Cargo.toml; do
-  name=$(sed -n 's/^name = "\(.*\)"/\1/p;/^name/q' "$manifest")
+  name=$(awk -F'"' '/^name = / { print $2; exit }' "$manifest")
   name=${name//-/_}
   if [[ ! -e $target/debug/rustdoc/$name.sh ]]; then
     echo "rustdoc: the build of the tests keeps no command for $name in $target/debug/rustdoc; run: make build-tests" >&2

@@ -59,7 +59,6 @@ pub struct RowSnapshot {
     restore: String,
 }
 
-
 impl RowSnapshot {
     /// Copies the rows of a schema into temporary tables of this connection; `None` if they alone do not make the state after the setup,
     /// or if this user may not put them back.
