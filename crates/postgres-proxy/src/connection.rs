@@ -8,9 +8,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::address::{ServerAddress, ServerReader, ServerWriter};
-use crate::event::{ClosedBy, ClosedConnection, ConnectionId, ProxyEventKind};
+use crate::event::{ClosedBy, ClosedConnection, ProxyEventKind};
 use crate::limits::{CANCEL_TIMEOUT, CONNECT_TIMEOUT, DRAIN_TIMEOUT, STARTUP_TIMEOUT};
 use crate::proxied::ProxiedConnection;
+use crate::registry::OpenConnections;
 use crate::startup::{FirstPacket, StartupEnd, fatal_response, read_first_packet};
 use crate::to_client::ToClient;
 use crate::to_server::{DirectionEnd, ToServer};
@@ -18,36 +19,43 @@ use crate::to_server::{DirectionEnd, ToServer};
 /// What closed, and the reason.
 type Closing = (ClosedBy, Option<String>);
 
-/// Serves a client to its end. `find` gives the open session that has a pid and a key.
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Have a session.
+    Session,
+    /// Only send a cancel request, because the proxy serves as many sessions as it may.
+    Full { max_connections: usize },
+}
+
+/// Serves a client to its end.
 pub async fn serve(
     client: TcpStream,
     connection: &ProxiedConnection,
     server: &ServerAddress,
-    find: impl Fn(i32, &[u8]) -> Option<ConnectionId>,
+    open: &OpenConnections,
+    place: Place,
 ) {
     connection.tell([ProxyEventKind::Accepted]).await;
     let (by, reason) = tokio::select! {
-        closing = run(client, connection, server, find) => closing,
+        closing = run(client, connection, server, open, place) => closing,
         () = connection.cut.notified() => (ClosedBy::Owner, None),
     };
-    let (unanswered, said_goodbye, status) = {
+    let (unanswered, by, status) = {
         let mut conversation = connection.conversation();
         conversation.held_unit = None;
         conversation.holds_answer = false;
-        (conversation.lose_connection(), conversation.said_goodbye, conversation.status)
+        let by = match by {
+            ClosedBy::Client | ClosedBy::Server if conversation.said_goodbye => ClosedBy::Goodbye,
+            // The client may be faster to close than the server that ends the session.
+            ClosedBy::Client if conversation.is_ended_by_server => ClosedBy::Server,
+            by => by,
+        };
+        (conversation.lose_connection(), by, conversation.status)
     };
+    open.remove(connection.id);
     connection.tell_ended(unanswered).await;
-    let by = if said_goodbye && matches!(by, ClosedBy::Client | ClosedBy::Server) { ClosedBy::Goodbye } else { by };
     let closed = ClosedConnection { by, was_ready: status.is_some(), status, reason };
-    connection.tell([ProxyEventKind::Closed(closed)]).await;
-}
-
-/// Refuses a client that is one too many.
-pub async fn refuse(client: TcpStream, connection: &ProxiedConnection, max_connections: usize) {
-    let message = format!("the proxy serves at most {max_connections} connections at a time");
-    connection.tell([ProxyEventKind::Accepted]).await;
-    let (by, reason) = answer_fatal(client, connection, "53300", message).await;
-    let closed = ClosedConnection { by, was_ready: false, status: None, reason };
     connection.tell([ProxyEventKind::Closed(closed)]).await;
 }
 
@@ -55,7 +63,8 @@ async fn run(
     mut client: TcpStream,
     connection: &ProxiedConnection,
     server: &ServerAddress,
-    find: impl Fn(i32, &[u8]) -> Option<ConnectionId>,
+    open: &OpenConnections,
+    place: Place,
 ) -> Closing {
     let first = match timeout(STARTUP_TIMEOUT, read_first_packet(&mut client, connection)).await {
         Ok(Ok(first)) => first,
@@ -71,6 +80,10 @@ async fn run(
             return answer_fatal(client, connection, "08P01", reason).await;
         }
     };
+    if let (Place::Full { max_connections }, FirstPacket::Session { .. }) = (place, &first) {
+        let reason = format!("the proxy serves at most {max_connections} connections at a time");
+        return answer_fatal(client, connection, "53300", reason).await;
+    }
     let (reader, writer) = match server.connect(CONNECT_TIMEOUT).await {
         Ok(halves) => halves,
         Err(error) => {
@@ -81,7 +94,7 @@ async fn run(
     match first {
         FirstPacket::Cancel { bytes, backend_pid, backend_key } => {
             connection.totals.cancel_requests.add(1);
-            let target = find(backend_pid, &backend_key);
+            let target = open.session_of(backend_pid, &backend_key);
             connection.tell([ProxyEventKind::CancelRequested { target }]).await;
             let passed_on = timeout(CANCEL_TIMEOUT, pass_on_cancel(reader, writer, &bytes)).await;
             let reason = match passed_on {

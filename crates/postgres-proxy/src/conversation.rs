@@ -61,6 +61,10 @@ pub struct Conversation {
     pub status: Option<BlockStatus>,
     /// Whether the client said goodbye.
     pub said_goodbye: bool,
+    /// Whether the client sends no more.
+    client_finished: bool,
+    /// Whether the server said that it ends the session, before the client ended it.
+    pub is_ended_by_server: bool,
     /// The unit that waits for the owner.
     pub held_unit: Option<u64>,
     /// Whether a complete answer waits for the owner.
@@ -83,6 +87,8 @@ impl Conversation {
             backend_key: Vec::new(),
             status: None,
             said_goodbye: false,
+            client_finished: false,
+            is_ended_by_server: false,
             held_unit: None,
             holds_answer: false,
             is_blind: false,
@@ -178,6 +184,12 @@ impl Conversation {
         self.is_released = true;
     }
 
+    /// The client sends no more. Returns whether it said goodbye before.
+    pub fn finish_client(&mut self) -> bool {
+        self.client_finished = true;
+        self.said_goodbye
+    }
+
     /// Units that ended by what the client sent; the server had skipped them.
     pub fn take_ended(&mut self) -> Vec<EndedUnit> {
         self.replies.take_ended()
@@ -198,6 +210,7 @@ impl Conversation {
             b'Z' => self.ready(frame, &mut step)?,
             b'E' => {
                 let error = ServerMessage::read(frame.body);
+                self.is_ended_by_server |= error.ends_connection() && !self.client_finished;
                 let apart =
                     if self.status.is_none() { Some(error) } else { self.replies.error(error, &mut self.memory) };
                 step.events.extend(apart.map(ProxyEventKind::ServerFailed));

@@ -48,7 +48,7 @@
 //!
 //! | file | concept |
 //! |---|---|
-//! | `proxy` | the handle and the listener |
+//! | `proxy`, `registry` | the handle and the listener, the open connections |
 //! | `owner`, `event`, `permit` | what the owner receives, and decides |
 //! | `unit`, `answer`, `value`, `numeric` | what a client sends, what the server answers, and the values in both |
 //! | `status` | the state of each connection, and counts |
@@ -77,6 +77,7 @@ mod owner;
 mod permit;
 mod proxied;
 mod proxy;
+mod registry;
 mod replies;
 mod splitter;
 mod startup;

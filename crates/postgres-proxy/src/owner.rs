@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::event::{ConnectionId, ProxyEvent, ProxyEventKind};
 use crate::limits::QUEUED_EVENTS;
+use crate::status::AtomicCount;
 
 /// Receives the events of one proxy or of several, in one order.
 ///
@@ -53,23 +54,22 @@ impl EventSender {
         !self.sender.is_closed()
     }
 
-    /// Sends events in order, and waits while the queue is full. Returns the number of the last one. Without an owner the
-    /// events are dropped, and what they hold goes.
+    /// Sends events in order, and waits while the queue is full. `last_event` gets the number of each before the owner gets
+    /// the event. Without an owner the events are dropped, and what they hold goes.
     pub(crate) async fn send(
         &self,
         proxy: SocketAddr,
         connection: ConnectionId,
+        last_event: &AtomicCount,
         kinds: impl IntoIterator<Item = ProxyEventKind>,
-    ) -> Option<u64> {
-        let mut sent = None;
+    ) {
         for kind in kinds {
             let Ok(slot) = self.sender.reserve().await else { break };
             // Under the lock the order of the numbers is the order of the queue.
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             *last += 1;
-            sent = Some(*last);
+            last_event.raise(*last);
             slot.send(ProxyEvent { number: *last, at: Instant::now(), proxy, connection, kind });
         }
-        sent
     }
 }

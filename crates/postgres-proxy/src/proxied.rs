@@ -83,10 +83,8 @@ impl ProxiedConnection {
 
     /// Sends events to the owner, and waits while its queue is full.
     pub async fn tell(&self, kinds: impl IntoIterator<Item = ProxyEventKind>) {
-        if let Some(events) = &self.events
-            && let Some(last) = events.send(self.proxy, self.id, kinds).await
-        {
-            self.last_event.raise(last);
+        if let Some(events) = &self.events {
+            events.send(self.proxy, self.id, &self.last_event, kinds).await;
         }
     }
 

@@ -1,9 +1,8 @@
 //! The handle of a proxy, and its listener.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -12,13 +11,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::address::ServerAddress;
-use crate::connection::{refuse, serve};
+use crate::connection::{Place, serve};
 use crate::error::ProxyError;
 use crate::event::ConnectionId;
 use crate::limits::{DRAIN_TIMEOUT, MAX_CONNECTIONS};
 use crate::owner::EventSender;
 use crate::permit::HeldUnits;
 use crate::proxied::ProxiedConnection;
+use crate::registry::OpenConnections;
 use crate::status::{ConnectionStatus, ProxyCounts, ProxyTotals};
 
 /// How to run a proxy.
@@ -59,7 +59,7 @@ pub struct Proxy {
 struct ProxyShared {
     options: ProxyOptions,
     totals: Arc<ProxyTotals>,
-    open: Mutex<HashMap<ConnectionId, Arc<ProxiedConnection>>>,
+    open: OpenConnections,
 }
 
 /// Ids differ in the whole process, so that one owner can have several proxies.
@@ -82,7 +82,7 @@ impl Proxy {
             Ok((listener, address))
         };
         let (listener, address) = listen.await.map_err(|source| ProxyError::Listen { port, source })?;
-        let shared = Arc::new(ProxyShared { options, totals: Arc::default(), open: Mutex::default() });
+        let shared = Arc::new(ProxyShared { options, totals: Arc::default(), open: OpenConnections::default() });
         let (withholds_notifications, withholds) = watch::channel(false);
         let (running, stopped) = oneshot::channel();
         let task = tokio::spawn(listen_on(listener, Arc::clone(&shared), withholds, stopped));
@@ -98,16 +98,13 @@ impl Proxy {
     /// The state of the open connections, by id.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionStatus> {
-        let mut connections: Vec<_> = self.shared.open().values().map(|connection| connection.status()).collect();
-        connections.sort_unstable_by_key(|connection| connection.id);
-        connections
+        self.shared.open.all().iter().map(|connection| connection.status()).collect()
     }
 
     /// The state of a connection; none if it has ended.
     #[must_use]
     pub fn connection(&self, id: ConnectionId) -> Option<ConnectionStatus> {
-        let connection = self.shared.open().get(&id).cloned();
-        connection.map(|connection| connection.status())
+        self.shared.open.get(id).map(|connection| connection.status())
     }
 
     /// Counts since the start.
@@ -116,7 +113,7 @@ impl Proxy {
         let totals = &self.shared.totals;
         ProxyCounts {
             accepted: totals.accepted.get(),
-            open: self.shared.open().len() as u64,
+            open: self.shared.open.len() as u64,
             refused: totals.refused.get(),
             cancel_requests: totals.cancel_requests.get(),
             encryption_refused: totals.encryption_refused.get(),
@@ -127,8 +124,7 @@ impl Proxy {
     /// Cuts a connection on both sides. Returns whether it was open.
     #[expect(clippy::must_use_candidate, reason = "a connection that has ended needs no cut")]
     pub fn cut(&self, id: ConnectionId) -> bool {
-        let connection = self.shared.open().get(&id).cloned();
-        connection.inspect(|connection| connection.cut.notify_one()).is_some()
+        self.shared.open.get(id).inspect(|connection| connection.cut.notify_one()).is_some()
     }
 
     /// Withholds the notifications of LISTEN from all clients, or lets those go that were withheld.
@@ -155,20 +151,6 @@ impl Drop for Proxy {
 }
 
 impl ProxyShared {
-    fn open(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<ProxiedConnection>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The open session that a cancel request means.
-    fn find(&self, backend_pid: i32, backend_key: &[u8]) -> Option<ConnectionId> {
-        let open: Vec<_> = self.open().values().cloned().collect();
-        let found = open.into_iter().find(|connection| {
-            let conversation = connection.conversation();
-            conversation.backend_pid == backend_pid && conversation.backend_key == backend_key
-        });
-        found.map(|connection| connection.id)
-    }
-
     fn connection(&self, client: &TcpStream, withholds: &watch::Receiver<bool>) -> ProxiedConnection {
         let id = ConnectionId(LAST_ID.fetch_add(1, Ordering::Relaxed) + 1);
         let address = client.local_addr().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -196,7 +178,7 @@ async fn listen_on(
         }
     }
     drop(listener);
-    for connection in shared.open().values() {
+    for connection in shared.open.all() {
         connection.cut.notify_one();
     }
     let _ = timeout(DRAIN_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
@@ -209,18 +191,14 @@ fn accept(client: TcpStream, shared: &Arc<ProxyShared>, withholds: &watch::Recei
     let connection = Arc::new(shared.connection(&client, withholds));
     let shared = Arc::clone(shared);
     let max_connections = shared.options.max_connections;
-    let is_full = shared.open().len() >= max_connections;
-    if is_full {
-        // Refusals are short, and bounded too: a flood of clients waits in the listener's backlog.
-        if tasks.len() < max_connections * 2 {
-            tasks.spawn(async move { refuse(client, &connection, max_connections).await });
-        }
-        return;
+    let place = if shared.open.len() < max_connections {
+        shared.open.insert(&connection);
+        Place::Session
+    } else {
+        Place::Full { max_connections }
+    };
+    // A client that is refused stays for the time of its first packet. A flood of those is not answered at all.
+    if place == Place::Session || tasks.len() < 2 * max_connections {
+        tasks.spawn(async move { serve(client, &connection, &shared.options.server, &shared.open, place).await });
     }
-    shared.open().insert(connection.id, Arc::clone(&connection));
-    tasks.spawn(async move {
-        let find = |pid, key: &[u8]| shared.find(pid, key);
-        serve(client, &connection, &shared.options.server, find).await;
-        shared.open().remove(&connection.id);
-    });
 }

@@ -92,7 +92,7 @@ impl<'a> ToClient<'a> {
 
     async fn read(&mut self) {
         self.buffer.reserve(READ_BYTES);
-        match self.server.read_buf(&mut self.buffer).await {
+        match (&mut self.server).take(READ_BYTES as u64).read_buf(&mut self.buffer).await {
             Ok(0) => self.is_finished = true,
             Ok(count) => self.connection.counts.bytes_from_server.add(count as u64),
             Err(error) => {

@@ -100,7 +100,7 @@ impl<'a> ToServer<'a> {
 
     async fn read(&mut self) {
         self.buffer.reserve(READ_BYTES);
-        match self.client.read_buf(&mut self.buffer).await {
+        match (&mut self.client).take(READ_BYTES as u64).read_buf(&mut self.buffer).await {
             Ok(0) => self.is_finished = true,
             Ok(count) => self.connection.counts.bytes_from_client.add(count as u64),
             Err(error) => {
@@ -108,7 +108,7 @@ impl<'a> ToServer<'a> {
                 self.read_error = Some(error);
             }
         }
-        if self.is_finished && !self.connection.conversation().said_goodbye {
+        if self.is_finished && !self.connection.conversation().finish_client() {
             self.connection.tell([ProxyEventKind::ClientFinished]).await;
         }
     }
