@@ -229,7 +229,7 @@ impl Conversation {
             }
             b'G' | b'W' => {
                 step.asks_for_data = true;
-                self.replies.copy_in();
+                self.replies.copy_in()?;
             }
             _ => self.replies.reply(frame, &mut self.memory)?,
         }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::limits::MAX_CONNECTIONS;
+
 /// Why a proxy could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,5 +15,12 @@ pub enum ProxyError {
         port: u16,
         /// The error of the operating system.
         source: io::Error,
+    },
+
+    /// The limit of connections is none.
+    #[error("max_connections is {value}; 1 to {MAX_CONNECTIONS} are allowed")]
+    MaxConnections {
+        /// The value that was asked for.
+        value: usize,
     },
 }

@@ -21,8 +21,8 @@ impl fmt::Display for ConnectionId {
 
 /// One thing that happened on a connection.
 ///
-/// An event is delivered before the bytes that it tells of are forwarded. So what an application does because of an answer
-/// always has a higher number than the answer.
+/// An event is in the owner's queue before the last of the bytes that it tells of is forwarded. So what an application does
+/// because of an answer always has a higher number than the answer.
 #[derive(Debug)]
 pub struct ProxyEvent {
     /// Its number among all events of its owner, from 1 on. The owner receives them in this order.

@@ -15,7 +15,8 @@
 //!
 //! 1. **The same bytes.** What reaches the other side is what was sent, in the order in which it was sent. Only withheld
 //!    notifications move, and only between messages. The proxy speaks itself only before a session has begun.
-//! 2. **Events come first.** An event is in the owner's queue before the bytes that it tells of are forwarded.
+//! 2. **Events come first.** An event is in the owner's queue before the last of the bytes that it tells of is forwarded. So
+//!    what an application does because of an answer has a higher number than the answer.
 //! 3. **Bounded.** A message of any size passes in pieces. Every buffer, queue and wait has a limit in [`limits`], and what
 //!    was cut is marked.
 //! 4. **No guess.** If the proxy does not understand a message, it says [`ProxyEventKind::LostTrack`] and only forwards from

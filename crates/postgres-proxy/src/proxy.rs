@@ -73,8 +73,12 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// If the port cannot be listened on.
+    /// If the port cannot be listened on, or if `max_connections` is out of its range.
     pub async fn start(options: ProxyOptions) -> Result<Self, ProxyError> {
+        let value = options.max_connections;
+        if !(1..=MAX_CONNECTIONS).contains(&value) {
+            return Err(ProxyError::MaxConnections { value });
+        }
         let port = options.port;
         let listen = async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;

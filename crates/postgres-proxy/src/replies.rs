@@ -190,7 +190,8 @@ impl Replies {
         use ExpectedReply as Reply;
         let Some(unit) = self.units.front_mut() else { return Some(error) };
         let ends_connection = error.ends_connection();
-        unit.answer.error = Some(error);
+        // The first one tells why; a second one can only end the connection.
+        unit.answer.error.get_or_insert(error);
         if matches!(self.expected.front(), Some(Reply::Execute(_) | Reply::Query)) {
             unit.answer.end_result();
         }
@@ -226,21 +227,25 @@ impl Replies {
     }
 
     /// The server takes COPY data. What the client sent before it knew is ignored up to the end of the data.
-    pub fn copy_in(&mut self) {
-        let end = self.expected.iter().position(|message| matches!(message, ExpectedReply::CopyEnd));
-        self.copying_in = end.is_none();
-        // The front is the COPY itself.
-        let until = end.map_or(self.expected.len(), |end| end + 1);
-        for index in (1..until).rev() {
-            match self.expected.get(index) {
-                Some(ExpectedReply::Sync | ExpectedReply::Flush) => {
-                    self.expected.remove(index);
-                    self.ignore_end();
-                }
-                Some(ExpectedReply::CopyEnd) => drop(self.expected.remove(index)),
-                _ => {}
+    pub fn copy_in(&mut self) -> Result<(), String> {
+        use ExpectedReply as Reply;
+        let Some(copy @ (Reply::Query | Reply::Execute(_))) = self.expected.pop_front() else {
+            return Err(self.unexpected("CopyInResponse"));
+        };
+        self.copying_in = true;
+        // Any other message makes the server fail the COPY, and then the order is that after an error.
+        let is_ignored = |message: &mut Reply| matches!(message, Reply::Sync | Reply::Flush | Reply::CopyEnd);
+        while self.copying_in
+            && let Some(ignored) = self.expected.pop_front_if(is_ignored)
+        {
+            match ignored {
+                Reply::CopyEnd => self.copying_in = false,
+                _ => self.ignore_end(),
             }
         }
+        self.copying_in &= self.expected.is_empty();
+        self.expected.push_front(copy);
+        Ok(())
     }
 
     /// Any other message of the server that answers one of the client.

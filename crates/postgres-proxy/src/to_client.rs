@@ -71,16 +71,11 @@ impl<'a> ToClient<'a> {
     }
 
     async fn forward_one_read(&mut self) -> io::Result<()> {
-        let mut withholds = self.withholds_notifications.clone();
-        withholds.mark_unchanged();
-        if !self.notifications.is_empty() && !*withholds.borrow() {
-            self.return_notifications();
+        // Notifications return between two messages only.
+        if self.notifications.is_empty() || !self.splitter.at_boundary() {
+            self.read().await;
         } else {
-            tokio::select! {
-                biased;
-                () = self.read() => {}
-                Ok(()) = withholds.changed(), if !self.notifications.is_empty() => self.return_notifications(),
-            }
+            self.read_or_return_notifications().await;
         }
         if self.connection.conversation().is_blind {
             self.released = self.buffer.len();
@@ -88,6 +83,17 @@ impl<'a> ToClient<'a> {
             self.read_messages().await?;
         }
         self.write_released().await
+    }
+
+    /// Reads, unless the owner lets the withheld notifications go first.
+    async fn read_or_return_notifications(&mut self) {
+        let mut withholds = self.withholds_notifications.clone();
+        let are_let_go = async move { withholds.wait_for(|withholds| !withholds).await.is_ok() };
+        tokio::select! {
+            biased;
+            true = are_let_go => self.return_notifications(),
+            () = self.read() => {}
+        }
     }
 
     async fn read(&mut self) {
@@ -212,17 +218,15 @@ impl<'a> ToClient<'a> {
             })
     }
 
-    /// Puts withheld notifications back into the stream, between two messages.
+    /// Puts withheld notifications back into the stream. The splitter stands between two messages.
     fn return_notifications(&mut self) {
-        if self.splitter.at_boundary() && self.parsed <= self.buffer.len() {
-            let notifications = mem::take(&mut self.notifications);
-            let (at, count) = (self.parsed, notifications.len());
-            self.buffer.splice(at..at, notifications);
-            self.parsed += count;
-            self.message_start = self.parsed;
-            if !self.connection.conversation().replies().is_withheld() {
-                self.released = self.parsed;
-            }
+        let notifications = mem::take(&mut self.notifications);
+        let (at, count) = (self.parsed, notifications.len());
+        self.buffer.splice(at..at, notifications);
+        self.parsed += count;
+        self.message_start = self.parsed;
+        if !self.connection.conversation().replies().is_withheld() {
+            self.released = self.parsed;
         }
     }
 

@@ -21,6 +21,8 @@ async fn a_cancel_request_stops_the_statement_of_its_session_and_no_other() {
     };
     let meant: ConnectionId = fixture.find(sleeping_now).await;
     assert_eq!(fixture.proxy.connection(meant).unwrap().backend_pid, Some(first_pid));
+    // The event comes before the statement reaches the server.
+    sleeps(&mut fixture.direct().await, first_pid).await;
     token.cancel_query(NoTls).await.unwrap();
     let error = sleeping.await.unwrap().unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED));
@@ -40,8 +42,8 @@ async fn a_cancel_request_with_a_false_key_stops_nothing() {
     client.send(&startup(PROTOCOL_3_0, "raw")).await;
     let (_, key) = client.until(b'K').await;
     client.until(b'Z').await;
-    client.send(&query("select pg_sleep(0.3)")).await;
-    fixture.executing().await;
+    client.send(&query("select pg_sleep(3)")).await;
+    sleeps(&mut fixture.direct().await, i32::from_be_bytes(key[..4].try_into().unwrap())).await;
     let mut cancel = RawClient::open(fixture.proxy.address()).await;
     let mut packet = [b"\0\0\0\x10\x04\xd2\x16\x2e", &key[..]].concat();
     let last = packet.len() - 1;

@@ -1,6 +1,6 @@
 //! Ends of connections: goodbyes, half-closed and abrupt ones, on either side and in each phase.
 
-use postgres_proxy::{AnswerEnd, BlockStatus, ClosedBy, HeldUnits, ProxyEventKind};
+use postgres_proxy::{AnswerEnd, BlockStatus, ClientUnitKind, ClosedBy, HeldUnits, ProxyEventKind};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 
@@ -134,6 +134,24 @@ async fn a_client_that_goes_while_its_unit_is_held_is_noticed_and_the_unit_goes_
     assert_eq!(values, [1, 2]);
 }
 
+/// An Execute runs without its Sync, but never commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_before_the_end_of_its_unit_has_it_held_too() {
+    let mut fixture = Fixture::new(HeldUnits::Executing).await;
+    let mut direct = fixture.direct().await;
+    sqlx::query("create table half (a int)").execute(&mut direct).await.unwrap();
+    let mut client = RawClient::ready(fixture.proxy.address()).await;
+    client.send(&run("insert into half values (1)")).await;
+    client.stream.shutdown().await.unwrap();
+    let (_, unit, permit) = fixture.held().await;
+    assert_eq!((unit.kind, unit.sql().as_str()), (ClientUnitKind::Unfinished, "insert into half values (1)"));
+    permit.release();
+    assert_eq!(fixture.answered().await.0.end, AnswerEnd::ConnectionLost);
+    assert_eq!(fixture.closed().await.1.by, ClosedBy::Client);
+    let count: i64 = sqlx::query_scalar("select count(*) from half").fetch_one(&mut direct).await.unwrap();
+    assert_eq!(count, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminated_session_tells_its_client_why_also_with_a_unit_in_flight() {
     let mut fixture = Fixture::new(HeldUnits::None).await;
@@ -143,13 +161,7 @@ async fn a_terminated_session_tells_its_client_why_also_with_a_unit_in_flight() 
         let (_, pid) = fixture.ready().await;
         if in_flight {
             client.send(&query("begin; select pg_sleep(60)")).await;
-            let query = "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'";
-            let direct = tokio::sync::Mutex::new(&mut direct);
-            until(async || {
-                let mut direct = direct.lock().await;
-                sqlx::query_scalar::<_, i64>(query).bind(pid).fetch_one(&mut **direct).await.unwrap() == 1
-            })
-            .await;
+            sleeps(&mut direct, pid).await;
         }
         sqlx::query("select pg_terminate_backend($1)").bind(pid).execute(&mut direct).await.unwrap();
         let bytes = client.rest().await;

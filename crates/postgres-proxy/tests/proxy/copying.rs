@@ -140,6 +140,22 @@ async fn a_copy_that_fails_or_is_given_up_keeps_the_order() {
     assert_rows(&mut fixture, &mut client, 0).await;
 }
 
+/// PostgreSQL fails a COPY that is followed by another message, and ends the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_statement_in_place_of_data_fails_the_copy() {
+    let mut fixture = Fixture::new(HeldUnits::Executing).await;
+    let mut client = session(&mut fixture).await;
+    client.send(&[run("copy c from stdin"), run("select 1"), SYNC.to_vec()].concat()).await;
+    fixture.held().await.2.release();
+    assert_eq!(client.until(b'E').await.0, "12GE");
+    client.rest().await;
+    let answer = fixture.result().await;
+    let error = answer.error.unwrap();
+    assert_eq!((answer.end, error.sqlstate.as_str()), (AnswerEnd::ConnectionLost, "08P01"));
+    assert!(error.message.contains("during COPY from stdin"), "{error}");
+    assert_eq!(fixture.proxy.counts().lost_track, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn much_data_pass_in_both_directions() {
     let fixture = Fixture::new(HeldUnits::Executing).await;

@@ -148,10 +148,25 @@ pub async fn start(server: ServerAddress, held_units: HeldUnits, events: Option<
 }
 
 pub async fn connect(proxy: &Proxy) -> Client {
-    let config = format!("host=127.0.0.1 port={} user=raw dbname=postgres", proxy.address().port());
+    connect_to(proxy.address().port()).await
+}
+
+pub async fn connect_to(port: u16) -> Client {
+    let config = format!("host=127.0.0.1 port={port} user=raw dbname=postgres");
     let (client, connection) = timeout(LIMIT, tokio_postgres::connect(&config, NoTls)).await.unwrap().unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Waits until the session with this pid is in `pg_sleep`.
+pub async fn sleeps(direct: &mut sqlx::PgConnection, pid: i32) {
+    let sql = "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'";
+    let direct = Mutex::new(direct);
+    until(async || {
+        let mut direct = direct.lock().await;
+        sqlx::query_scalar::<_, i64>(sql).bind(pid).fetch_one(&mut **direct).await.unwrap() == 1
+    })
+    .await;
 }
 
 /// Waits until a condition holds.

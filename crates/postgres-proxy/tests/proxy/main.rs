@@ -4,6 +4,7 @@
 //! does. No test waits for a fixed time, except where it shows that nothing happens.
 
 mod cancelling;
+mod chunks;
 mod closing;
 mod copying;
 mod events;

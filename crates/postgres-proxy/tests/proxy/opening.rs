@@ -187,6 +187,15 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_connections_out_of_its_range_is_an_error_that_names_it() {
+    for max_connections in [0, 2001] {
+        let server = ServerAddress::tcp("127.0.0.1", 5432);
+        let error = Proxy::start(ProxyOptions { max_connections, ..ProxyOptions::new(server) }).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("max_connections is {max_connections}; 1 to 2000 are allowed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_beyond_the_limit_is_refused_and_the_next_one_served() {
     let cluster = cluster().await;
     let options = ProxyOptions { max_connections: 2, ..ProxyOptions::new(server_of(&cluster)) };
