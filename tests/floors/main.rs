@@ -133,8 +133,13 @@ const FLOORS: &[Table<'_>] = &[
 ];
 
 /// The crates below `crates/`, and which of each other they may depend on. None depends on the root package.
-const CRATES: &[CrateRule<'_>] =
-    &[("charts", &[]), ("domain", &[]), ("private-postgres", &[]), ("referee", &["domain"])];
+const CRATES: &[CrateRule<'_>] = &[
+    ("charts", &[]),
+    ("domain", &[]),
+    ("postgres-proxy", &["private-postgres"]),
+    ("private-postgres", &[]),
+    ("referee", &["domain"]),
+];
 
 /// Names that stand for several types.
 const SHARED_NAMES: &[names::Exception<'_>] = &[];
