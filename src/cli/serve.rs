@@ -1,7 +1,6 @@
 //! `concurrency-lab serve`.
 
 use std::future::Future;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
+use super::output::{print, tell};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
 use crate::dashboard::model::permission::ExperimentPermission;
@@ -154,7 +154,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
         served = serve_from(&source, &arguments, &limits, listener, address, &interrupts) => served,
         // A second signal ends the server without waiting for requests in flight.
         () = interrupts.clone().reach(2) => {
-            eprintln!("concurrency-lab: second signal: stopping without waiting for requests in flight");
+            tell("concurrency-lab: second signal: stopping without waiting for requests in flight");
             Ok(())
         }
     };
@@ -247,19 +247,16 @@ fn announce(source: &ServeDatabase, address: SocketAddr) -> Result<(), CliError>
         ServeDatabase::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
         ServeDatabase::Given(options) => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address} ({database})")
-        .and_then(|()| out.flush())
-        .map_err(|error| CliError::Environment(format!("cannot write to standard output: {error}")))
+    print(&format!("listening on http://{address} ({database})"))
 }
 
 fn warn_about_seed(seeded: SeedOutcome, wanted: Seed) {
     let SeedOutcome::Differently(found) = seeded else { return };
     let found = found.map_or("a seed of another version".to_owned(), |seed| format!("--seed {seed}"));
-    eprintln!(
+    tell(&format!(
         "concurrency-lab: warning: the database has the data of {found}, not of --seed {wanted}. They are kept; \
          `serve --reset --seed {wanted}` or POST /reset replaces them."
-    );
+    ));
 }
 
 /// The number of client connections that the limit of open files allows.

@@ -236,7 +236,7 @@ async fn replay_one(
     };
     let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
     if arguments.format == ExploreFormat::Json {
-        let json = serde_json::to_string_pretty(&transcript);
+        let json = crate::report::json(&transcript);
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
     let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));

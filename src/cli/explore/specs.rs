@@ -11,7 +11,7 @@ use crate::cli::output::print;
 use crate::cli::signals::stop_on_signals;
 use crate::explore::spec::grammar::IsolationSpec;
 use crate::explore::spec::spec_run::{self, SpecRunError};
-use crate::report::figures::printable;
+use crate::report::terminal::printable;
 
 /// Runs specs, one after the other.
 ///
