@@ -51,8 +51,10 @@ pub fn tell(message: &str) {
 pub fn make_folder(out: &Path) -> Result<PathBuf, CliError> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let folder = out.join(format!("{seconds}-{}", std::process::id()));
-    fs::create_dir_all(&folder)
-        .map_err(|error| CliError::Environment(format!("cannot create {}: {error}", folder.display())))?;
+    let failed = |path: &Path, error| CliError::Environment(format!("cannot create {}: {error}", path.display()));
+    fs::create_dir_all(out).map_err(|error| failed(out, error))?;
+    // A folder or a link that is already there is not this experiment's.
+    fs::create_dir(&folder).map_err(|error| failed(&folder, error))?;
     Ok(folder)
 }
 

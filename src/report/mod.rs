@@ -2,13 +2,14 @@
 //!
 //! - [`table`]: one table, drawn as text, as Markdown and as HTML; [`mark`]: a verdict in it
 //! - [`figures`]: numbers and phrases as text; [`wrap`]: text in lines, by display width
-//! - [`terminal`]: text from outside that a terminal must not obey
+//! - [`terminal`]: text from outside that a terminal must not obey; [`input_file`]: files from outside, bounded
 //! - [`html`]: the frame of a page; [`markdown`]: text that is no markup
 //! - [`junit`]: JUnit XML, as CI servers read it
 //! - [`schema`]: the JSON schema of a type; [`read`]: JSON of a known format from a file
 
 pub mod figures;
 pub mod html;
+pub mod input_file;
 pub mod junit;
 pub mod mark;
 pub mod markdown;

@@ -14,6 +14,8 @@ use super::script::{
 };
 use super::sessions::{CutPoints, SessionTable};
 use super::template::SqlTemplate;
+use crate::config::SCRIPT_FILE_BYTES;
+use crate::report::input_file::{read_text, toml_error};
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
 const LEVELS: [&str; 4] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
@@ -44,7 +46,7 @@ struct ExploreFile {
 
 /// Parses an explore file. The error says what is wrong.
 fn parse(text: &str) -> Result<Script, String> {
-    let file: ExploreFile = toml::from_str(text).map_err(|error| error.to_string())?;
+    let file: ExploreFile = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
     check_name("title", &file.title)?;
     let invariants = invariants(file.invariant)?;
     if !(1..=SESSIONS_MAX).contains(&file.session.len()) {
@@ -146,7 +148,7 @@ impl Script {
     /// # Errors
     /// [`ExploreFileError`], which names the file and what is wrong.
     pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| error.to_string());
         text.and_then(|text| parse(&text)).map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
     }
 
