@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod dot_env;
 mod explore;
 mod feed;
 mod logging;
@@ -109,11 +110,8 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Only the working directory is searched: a .env in a parent folder belongs to another project, and may name its database.
-    match dotenvy::from_path(".env") {
-        Ok(()) => {}
-        Err(error) if error.not_found() => {}
-        Err(error) => return finish(Err(CliError::Usage(format!("cannot read the file .env: {error}")))),
+    if let Err(refused) = dot_env::load() {
+        return finish(Err(refused));
     }
     let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
