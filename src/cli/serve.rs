@@ -234,7 +234,7 @@ async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<ServeDatabase, C
         return Ok(ServeDatabase::Private(cluster));
     }
     let options = private_postgres::ClusterOptions {
-        data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(private_postgres::default_data_dir),
+        data_dir: arguments.data_dir.path()?,
         bin_dir: arguments.database.postgres_bin.clone(),
         max_connections,
     };
