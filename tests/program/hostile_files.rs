@@ -1,7 +1,7 @@
 //! Files that others have written: the program neither obeys them nor waits for them for ever.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -88,8 +88,7 @@ fn names_and_findings_of_a_history_and_of_a_run_are_printable() {
         serde_json::json!({"start": {"format": 1, "title": title, "rows": rows}}),
         serde_json::json!({"end": {"operations": 0, "rows": [{"row": "users/1", "value": 9, "version": 2}]}}),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(&history, text).expect("a history");
+    fs::write(&history, lines.map(|line| line.to_string()).join("\n") + "\n").expect("a history");
     let mut check = program();
     check.arg("check").arg(&history);
     let (code, out, errors) = run_to_end(check);

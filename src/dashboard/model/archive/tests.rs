@@ -197,7 +197,7 @@ async fn length_number_and_memory_of_results_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     put(&folder, "1-long", read::FILE, &" ".repeat(1 + usize::try_from(SHOWN_FILE_BYTES).unwrap()));
     put(&folder, "2-reason", EXPLORATION, &format!("{{\"format\":1,\"{}\":1}}", "x".repeat(1 << 20)));
-    let many = run_sample::run().results.into_iter().cycle().take(5_000).collect();
+    let many = run_sample::run().results.into_iter().cycle().take(10_000).collect();
     let many = Run { results: many, ..run_sample::run() };
     let heavy = serde_json::to_string(&Run {
         results: many.results.iter().cloned().map(|result| ApproachResult { rounds: Vec::new(), ..result }).collect(),
@@ -207,7 +207,8 @@ async fn length_number_and_memory_of_results_are_bounded() {
     for number in 0..RUN_FOLDERS + 2 {
         fs::write(folder.path().join(format!("file-{number}")), "").unwrap();
     }
-    let listing = Archive::new(folder.path().to_owned()).list().await;
+    let archive = Archive::new(folder.path().to_owned());
+    let listing = archive.list().await;
     assert!(listing.entries.is_empty());
     let why = |id: &str| {
         let found = listing.unreadable.iter().find(|(name, _)| name == id);
@@ -217,7 +218,7 @@ async fn length_number_and_memory_of_results_are_bounded() {
     for number in 0..RUN_FOLDERS + 2 {
         fs::remove_file(folder.path().join(format!("file-{number}"))).unwrap();
     }
-    let listing = Archive::new(folder.path().to_owned()).list().await;
+    let listing = archive.list().await;
     let found: Vec<_> = listing.unreadable.iter().map(|(name, why)| format!("{name}: {why}")).collect();
     assert_eq!(found.len(), 3, "{found:?}");
     assert_eq!(found[0], "1-long: run.json: expected at most 8 MiB, found more");
