@@ -12,6 +12,7 @@ mod explore;
 mod fuzz;
 mod hostile_files;
 mod instrument;
+mod mutated_files;
 mod options;
 mod pages;
 mod race;
