@@ -9,6 +9,7 @@ mod dashboard_pages;
 mod dashboard_player;
 mod durability;
 mod explore;
+mod explore_rights;
 mod fuzz;
 mod hostile_files;
 mod instrument;

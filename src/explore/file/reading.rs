@@ -15,6 +15,7 @@ use super::script::{
 use super::sessions::{CutPoints, SessionTable};
 use super::template::SqlTemplate;
 use crate::config::SCRIPT_FILE_BYTES;
+use crate::explore::file_role::FileRights;
 use crate::report::input_file::{read_text, toml_error};
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
@@ -38,6 +39,8 @@ struct ExploreFile {
     invariant: Option<Value>,
     outcome: Option<String>,
     serial: Option<Value>,
+    #[serde(default)]
+    superuser: bool,
     #[serde(default)]
     expect: Table,
     #[serde(default)]
@@ -80,10 +83,23 @@ fn parse(text: &str) -> Result<Script, String> {
     for schedule in &file.schedule {
         schedule.check_level(&variants)?;
     }
-    let ExploreFile { title, story, setup, reset, teardown, outcome, .. } = file;
+    let ExploreFile { title, story, setup, reset, teardown, outcome, superuser, .. } = file;
     let setup = vec![setup];
     let serial_is_optional = false;
-    Ok(Script { title, story, setup, reset, teardown, invariants, outcome, serial, serial_is_optional, variants })
+    let rights = if superuser { FileRights::Superuser } else { FileRights::OwnDatabase };
+    Ok(Script {
+        title,
+        story,
+        setup,
+        reset,
+        teardown,
+        invariants,
+        outcome,
+        serial,
+        serial_is_optional,
+        rights,
+        variants,
+    })
 }
 
 /// There are too many serial orders of many sessions.
