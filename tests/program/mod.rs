@@ -10,6 +10,7 @@ mod dashboard_player;
 mod durability;
 mod explore;
 mod explore_rights;
+mod exposure;
 mod fuzz;
 mod hostile_files;
 mod instrument;
