@@ -57,7 +57,8 @@ async fn behind_a_proxy_experiments_need_a_token() {
 async fn json_routes_of_the_dashboard_take_only_json() {
     let server = Served::on_shared(&[]);
     for path in ["/lab/experiments", "/lab/player/positions", "/lab/player/violation"] {
-        let request = server.client.post(format!("{}{path}", server.url)).header("content-type", "text/plain").body("{}");
+        let request =
+            server.client.post(format!("{}{path}", server.url)).header("content-type", "text/plain").body("{}");
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
     }

@@ -103,7 +103,8 @@ fn a_refused_value_of_a_variable_is_printable() {
         let mut run = program();
         run.args(&arguments).env("LAB_REQUESTS", ESCAPES);
         let (_, out, errors) = run_to_end(run);
-        assert!(out.contains("title") || errors.contains("title"), "{out}{errors}");
+        // clap itself leaves out sequences of 7 bits.
+        assert!(out.contains("\\u{9b}2J") || errors.contains("\\u{9b}2J"), "{out}{errors}");
         assert_printable(&out);
         assert_printable(&errors);
     }
@@ -163,7 +164,7 @@ fn a_dot_env_that_never_ends_or_never_begins_is_refused() {
     fs::remove_file(&dot_env).expect("its end");
     fs::write(&dot_env, "LAB_SEED=booking\n".repeat(10_000)).expect("a .env");
     let (code, _, errors) = run();
-    assert!(code == Some(2) && errors.contains("expected at most 64 KiB"), "{code:?} {errors}");
+    assert!(code == Some(2) && errors.contains("expected at most 65536 bytes, found more"), "{code:?} {errors}");
 }
 
 #[test]

@@ -234,3 +234,23 @@ fn check_ours(path: &Path) -> Result<(), PostgresError> {
 fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).context("set the permissions of", path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_home_has_no_default_data_directory() {
+        let of = |variables: &[(&str, &str)], home: Option<&str>| {
+            let variable = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, path)| path.into());
+            data_dir_of(variable, || home.map(PathBuf::from)).map(|path| path.display().to_string())
+        };
+        let of_home = Some("/home/a/.local/share/concurrency-lab".to_owned());
+        assert_eq!(of(&[("HOME", "/home/a")], None), of_home);
+        assert_eq!(of(&[("HOME", "")], Some("/home/a")), of_home);
+        let of_data = Some("/data/concurrency-lab".to_owned());
+        assert_eq!(of(&[("XDG_DATA_HOME", "/data"), ("HOME", "/home/a")], None), of_data);
+        assert_eq!(of(&[("HOME", "relative"), ("XDG_DATA_HOME", "")], None), None);
+        assert_eq!(of(&[], Some("")), None);
+    }
+}
