@@ -124,3 +124,22 @@ pub const ACCESS_LOG_LINES: usize = 8_192;
 
 /// File descriptors reserved for everything but client connections: database, listener, log, runtime.
 pub const SPARE_FILE_DESCRIPTORS: u64 = 256;
+
+/// The longest explore file, specification and routes file, in bytes. The longest that are known have 10 KB.
+pub const SCRIPT_FILE_BYTES: u64 = 1 << 20;
+
+/// The longest run.json that a command reads, in bytes: that of a hundred hours of load has about this length.
+pub const RUN_FILE_BYTES: u64 = 64 << 20;
+
+/// The longest result that the dashboard reads, in bytes: that of eleven hours of load has about this length. Most have less than 1 MB. A
+/// hostile file takes up to sixteen times its length in memory.
+pub const SHOWN_FILE_BYTES: u64 = 8 << 20;
+
+/// Folders of the run folder that the dashboard looks at, each time that a page lists them: about 0.1 s.
+pub const RUN_FOLDERS: usize = 10_000;
+
+/// The most memory that the dashboard remembers of one experiment, in bytes. That of the largest exploration is a third of this.
+pub const REMEMBERED_BYTES: usize = 512 << 10;
+
+/// How long a page waits until other pages have read their results. One result takes less than a second.
+pub const READING_WAIT: Duration = Duration::from_secs(10);

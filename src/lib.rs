@@ -19,6 +19,9 @@
 //! - [`cli`]: the commands
 //! - [`config`]: every limit, with its reason
 
+// Text from outside reaches a terminal only through `cli::output`, which makes it printable.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 pub mod config;
 pub mod dashboard;

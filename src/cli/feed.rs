@@ -22,6 +22,7 @@ use crate::lab::live::OnSlice;
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::results::Round;
 use crate::lab::target::Target;
+use crate::report::terminal::shown_json;
 use referee::history::RoundTitle;
 
 /// How often the server is asked for its connections: seldom enough to cost the load nothing.
@@ -34,10 +35,10 @@ pub struct EventWriter;
 impl EventWriter {
     /// Writes an event.
     pub fn write(event: &ExperimentEvent) {
-        let Ok(mut line) = serde_json::to_vec(event) else { return };
-        line.push(b'\n');
+        let Ok(json) = serde_json::to_string(event) else { return };
+        let line = shown_json(&json).into_owned() + "\n";
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(&line).and_then(|()| out.flush());
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
     }
 
     /// Writes where the results are.

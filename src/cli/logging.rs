@@ -5,7 +5,7 @@
 //! other, and so the server. So a separate thread writes the access log from a bounded buffer; if the buffer is full, the
 //! line is dropped and counted.
 
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use tracing::Metadata;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -16,6 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::ACCESS_LOG_LINES;
 use crate::http::access_log;
+use crate::report::terminal::shown_except;
 
 /// The log of this process. Dropping it writes the rest of the buffer.
 pub struct LogGuard {
@@ -29,9 +30,9 @@ pub struct LogGuard {
 /// When the filter is not valid.
 pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
     let filter = EnvFilter::try_new(filter)?;
-    let colours = std::io::stderr().is_terminal();
+    let colours = io::stderr().is_terminal();
     // Each write takes as many whole lines as fit: one write for each line would make the thread the bottleneck.
-    let stderr = BufWriter::new(std::io::stderr());
+    let stderr = ShownLog { out: BufWriter::new(io::stderr()), colours };
     let buffer = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(ACCESS_LOG_LINES);
     let (buffered, writer) = buffer.thread_name("access-log").finish(stderr);
     let dropped = buffered.error_counter();
@@ -40,12 +41,31 @@ pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
         .with(
             fmt::layer()
                 .with_ansi(colours)
-                .with_writer(std::io::stderr)
+                .with_writer(move || ShownLog { out: io::stderr(), colours })
                 .with_filter(filter_fn(|line| !is_access(line))),
         )
         .with(fmt::layer().with_ansi(colours).with_writer(buffered).with_filter(filter_fn(is_access)))
         .init();
     Ok(LogGuard { writer: Some(writer), dropped })
+}
+
+/// A writer that makes lines printable. With colours it leaves the escape character, which the log itself has already replaced in all
+/// texts.
+struct ShownLog<W> {
+    out: W,
+    colours: bool,
+}
+
+impl<W: Write> Write for ShownLog<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        self.out.write_all(shown_except(&text, self.colours.then_some('\u{1b}')).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn is_access(line: &Metadata<'_>) -> bool {

@@ -2,6 +2,7 @@
 
 mod check;
 mod compare;
+mod dot_env;
 mod explore;
 mod feed;
 mod logging;
@@ -12,12 +13,15 @@ mod run;
 mod serve;
 mod signals;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::database::DatabaseError;
+use crate::report::terminal::shown;
+use output::tell;
 use private_postgres::PostgresError;
 
 /// Compare locking strategies on a real PostgreSQL: which are correct, why the others fail, what each costs.
@@ -43,6 +47,9 @@ enum Command {
     /// Open psql on the database of a running `serve`, for example to read `pg_locks`.
     Psql(psql::PsqlArgs),
 }
+
+/// Longest line of the help, in bytes; a refusal with a longer line repeats a long value.
+const HELP_LINE_MAX: usize = 1_000;
 
 /// The commands that need an async runtime.
 enum AsyncCommand {
@@ -103,14 +110,14 @@ pub fn command() -> clap::Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Only the working directory is searched: a .env in a parent folder belongs to another project, and may name its database.
-    match dotenvy::from_path(".env") {
-        Ok(()) => {}
-        Err(error) if error.not_found() => {}
-        Err(error) => return finish(Err(CliError::Usage(format!("cannot read the file .env: {error}")))),
+    if let Err(refused) = dot_env::load() {
+        return finish(Err(refused));
     }
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return exit(&error),
+    };
     let wanted = std::env::var("LAB_LOG").unwrap_or_else(|_| "warn".to_owned());
     // Dropping it at the end writes the rest of the access log.
     let _log = match logging::start(&wanted) {
@@ -118,6 +125,18 @@ pub fn main() -> ExitCode {
         Err(error) => return finish(Err(CliError::Usage(format!("LAB_LOG: {wanted:?} is not a log filter: {error}")))),
     };
     finish(execute(cli.command, matches.subcommand().map(|(_, matches)| matches)))
+}
+
+/// Prints what clap says: a refusal, the help or the version. It repeats values of variables, so it is printable, and then without colours.
+fn exit(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match shown(&text) {
+        Cow::Borrowed(_) if text.lines().all(|line| line.len() <= HELP_LINE_MAX) => error.exit(),
+        _ if error.use_stderr() => tell(&text),
+        // Without a reader there is nothing to report.
+        _ => drop(output::print(&text)),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn execute(command: Command, matches: Option<&ArgMatches>) -> Result<(), CliError> {
@@ -148,7 +167,7 @@ fn finish(result: Result<(), CliError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("concurrency-lab: {error}");
+            tell(&format!("concurrency-lab: {error}"));
             error.exit_code()
         }
     }

@@ -12,6 +12,7 @@ use super::CliError;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::seed::Seed;
 use crate::strategy::Approach;
+use private_postgres::PostgresError;
 
 /// The database.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +40,13 @@ pub struct DataDirArgs {
     /// ~/.local/share/concurrency-lab].
     #[arg(long, env = "LAB_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+impl DataDirArgs {
+    /// The directory that is given, or the default.
+    pub fn path(&self) -> Result<PathBuf, PostgresError> {
+        self.data_dir.clone().map_or_else(private_postgres::default_data_dir, Ok)
+    }
 }
 
 /// The limits of a server; [`Limits`] has their reasons.

@@ -6,19 +6,42 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::CliError;
+use crate::report::terminal::{beginning, shown};
 
-/// Writes to standard output; a reader that closes it early (`| head`) is no error.
+/// Characters of a line that standard error shows. A message repeats what it found, and a file or a service may have sent megabytes.
+const LINE_MAX: usize = 2_000;
+
+/// Lines of a message that standard error shows.
+const LINES_MAX: usize = 500;
+
+/// Writes to standard output; a reader that closes it early (`| head`) is no error. Text from outside is printable.
 ///
 /// # Errors
 /// As writing does otherwise.
 pub fn print(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+    match write!(out, "{}{end}", shown(text)).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CliError::Environment(format!("cannot write to standard output: {error}"))),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes a message to standard error. Text from outside is printable, and long lines are cut. A reader that is gone is no error: `eprintln!`
+/// would panic, and end a worker.
+pub fn tell(message: &str) {
+    let mut text = String::new();
+    for (number, line) in shown(message).lines().enumerate() {
+        if number == LINES_MAX {
+            text.push_str("…\n");
+            break;
+        }
+        text.push_str(&beginning(line, LINE_MAX));
+        text.push('\n');
+    }
+    // One write, so that lines of two threads do not mix.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A folder of an experiment's own: the time, and the process, in case two start in one second.
@@ -28,8 +51,10 @@ pub fn print(text: &str) -> Result<(), CliError> {
 pub fn make_folder(out: &Path) -> Result<PathBuf, CliError> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     let folder = out.join(format!("{seconds}-{}", std::process::id()));
-    fs::create_dir_all(&folder)
-        .map_err(|error| CliError::Environment(format!("cannot create {}: {error}", folder.display())))?;
+    let failed = |path: &Path, error| CliError::Environment(format!("cannot create {}: {error}", path.display()));
+    fs::create_dir_all(out).map_err(|error| failed(out, error))?;
+    // A folder or a link that is already there is not this experiment's.
+    fs::create_dir(&folder).map_err(|error| failed(&folder, error))?;
     Ok(folder)
 }
 

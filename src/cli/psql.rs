@@ -34,7 +34,7 @@ pub fn psql(arguments: &PsqlArgs) -> Result<(), CliError> {
     if let Some(url) = arguments.database.url() {
         with_url(&mut command, url)?;
     } else {
-        let data_dir = arguments.data_dir.data_dir.clone().unwrap_or_else(private_postgres::default_data_dir);
+        let data_dir = arguments.data_dir.path()?;
         let endpoint = private_postgres::running_endpoint(&data_dir)?;
         command
             .env("PGHOST", endpoint.socket_dir)

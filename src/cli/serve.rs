@@ -1,7 +1,6 @@
 //! `concurrency-lab serve`.
 
 use std::future::Future;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +15,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::CliError;
 use super::options::{DataDirArgs, DatabaseArgs, LimitArgs, approach, seed_parser};
+use super::output::{print, tell};
 use super::signals::{Interrupts, parent_gone};
 use crate::config::{Limits, SPARE_DATABASE_CONNECTIONS, SPARE_FILE_DESCRIPTORS};
-use crate::dashboard::model::permission::ExperimentPermission;
+use crate::dashboard::model::permission::{ExperimentPermission, TOKEN_MIN};
 use crate::dashboard::service::experiment_databases::ExperimentDatabases;
 use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
@@ -105,6 +105,34 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// Which requests may start experiments. With `--allow-host`, requests come from a proxy, and so from other machines.
+    fn permission(&self, address: SocketAddr) -> Result<ExperimentPermission, CliError> {
+        let token = self.admin_token.clone().filter(|token| !token.is_empty());
+        if let Some(length) = token.as_ref().map(|token| token.chars().count()).filter(|length| *length < TOKEN_MIN) {
+            return Err(CliError::Usage(format!(
+                "--admin-token: expected at least {TOKEN_MIN} characters, found {length}; `openssl rand -hex 16` prints a good one"
+            )));
+        }
+        Ok(ExperimentPermission::new(token, address.ip().is_loopback() && self.allow_host.is_empty()))
+    }
+
+    /// What other machines can do, if they reach the server, as one line.
+    fn exposure(&self, address: SocketAddr, permission: &ExperimentPermission) -> Option<String> {
+        if address.ip().is_loopback() && self.allow_host.is_empty() {
+            return None;
+        }
+        let experiments = match permission {
+            ExperimentPermission::Token(_) => "start experiments with the --admin-token",
+            ExperimentPermission::Open | ExperimentPermission::Closed => {
+                "start no experiment, because there is no --admin-token"
+            }
+        };
+        Some(format!(
+            "concurrency-lab: warning: other machines that reach {address}, also through a proxy, can read and change all data, \
+             reset them, read the results of runs, and {experiments}"
+        ))
+    }
+
     /// The settings of the dashboard. An empty variable, as in compose files, counts as none.
     fn dashboard(&self, address: SocketAddr) -> Result<DashboardSettings, CliError> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -117,7 +145,7 @@ impl ServeArgs {
                 )
             })?),
         };
-        let permission = ExperimentPermission::new(given(&self.admin_token), address.ip().is_loopback());
+        let permission = self.permission(address)?;
         Ok(DashboardSettings { runs: self.runs.clone(), permission, databases })
     }
 }
@@ -143,6 +171,8 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
         ))
     })?;
     let address = listener.local_addr().map_err(|error| CliError::Environment(error.to_string()))?;
+    // Before a database is started.
+    arguments.permission(address)?;
 
     let interrupts = Interrupts::listen();
     // Dropping a PostgreSQL that is starting stops it.
@@ -154,7 +184,7 @@ pub async fn serve(arguments: ServeArgs) -> Result<(), CliError> {
         served = serve_from(&source, &arguments, &limits, listener, address, &interrupts) => served,
         // A second signal ends the server without waiting for requests in flight.
         () = interrupts.clone().reach(2) => {
-            eprintln!("concurrency-lab: second signal: stopping without waiting for requests in flight");
+            tell("concurrency-lab: second signal: stopping without waiting for requests in flight");
             Ok(())
         }
     };
@@ -190,7 +220,11 @@ async fn serve_from(
         lab_headers: arguments.lab_headers || address.ip().is_loopback(),
     });
     let closing = CancellationToken::new();
-    let dashboard = Dashboard::new(&app, arguments.dashboard(address)?, closing.clone());
+    let settings = arguments.dashboard(address)?;
+    if let Some(exposure) = arguments.exposure(address, &settings.permission) {
+        tell(&exposure);
+    }
+    let dashboard = Dashboard::new(&app, settings, closing.clone());
     announce(source, address)?;
     let _key_sweep = AbortOnDropHandle::new(tokio::spawn(forget_keys(engine.clone())));
 
@@ -234,7 +268,7 @@ async fn open(arguments: &ServeArgs, limits: &Limits) -> Result<ServeDatabase, C
         return Ok(ServeDatabase::Private(cluster));
     }
     let options = private_postgres::ClusterOptions {
-        data_dir: arguments.data_dir.data_dir.clone().unwrap_or_else(private_postgres::default_data_dir),
+        data_dir: arguments.data_dir.path()?,
         bin_dir: arguments.database.postgres_bin.clone(),
         max_connections,
     };
@@ -247,19 +281,16 @@ fn announce(source: &ServeDatabase, address: SocketAddr) -> Result<(), CliError>
         ServeDatabase::Private(cluster) => format!("private PostgreSQL in {}", cluster.data_dir().display()),
         ServeDatabase::Given(options) => format!("PostgreSQL at {}:{}", options.get_host(), options.get_port()),
     };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "listening on http://{address} ({database})")
-        .and_then(|()| out.flush())
-        .map_err(|error| CliError::Environment(format!("cannot write to standard output: {error}")))
+    print(&format!("listening on http://{address} ({database})"))
 }
 
 fn warn_about_seed(seeded: SeedOutcome, wanted: Seed) {
     let SeedOutcome::Differently(found) = seeded else { return };
     let found = found.map_or("a seed of another version".to_owned(), |seed| format!("--seed {seed}"));
-    eprintln!(
+    tell(&format!(
         "concurrency-lab: warning: the database has the data of {found}, not of --seed {wanted}. They are kept; \
          `serve --reset --seed {wanted}` or POST /reset replaces them."
-    );
+    ));
 }
 
 /// The number of client connections that the limit of open files allows.

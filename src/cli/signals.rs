@@ -5,6 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::output::tell;
+
 /// The number of SIGTERM and SIGINT signals that this process has received. They are counted from the start, so that none
 /// is missed while the program does other work.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ pub async fn stop_on_signals(stop: CancellationToken, attached: bool) {
     let interrupts = Interrupts::listen();
     tokio::select! {
         () = interrupts.clone().reach(1) => {
-            eprintln!("\nconcurrency-lab: stopping, with a report of the results so far; press Ctrl-C again to stop at once");
+            tell("\nconcurrency-lab: stopping, with a report of the results so far; press Ctrl-C again to stop at once");
         }
         () = parent_gone(), if attached => {}
     }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::error::ExploreError;
+use super::file_role::{FileRights, WorkerDatabase};
 use super::run::gate::GateEvent;
 use super::run::interleaving_runner::InterleavingRunner;
 use super::run::monitor::{ActorNames, WaitMonitor};
@@ -83,8 +84,8 @@ pub const LIMITS: Limits = {
 #[derive(Debug)]
 pub struct ExplorerDatabase {
     database: Database,
-    /// The options that the caller gave.
-    given: PgConnectOptions,
+    /// How the sessions of files connect.
+    worker: WorkerDatabase,
     /// Holds the advisory lock that excludes other explorers.
     lock: PgConnection,
     /// Resets and reads the rows.
@@ -103,6 +104,15 @@ impl ExplorerDatabase {
     /// # Errors
     /// [`ExploreError::Prepare`], [`ExploreError::Database`]; [`ExploreError::Busy`] if another explorer uses this database.
     pub async fn open(options: &PgConnectOptions) -> Result<Self, ExploreError> {
+        Self::open_worker(&options.clone().into()).await
+    }
+
+    /// The same, with a role for the statements of files if there is one.
+    ///
+    /// # Errors
+    /// As [`ExplorerDatabase::open`].
+    pub async fn open_worker(worker: &WorkerDatabase) -> Result<Self, ExploreError> {
+        let options = &worker.explorer;
         // Taken before anything is changed, and held until the connection closes: two explorers would change each other's rows.
         let mut lock = options.clone().application_name("concurrency-lab explore").connect().await?;
         let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 1))")
@@ -126,7 +136,7 @@ impl ExplorerDatabase {
         let monitor = WaitMonitor::connect(&plain, names.clone()).await?;
         Ok(Self {
             database,
-            given: options.clone(),
+            worker: worker.clone(),
             lock,
             admin,
             monitor,
@@ -163,11 +173,14 @@ impl ExplorerDatabase {
 
     /// The options of an actor's connection for the statements of an explore file, with PostgreSQL's default settings.
     #[must_use]
-    pub fn plain_options_of(&self, actor: Actor, schema: &str) -> PgConnectOptions {
+    pub fn plain_options_of(&self, actor: Actor, schema: &str, rights: FileRights) -> PgConnectOptions {
         // Notices are not part of a report, and would be logged.
         let settings = [("search_path", schema), ("client_min_messages", "error")];
-        let options = self.given.clone().application_name(&self.names.of(actor)).options(settings);
-        match self.deadlock_timeout {
+        let given = self.worker.of_file(rights);
+        let options = given.clone().application_name(&self.names.of(actor)).options(settings);
+        // The role of a file has its own setting, and may not change it.
+        let is_explorer = given.get_username() == self.worker.explorer.get_username();
+        match self.deadlock_timeout.filter(|_| is_explorer) {
             Some(timeout) => options.options([("deadlock_timeout", timeout.as_millis().to_string())]),
             None => options,
         }

@@ -20,21 +20,22 @@
 //! 11. [`mutation`]: an approach without one of its guards
 //! 12. [`mod@test_case`]: an approach in a scenario, and its conditions
 //! 13. [`catalog`]: the test cases that there are
-//! 14. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
+//! 14. [`file_role`]: the rights of a file's statements
+//! 15. [`run`]: one interleaving on the database; in this order `observations`, `actor_state`, `gate`, `monitor`,
 //!     `interleaving_state`, `interleaving_runner`
-//! 15. [`explorer_database`]: the schema, and a connection for each actor
-//! 16. [`search`]: which interleavings are run; in this order `execution`, `choices`, `independence`, `branch`, `progress`,
+//! 16. [`explorer_database`]: the schema, and a connection for each actor
+//! 17. [`search`]: which interleavings are run; in this order `execution`, `choices`, `independence`, `branch`, `progress`,
 //!     `depth_first`, `scheduler`, `sampling`, `replay`
-//! 17. [`exploration`]: runs a search, and counts what it finds
-//! 18. [`oracle`]: does a serial order explain what was observed?
-//! 19. [`classify`]: the names of what is wrong
-//! 20. [`execution`]: runs a test case
-//! 21. [`crash`]: explores cut connections and clients that hang up
-//! 22. [`file`](mod@file): explore files, with transactions of a user's own
-//! 23. [`spec`](mod@spec): isolationtester's files
-//! 24. [`report`]: what people and programs read of the findings
-//! 25. [`position`]: one interleaving up to a step, and which actors can go next
-//! 26. [`worker_pool`]: several explorations at the same time
+//! 18. [`exploration`]: runs a search, and counts what it finds
+//! 19. [`oracle`]: does a serial order explain what was observed?
+//! 20. [`classify`]: the names of what is wrong
+//! 21. [`execution`]: runs a test case
+//! 22. [`crash`]: explores cut connections and clients that hang up
+//! 23. [`file`](mod@file): explore files, with transactions of a user's own
+//! 24. [`spec`](mod@spec): isolationtester's files
+//! 25. [`report`]: what people and programs read of the findings
+//! 26. [`position`]: one interleaving up to a step, and which actors can go next
+//! 27. [`worker_pool`]: several explorations at the same time
 
 pub mod catalog;
 pub mod classify;
@@ -44,6 +45,7 @@ pub mod execution;
 pub mod exploration;
 pub mod explorer_database;
 pub mod file;
+pub mod file_role;
 pub mod findings;
 pub mod mutation;
 pub mod named_ids;

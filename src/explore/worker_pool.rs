@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +20,7 @@ use super::execution::ApproachExecution;
 use super::exploration::explore;
 use super::explorer_database::ExplorerDatabase;
 use super::file::{Script, ScriptVariant, execution};
+use super::file_role::WorkerDatabase;
 use super::findings::{Exploration, Subject};
 use super::report::view::title;
 use super::search::{SearchPlan, SearchProgress};
@@ -73,7 +73,7 @@ pub struct WorkerFindings {
 /// The first [`ExploreError`] of a worker, [`ExploreError::Panicked`] if it panicked. The other workers stop after their current
 /// interleaving.
 pub async fn explore_all(
-    databases: Vec<PgConnectOptions>,
+    databases: Vec<WorkerDatabase>,
     jobs: Vec<ExploreJob>,
     observer: Arc<dyn ExploreObserver>,
     stop: CancellationToken,
@@ -85,8 +85,8 @@ pub async fn explore_all(
         stop,
     });
     let (messages, mut received) = mpsc::unbounded_channel();
-    for options in databases {
-        start_worker(&shared, options, messages.clone());
+    for database in databases {
+        start_worker(&shared, database, messages.clone());
     }
     drop(messages);
     let mut found = WorkerFindings { explorations: Vec::new(), postgresql: String::new() };
@@ -112,10 +112,10 @@ enum WorkerMessage {
 }
 
 /// Starts a worker's thread. Whatever ends it, an error is sent.
-fn start_worker(shared: &Arc<WorkerShared>, options: PgConnectOptions, messages: WorkerMessages) {
+fn start_worker(shared: &Arc<WorkerShared>, database: WorkerDatabase, messages: WorkerMessages) {
     let (of_thread, failed_start) = (Arc::clone(shared), messages.clone());
     let work = move || {
-        let worked = catch_unwind(AssertUnwindSafe(|| of_thread.work(&options, &messages)));
+        let worked = catch_unwind(AssertUnwindSafe(|| of_thread.work(&database, &messages)));
         let worked = worked
             .unwrap_or_else(|panic| Err(ExploreError::panicked("preparing or cleaning up its database", &*panic)));
         if let Err(error) = worked {
@@ -145,10 +145,10 @@ impl WorkerShared {
         let _ = messages.send(WorkerMessage::Failed(error));
     }
 
-    fn work(&self, options: &PgConnectOptions, messages: &WorkerMessages) -> Result<(), ExploreError> {
+    fn work(&self, worker: &WorkerDatabase, messages: &WorkerMessages) -> Result<(), ExploreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut database = ExplorerDatabase::open(options).await?;
+            let mut database = ExplorerDatabase::open_worker(worker).await?;
             if database.deadlock_timeout().is_none() {
                 self.observer.slow_deadlocks();
             }

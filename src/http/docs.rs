@@ -41,7 +41,8 @@ pub fn files() -> impl Iterator<Item = &'static str> {
 }
 
 /// The page loads everything from this server. `data:` is for the images inside Swagger UI's style sheet.
-const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; img-src 'self' data:");
+const POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'self'; img-src 'self' data:; frame-ancestors 'none'");
 
 /// `GET /docs`.
 pub async fn page() -> Response {
@@ -73,6 +74,7 @@ fn shown(content_type: &str, bytes: Cow<'static, [u8]>) -> Response {
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(content_type) = HeaderValue::from_str(content_type) {
         headers.insert(header::CONTENT_TYPE, content_type);
     }

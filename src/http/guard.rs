@@ -43,6 +43,11 @@ pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue,
         None => encoded(session),
     };
     request.extensions_mut().insert(SessionId(session));
+    if let Some(reason) = ambiguous_host(request) {
+        let mut response = Rejection::new(StatusCode::BAD_REQUEST, reason).into_response();
+        sign(&mut response, id);
+        return Err(Box::new(response));
+    }
     let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
     if let Some(reason) = refusal {
         let mut response = Rejection::new(StatusCode::FORBIDDEN, reason).into_response();
@@ -50,6 +55,18 @@ pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue,
         return Err(Box::new(response));
     }
     Ok(id)
+}
+
+/// Why it is not clear for which host a request is: a proxy could have read another one than this server (RFC 9112, 3.2).
+fn ambiguous_host<B>(request: &Request<B>) -> Option<String> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() {
+        return Some("Host: expected it once, found it more than once".to_owned());
+    }
+    let authority = request.uri().authority()?;
+    let same = host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    (!same).then(|| format!("Host: expected {authority}, which the address of the request names, found {host:?}"))
 }
 
 /// Adds the headers that every answer has: the request's id, and the number of attempts, which may be 0.

@@ -152,7 +152,11 @@ pub async fn page() -> Response {
         let _ = writeln!(page, "<dt id=\"{slug}\"><b>{title}</b> ({})</dt>\n<dd>{meaning}</dd>", status.as_u16());
     }
     page.push_str("</dl>\n</html>\n");
-    ([(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"))], Html(page)).into_response()
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, Html(page)).into_response()
 }
 
 /// The form in which a request's errors are answered.

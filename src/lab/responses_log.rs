@@ -3,17 +3,18 @@
 use std::io::{self, Write};
 
 use super::recorder::AnswerCounts;
+use crate::report::terminal::printable;
 
 /// The most bodies that are listed for an approach; further ones are only counted. Even `naive` rarely has more.
 const BODIES_MAX: usize = 10_000;
 
 /// Writes the section of one round: its counts by status, each body that came more than once (most first), and how many
-/// came once. Status 0 stands for requests without an answer.
+/// came once. A service writes the bodies, so each is printable and on one line. Status 0 stands for requests without an answer.
 ///
 /// # Errors
 /// As writing does.
 pub fn write(out: &mut impl Write, heading: &str, answers: &AnswerCounts) -> io::Result<()> {
-    writeln!(out, "== {heading}")?;
+    writeln!(out, "== {}", printable(heading))?;
     for (status, count) in &answers.by_status {
         match status {
             0 => writeln!(out, "no answer: {count}")?,
@@ -22,7 +23,7 @@ pub fn write(out: &mut impl Write, heading: &str, answers: &AnswerCounts) -> io:
     }
     let repeated = answers.repeated();
     for (count, body) in repeated.iter().take(BODIES_MAX) {
-        writeln!(out, "{count:>8} × {}", String::from_utf8_lossy(body))?;
+        writeln!(out, "{count:>8} × {}", printable(&String::from_utf8_lossy(body)))?;
     }
     if repeated.len() > BODIES_MAX {
         writeln!(out, "… and {} more bodies that came more than once", repeated.len() - BODIES_MAX)?;
@@ -58,6 +59,9 @@ mod tests {
                 answers.count(status, &Bytes::from_static(body.as_bytes()));
             }
         }
+        for _ in 0..2 {
+            answers.count(Some(500), &Bytes::from_static(b"\x1b[2J\r\n\x07"));
+        }
         let mut out = Vec::new();
         write(&mut out, "naive", &answers).unwrap();
         let expected = "\
@@ -65,9 +69,11 @@ mod tests {
 no answer: 1
 status 200: 7
 status 409: 5
+status 500: 2
        5 × {\"error\":\"Insufficient funds\"}
        3 × {\"balance\":4}
        3 × {\"balance\":6}
+       2 × \\u{1b}[2J\\r\\n\\u{7}
 bodies that came once: 2
 
 ";

@@ -63,14 +63,6 @@ pub fn listed(names: &[String]) -> String {
     }
 }
 
-/// Text from outside on a terminal: control characters are shown, not obeyed.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let safe =
-        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
-    text.chars().map(safe).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +73,5 @@ mod tests {
         assert_eq!(ms(f64::NAN), NONE);
         assert_eq!(ms_of_ns(102_418_300), "102.418");
         assert_eq!((counted(1, "client"), counted(2, "client")), ("1 client".to_owned(), "2 clients".to_owned()));
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
     }
 }

@@ -1,6 +1,6 @@
 //! Text in Markdown.
 
-use super::figures::printable;
+use super::terminal::printable;
 
 /// Text from elsewhere is text, and no markup.
 #[must_use]

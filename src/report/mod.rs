@@ -2,18 +2,21 @@
 //!
 //! - [`table`]: one table, drawn as text, as Markdown and as HTML; [`mark`]: a verdict in it
 //! - [`figures`]: numbers and phrases as text; [`wrap`]: text in lines, by display width
+//! - [`terminal`]: text from outside that a terminal must not obey; [`input_file`]: files from outside, bounded
 //! - [`html`]: the frame of a page; [`markdown`]: text that is no markup
 //! - [`junit`]: JUnit XML, as CI servers read it
 //! - [`schema`]: the JSON schema of a type; [`read`]: JSON of a known format from a file
 
 pub mod figures;
 pub mod html;
+pub mod input_file;
 pub mod junit;
 pub mod mark;
 pub mod markdown;
 pub mod read;
 pub mod schema;
 pub mod table;
+pub mod terminal;
 pub mod wrap;
 
 #[cfg(test)]
@@ -22,6 +25,8 @@ pub(crate) mod expected;
 pub(crate) mod sample;
 
 use serde::Serialize;
+
+use terminal::shown_json;
 
 /// What every report says of an experiment that was stopped early.
 pub const INTERRUPTED: &str = "Interrupted: this report covers only what was finished before that.";
@@ -40,10 +45,10 @@ pub enum RenderError {
     Junit(#[from] quick_junit::SerializeError),
 }
 
-/// The data of a report as JSON, ending in a line break.
+/// The data of a report as JSON, ending in a line break. Nothing in it is obeyed by a terminal.
 ///
 /// # Errors
 /// [`RenderError::Json`].
 pub fn json(report: &impl Serialize) -> Result<String, RenderError> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
+    Ok(shown_json(&serde_json::to_string_pretty(report)?).into_owned() + "\n")
 }

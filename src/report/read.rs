@@ -1,22 +1,23 @@
 //! JSON that says which version of its format it is of.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::input_file::{self, InputFileError};
+use crate::config::RUN_FILE_BYTES;
+
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No such file, or no right to read it.
+    /// No such file, no right to read it, or too long a file.
     #[error("cannot read {}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// Why.
-        error: io::Error,
+        error: InputFileError,
     },
     /// Not what it should be.
     #[error("{}: {why}", path.display())]
@@ -57,7 +58,7 @@ pub enum ForeignFile {
 /// [`ReadError`], which names the file.
 pub fn file<T: DeserializeOwned>(path: &Path, what: &'static str, format: u32) -> Result<T, ReadError> {
     let path = path.to_owned();
-    match fs::read(&path) {
+    match input_file::read(&path, RUN_FILE_BYTES) {
         Ok(text) => parsed(&text, what, format).map_err(|why| ReadError::Foreign { path, why }),
         Err(error) => Err(ReadError::Io { path, error }),
     }

@@ -4,10 +4,11 @@
 use charts::scale::grouped;
 use maud::{Markup, html};
 
-use super::figures::{NONE, printable};
+use super::figures::NONE;
 use super::html::wide;
 use super::mark::Mark;
 use super::markdown::escaped;
+use super::terminal::printable;
 use super::wrap::{WIDTH, display_width, padded};
 
 /// Between two columns of text.

@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::figures::printable;
+use super::terminal::printable;
 
 /// Cells in a line of a terminal at most.
 pub const WIDTH: usize = 120;

@@ -7,6 +7,7 @@ mod failures;
 mod group_commit;
 mod hang_up;
 mod headers;
+mod hosts;
 mod idempotency;
 mod input;
 mod metrics;

@@ -127,7 +127,7 @@ test("a real wait for a lock is shown, with its statement and its approach", asy
 test("on an address that is not loopback, no experiment starts without the token", async () => {
   const [closed, guarded] = await Promise.all([
     serve([], "0.0.0.0:0"),
-    serve(["--admin-token=s3cret"], "0.0.0.0:0"),
+    serve(["--admin-token=s3cret-s3cret-s3cret"], "0.0.0.0:0"),
   ]);
   const one = await open(both.browser, closed.url);
   assert.match(await one.page.locator("main").innerText(), /cannot be started from a page/);
@@ -142,7 +142,7 @@ test("on an address that is not loopback, no experiment starts without the token
   await page.locator("#token").fill("wrong");
   await form(page, "Run a scenario").getByRole("button", { name: "Run" }).click();
   await message.filter({ hasText: "not the" }).waitFor();
-  await page.locator("#token").fill("s3cret");
+  await page.locator("#token").fill("s3cret-s3cret-s3cret");
   await start(page, "Run a scenario", { approaches: "pessimistic" }, "Run");
   await phase(page, "ended").waitFor();
   assert.deepEqual(faults, []);

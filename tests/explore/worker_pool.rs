@@ -50,7 +50,7 @@ async fn a_worker_that_panics_is_an_error_that_names_the_exploration() {
     let observer = Arc::new(PanickingObserver { approach: Approach::Pessimistic, done: Mutex::default() });
     let (stop, observed) = (CancellationToken::new(), Arc::<PanickingObserver>::clone(&observer));
     let jobs = vec![job(Approach::Pessimistic), job(Approach::Naive)];
-    let found = explore_all(databases.to_vec(), jobs, observed, stop.clone()).await;
+    let found = explore_all(databases.iter().cloned().map(Into::into).collect(), jobs, observed, stop.clone()).await;
     let error = found.expect_err("an exploration is missing");
     assert!(matches!(error, ExploreError::Panicked { .. }), "{error:?}");
     let text = error.to_string();
@@ -104,7 +104,7 @@ async fn a_client_that_panics_is_an_error_and_not_an_unknown_outcome() {
     let JobSubject::Approach(case) = &mut job.what else { panic!("an approach") };
     case.strategy = &PanickingStrategy;
     let observer = Arc::new(PanickingObserver { approach: Approach::Pessimistic, done: Mutex::default() });
-    let found = explore_all(vec![database], vec![job], observer, CancellationToken::new()).await;
+    let found = explore_all(vec![database.into()], vec![job], observer, CancellationToken::new()).await;
     let text = found.expect_err("nothing is proved").to_string();
     assert!(text.contains("exploring \"increments, naive\": a made-up bug in an approach"), "{text}");
 }

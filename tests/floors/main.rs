@@ -54,7 +54,8 @@ const FLOORS: &[Table<'_>] = &[
             "mutation",
             "test_case",
             "catalog",
-            "run", // one interleaving: gates, the monitor, the runner
+            "file_role", // the rights of a file's statements
+            "run",       // one interleaving: gates, the monitor, the runner
             "explorer_database",
             "search", // which interleaving is next
             "exploration",

@@ -254,7 +254,7 @@ async fn only_permitted_requests_start_and_stop_experiments() {
     let (status, error) = post(&open, start, &json!([1]), &[]).await;
     assert_eq!(status, 422, "{error}");
 
-    let guarded = on_shared_database("127.0.0.1:0", &["--admin-token=s3cret"]).await;
+    let guarded = on_shared_database("127.0.0.1:0", &["--admin-token=s3cret-s3cret-s3cret"]).await;
     for path in [start, stop] {
         for headers in [&[][..], &[("authorization", "Bearer s3cre")]] {
             let (status, error) = post(&guarded, path, &nothing, headers).await;
@@ -262,7 +262,7 @@ async fn only_permitted_requests_start_and_stop_experiments() {
             assert!(error["error"].as_str().is_some_and(|error| error.contains("--admin-token")), "{error}");
         }
     }
-    let token = [("authorization", "Bearer s3cret")];
+    let token = [("authorization", "Bearer s3cret-s3cret-s3cret")];
     assert_eq!(post(&guarded, start, &nothing, &token).await.0, 422);
     assert_eq!(post(&guarded, stop, &nothing, &token).await.0, 409);
 

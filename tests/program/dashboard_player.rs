@@ -231,13 +231,13 @@ async fn a_lock_wait_is_shown_with_sessions_lock_and_statement(server: &Served, 
 /// A request without the token cannot use the player, and an open stream does not delay the end of the server.
 #[tokio::test]
 async fn playing_needs_the_token_and_a_stream_ends_with_its_server() {
-    let mut server = Served::on_shared(&["--admin-token=s3cret"]);
+    let mut server = Served::on_shared(&["--admin-token=s3cret-s3cret-s3cret"]);
     let body = json!({"approach": "naive", "scenario": "last-money", "clients": 2, "schedule": "A"});
     for path in ["positions", "violation"] {
         let (status, refused) = answer(post(&server, path, &body)).await;
         assert_eq!(status, 401, "{refused}");
     }
-    let (status, position) = answer(post(&server, "positions", &body).bearer_auth("s3cret")).await;
+    let (status, position) = answer(post(&server, "positions", &body).bearer_auth("s3cret-s3cret-s3cret")).await;
     assert_eq!(status, 200, "{position}");
     let mut events = server.client.get(format!("{}/lab/locks/events", server.url)).send().await.expect("events");
     events.chunk().await.expect("a first part");

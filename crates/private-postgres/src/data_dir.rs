@@ -37,19 +37,30 @@ const ADVICE: &str =
 
 /// The default data directory: `/var/lib/concurrency-lab` for root, because PostgreSQL's user cannot enter root's home;
 /// otherwise `concurrency-lab` in the XDG data directory.
-#[must_use]
-pub fn default_data_dir() -> PathBuf {
+///
+/// # Errors
+/// [`PostgresError::NoHome`], when the user has no home. A directory below the system's temporary directory would be no replacement: its
+/// path is known before, so another user could make it first.
+pub fn default_data_dir() -> Result<PathBuf, PostgresError> {
     let me = Uid::effective();
     if me.is_root() {
-        return PathBuf::from("/var/lib/concurrency-lab");
+        return Ok(PathBuf::from("/var/lib/concurrency-lab"));
     }
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || absolute("HOME").or_else(|| User::from_uid(me).ok().flatten().map(|user| user.dir));
-    absolute("XDG_DATA_HOME")
-        .or_else(|| home().map(|home| home.join(".local/share")))
-        // A user without a home gets a directory below the system's temporary directory.
-        .unwrap_or_else(|| env::temp_dir().join(format!("uid-{me}")))
-        .join("concurrency-lab")
+    let of_account = || User::from_uid(me).ok().flatten().map(|user| user.dir);
+    data_dir_of(|name| env::var_os(name).map(PathBuf::from), of_account)
+        .ok_or_else(|| PostgresError::NoHome { user: me.to_string() })
+}
+
+/// The data directory of a user with these variables and this home in the list of accounts.
+fn data_dir_of(
+    variable: impl Fn(&str) -> Option<PathBuf>,
+    home_of_account: impl FnOnce() -> Option<PathBuf>,
+) -> Option<PathBuf> {
+    // A path that is not absolute would depend on the working directory, and an empty one is none.
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").or_else(|| home_of_account().filter(|path| path.is_absolute()));
+    let data = absolute("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")))?;
+    Some(data.join("concurrency-lab"))
 }
 
 /// The paths below a data directory. It needs no lock, and touches no file.
@@ -222,4 +233,24 @@ fn check_ours(path: &Path) -> Result<(), PostgresError> {
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), PostgresError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).context("set the permissions of", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_home_has_no_default_data_directory() {
+        let of = |variables: &[(&str, &str)], home: Option<&str>| {
+            let variable = |name: &str| variables.iter().find(|(set, _)| *set == name).map(|(_, path)| path.into());
+            data_dir_of(variable, || home.map(PathBuf::from)).map(|path| path.display().to_string())
+        };
+        let of_home = Some("/home/a/.local/share/concurrency-lab".to_owned());
+        assert_eq!(of(&[("HOME", "/home/a")], None), of_home);
+        assert_eq!(of(&[("HOME", "")], Some("/home/a")), of_home);
+        let of_data = Some("/data/concurrency-lab".to_owned());
+        assert_eq!(of(&[("XDG_DATA_HOME", "/data"), ("HOME", "/home/a")], None), of_data);
+        assert_eq!(of(&[("HOME", "relative"), ("XDG_DATA_HOME", "")], None), None);
+        assert_eq!(of(&[], Some("")), None);
+    }
 }

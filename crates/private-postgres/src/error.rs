@@ -67,6 +67,16 @@ pub enum PostgresError {
         path: PathBuf,
     },
 
+    /// The user has no home, so there is no default directory.
+    #[error(
+        "the user {user} has no home directory, so there is no default data directory. \
+         Name one with --data-dir (LAB_DATA_DIR), or set HOME"
+    )]
+    NoHome {
+        /// The number of the user of this process.
+        user: String,
+    },
+
     /// Another process serves this directory.
     #[error(
         "the data directory {} is already in use by another concurrency-lab{}. \

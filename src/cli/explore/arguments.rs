@@ -12,6 +12,7 @@ use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{Script, ScriptVariant, execution};
+use crate::explore::file_role::FileRights;
 use crate::explore::findings::{CrashKind, FailureKind, Servers};
 use crate::explore::mutation::{Mutation, TextNotFound};
 use crate::explore::report::ExploreFormat;
@@ -108,6 +109,11 @@ pub struct ExploreArgs {
     /// (a serialization failure), gave-up.
     #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
     pub fail_on: Vec<FailureKind>,
+
+    /// Trusts the files: one with `superuser = true`, and every FILE.spec, may do all that a superuser may, also run programs on this
+    /// machine. There is no variable for it, because a file `.env` could set it.
+    #[arg(long)]
+    pub trust_file: bool,
 
     /// The format of the report on standard output.
     #[arg(long, env = "LAB_EXPLORE_FORMAT", default_value = "table", value_parser = PossibleValuesParser::new(ExploreFormat::VARIANTS).try_map(|name| name.parse::<ExploreFormat>()))]
@@ -310,7 +316,19 @@ impl ExploreArgs {
     }
 
     fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
-        let script = Arc::new(read_script(path).map_err(CliError::Usage)?);
+        let mut script = read_script(path).map_err(CliError::Usage)?;
+        if script.rights == FileRights::Superuser && !self.trust_file {
+            return usage(format!(
+                "{}: superuser = true: its statements could run programs on this machine, so it is explored only with --trust-file; read the \
+                 file before you add that",
+                path.display()
+            ));
+        }
+        if self.trust_file && has_extension(&path.display().to_string(), "spec") {
+            // A spec has no place to say it.
+            script.rights = FileRights::Superuser;
+        }
+        let script = Arc::new(script);
         let job = |variant: &ScriptVariant| ExploreJob {
             subject: execution::subject(&script, variant, &path.display().to_string()),
             what: JobSubject::File(Arc::clone(&script), variant.clone()),

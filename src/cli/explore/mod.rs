@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use clap::ArgMatches;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,7 +18,7 @@ pub use arguments::ExploreArgs;
 
 use super::CliError;
 use super::feed::{EventWriter, ExploreEvents};
-use super::output::{make_folder, print, write};
+use super::output::{make_folder, print, tell, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::ExploreError;
@@ -28,6 +26,7 @@ use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
 use crate::explore::file::script::SerialCheck;
+use crate::explore::file_role::{WorkerDatabase, rights_on};
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, FailureKind};
 use crate::explore::report::timeline::timeline;
 use crate::explore::report::view::{contradiction, title};
@@ -73,11 +72,14 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
         arguments.html.as_ref().map(|path| File::create(path).map_err(|error| no_page(path, &error))).transpose()?;
     let folder = arguments.out.as_deref().map(make_folder).transpose()?;
     let databases = WorkerDatabases::prepare(&arguments, jobs.len()).await?;
+    if jobs.iter().any(|job| matches!(job.what, JobSubject::File(..))) {
+        databases.tell_rights().await?;
+    }
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
-        (Some(schedule), Some(job)) => replay_one(&arguments, &databases.urls, job, schedule, &stop).await,
-        _ => explore_all(&arguments, &databases.urls, jobs, began, (page, folder.as_deref()), &stop).await,
+        (Some(schedule), Some(job)) => replay_one(&arguments, &databases.workers, job, schedule, &stop).await,
+        _ => explore_all(&arguments, &databases.workers, jobs, began, (page, folder.as_deref()), &stop).await,
     };
     // It fails if the folder has a report in it, and then the folder stays.
     let _ = folder.map(std::fs::remove_dir);
@@ -87,7 +89,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
 
 async fn explore_all(
     arguments: &ExploreArgs,
-    databases: &[PgConnectOptions],
+    databases: &[WorkerDatabase],
     jobs: Vec<ExploreJob>,
     (began, started): (Instant, SystemTime),
     (page, folder): (Option<File>, Option<&Path>),
@@ -219,13 +221,13 @@ fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
 /// Runs one schedule, and prints what happened.
 async fn replay_one(
     arguments: &ExploreArgs,
-    databases: &[PgConnectOptions],
+    databases: &[WorkerDatabase],
     job: &ExploreJob,
     schedule: &Schedule,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let Some(options) = databases.first() else { return Ok(()) };
-    let mut database = ExplorerDatabase::open(options).await?;
+    let Some(worker) = databases.first() else { return Ok(()) };
+    let mut database = ExplorerDatabase::open_worker(worker).await?;
     let judged = tokio::select! {
         judged = replay_job(&mut database, job, schedule) => Some(judged),
         () = stop.cancelled() => None,
@@ -236,7 +238,7 @@ async fn replay_one(
     };
     let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
     if arguments.format == ExploreFormat::Json {
-        let json = serde_json::to_string_pretty(&transcript);
+        let json = crate::report::json(&transcript);
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
     let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
@@ -273,7 +275,7 @@ async fn replay_job(
 /// The databases: one for each worker on a temporary PostgreSQL, or the one that --database-url names.
 struct WorkerDatabases {
     cluster: Option<Cluster>,
-    urls: Vec<PgConnectOptions>,
+    workers: Vec<WorkerDatabase>,
 }
 
 impl WorkerDatabases {
@@ -286,15 +288,14 @@ impl WorkerDatabases {
                         .to_owned(),
                 ));
             }
-            return Ok(Self { cluster: None, urls: vec![Database::parse_url(url)?] });
+            return Ok(Self { cluster: None, workers: vec![Database::parse_url(url)?.into()] });
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = arguments.workers.map_or(cores, usize::from).min(jobs).max(1);
         let connections = CONNECTIONS_PER_WORKER * u32::try_from(workers).unwrap_or(1) + 10;
         let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), connections).await?;
-        let urls = Self::create(&cluster, workers).await;
-        match urls {
-            Ok(urls) => Ok(Self { cluster: Some(cluster), urls }),
+        match WorkerDatabase::create(&cluster.connect_options(), workers).await {
+            Ok(workers) => Ok(Self { cluster: Some(cluster), workers }),
             Err(error) => {
                 cluster.stop().await?;
                 Err(ExploreError::Database(error).into())
@@ -302,16 +303,13 @@ impl WorkerDatabases {
         }
     }
 
-    async fn create(cluster: &Cluster, workers: usize) -> Result<Vec<PgConnectOptions>, sqlx::Error> {
-        let mut connection = cluster.connect_options().connect().await?;
-        let mut urls = Vec::new();
-        for worker in 1..=workers {
-            let name = format!("explore_{worker}");
-            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
-            urls.push(cluster.connect_options().database(&name));
+    /// Says which rights the statements of files have on a database of the user's.
+    async fn tell_rights(&self) -> Result<(), CliError> {
+        if let (None, Some(worker)) = (&self.cluster, self.workers.first()) {
+            let rights = rights_on(&worker.explorer).await.map_err(ExploreError::Database)?;
+            tell(&format!("concurrency-lab: {rights}"));
         }
-        connection.close().await?;
-        Ok(urls)
+        Ok(())
     }
 
     async fn close(self) -> Result<(), CliError> {

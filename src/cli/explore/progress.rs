@@ -1,13 +1,15 @@
 //! Progress on standard error: on a terminal one line that changes, elsewhere one line for each exploration that is done.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::output::tell;
 use crate::explore::findings::{Exploration, Subject};
 use crate::explore::report::view::title;
 use crate::explore::search;
 use crate::explore::worker_pool::ExploreObserver;
+use crate::report::terminal::printable;
 
 /// Shows the progress of all explorations.
 #[derive(Debug)]
@@ -36,17 +38,12 @@ impl ExploreProgress {
     }
 }
 
-/// Prints a line on standard error. A reader that is gone is no error: `eprintln!` would panic, and end the worker.
-fn print_line(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 impl ExploreObserver for ExploreProgress {
     fn progress(&self, _: usize, subject: &Subject, progress: search::SearchProgress) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!(
                 "{}: {} of about {:.0} interleavings",
-                title(subject),
+                printable(&title(subject)),
                 progress.interleavings,
                 progress.estimate()
             ));
@@ -54,7 +51,7 @@ impl ExploreObserver for ExploreProgress {
     }
 
     fn slow_deadlocks(&self) {
-        print_line(
+        tell(
             "concurrency-lab: WARNING: this database user may not lower deadlock_timeout, so each deadlock takes as long as \
              the server's setting, and its victim is the session that waited first; use a superuser to avoid that",
         );
@@ -63,7 +60,7 @@ impl ExploreObserver for ExploreProgress {
     fn done(&self, _: usize, exploration: &Exploration) {
         match &self.bar {
             Some(bar) => bar.inc(1),
-            None => print_line(&format!(
+            None => tell(&format!(
                 "{}: {}, {} interleavings in {:.1} s",
                 title(&exploration.subject),
                 exploration.verdict,

@@ -9,9 +9,10 @@ use super::{ExploreArgs, WorkerDatabases};
 use crate::cli::CliError;
 use crate::cli::output::print;
 use crate::cli::signals::stop_on_signals;
+use crate::explore::file_role::FileRights;
 use crate::explore::spec::grammar::IsolationSpec;
 use crate::explore::spec::spec_run::{self, SpecRunError};
-use crate::report::figures::printable;
+use crate::report::terminal::printable;
 
 /// Runs specs, one after the other.
 ///
@@ -19,19 +20,21 @@ use crate::report::figures::printable;
 /// [`CliError`], which names the spec whose permutations did not end.
 pub async fn run(arguments: &ExploreArgs, specs: Vec<(PathBuf, IsolationSpec)>) -> Result<(), CliError> {
     let databases = WorkerDatabases::prepare(arguments, 1).await?;
+    databases.tell_rights().await?;
+    let rights = if arguments.trust_file { FileRights::Superuser } else { FileRights::OwnDatabase };
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), false)));
-    let result = run_all(&databases, specs, &stop).await;
+    let result = run_all((&databases, rights), specs, &stop).await;
     databases.close().await?;
     result
 }
 
 async fn run_all(
-    databases: &WorkerDatabases,
+    (databases, rights): (&WorkerDatabases, FileRights),
     specs: Vec<(PathBuf, IsolationSpec)>,
     stop: &CancellationToken,
 ) -> Result<(), CliError> {
-    let Some(server) = databases.urls.first() else { return Ok(()) };
+    let Some(server) = databases.workers.first() else { return Ok(()) };
     for (path, spec) in specs {
         let mut printed = Ok(());
         let mut show = |text: &str| {
@@ -40,7 +43,7 @@ async fn run_all(
             }
         };
         let name = spec_run::name_of(&path);
-        let result = spec_run::run(&spec, &name, server, stop, &mut show).await;
+        let result = spec_run::run(&spec, &name, (server, rights), stop, &mut show).await;
         printed?;
         result.map_err(|error| match error {
             SpecRunError::TooMany | SpecRunError::Copy(_) => CliError::Usage(format!("{}: {error}", path.display())),

@@ -19,7 +19,7 @@ pub use arguments::RunArgs;
 
 use super::CliError;
 use super::feed::{EventWriter, RunEvents};
-use super::output::{make_folder, print, write};
+use super::output::{make_folder, print, tell, write};
 use crate::lab::experiment::{Experiment, RunError, RunObserver};
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::reports::threshold::{Threshold, Thresholds};
@@ -94,7 +94,7 @@ pub async fn run(arguments: RunArgs, matches: Option<&ArgMatches>) -> Result<(),
     } else {
         let text = reports::render(arguments.format, &run).map_err(|error| CliError::Environment(error.to_string()))?;
         print(&text)?;
-        eprintln!("report: {}", raced.folder.join("report.html").display());
+        tell(&format!("report: {}", raced.folder.join("report.html").display()));
     }
     // A failed claim is reported before an error that ended the run.
     verdict(&run)?;

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cli::output::tell;
 use crate::lab::experiment::RunObserver;
 use crate::lab::plan::RunConditions;
 use crate::lab::results::Round;
+use crate::report::terminal::printable;
 use referee::history::RoundTitle;
 
 /// How often the bar moves.
@@ -41,7 +43,7 @@ impl RunProgress {
 /// The name of a round.
 fn name(title: &RoundTitle) -> String {
     let point = title.point.as_ref().map(|point| format!(" {point}")).unwrap_or_default();
-    format!("{}{point} #{}", title.approach, title.round)
+    printable(&format!("{}{point} #{}", title.approach, title.round))
 }
 
 impl RunObserver for RunProgress {
@@ -79,7 +81,7 @@ impl RunObserver for RunProgress {
         self.replace(None);
         if !self.terminal {
             let Round { verdict, elapsed_s, rate_per_s, .. } = round;
-            eprintln!("{}: {verdict}, {rate_per_s:.0} answers/s in {elapsed_s:.1} s", name(title));
+            tell(&format!("{}: {verdict}, {rate_per_s:.0} answers/s in {elapsed_s:.1} s", name(title)));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::http::answer::Rejection;
 /// Which requests may start and stop experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExperimentPermission {
-    /// All: the server is bound to a loopback address.
+    /// All: the server is bound to a loopback address, and no proxy is expected in front of it.
     Open,
     /// Those with the token as `Authorization: Bearer …`.
     Token(String),
@@ -20,16 +20,20 @@ pub enum ExperimentPermission {
 }
 
 /// The message of [`ExperimentPermission::Closed`].
-pub const CLOSED: &str = "Experiments cannot be started from a page: this server is not bound to a loopback address and was started \
-                          without --admin-token. Start it with --admin-token to allow experiments";
+pub const CLOSED: &str = "Experiments cannot be started from a page: other machines can reach this server (its address is not loopback, or \
+                          --allow-host lets requests of a proxy in), and it was started without --admin-token. Start it with \
+                          --admin-token to allow experiments";
+
+/// Characters that a token has at least, so that it cannot be guessed.
+pub const TOKEN_MIN: usize = 16;
 
 impl ExperimentPermission {
-    /// The rule: where there is a token, it is required; without one, only loopback is trusted.
+    /// The rule: where there is a token, it is required; without one, only a server is open that no other machine reaches.
     #[must_use]
-    pub fn new(token: Option<String>, loopback: bool) -> Self {
+    pub fn new(token: Option<String>, local: bool) -> Self {
         match token {
             Some(token) => Self::Token(token),
-            None if loopback => Self::Open,
+            None if local => Self::Open,
             None => Self::Closed,
         }
     }
@@ -44,7 +48,10 @@ impl ExperimentPermission {
             Self::Closed => Err(Rejection::new(StatusCode::FORBIDDEN, CLOSED)),
             Self::Token(token) => {
                 let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let given = given.and_then(|value| value.strip_prefix("Bearer "));
+                // The name of the scheme is in any case (RFC 9110, 11.1).
+                let given = given.and_then(|value| value.split_once(' '));
+                let given =
+                    given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, given)| given.trim());
                 // Hashes are compared, so the time of the comparison reveals nothing about the token.
                 let same = |given: &str| Sha256::digest(given) == Sha256::digest(token);
                 match given {
@@ -79,6 +86,8 @@ mod tests {
             (secret(), true, None, Err(401)),
             (secret(), true, Some("Bearer s3cret"), Ok(())),
             (secret(), false, Some("Bearer s3cret"), Ok(())),
+            (secret(), false, Some("bearer s3cret"), Ok(())),
+            (secret(), false, Some("BEARER  s3cret"), Ok(())),
             (secret(), false, Some("Bearer s3cre"), Err(401)),
             (secret(), false, Some("s3cret"), Err(401)),
             (secret(), false, Some("Basic s3cret"), Err(401)),

@@ -41,7 +41,12 @@ pub async fn page(
         return Redirect::permanent(&links::approach(approach)).into_response();
     }
     let listing = archive.list().await;
-    let newest = archive.newest_run_of(&listing, approach.name()).await;
+    // The turn is kept until the page is made.
+    let turn = archive.turn().await.ok();
+    let newest = match &turn {
+        Some(turn) => archive.newest_run_of(turn, &listing, approach.name()).await,
+        None => None,
+    };
     let info = approach.info();
     let body = html! {
         p.idea { (info.idea) }

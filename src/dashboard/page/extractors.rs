@@ -1,18 +1,19 @@
 //! What handlers extract besides services: a JSON body, and the permission to start and stop experiments.
 
-use axum::body::{Body, to_bytes};
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use crate::config::Limits;
 use crate::dashboard::model::permission::ExperimentPermission;
 use crate::http::answer::Rejection;
+use crate::http::body::{collect, require_json};
 
-/// Longest body, in bytes: the longest schedule of the player has a few hundred.
-const BODY_MAX: usize = 16 * 1024;
-
-/// A JSON body of this type.
+/// A JSON body of this type. It has the limits of every other body.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -20,14 +21,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Rejection;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Rejection> {
-        let bytes = to_bytes(request.into_body(), BODY_MAX).await;
-        let bytes = bytes.map_err(|_| {
-            Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: longer than {BODY_MAX} bytes, or incomplete"))
-        })?;
+        require_json(request.headers())?;
+        // The longest schedule of the player has a few hundred bytes.
+        let bytes = collect(request.into_body(), &Limits::default()).await?;
         // The message names the field and what was expected.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Rejection::invalid(format!("body: {error}")))
     }
 }
+
+/// The pause before the answer to a wrong token, so that one connection makes one guess a second.
+const WRONG_TOKEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// The request may start and stop experiments. Extracted first, before a handler does anything.
 #[derive(Debug)]
@@ -40,6 +43,14 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        ExperimentPermission::from_ref(state).check(&parts.headers).map(|()| Self)
+        let refused = match ExperimentPermission::from_ref(state).check(&parts.headers) {
+            Ok(()) => return Ok(Self),
+            Err(refused) => refused,
+        };
+        if refused.status == StatusCode::UNAUTHORIZED && parts.headers.contains_key(header::AUTHORIZATION) {
+            tracing::warn!(path = %parts.uri.path(), "a request had a wrong admin token");
+            tokio::time::sleep(WRONG_TOKEN_PAUSE).await;
+        }
+        Err(refused)
     }
 }

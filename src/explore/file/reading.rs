@@ -14,6 +14,9 @@ use super::script::{
 };
 use super::sessions::{CutPoints, SessionTable};
 use super::template::SqlTemplate;
+use crate::config::SCRIPT_FILE_BYTES;
+use crate::explore::file_role::FileRights;
+use crate::report::input_file::{read_text, toml_error};
 
 /// The levels that PostgreSQL knows by name; it runs `read uncommitted` as `read committed`.
 const LEVELS: [&str; 4] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
@@ -37,6 +40,8 @@ struct ExploreFile {
     outcome: Option<String>,
     serial: Option<Value>,
     #[serde(default)]
+    superuser: bool,
+    #[serde(default)]
     expect: Table,
     #[serde(default)]
     schedule: Vec<ScheduleTable>,
@@ -44,7 +49,7 @@ struct ExploreFile {
 
 /// Parses an explore file. The error says what is wrong.
 fn parse(text: &str) -> Result<Script, String> {
-    let file: ExploreFile = toml::from_str(text).map_err(|error| error.to_string())?;
+    let file: ExploreFile = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
     check_name("title", &file.title)?;
     let invariants = invariants(file.invariant)?;
     if !(1..=SESSIONS_MAX).contains(&file.session.len()) {
@@ -78,10 +83,23 @@ fn parse(text: &str) -> Result<Script, String> {
     for schedule in &file.schedule {
         schedule.check_level(&variants)?;
     }
-    let ExploreFile { title, story, setup, reset, teardown, outcome, .. } = file;
+    let ExploreFile { title, story, setup, reset, teardown, outcome, superuser, .. } = file;
     let setup = vec![setup];
     let serial_is_optional = false;
-    Ok(Script { title, story, setup, reset, teardown, invariants, outcome, serial, serial_is_optional, variants })
+    let rights = if superuser { FileRights::Superuser } else { FileRights::OwnDatabase };
+    Ok(Script {
+        title,
+        story,
+        setup,
+        reset,
+        teardown,
+        invariants,
+        outcome,
+        serial,
+        serial_is_optional,
+        rights,
+        variants,
+    })
 }
 
 /// There are too many serial orders of many sessions.
@@ -146,7 +164,7 @@ impl Script {
     /// # Errors
     /// [`ExploreFileError`], which names the file and what is wrong.
     pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| error.to_string());
         text.and_then(|text| parse(&text)).map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::expect::{Expect, StatementRef};
 use super::template::SqlTemplate;
+use crate::explore::file_role::FileRights;
 use crate::explore::schedule::{Actor, Schedule};
 
 /// Sessions of a file at most. Few files with as many can be explored whole; a sample can.
@@ -44,6 +45,8 @@ pub struct Script {
     pub serial: SerialCheck,
     /// If a serial order cannot be run, the exploration judges nothing. Otherwise it fails.
     pub serial_is_optional: bool,
+    /// The rights of its statements.
+    pub rights: FileRights,
     /// What is explored, one variant after the other.
     pub variants: Vec<ScriptVariant>,
 }

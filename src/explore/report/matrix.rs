@@ -2,8 +2,9 @@
 
 use super::view;
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
-use crate::report::figures::{NONE, printable};
+use crate::report::figures::NONE;
 use crate::report::table::{Cell, Column, Table, TableRow};
+use crate::report::terminal::printable;
 
 /// Verdicts by row and column, both in the order of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]

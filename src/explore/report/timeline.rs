@@ -16,7 +16,7 @@
 use super::sql::SentStatement;
 use super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
 use crate::explore::transcript::{Participant, Transcript};
-use crate::report::figures::printable;
+use crate::report::terminal::printable;
 use crate::report::wrap::{WIDTH, display_width, filled, padded, wrapped, wrapped_sql};
 
 /// Between two columns.

@@ -14,6 +14,7 @@ use crate::explore::file::script::{
     SessionScript,
 };
 use crate::explore::file::template::SqlTemplate;
+use crate::explore::file_role::FileRights;
 
 /// The explore file. `title` is its name in the report.
 ///
@@ -36,6 +37,7 @@ pub fn script(spec: &IsolationSpec, title: &str) -> Result<Script, String> {
         outcome: None,
         serial: if count > SERIAL_SESSIONS_MAX { SerialCheck::Off } else { SerialCheck::RowsAndAnswers },
         serial_is_optional: true,
+        rights: FileRights::OwnDatabase,
         variants: vec![ScriptVariant { isolation: None, sessions, expect, schedules: Vec::new() }],
     })
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::scanner::{SpecToken, Token, tokens};
+use crate::config::SCRIPT_FILE_BYTES;
+use crate::report::input_file::read_text;
 
 /// Sessions at most. PostgreSQL's own specs have up to nine.
 pub const SPEC_SESSIONS_MAX: usize = 16;
@@ -85,7 +87,7 @@ impl IsolationSpec {
     /// # Errors
     /// [`SpecError`], which names the file, the line, and what is expected.
     pub fn read(path: &Path) -> Result<Self, SpecError> {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| error.to_string());
         text.and_then(|text| Self::parse(&text)).map_err(|reason| SpecError(format!("{}: {reason}", path.display())))
     }
 

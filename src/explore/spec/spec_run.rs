@@ -10,6 +10,7 @@ use super::grammar::{IsolationSpec, PermutedStep, StepPlace};
 use super::permutation::{PermutationError, PermutationRunner};
 use super::session::SpecConnection;
 use crate::explore::file::copies_a_stream;
+use crate::explore::file_role::{FileRights, WorkerDatabase};
 
 /// Permutations that are run if a spec lists none. With more, its steps are explored with `--all`.
 pub const PERMUTATIONS_MAX: usize = 10_000;
@@ -49,23 +50,28 @@ pub enum SpecRunError {
 }
 
 /// Runs the listed permutations of a spec, or all, and hands each part of the output on as it is known. `name` is the name of the file.
+/// Its sessions have these rights.
 ///
 /// # Errors
 /// [`SpecRunError`].
 pub async fn run(
     spec: &IsolationSpec,
     name: &str,
-    server: &PgConnectOptions,
+    (server, rights): (&WorkerDatabase, FileRights),
     stop: &CancellationToken,
     print: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(), SpecRunError> {
     check_copy(spec)?;
     let permutations = permutations(spec)?;
-    let mut administrator = server.connect().await.map_err(SpecRunError::Server)?;
+    let mut administrator = server.explorer.connect().await.map_err(SpecRunError::Server)?;
     // The collation of the expected outputs.
-    let create = format!("create database {DATABASE} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'");
+    let owner = server.of_file(rights);
+    let create = format!(
+        "create database {DATABASE} owner \"{}\" template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'",
+        owner.get_username().replace('"', "\"\"")
+    );
     administrator.execute(AssertSqlSafe(create)).await.map_err(SpecRunError::Create)?;
-    let options = server.clone().database(DATABASE);
+    let options = owner.clone().database(DATABASE);
     let result = tokio::select! {
         result = run_in(spec, name, &options, &permutations, print) => result,
         () = stop.cancelled() => Err(SpecRunError::Interrupted),

@@ -13,6 +13,8 @@ use serde::{Deserialize, Deserializer};
 pub use reading::{Misread, ValueLocation};
 pub use template::RequestTemplate;
 
+use crate::config::SCRIPT_FILE_BYTES;
+use crate::report::input_file::{read_text, toml_error};
 use domain::Workload;
 use referee::history::{ClaimedSafety, Reason, Request};
 
@@ -166,12 +168,12 @@ impl ServiceRoutes {
     /// [`RoutesError`], which names the field.
     pub fn read(path: &Path) -> Result<Self, RoutesError> {
         let failed = |reason| RoutesError { path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| failed(error.to_string()))?;
         Self::parse(&text).map_err(failed)
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let routes: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let routes: Self = toml::from_str(text).map_err(|error| toml_error(text, &error))?;
         routes.check()?;
         Ok(routes)
     }

@@ -1,7 +1,10 @@
 //! The archive, on run folders as they occur.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use strum::IntoEnumIterator as _;
 use tempfile::TempDir;
 
@@ -11,6 +14,7 @@ use super::*;
 use crate::explore::findings::CrashKind;
 use crate::explore::report::sample as exploration_sample;
 use crate::lab::reports::sample as run_sample;
+use crate::lab::results::ApproachResult;
 use crate::strategy::Approach;
 use domain::Workload;
 
@@ -106,7 +110,8 @@ async fn an_id_is_one_plain_name() {
     let archive = Archive::new(folder.path().join("runs"));
     put_run(&folder, "runs/1-1", &run_sample::run());
     put_run(&folder, "outside", &run_sample::run());
-    assert!(matches!(archive.open("1-1").await, Ok(Some(OpenedExperiment::Run(_)))));
+    let turn = archive.turn().await.unwrap();
+    assert!(matches!(archive.open(&turn, "1-1").await, Ok(Some(OpenedExperiment::Run(_)))));
     let long = "x".repeat(ID_MAX + 1);
     for id in [
         "",
@@ -124,9 +129,105 @@ async fn an_id_is_one_plain_name() {
         &long,
         "2-2",
     ] {
-        assert!(matches!(archive.open(id).await, Ok(None)), "{id:?}");
+        assert!(matches!(archive.open(&turn, id).await, Ok(None)), "{id:?}");
     }
     assert_eq!(archive.folder_of("../outside"), None);
+}
+
+#[tokio::test]
+async fn links_pipes_and_devices_are_neither_followed_nor_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    put_run(&folder, "1-1", &run_sample::run());
+    put_run(&elsewhere, "secret", &run_sample::run());
+    let path = |id: &str| folder.path().join(id);
+    symlink(elsewhere.path().join("secret"), path("2-folder")).unwrap();
+    for (id, target) in [("3-file", "../1-1/run.json"), ("4-endless", "/dev/zero")] {
+        fs::create_dir(path(id)).unwrap();
+        symlink(target, path(id).join(read::FILE)).unwrap();
+    }
+    fs::create_dir(path("5-pipe")).unwrap();
+    mkfifo(&path("5-pipe").join(EXPLORATION), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let archive = Archive::new(folder.path().to_owned());
+    let listing = archive.list().await;
+    assert_eq!(listing.entries.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["1-1"]);
+    let link = "is a link; links in this folder are not followed";
+    let expected = [
+        ("2-folder", link.to_owned()),
+        ("3-file", format!("run.json: {link}")),
+        ("4-endless", format!("run.json: {link}")),
+        ("5-pipe", "explore.json: is not a regular file".to_owned()),
+    ];
+    assert_eq!(listing.unreadable, expected.map(|(id, why)| (id.to_owned(), why)));
+    let turn = archive.turn().await.unwrap();
+    for (id, why) in listing.unreadable {
+        assert_eq!(archive.open(&turn, &id).await.map(|_| "opened"), Err(why), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn one_request_reads_at_a_time_and_keeps_its_turn_while_it_uses_the_result() {
+    let folder = tempfile::tempdir().unwrap();
+    put_run(&folder, "1-1", &run_sample::run());
+    let archive = Archive::new(folder.path().to_owned());
+    let turn = archive.turn().await.unwrap();
+    let other = tokio::spawn({
+        let archive = archive.clone();
+        async move { archive.list().await.entries.len() }
+    });
+    assert!(matches!(archive.open(&turn, "1-1").await, Ok(Some(_))));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!other.is_finished(), "the other request waits");
+    drop(turn);
+    assert_eq!(other.await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_its_turn_for_a_bounded_time() {
+    let archive = Archive::new(PathBuf::from("/nonexistent"));
+    let _turn = archive.turn().await.unwrap();
+    let why = "other pages have read results for more than 10 s; load this page again later";
+    assert_eq!(archive.list().await.unreadable, [("the run folder".to_owned(), why.to_owned())]);
+}
+
+#[tokio::test]
+async fn length_number_and_memory_of_results_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&folder, "1-long", read::FILE, &" ".repeat(1 + usize::try_from(SHOWN_FILE_BYTES).unwrap()));
+    put(&folder, "2-reason", EXPLORATION, &format!("{{\"format\":1,\"{}\":1}}", "x".repeat(1 << 20)));
+    let many = run_sample::run().results.into_iter().cycle().take(10_000).collect();
+    let many = Run { results: many, ..run_sample::run() };
+    let heavy = serde_json::to_string(&Run {
+        results: many.results.iter().cloned().map(|result| ApproachResult { rounds: Vec::new(), ..result }).collect(),
+        ..many
+    });
+    put(&folder, "3-many", read::FILE, &heavy.unwrap());
+    for number in 0..RUN_FOLDERS + 2 {
+        fs::write(folder.path().join(format!("file-{number}")), "").unwrap();
+    }
+    let archive = Archive::new(folder.path().to_owned());
+    let listing = archive.list().await;
+    assert!(listing.entries.is_empty());
+    let why = |id: &str| {
+        let found = listing.unreadable.iter().find(|(name, _)| name == id);
+        found.map_or_else(String::new, |(_, why)| why.clone())
+    };
+    assert!(why("the run folder").starts_with("has more than 10000 files and folders"), "{:?}", listing.unreadable);
+    for number in 0..RUN_FOLDERS + 2 {
+        fs::remove_file(folder.path().join(format!("file-{number}"))).unwrap();
+    }
+    let listing = archive.list().await;
+    let found: Vec<_> = listing.unreadable.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found[0], "1-long: run.json: expected at most 8 MiB, found more");
+    assert!(
+        found[1].starts_with("2-reason: explore.json: not an exploration: ") && found[1].len() < 600,
+        "{}",
+        found[1]
+    );
+    assert!(found[2].starts_with("3-many: has more results than the dashboard lists"), "{}", found[2]);
 }
 
 fn entries(runs: &[(&str, Run)], reports: &[(&str, ExploreReport)]) -> Vec<Arc<ArchiveEntry>> {

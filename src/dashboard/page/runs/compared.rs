@@ -7,7 +7,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::dashboard::model::archive::{Archive, OpenedExperiment};
+use crate::dashboard::model::archive::{Archive, OpenedExperiment, ReadingTurn};
 use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::view::frame::{NavigationItem, Page};
 use crate::dashboard::view::links::experiment;
@@ -52,7 +52,8 @@ async fn compared(
     if one == other {
         return Err(invalid("A and B are the same run.".to_owned()));
     }
-    let (a, b) = (run(archive, &one).await?, run(archive, &other).await?);
+    let turn = archive.turn().await.map_err(|why| (StatusCode::SERVICE_UNAVAILABLE, why))?;
+    let (a, b) = (run(archive, &turn, &one).await?, run(archive, &turn, &other).await?);
     match compare(&a, &b) {
         Ok(comparison) => Ok(html! {
             p { "A: " a href=(experiment(&one)) { (one) } " · B: " a href=(experiment(&other)) { (other) } }
@@ -87,8 +88,8 @@ fn different(one: &str, other: &str, differences: &[(String, String, String)]) -
     }
 }
 
-async fn run(archive: &Archive, id: &str) -> Result<Box<Run>, (StatusCode, String)> {
-    match archive.open(id).await {
+async fn run(archive: &Archive, turn: &ReadingTurn, id: &str) -> Result<Box<Run>, (StatusCode, String)> {
+    match archive.open(turn, id).await {
         Ok(Some(OpenedExperiment::Run(run))) => Ok(run),
         Ok(Some(OpenedExperiment::Exploration(_))) => {
             Err((StatusCode::UNPROCESSABLE_ENTITY, format!("{id} is an exploration; only runs can be compared.")))

@@ -14,6 +14,7 @@ use crate::dashboard::model::permission::ExperimentPermission;
 use crate::dashboard::view::frame::{POLICY, missing};
 use crate::lab::reports::read;
 use crate::report::figures::float;
+use crate::report::input_file::{InputFileError, open_in};
 
 /// A report is one file with inline styles. Whatever is in the file, the browser runs, loads and sends nothing.
 const REPORT_POLICY: HeaderValue = HeaderValue::from_static(
@@ -46,7 +47,7 @@ pub async fn list(archive: &Archive, id: &str) -> Vec<(&'static str, u64)> {
     let Some(folder) = archive.folder_of(id) else { return Vec::new() };
     let mut files = Vec::new();
     for kind in &KINDS {
-        let metadata = tokio::fs::metadata(folder.join(kind.name)).await;
+        let metadata = tokio::fs::symlink_metadata(folder.join(kind.name)).await;
         files.extend(metadata.ok().filter(std::fs::Metadata::is_file).map(|file| (kind.name, file.len())));
     }
     files
@@ -75,11 +76,14 @@ pub async fn download(
     };
     let no_file = || missing(&permission, &format!("There is no {name} of an experiment {id:?}."));
     let Some(folder) = archive.folder_of(&id) else { return no_file() };
-    let Ok(file) = File::open(folder.join(kind.name)).await else { return no_file() };
-    let length = match file.metadata().await {
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        _ => return no_file(),
+    let file = match tokio::task::spawn_blocking(move || open_in(&folder, kind.name)).await {
+        Ok(Ok(file)) => File::from_std(file),
+        Ok(Err(refused @ (InputFileError::Link | InputFileError::NotRegular))) => {
+            return missing(&permission, &format!("{name} of the experiment {id:?} {refused}."));
+        }
+        Ok(Err(_)) | Err(_) => return no_file(),
     };
+    let Ok(length) = file.metadata().await.map(|metadata| metadata.len()) else { return no_file() };
     // The length is already sent, so anything that is appended meanwhile is left out.
     let mut response = Response::new(Body::from_stream(ReaderStream::new(file.take(length))));
     let headers = response.headers_mut();

@@ -28,7 +28,12 @@ pub async fn page(
     State(archive): State<Archive>,
     PathSegment(id): PathSegment,
 ) -> Response {
-    let (title, body) = match archive.open(&id).await {
+    // Kept until the page is made.
+    let turn = match archive.turn().await {
+        Ok(turn) => turn,
+        Err(why) => return unreadable(&permission, StatusCode::SERVICE_UNAVAILABLE, &why),
+    };
+    let (title, body) = match archive.open(&turn, &id).await {
         Ok(Some(OpenedExperiment::Run(found))) => {
             (format!("Run: {}", found.scenario), run(&id, &found, &file_links(&archive, &id).await))
         }
@@ -41,13 +46,15 @@ pub async fn page(
                 &format!("There is no experiment {id:?}. The page Runs lists all experiments."),
             );
         }
-        Err(why) => {
-            let body = html! { p.warning role="alert" { (why) } p { a href="/lab/runs" { "All runs" } } };
-            let page = Page { title: "Unreadable experiment", item: Some(NavigationItem::Runs), body, scripts: &[] };
-            return page.answer_with(StatusCode::UNPROCESSABLE_ENTITY, &permission);
-        }
+        Err(why) => return unreadable(&permission, StatusCode::UNPROCESSABLE_ENTITY, &why),
     };
     Page { title: &title, item: Some(NavigationItem::Runs), body, scripts: &[] }.answer(&permission)
+}
+
+fn unreadable(permission: &ExperimentPermission, status: StatusCode, why: &str) -> Response {
+    let body = html! { p.warning role="alert" { (why) } p { a href="/lab/runs" { "All runs" } } };
+    let page = Page { title: "Unreadable experiment", item: Some(NavigationItem::Runs), body, scripts: &[] };
+    page.answer_with(status, permission)
 }
 
 /// Links to its files, with their sizes.

@@ -177,7 +177,9 @@ impl<'d> ScriptExecution<'d> {
         script: &'d Script,
         variant: &'d ScriptVariant,
     ) -> Result<Self, ExploreError> {
-        let options = database.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
+        let options = database
+            .plain_options_of(Actor::Writer(0), SCHEMA, script.rights)
+            .application_name("concurrency-lab explore");
         let mut admin = options.options([("lock_timeout", RESET_LOCK_TIMEOUT)]).connect().await?;
         claim_schema(&mut admin, SCHEMA).await?;
         let mut execution = Self {

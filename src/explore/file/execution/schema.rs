@@ -71,7 +71,7 @@ impl ScriptExecution<'_> {
                 return Ok(connections);
             }
         }
-        let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA);
+        let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA, self.script.rights);
         let has_conditions = script.statements.iter().any(|statement| statement.stop_if.is_some());
         let conditions = if has_conditions {
             Some(options.clone().application_name("concurrency-lab explore").connect().await?)
