@@ -13,6 +13,7 @@ mod files;
 mod generated;
 mod language;
 mod mutants;
+mod notices;
 mod oracle;
 mod reduction;
 mod search;

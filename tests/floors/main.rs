@@ -100,6 +100,7 @@ const FLOORS: &[Table<'_>] = &[
             "schedule_table",
             "reading",
             "sending",
+            "notices",
             "barrier",
             "read_values",
             "transaction_state",

@@ -134,6 +134,9 @@ fn text(beat: &TimelineEvent<'_>, width: usize) -> Vec<String> {
     }
     if beat.hears() {
         push_result(&mut lines, beat, width);
+        for notice in &entry.notices {
+            lines.extend(hanging(" ", &printable(&short(notice)), width));
+        }
         if let Some(ended) = &entry.ended {
             lines.extend(wrapped(&printable(&format!("■ {}", short(ended))), width));
         }

@@ -268,6 +268,7 @@ mod tests {
             wait: None,
             returned_with: None,
             outcome: StepOutcome::Done,
+            notices: Vec::new(),
             ended: None,
         };
         let update = "update users set balance = 1";

@@ -17,6 +17,7 @@ use super::clock;
 use super::expect::{ExpectedVerdict, StatementRef};
 use super::invariants::{broken_invariants, never_read};
 use super::mistakes::{self, FailureLog};
+use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
 use super::schema_catalog::{SCHEMA, SchemaCatalog};
@@ -128,6 +129,7 @@ pub struct ScriptExecution<'d> {
     sessions: Vec<SessionScript>,
     /// Resets and reads the rows.
     admin: PgConnection,
+    relays: NoticeRelays,
     /// The connections of ended sessions, which the next interleaving reuses.
     idle: BTreeMap<Actor, SessionConnections>,
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
@@ -171,11 +173,13 @@ impl<'d> ScriptExecution<'d> {
         let options = database.plain_options_of(Actor::Writer(0), SCHEMA).application_name("concurrency-lab explore");
         let mut admin = options.options([("lock_timeout", RESET_LOCK_TIMEOUT)]).connect().await?;
         claim_schema(&mut admin, SCHEMA).await?;
+        let relays = NoticeRelays::new(&mut admin).await?;
         let mut execution = Self {
             database,
             script,
             sessions: variant.sessions.clone(),
             admin,
+            relays,
             idle: BTreeMap::new(),
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
