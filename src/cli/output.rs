@@ -5,7 +5,25 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use console::Term;
+
 use super::CliError;
+use crate::report::terminal::Terminal;
+
+/// The widths of a terminal for which a report is made. In a narrower one, lines are broken by the terminal; in a wider one, nothing would
+/// become clearer.
+const WIDTHS: std::ops::RangeInclusive<usize> = 60..=240;
+
+/// The terminal that standard output is. A pipe or a file has the default width and no colours; `NO_COLOR` turns them off.
+#[must_use]
+pub fn terminal() -> Terminal {
+    let out = Term::stdout();
+    if !out.is_term() {
+        return Terminal::default();
+    }
+    let width = out.size_checked().map(|(_, columns)| usize::from(columns).clamp(*WIDTHS.start(), *WIDTHS.end()));
+    Terminal { width: width.unwrap_or(Terminal::default().width), colour: out.features().colors_supported() }
+}
 
 /// Writes to standard output; a reader that closes it early (`| head`) is no error.
 ///

@@ -2,6 +2,7 @@
 //!
 //! - [`table`]: one table, drawn as text, as Markdown and as HTML; [`mark`]: a verdict in it
 //! - [`figures`]: numbers and phrases as text; [`wrap`]: text in lines, by display width
+//! - [`terminal`]: how wide a text may be, and whether it has colours
 //! - [`html`]: the frame of a page; [`markdown`]: text that is no markup
 //! - [`junit`]: JUnit XML, as CI servers read it
 //! - [`schema`]: the JSON schema of a type; [`read`]: JSON of a known format from a file
@@ -14,6 +15,7 @@ pub mod markdown;
 pub mod read;
 pub mod schema;
 pub mod table;
+pub mod terminal;
 pub mod wrap;
 
 #[cfg(test)]

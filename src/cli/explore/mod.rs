@@ -20,7 +20,7 @@ pub use arguments::ExploreArgs;
 
 use super::CliError;
 use super::feed::{EventWriter, ExploreEvents};
-use super::output::{make_folder, print, write};
+use super::output::{make_folder, print, terminal, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::ExploreError;
@@ -29,7 +29,7 @@ use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
 use crate::explore::file::script::SerialCheck;
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, FailureKind};
-use crate::explore::report::timeline::timeline;
+use crate::explore::report::timeline::timeline_on;
 use crate::explore::report::view::{contradiction, title};
 use crate::explore::report::{self, ExploreFormat};
 use crate::explore::schedule::Schedule;
@@ -37,7 +37,9 @@ use crate::explore::search::{JudgedInterleaving, replay};
 use crate::explore::transcript::Transcript;
 use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
 use crate::http::environment::COMMIT;
+use crate::report::RenderError;
 use crate::report::figures::counted;
+use crate::report::terminal::Terminal;
 use private_postgres::Cluster;
 use progress::ExploreProgress;
 
@@ -55,6 +57,12 @@ impl From<ExploreError> for CliError {
             ExploreError::Prepare(error) => error.into(),
             other => Self::Environment(other.to_string()),
         }
+    }
+}
+
+impl From<RenderError> for CliError {
+    fn from(error: RenderError) -> Self {
+        Self::Environment(error.to_string())
     }
 }
 
@@ -97,7 +105,7 @@ async fn explore_all(
     let found = if arguments.events {
         worker_pool::explore_all(databases.to_vec(), jobs, Arc::new(ExploreEvents::new(wanted)), stop.clone()).await?
     } else {
-        let progress = Arc::new(ExploreProgress::new(wanted));
+        let progress = Arc::new(ExploreProgress::new(wanted, arguments.limit));
         let observer = Arc::<ExploreProgress>::clone(&progress);
         let found = worker_pool::explore_all(databases.to_vec(), jobs, observer, stop.clone()).await;
         progress.end();
@@ -115,9 +123,7 @@ async fn explore_all(
         save(folder, &report)?;
     }
     if !arguments.events {
-        let text =
-            report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
-        print(&text)?;
+        print(&report::render(arguments.format, &report, terminal())?)?;
     }
     if arguments.format == ExploreFormat::Table && !arguments.events {
         for exploration in &report.explorations {
@@ -136,7 +142,7 @@ async fn explore_all(
 
 /// Writes the report into its folder.
 fn save(folder: &Path, report: &ExploreReport) -> Result<(), CliError> {
-    let json = report::render(ExploreFormat::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
+    let json = report::render(ExploreFormat::Json, report, Terminal::default())?;
     write(&folder.join("explore.json"), &json)?;
     EventWriter::saved(folder);
     Ok(())
@@ -157,14 +163,14 @@ fn print_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
         return Ok(());
     }
     if let Some(witness) = &exploration.witness {
-        let text = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+        let text = timeline_on(&witness.transcript, Some((&witness.anomalies, &witness.explanation)), terminal());
         print(&format!("\n{}\n\n{text}", title(&exploration.subject)))?;
     }
     let deadlock = exploration.examples.iter().find(|example| example.failure == FailureKind::Deadlock);
     let shown =
         |transcript: &Transcript| exploration.witness.as_ref().is_some_and(|witness| witness.transcript == *transcript);
     if let Some(example) = deadlock.filter(|example| !shown(&example.transcript)) {
-        let text = timeline(&example.transcript, None);
+        let text = timeline_on(&example.transcript, None, terminal());
         print(&format!("\n{}: the shortest interleaving with a deadlock\n\n{text}", title(&exploration.subject)))?;
     }
     Ok(())
@@ -248,7 +254,7 @@ async fn replay_one(
         JobSubject::File(script, _) if script.serial == SerialCheck::Off => "\nEvery invariant holds.\n",
         JobSubject::Approach(_) | JobSubject::File(..) => "\nA serial order explains it.\n",
     };
-    print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
+    print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline_on(&transcript, wrong, terminal())))
 }
 
 async fn replay_job(

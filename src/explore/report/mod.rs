@@ -24,6 +24,7 @@ use strum::{Display, EnumString, VariantNames};
 use super::findings::{ExploreReport, FORMAT};
 use crate::report::RenderError;
 use crate::report::read::{ForeignFile, parsed};
+use crate::report::terminal::Terminal;
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
@@ -38,13 +39,13 @@ pub enum ExploreFormat {
     Junit,
 }
 
-/// The report in this format, ending in a line break.
+/// The report in this format, ending in a line break. A table is as wide as the terminal.
 ///
 /// # Errors
 /// [`RenderError`], where a library that writes a format refuses.
-pub fn render(format: ExploreFormat, report: &ExploreReport) -> Result<String, RenderError> {
+pub fn render(format: ExploreFormat, report: &ExploreReport, terminal: Terminal) -> Result<String, RenderError> {
     match format {
-        ExploreFormat::Table => Ok(table::render(report)),
+        ExploreFormat::Table => Ok(table::render(report, terminal)),
         ExploreFormat::Json => crate::report::json(report),
         ExploreFormat::Junit => junit::render(report),
     }
@@ -75,7 +76,7 @@ mod tests {
     fn every_format_prints_every_kind_of_report() {
         for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
             for name in ExploreFormat::VARIANTS {
-                expect_harmless(name, &render(name.parse().unwrap(), &report).unwrap());
+                expect_harmless(name, &render(name.parse().unwrap(), &report, Terminal::default()).unwrap());
             }
             expect_offline(&html::page(&report));
         }
