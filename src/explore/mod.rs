@@ -32,9 +32,10 @@
 //! 21. [`crash`]: explores cut connections and clients that hang up
 //! 22. [`file`](mod@file): explore files, with transactions of a user's own
 //! 23. [`spec`](mod@spec): isolationtester's files
-//! 24. [`report`]: what people and programs read of the findings
-//! 25. [`position`]: one interleaving up to a step, and which actors can go next
-//! 26. [`worker_pool`]: several explorations at the same time
+//! 24. [`witness_check`]: is the witness of an earlier report still broken?
+//! 25. [`report`]: what people and programs read of the findings
+//! 26. [`position`]: one interleaving up to a step, and which actors can go next
+//! 27. [`worker_pool`]: several explorations at the same time
 
 pub mod catalog;
 pub mod classify;
@@ -61,6 +62,7 @@ pub mod sql_words;
 pub mod table_rows;
 pub mod test_case;
 pub mod transcript;
+pub mod witness_check;
 pub mod worker_pool;
 
 pub use error::ExploreError;

@@ -64,6 +64,7 @@ const FLOORS: &[Table<'_>] = &[
             "crash",
             "file", // explore files
             "spec", // isolationtester's files
+            "witness_check",
             "report",
             "position",
             "worker_pool",

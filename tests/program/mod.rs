@@ -9,6 +9,7 @@ mod dashboard_pages;
 mod dashboard_player;
 mod durability;
 mod explore;
+mod explore_replays;
 mod explore_terminal;
 mod fuzz;
 mod instrument;

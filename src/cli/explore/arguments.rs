@@ -104,6 +104,11 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
     pub replay: Option<Schedule>,
 
+    /// Replays the witness of each broken exploration in a report of --format json, and says whether it is still broken. With scenarios or
+    /// files, only theirs.
+    #[arg(long, env = "LAB_REPLAY_FROM", value_name = "REPORT.json", conflicts_with_all = ["replay", "after", "limit", "html"])]
+    pub replay_from: Option<PathBuf>,
+
     /// Ends with exit code 1 if an interleaving has such a failure, although its end may be right: deadlock, conflict
     /// (a serialization failure), gave-up.
     #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
@@ -122,7 +127,7 @@ pub struct ExploreArgs {
     pub workers: Option<u16>,
 
     /// Prints events as JSON instead of the report, until standard input is closed; for the dashboard.
-    #[arg(long, hide = true, requires = "out", conflicts_with = "replay")]
+    #[arg(long, hide = true, requires = "out", conflicts_with_all = ["replay", "replay_from"])]
     pub events: bool,
 
     /// Writes the report as JSON into a new folder below this one.
@@ -158,7 +163,7 @@ const OF_EXPLORATIONS: [&str; 18] = [
 ];
 
 /// An explore file, or the steps of a spec as one.
-fn read_script(path: &Path) -> Result<Script, String> {
+pub(super) fn read_script(path: &Path) -> Result<Script, String> {
     let name = path.display().to_string();
     if !has_extension(&name, "spec") {
         return Script::read(path).map_err(|error| error.to_string());
@@ -167,7 +172,7 @@ fn read_script(path: &Path) -> Result<Script, String> {
     as_script::script(&spec, &spec_run::name_of(path)).map_err(|reason| format!("{name}: {reason}"))
 }
 
-fn has_extension(name: &str, wanted: &str) -> bool {
+pub(super) fn has_extension(name: &str, wanted: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == wanted)
 }
 
@@ -255,7 +260,7 @@ impl ExploreArgs {
     pub fn specs(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<(PathBuf, IsolationSpec)>>, CliError> {
         let (specs, others): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| has_extension(what, "spec"));
-        if specs.is_empty() || self.all {
+        if specs.is_empty() || self.all || self.replay_from.is_some() {
             return Ok(None);
         }
         if let Some(other) = others.first() {
@@ -418,7 +423,7 @@ impl ExploreArgs {
     }
 }
 
-fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
+pub(super) fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
     name.parse().map_err(|_| {
         CliError::Usage(format!(
             "{name:?} is neither a scenario nor an explore file; the scenarios are {}, and the name of an explore file ends in .toml or .spec",

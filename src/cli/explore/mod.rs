@@ -2,6 +2,8 @@
 
 mod arguments;
 mod progress;
+mod replay;
+mod replay_from;
 mod specs;
 
 use std::fs::File;
@@ -24,18 +26,12 @@ use super::output::{make_folder, print, terminal, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::ExploreError;
-use crate::explore::execution::ApproachExecution;
-use crate::explore::explorer_database::ExplorerDatabase;
-use crate::explore::file::execution::ScriptExecution;
-use crate::explore::file::script::SerialCheck;
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, FailureKind};
 use crate::explore::report::timeline::timeline_on;
 use crate::explore::report::view::{contradiction, title};
 use crate::explore::report::{self, ExploreFormat};
-use crate::explore::schedule::Schedule;
-use crate::explore::search::{JudgedInterleaving, replay};
 use crate::explore::transcript::Transcript;
-use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
+use crate::explore::worker_pool::{self, ExploreJob};
 use crate::http::environment::COMMIT;
 use crate::report::RenderError;
 use crate::report::figures::counted;
@@ -74,6 +70,9 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     if let Some(specs) = arguments.specs(matches)? {
         return specs::run(&arguments, specs).await;
     }
+    if let Some(path) = &arguments.replay_from {
+        return replay_from::run(&arguments, matches, path).await;
+    }
     let jobs = arguments.jobs(matches)?;
     let began = (Instant::now(), SystemTime::now());
     // The file is opened before anything is explored, because that may take hours.
@@ -84,7 +83,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
-        (Some(schedule), Some(job)) => replay_one(&arguments, &databases.urls, job, schedule, &stop).await,
+        (Some(schedule), Some(job)) => replay::run(&arguments, &databases.urls, job, schedule, &stop).await,
         _ => explore_all(&arguments, &databases.urls, jobs, began, (page, folder.as_deref()), &stop).await,
     };
     // It fails if the folder has a report in it, and then the folder stays.
@@ -220,60 +219,6 @@ fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
         )));
     }
     Ok(())
-}
-
-/// Runs one schedule, and prints what happened.
-async fn replay_one(
-    arguments: &ExploreArgs,
-    databases: &[PgConnectOptions],
-    job: &ExploreJob,
-    schedule: &Schedule,
-    stop: &CancellationToken,
-) -> Result<(), CliError> {
-    let Some(options) = databases.first() else { return Ok(()) };
-    let mut database = ExplorerDatabase::open(options).await?;
-    let judged = tokio::select! {
-        judged = replay_job(&mut database, job, schedule) => Some(judged),
-        () = stop.cancelled() => None,
-    };
-    database.close().await?;
-    let Some(judged) = judged else {
-        return Err(CliError::Environment("interrupted before the schedule had ended".to_owned()));
-    };
-    let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
-    if arguments.format == ExploreFormat::Json {
-        let json = serde_json::to_string_pretty(&transcript);
-        return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
-    }
-    let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
-    let explained = match &job.what {
-        _ if wrong.is_some() => "",
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off && script.invariants.is_empty() => {
-            "\nNothing says whether this end is right: the file has no invariant, and serial = false.\n"
-        }
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off => "\nEvery invariant holds.\n",
-        JobSubject::Approach(_) | JobSubject::File(..) => "\nA serial order explains it.\n",
-    };
-    print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline_on(&transcript, wrong, terminal())))
-}
-
-async fn replay_job(
-    database: &mut ExplorerDatabase,
-    job: &ExploreJob,
-    schedule: &Schedule,
-) -> Result<JudgedInterleaving, ExploreError> {
-    match &job.what {
-        JobSubject::Approach(case) => replay(&mut ApproachExecution::new(database, case.clone()), schedule).await,
-        JobSubject::File(script, variant) => {
-            let mut execution = ScriptExecution::open(database, script, variant).await?;
-            let judged = match execution.run_serial_orders().await {
-                Ok(()) => replay(&mut execution, schedule).await,
-                Err(error) => Err(error),
-            };
-            execution.close().await?;
-            judged
-        }
-    }
 }
 
 /// The databases: one for each worker on a temporary PostgreSQL, or the one that --database-url names.

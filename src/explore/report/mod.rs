@@ -4,7 +4,7 @@
 //! - [`view`]: what is said of it in a few words, the same in all of them
 //! - [`timeline_events`]: a transcript in the order in which it is told; [`sql`]: a statement as it is read
 //! - [`timeline`]: one interleaving as a text
-//! - [`table`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
+//! - [`table`], [`junit`]: the formats of `--format`; [`witnesses`]: those of `--replay-from`; [`matrix`]: verdicts in two dimensions
 //! - [`html`]: the page
 
 pub mod html;
@@ -15,6 +15,7 @@ pub mod table;
 pub mod timeline;
 pub mod timeline_events;
 pub mod view;
+pub mod witnesses;
 
 #[cfg(test)]
 pub(crate) mod sample;

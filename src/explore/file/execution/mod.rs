@@ -1,6 +1,7 @@
 //! The execution of a variant of a file: [`super::runner`] runs its sessions, each behind a gate on a connection of its own, in a schema
 //! that is reset before each interleaving.
 
+mod judging;
 mod schema;
 mod serial_orders;
 
@@ -81,7 +82,6 @@ pub async fn explore(
 ) -> Result<Exploration, ExploreError> {
     let (partial, wants_reduce) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
     let mut execution = ScriptExecution::open(database, script, variant).await?;
-    execution.serial_is_optional = script.serial_is_optional;
     let irreducible = limits::irreducible(&execution.sessions, &execution.catalog);
     plan.reduce &= irreducible.is_none();
     let reduced = plan.reduce;
@@ -89,7 +89,7 @@ pub async fn explore(
     let explored = execution.explore(&mut counter, plan, &variant.schedules, go_on).await;
     // A spec may show an error on purpose.
     let mistake = execution.log.mistake(&execution.sessions).filter(|_| variant.expect.verdict != ExpectedVerdict::Any);
-    let is_judged = execution.serial != SerialCheck::Off || !script.invariants.is_empty();
+    let is_judged = execution.unjudged().is_none();
     let unread = never_read(&script.invariants, &execution.read);
     let (waited, mut limits, time) = (execution.waited.clone(), execution.limits(), execution.by_the_clock());
     let closed = execution.close().await;
@@ -187,7 +187,7 @@ impl<'d> ScriptExecution<'d> {
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
-            serial_is_optional: false,
+            serial_is_optional: script.serial_is_optional,
             read: BTreeSet::new(),
             serial_ends: BTreeMap::new(),
             uncompared: UncomparedColumns::default(),
