@@ -11,7 +11,7 @@ use super::CliError;
 use super::output::print;
 use crate::lab::results::RunVerdict;
 use crate::report::figures::ms_of_ns;
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 use referee::history::RoundTitle;
 use referee::history::file::{HistoryReader, ReadRound};
 use referee::judge;

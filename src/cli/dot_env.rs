@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::CliError;
 use crate::report::input_file::{InputFileError, read_regular};
-use crate::report::terminal::beginning;
+use crate::report::printable::beginning;
 
 /// The name of the file. Only the working directory is searched: a file in a parent folder belongs to another project, and may name its
 /// database.

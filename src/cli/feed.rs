@@ -22,7 +22,7 @@ use crate::lab::live::OnSlice;
 use crate::lab::plan::{Contestant, RunConditions};
 use crate::lab::results::Round;
 use crate::lab::target::Target;
-use crate::report::terminal::shown_json;
+use crate::report::printable::shown_json;
 use referee::history::RoundTitle;
 
 /// How often the server is asked for its connections: seldom enough to cost the load nothing.

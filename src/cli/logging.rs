@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::ACCESS_LOG_LINES;
 use crate::http::access_log;
-use crate::report::terminal::shown_except;
+use crate::report::printable::shown_except;
 
 /// The log of this process. Dropping it writes the rest of the buffer.
 pub struct LogGuard {

@@ -20,7 +20,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::database::DatabaseError;
-use crate::report::terminal::shown;
+use crate::report::printable::shown;
 use output::tell;
 use private_postgres::PostgresError;
 

@@ -5,8 +5,26 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use console::Term;
+
 use super::CliError;
-use crate::report::terminal::{beginning, shown};
+use crate::report::printable::{beginning, shown, shown_with_colours};
+use crate::report::terminal::Terminal;
+
+/// The widths of a terminal for which a report is made. In a narrower one, lines are broken by the terminal; in a wider one, nothing would
+/// become clearer.
+const WIDTHS: std::ops::RangeInclusive<usize> = 60..=240;
+
+/// The terminal that standard output is. A pipe or a file has the default width and no colours; `NO_COLOR` turns them off.
+#[must_use]
+pub fn terminal() -> Terminal {
+    let out = Term::stdout();
+    if !out.is_term() {
+        return Terminal::default();
+    }
+    let width = out.size_checked().map(|(_, columns)| usize::from(columns).clamp(*WIDTHS.start(), *WIDTHS.end()));
+    Terminal { width: width.unwrap_or(Terminal::default().width), colour: out.features().colors_supported() }
+}
 
 /// Characters of a line that standard error shows. A message repeats what it found, and a file or a service may have sent megabytes.
 const LINE_MAX: usize = 2_000;
@@ -21,7 +39,9 @@ const LINES_MAX: usize = 500;
 pub fn print(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
-    match write!(out, "{}{end}", shown(text)).and_then(|()| out.flush()) {
+    // Reports have colours only where standard output is such a terminal.
+    let safe = if terminal().colour { shown_with_colours(text) } else { shown(text).into_owned() };
+    match write!(out, "{safe}{end}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CliError::Environment(format!("cannot write to standard output: {error}"))),
         Ok(()) => Ok(()),

@@ -174,7 +174,7 @@ impl ExplorerDatabase {
     /// The options of an actor's connection for the statements of an explore file, with PostgreSQL's default settings.
     #[must_use]
     pub fn plain_options_of(&self, actor: Actor, schema: &str, rights: FileRights) -> PgConnectOptions {
-        // Notices are not part of a report, and would be logged.
+        // sqlx would log notices. Where they are shown, the session of a file asks for them itself.
         let settings = [("search_path", schema), ("client_min_messages", "error")];
         let given = self.worker.of_file(rights);
         let options = given.clone().application_name(&self.names.of(actor)).options(settings);

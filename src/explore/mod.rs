@@ -33,9 +33,10 @@
 //! 22. [`crash`]: explores cut connections and clients that hang up
 //! 23. [`file`](mod@file): explore files, with transactions of a user's own
 //! 24. [`spec`](mod@spec): isolationtester's files
-//! 25. [`report`]: what people and programs read of the findings
-//! 26. [`position`]: one interleaving up to a step, and which actors can go next
-//! 27. [`worker_pool`]: several explorations at the same time
+//! 25. [`witness_check`]: is the witness of an earlier report still broken?
+//! 26. [`report`]: what people and programs read of the findings
+//! 27. [`position`]: one interleaving up to a step, and which actors can go next
+//! 28. [`worker_pool`]: several explorations at the same time
 
 pub mod catalog;
 pub mod classify;
@@ -63,6 +64,7 @@ pub mod sql_words;
 pub mod table_rows;
 pub mod test_case;
 pub mod transcript;
+pub mod witness_check;
 pub mod worker_pool;
 
 pub use error::ExploreError;

@@ -14,7 +14,7 @@ pub fn without_ids(transcript: &mut Transcript) {
 pub struct NamedIds(Vec<String>);
 
 impl NamedIds {
-    /// Replaces the ids in the values that were sent and in the rows that came back.
+    /// Replaces the ids in the values that were sent, and in the rows and notices that came back.
     pub fn rename_in(&mut self, entries: &mut [TranscriptStep]) {
         for entry in entries {
             let rows: &mut [Vec<String>] = match &mut entry.outcome {
@@ -25,7 +25,7 @@ impl NamedIds {
                 | StepOutcome::Cut
                 | StepOutcome::Lost => &mut [],
             };
-            for text in entry.values.iter_mut().chain(rows.iter_mut().flatten()) {
+            for text in entry.values.iter_mut().chain(rows.iter_mut().flatten()).chain(&mut entry.notices) {
                 self.rename(text);
             }
         }

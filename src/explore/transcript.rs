@@ -55,6 +55,9 @@ pub struct TranscriptStep {
     pub returned_with: Option<usize>,
     /// What it returned.
     pub outcome: StepOutcome,
+    /// The notices that it received, such as `WARNING: there is no transaction in progress`. They are shown, and compared with nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// The answer, as in [`Participant::heard`], if the actor's operation ended with this step.
     pub ended: Option<String>,
 }

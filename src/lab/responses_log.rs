@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::recorder::AnswerCounts;
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 
 /// The most bodies that are listed for an approach; further ones are only counted. Even `naive` rarely has more.
 const BODIES_MAX: usize = 10_000;

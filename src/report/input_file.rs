@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use super::terminal::beginning;
+use super::printable::beginning;
 
 /// Cells of a line that an error shows.
 const SHOWN_MAX: usize = 200;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::RenderError;
-use super::terminal::{printable, shown};
+use super::printable::{printable, shown};
 
 /// Cases that belong together.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::terminal::VerdictColour;
+
 /// How a verdict looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -29,6 +31,16 @@ impl Mark {
 
     const fn new(symbol: &'static str, class: &'static str) -> Self {
         Self { symbol, class, contradicts: false }
+    }
+
+    /// Its colour on a terminal.
+    #[must_use]
+    pub fn colour(self) -> VerdictColour {
+        match self.class {
+            class if class == Self::GOOD.class => VerdictColour::Green,
+            class if class == Self::BAD.class || class == Self::FAILED.class => VerdictColour::Red,
+            _ => VerdictColour::Yellow,
+        }
     }
 
     /// A text with this mark.

@@ -1,6 +1,6 @@
 //! Text in Markdown.
 
-use super::terminal::printable;
+use super::printable::printable;
 
 /// Text from elsewhere is text, and no markup.
 #[must_use]

@@ -2,7 +2,8 @@
 //!
 //! - [`table`]: one table, drawn as text, as Markdown and as HTML; [`mark`]: a verdict in it
 //! - [`figures`]: numbers and phrases as text; [`wrap`]: text in lines, by display width
-//! - [`terminal`]: text from outside that a terminal must not obey; [`input_file`]: files from outside, bounded
+//! - [`printable`]: text from outside that a terminal must not obey; [`input_file`]: files from outside, bounded
+//! - [`terminal`]: how wide a text may be, and whether it has colours
 //! - [`html`]: the frame of a page; [`markdown`]: text that is no markup
 //! - [`junit`]: JUnit XML, as CI servers read it
 //! - [`schema`]: the JSON schema of a type; [`read`]: JSON of a known format from a file
@@ -13,6 +14,7 @@ pub mod input_file;
 pub mod junit;
 pub mod mark;
 pub mod markdown;
+pub mod printable;
 pub mod read;
 pub mod schema;
 pub mod table;
@@ -26,7 +28,7 @@ pub(crate) mod sample;
 
 use serde::Serialize;
 
-use terminal::shown_json;
+use printable::shown_json;
 
 /// What every report says of an experiment that was stopped early.
 pub const INTERRUPTED: &str = "Interrupted: this report covers only what was finished before that.";

@@ -8,8 +8,9 @@ use super::figures::NONE;
 use super::html::wide;
 use super::mark::Mark;
 use super::markdown::escaped;
-use super::terminal::printable;
-use super::wrap::{WIDTH, display_width, padded};
+use super::printable::printable;
+use super::terminal::Terminal;
+use super::wrap::display_width;
 
 /// Between two columns of text.
 const GAP: usize = 2;
@@ -132,6 +133,12 @@ impl Table {
     /// The lines on a terminal: a head, one rule, rows; without spaces at their ends.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
+        self.lines_on(Terminal::default())
+    }
+
+    /// The same, with colours if this terminal has them.
+    #[must_use]
+    pub fn lines_on(&self, terminal: Terminal) -> Vec<String> {
         let heads: Vec<String> = self.columns.iter().map(|column| printable(&column.head)).collect();
         let cells = |row: &TableRow| row.cells.iter().map(Cell::on_terminal).collect::<Vec<_>>();
         let rows: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
@@ -140,31 +147,43 @@ impl Table {
             cells.map(|cell| display_width(cell)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-        let rests = self.rows.iter().map(|row| row.rest.as_ref().map(|(text, _)| printable(text)));
-        let rows: Vec<String> = rows.iter().zip(rests).map(|(row, rest)| self.line(&widths, row, rest)).collect();
+        let rest = |row: &TableRow| row.rest.as_ref().map(|(text, _)| printable(text));
+        let lines = self.rows.iter().zip(&rows).map(|(row, cells)| self.line(&widths, cells, rest(row), &[]));
         let columns = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-        let rule = "─".repeat(rows.iter().map(|row| display_width(row)).fold(columns, usize::max));
-        [self.line(&widths, &heads, None), rule].into_iter().chain(rows).collect()
+        let rule = "─".repeat(lines.map(|line| display_width(&line)).fold(columns, usize::max));
+        let row = |(row, cells): (&TableRow, &Vec<String>)| {
+            let marks = row.cells.iter().map(|cell| cell.mark.filter(|_| terminal.colour)).collect::<Vec<_>>();
+            self.line(&widths, cells, rest(row), &marks)
+        };
+        let rows = self.rows.iter().zip(&rows).map(row);
+        [self.line(&widths, &heads, None, &[]), rule].into_iter().chain(rows).collect()
     }
 
-    fn line(&self, widths: &[usize], cells: &[String], rest: Option<String>) -> String {
-        let cell = |((column, &width), cell): ((&Column, &usize), &String)| match column.kind {
-            ColumnKind::Figure => " ".repeat(width - display_width(cell).min(width)) + cell,
-            ColumnKind::Name | ColumnKind::Text => padded(cell, width),
+    /// A line. A cell with a mark has its colour.
+    fn line(&self, widths: &[usize], cells: &[String], rest: Option<String>, marks: &[Option<Mark>]) -> String {
+        let cell = |(index, text): (usize, &String)| {
+            let (column, width) = (&self.columns[index], widths[index]);
+            let mark = marks.get(index).copied().flatten();
+            let shown = mark.map_or_else(|| text.clone(), |mark| mark.colour().paint(text));
+            let space = " ".repeat(width.saturating_sub(display_width(text)));
+            match column.kind {
+                ColumnKind::Figure => space + &shown,
+                ColumnKind::Name | ColumnKind::Text => shown + &space,
+            }
         };
-        let cells = self.columns.iter().zip(widths).zip(cells).map(cell).chain(rest);
+        let cells = cells.iter().enumerate().map(cell).chain(rest);
         cells.collect::<Vec<_>>().join(&" ".repeat(GAP)).trim_end().to_owned()
     }
 
-    fn fits(&self) -> bool {
-        self.lines().iter().all(|line| display_width(line) <= WIDTH)
+    fn fits(&self, width: usize) -> bool {
+        self.lines().iter().all(|line| display_width(line) <= width)
     }
 
-    /// Leaves out columns, in this order, until the table fits on a terminal. Gives what was left out.
-    pub fn fit(&mut self, dispensable: &[&'static str]) -> Vec<&'static str> {
+    /// Leaves out columns, in this order, until the table has this width. Gives what was left out.
+    pub fn fit(&mut self, dispensable: &[&'static str], width: usize) -> Vec<&'static str> {
         let mut left_out = Vec::new();
         for &head in dispensable {
-            if self.fits() {
+            if self.fits(width) {
                 break;
             }
             let Some(index) = self.columns.iter().position(|column| column.head == head) else { continue };
@@ -177,9 +196,9 @@ impl Table {
         left_out
     }
 
-    /// The table on a terminal. Where it is too wide, the last columns follow below the first, each time behind the names.
+    /// The table on this terminal. Where it is too wide, the last columns follow below the first, each time behind the names.
     #[must_use]
-    pub fn stacked(&self) -> String {
+    pub fn stacked(&self, terminal: Terminal) -> String {
         let stretch = |from: usize, until: usize| {
             let columns = [0].into_iter().chain(from..until).map(|index| self.columns[index].clone()).collect();
             let row = |row: &TableRow| {
@@ -190,9 +209,9 @@ impl Table {
         };
         let (mut blocks, mut from) = (Vec::new(), 1);
         while from < self.columns.len() {
-            let wider = (from + 2..=self.columns.len()).take_while(|&until| stretch(from, until).fits());
+            let wider = (from + 2..=self.columns.len()).take_while(|&until| stretch(from, until).fits(terminal.width));
             let until = wider.last().unwrap_or(from + 1);
-            blocks.push(stretch(from, until).lines().join("\n"));
+            blocks.push(stretch(from, until).lines_on(terminal).join("\n"));
             from = until;
         }
         blocks.join("\n\n")
@@ -257,6 +276,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::wrap::WIDTH;
 
     fn table() -> Table {
         let row = |cells: &[&str], rest| TableRow { cells: cells.iter().map(|cell| Cell::from(*cell)).collect(), rest };
@@ -285,14 +305,30 @@ mod tests {
         let mut wide = table();
         wide.columns[1].head = "x".repeat(100);
         wide.columns[2].head = "y".repeat(30);
-        let stacked = wide.stacked();
+        let stacked = wide.stacked(Terminal::default());
         assert_eq!(stacked.matches("sound").count(), 2, "{stacked}");
         let rows = wide.rows.clone();
         wide.columns[1].head = "req/s".to_owned();
         wide.columns[2].head = "p50".to_owned();
         wide.rows[0].cells[2].text = "z".repeat(WIDTH);
-        assert_eq!(wide.fit(&["p90", "p50"]), ["p50"]);
+        assert_eq!(wide.fit(&["p90", "p50"], WIDTH), ["p50"]);
         assert_eq!((wide.columns.len(), &wide.rows[0].cells[..], &wide.rows[1]), (2, &rows[0].cells[..2], &rows[1]));
+    }
+
+    #[test]
+    fn verdicts_have_colours_where_the_terminal_has_them_and_columns_stay_aligned() {
+        let row = |mark, text: &str| TableRow { cells: vec![Cell::marked(mark, text), "x".into()], rest: None };
+        let rows = vec![row(Mark::GOOD, "proved"), row(Mark::BAD, "broken"), row(Mark::HELD, "held so far")];
+        let table = Table { columns: vec![Column::text("verdict"), Column::name("approach")], rows };
+        let lines = table.lines_on(Terminal { colour: true, ..Terminal::default() });
+        let expected = [
+            "\u{1b}[32mproved\u{1b}[0m       x",
+            "\u{1b}[31mbroken\u{1b}[0m       x",
+            "\u{1b}[33mheld so far\u{1b}[0m  x",
+        ];
+        assert_eq!(lines[2..], expected);
+        assert_eq!(table.lines()[2..], ["proved       x", "broken       x", "held so far  x"]);
+        assert_eq!(lines[..2], table.lines()[..2], "the head and the rule");
     }
 
     #[test]

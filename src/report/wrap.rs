@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::terminal::printable;
+use super::printable::printable;
 
 /// Cells in a line of a terminal at most.
 pub const WIDTH: usize = 120;
@@ -38,12 +38,24 @@ pub fn paragraph(text: &str) -> String {
     filled(text, PARAGRAPH_INDENT)
 }
 
+/// The same, in lines of this width; longer than usual ones are hard to read.
+#[must_use]
+pub fn paragraph_within(text: &str, width: usize) -> String {
+    filled_within(text, PARAGRAPH_INDENT, width)
+}
+
 /// The same, with the second and later lines indented by this.
 #[must_use]
 pub fn filled(text: &str, indent: usize) -> String {
+    filled_within(text, indent, WIDTH)
+}
+
+/// The same, in lines of this width; longer than usual ones are hard to read.
+#[must_use]
+pub fn filled_within(text: &str, indent: usize, width: usize) -> String {
     let text = printable(text);
     let words = text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    lines(&words, WIDTH, indent, |_, fitting| fitting).join("\n")
+    lines(&words, width.min(WIDTH), indent, |_, fitting| fitting).join("\n")
 }
 
 /// A text in a narrow column; a word that is longer than a line is broken.

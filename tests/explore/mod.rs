@@ -14,6 +14,7 @@ mod files;
 mod generated;
 mod language;
 mod mutants;
+mod notices;
 mod oracle;
 mod reduction;
 mod search;

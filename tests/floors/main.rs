@@ -65,6 +65,7 @@ const FLOORS: &[Table<'_>] = &[
             "crash",
             "file", // explore files
             "spec", // isolationtester's files
+            "witness_check",
             "report",
             "position",
             "worker_pool",
@@ -102,6 +103,7 @@ const FLOORS: &[Table<'_>] = &[
             "schedule_table",
             "reading",
             "sending",
+            "notices",
             "barrier",
             "read_values",
             "transaction_state",

@@ -126,6 +126,50 @@ fn a_file_whose_expectation_fails_ends_with_exit_code_1() {
 }
 
 #[test]
+fn junit_names_the_file_the_level_and_the_schedule_of_the_witness_with_its_timeline() {
+    let file = "examples/explore/write-skew.toml";
+    let xml = explored(&[file, "--format", "junit"]);
+    assert!(xml.contains(&format!("<testsuite name=\"{file}\" tests=\"2\"")), "{xml}");
+    for level in ["repeatable read", "serializable"] {
+        let case = format!("<testcase name=\"write skew, {level}\" classname=\"concurrency-lab.{file}\"");
+        assert!(xml.contains(&case), "{level}: {xml}");
+    }
+    assert_eq!(xml.matches("To run it again: ").count(), 1, "only one level is broken: {xml}");
+    let (_, again) = xml.split_once(&format!("concurrency-lab explore {file} --variant ")).expect("a command");
+    let schedule =
+        again.split_whitespace().find(|word| word.len() > 3 && word.chars().all(|letter| "AB".contains(letter)));
+    assert!(xml.contains(&format!("schedule {}\n", schedule.expect("a schedule"))), "{xml}");
+    assert!(xml.contains("A: withdraw 150 from checking") && xml.contains("select sum(balance) as funds"), "{xml}");
+}
+
+#[test]
+fn notices_are_in_the_report_as_json_and_on_the_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, page) = (folder.path().join("notices.toml"), folder.path().join("notices.html"));
+    let file = r#"
+        title = "notices"
+        setup = "create table t (n int)"
+        [[session]]
+        statements = ["insert into t values (1)", "commit"]
+        [[session]]
+        statements = ["select count(*) from t"]
+        [[invariant]]
+        name = "never true"
+        query = "select false"
+    "#;
+    std::fs::write(&path, file).expect("a file");
+    let page_path = page.display().to_string();
+    let (code, report, errors) = explore(&[&path.display().to_string(), "--format", "json", "--html", &page_path]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(!errors.contains("no transaction"), "a notice is not logged: {errors}");
+    let steps = json(&report)["explorations"][0]["witness"]["transcript"]["entries"].clone();
+    let commit = steps.as_array().expect("steps").iter().find(|step| step["name"] == "commit").expect("the commit");
+    assert_eq!(commit["notices"], serde_json::json!(["WARNING: there is no transaction in progress"]));
+    let page = std::fs::read_to_string(page).expect("a page");
+    assert!(page.contains("<p class=\"soft\">WARNING: there is no transaction in progress</p>"), "{page}");
+}
+
+#[test]
 fn an_invalid_command_line_is_refused_with_the_reason() {
     let table: &[(&[&str], &str)] = &[
         (&["withdrawal"], r#""withdrawal" is neither a scenario nor an explore file; the scenarios are last-money"#),

@@ -8,11 +8,11 @@ use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser a
 use clap::{ArgMatches, Args};
 use strum::{IntoEnumIterator as _, VariantNames as _};
 
+use super::script_file::{has_extension, read_script};
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
-use crate::explore::file::{Script, ScriptVariant, execution};
-use crate::explore::file_role::FileRights;
+use crate::explore::file::{ScriptVariant, execution};
 use crate::explore::findings::{CrashKind, FailureKind, Servers};
 use crate::explore::mutation::{Mutation, TextNotFound};
 use crate::explore::report::ExploreFormat;
@@ -21,7 +21,6 @@ use crate::explore::schedule::Schedule;
 use crate::explore::search::SearchPlan;
 use crate::explore::search_order::SearchOrder;
 use crate::explore::spec::grammar::IsolationSpec;
-use crate::explore::spec::{as_script, spec_run};
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::session::statement::Isolation;
@@ -105,6 +104,11 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
     pub replay: Option<Schedule>,
 
+    /// Replays the witness of each broken exploration in a report of --format json, and says whether it is still broken. With scenarios or
+    /// files, only theirs.
+    #[arg(long, env = "LAB_REPLAY_FROM", value_name = "REPORT.json", conflicts_with_all = ["replay", "after", "limit", "html"])]
+    pub replay_from: Option<PathBuf>,
+
     /// Ends with exit code 1 if an interleaving has such a failure, although its end may be right: deadlock, conflict
     /// (a serialization failure), gave-up.
     #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
@@ -128,7 +132,7 @@ pub struct ExploreArgs {
     pub workers: Option<u16>,
 
     /// Prints events as JSON instead of the report, until standard input is closed; for the dashboard.
-    #[arg(long, hide = true, requires = "out", conflicts_with = "replay")]
+    #[arg(long, hide = true, requires = "out", conflicts_with_all = ["replay", "replay_from"])]
     pub events: bool,
 
     /// Writes the report as JSON into a new folder below this one.
@@ -162,20 +166,6 @@ const OF_EXPLORATIONS: [&str; 18] = [
     "format",
     "html",
 ];
-
-/// An explore file, or the steps of a spec as one.
-fn read_script(path: &Path) -> Result<Script, String> {
-    let name = path.display().to_string();
-    if !has_extension(&name, "spec") {
-        return Script::read(path).map_err(|error| error.to_string());
-    }
-    let spec = IsolationSpec::read(path).map_err(|error| error.to_string())?;
-    as_script::script(&spec, &spec_run::name_of(path)).map_err(|reason| format!("{name}: {reason}"))
-}
-
-fn has_extension(name: &str, wanted: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == wanted)
-}
 
 /// The value of `--crash`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,7 +251,7 @@ impl ExploreArgs {
     pub fn specs(&self, matches: Option<&ArgMatches>) -> Result<Option<Vec<(PathBuf, IsolationSpec)>>, CliError> {
         let (specs, others): (Vec<&String>, Vec<&String>) =
             self.what.iter().partition(|what| has_extension(what, "spec"));
-        if specs.is_empty() || self.all {
+        if specs.is_empty() || self.all || self.replay_from.is_some() {
             return Ok(None);
         }
         if let Some(other) = others.first() {
@@ -316,19 +306,7 @@ impl ExploreArgs {
     }
 
     fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
-        let mut script = read_script(path).map_err(CliError::Usage)?;
-        if script.rights == FileRights::Superuser && !self.trust_file {
-            return usage(format!(
-                "{}: superuser = true: its statements could run programs on this machine, so it is explored only with --trust-file; read the \
-                 file before you add that",
-                path.display()
-            ));
-        }
-        if self.trust_file && has_extension(&path.display().to_string(), "spec") {
-            // A spec has no place to say it.
-            script.rights = FileRights::Superuser;
-        }
-        let script = Arc::new(script);
+        let script = Arc::new(read_script(path, self.trust_file).map_err(CliError::Usage)?);
         let job = |variant: &ScriptVariant| ExploreJob {
             subject: execution::subject(&script, variant, &path.display().to_string()),
             what: JobSubject::File(Arc::clone(&script), variant.clone()),
@@ -436,7 +414,7 @@ impl ExploreArgs {
     }
 }
 
-fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
+pub(super) fn scenario(name: &str) -> Result<ExploreScenario, CliError> {
     name.parse().map_err(|_| {
         CliError::Usage(format!(
             "{name:?} is neither a scenario nor an explore file; the scenarios are {}, and the name of an explore file ends in .toml or .spec",

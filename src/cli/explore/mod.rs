@@ -2,6 +2,9 @@
 
 mod arguments;
 mod progress;
+mod replay;
+mod replay_from;
+mod script_file;
 mod specs;
 
 use std::fs::File;
@@ -18,25 +21,21 @@ pub use arguments::ExploreArgs;
 
 use super::CliError;
 use super::feed::{EventWriter, ExploreEvents};
-use super::output::{make_folder, print, tell, write};
+use super::output::{make_folder, print, tell, terminal, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::ExploreError;
-use crate::explore::execution::ApproachExecution;
-use crate::explore::explorer_database::ExplorerDatabase;
-use crate::explore::file::execution::ScriptExecution;
-use crate::explore::file::script::SerialCheck;
 use crate::explore::file_role::{WorkerDatabase, rights_on};
 use crate::explore::findings::{Exploration, ExplorationVerdict, ExploreReport, ExploreVersions, FORMAT, FailureKind};
-use crate::explore::report::timeline::timeline;
+use crate::explore::report::timeline::timeline_on;
 use crate::explore::report::view::{contradiction, title};
 use crate::explore::report::{self, ExploreFormat};
-use crate::explore::schedule::Schedule;
-use crate::explore::search::{JudgedInterleaving, replay};
 use crate::explore::transcript::Transcript;
 use crate::explore::worker_pool::{self, ExploreJob, JobSubject};
 use crate::http::environment::COMMIT;
+use crate::report::RenderError;
 use crate::report::figures::counted;
+use crate::report::terminal::Terminal;
 use private_postgres::Cluster;
 use progress::ExploreProgress;
 
@@ -57,6 +56,12 @@ impl From<ExploreError> for CliError {
     }
 }
 
+impl From<RenderError> for CliError {
+    fn from(error: RenderError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
 /// Explores, and prints the report.
 ///
 /// # Errors
@@ -64,6 +69,9 @@ impl From<ExploreError> for CliError {
 pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Result<(), CliError> {
     if let Some(specs) = arguments.specs(matches)? {
         return specs::run(&arguments, specs).await;
+    }
+    if let Some(path) = &arguments.replay_from {
+        return replay_from::run(&arguments, matches, path).await;
     }
     let jobs = arguments.jobs(matches)?;
     let began = (Instant::now(), SystemTime::now());
@@ -78,7 +86,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
-        (Some(schedule), Some(job)) => replay_one(&arguments, &databases.workers, job, schedule, &stop).await,
+        (Some(schedule), Some(job)) => replay::run(&arguments, &databases.workers, job, schedule, &stop).await,
         _ => explore_all(&arguments, &databases.workers, jobs, began, (page, folder.as_deref()), &stop).await,
     };
     // It fails if the folder has a report in it, and then the folder stays.
@@ -99,7 +107,7 @@ async fn explore_all(
     let found = if arguments.events {
         worker_pool::explore_all(databases.to_vec(), jobs, Arc::new(ExploreEvents::new(wanted)), stop.clone()).await?
     } else {
-        let progress = Arc::new(ExploreProgress::new(wanted));
+        let progress = Arc::new(ExploreProgress::new(wanted, arguments.limit));
         let observer = Arc::<ExploreProgress>::clone(&progress);
         let found = worker_pool::explore_all(databases.to_vec(), jobs, observer, stop.clone()).await;
         progress.end();
@@ -117,9 +125,7 @@ async fn explore_all(
         save(folder, &report)?;
     }
     if !arguments.events {
-        let text =
-            report::render(arguments.format, &report).map_err(|error| CliError::Environment(error.to_string()))?;
-        print(&text)?;
+        print(&report::render(arguments.format, &report, terminal())?)?;
     }
     if arguments.format == ExploreFormat::Table && !arguments.events {
         for exploration in &report.explorations {
@@ -138,7 +144,7 @@ async fn explore_all(
 
 /// Writes the report into its folder.
 fn save(folder: &Path, report: &ExploreReport) -> Result<(), CliError> {
-    let json = report::render(ExploreFormat::Json, report).map_err(|error| CliError::Environment(error.to_string()))?;
+    let json = report::render(ExploreFormat::Json, report, Terminal::default())?;
     write(&folder.join("explore.json"), &json)?;
     EventWriter::saved(folder);
     Ok(())
@@ -159,14 +165,14 @@ fn print_witness(exploration: &Exploration, of: usize) -> Result<(), CliError> {
         return Ok(());
     }
     if let Some(witness) = &exploration.witness {
-        let text = timeline(&witness.transcript, Some((&witness.anomalies, &witness.explanation)));
+        let text = timeline_on(&witness.transcript, Some((&witness.anomalies, &witness.explanation)), terminal());
         print(&format!("\n{}\n\n{text}", title(&exploration.subject)))?;
     }
     let deadlock = exploration.examples.iter().find(|example| example.failure == FailureKind::Deadlock);
     let shown =
         |transcript: &Transcript| exploration.witness.as_ref().is_some_and(|witness| witness.transcript == *transcript);
     if let Some(example) = deadlock.filter(|example| !shown(&example.transcript)) {
-        let text = timeline(&example.transcript, None);
+        let text = timeline_on(&example.transcript, None, terminal());
         print(&format!("\n{}: the shortest interleaving with a deadlock\n\n{text}", title(&exploration.subject)))?;
     }
     Ok(())
@@ -216,60 +222,6 @@ fn verdict(report: &ExploreReport, wanted: usize) -> Result<(), CliError> {
         )));
     }
     Ok(())
-}
-
-/// Runs one schedule, and prints what happened.
-async fn replay_one(
-    arguments: &ExploreArgs,
-    databases: &[WorkerDatabase],
-    job: &ExploreJob,
-    schedule: &Schedule,
-    stop: &CancellationToken,
-) -> Result<(), CliError> {
-    let Some(worker) = databases.first() else { return Ok(()) };
-    let mut database = ExplorerDatabase::open_worker(worker).await?;
-    let judged = tokio::select! {
-        judged = replay_job(&mut database, job, schedule) => Some(judged),
-        () = stop.cancelled() => None,
-    };
-    database.close().await?;
-    let Some(judged) = judged else {
-        return Err(CliError::Environment("interrupted before the schedule had ended".to_owned()));
-    };
-    let JudgedInterleaving { transcript, anomalies, explanation, .. } = judged?;
-    if arguments.format == ExploreFormat::Json {
-        let json = crate::report::json(&transcript);
-        return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
-    }
-    let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
-    let explained = match &job.what {
-        _ if wrong.is_some() => "",
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off && script.invariants.is_empty() => {
-            "\nNothing says whether this end is right: the file has no invariant, and serial = false.\n"
-        }
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off => "\nEvery invariant holds.\n",
-        JobSubject::Approach(_) | JobSubject::File(..) => "\nA serial order explains it.\n",
-    };
-    print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
-}
-
-async fn replay_job(
-    database: &mut ExplorerDatabase,
-    job: &ExploreJob,
-    schedule: &Schedule,
-) -> Result<JudgedInterleaving, ExploreError> {
-    match &job.what {
-        JobSubject::Approach(case) => replay(&mut ApproachExecution::new(database, case.clone()), schedule).await,
-        JobSubject::File(script, variant) => {
-            let mut execution = ScriptExecution::open(database, script, variant).await?;
-            let judged = match execution.run_serial_orders().await {
-                Ok(()) => replay(&mut execution, schedule).await,
-                Err(error) => Err(error),
-            };
-            execution.close().await?;
-            judged
-        }
-    }
 }
 
 /// The databases: one for each worker on a temporary PostgreSQL, or the one that --database-url names.

@@ -12,7 +12,7 @@ use crate::cli::signals::stop_on_signals;
 use crate::explore::file_role::FileRights;
 use crate::explore::spec::grammar::IsolationSpec;
 use crate::explore::spec::spec_run::{self, SpecRunError};
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 
 /// Runs specs, one after the other.
 ///

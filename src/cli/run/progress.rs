@@ -13,7 +13,7 @@ use crate::cli::output::tell;
 use crate::lab::experiment::RunObserver;
 use crate::lab::plan::RunConditions;
 use crate::lab::results::Round;
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 use referee::history::RoundTitle;
 
 /// How often the bar moves.

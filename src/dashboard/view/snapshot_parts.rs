@@ -11,7 +11,7 @@ use crate::dashboard::model::experiment_request::ExperimentKind;
 use crate::dashboard::model::snapshot::{
     ExperimentEnding, ExperimentFindings, ExperimentPhase, ExperimentState, Snapshot, SnapshotVersion,
 };
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 
 /// The number of parts.
 pub const PARTS: usize = 4;

@@ -11,6 +11,9 @@ pub trait StatementBarrier: Send {
     /// Waits until this statement is let go.
     async fn step(&mut self, name: &str, sql: &str);
 
+    /// Reports the notices that the statement received, before its result.
+    fn noticed(&mut self, notices: Vec<String>);
+
     /// Reports what the statement returned.
     fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>);
 
@@ -31,6 +34,10 @@ pub enum StatementAnswer<'a> {
 impl StatementBarrier for Gate {
     async fn step(&mut self, name: &str, sql: &str) {
         Self::step(self, name, sql, &[]).await;
+    }
+
+    fn noticed(&mut self, notices: Vec<String>) {
+        Self::noticed(self, notices);
     }
 
     fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>) {

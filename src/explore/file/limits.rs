@@ -154,6 +154,7 @@ mod tests {
             wait: on.map(|on| StepWait { holders: vec![Actor::Client(0)], on: on.to_owned() }),
             returned_with: Some(returned_with),
             outcome: StepOutcome::Done,
+            notices: Vec::new(),
             ended: None,
         };
         for (one, other, expected) in [

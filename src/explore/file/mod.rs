@@ -12,21 +12,22 @@
 //! 5. `sessions`, `expect_table`, `schedule_table`: a session, the expectations, and a schedule as a file has them
 //! 6. `reading`: from TOML to a [`Script`]
 //! 7. [`sending`]: one statement, sent as it is written
-//! 8. [`barrier`]: where a session waits before each statement; [`read_values`]: the values that one returned
-//! 9. [`transaction_state`]: whether a session is in a transaction
-//! 10. [`session_end`]: how a session ended
-//! 11. [`runner`]: runs one session, statement by statement
-//! 12. [`schema_catalog`]: the tables of a file, and which of them a statement touches
-//! 13. [`statement_access`]: what statements share, down to single rows
-//! 14. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 15. [`serial`]: whether an end is that of a serial order
-//! 16. [`invariants`]: what must be true at every end
-//! 17. [`clock`]: statements whose effect depends on time
-//! 18. [`mistakes`]: statements that always fail
-//! 19. [`limits`]: what a verdict does not cover
-//! 20. [`prepared`]: prepared transactions that are left open
-//! 21. [`schedule_tests`]: schedules that are run as tests
-//! 22. [`execution`]: runs all sessions of a variant
+//! 8. [`notices`]: the notices that a session receives
+//! 9. [`barrier`]: where a session waits before each statement; [`read_values`]: the values that one returned
+//! 10. [`transaction_state`]: whether a session is in a transaction
+//! 11. [`session_end`]: how a session ended
+//! 12. [`runner`]: runs one session, statement by statement
+//! 13. [`schema_catalog`]: the tables of a file, and which of them a statement touches
+//! 14. [`statement_access`]: what statements share, down to single rows
+//! 15. [`own_commit`]: the statements outside a transaction whose commit is a step
+//! 16. [`serial`]: whether an end is that of a serial order
+//! 17. [`invariants`]: what must be true at every end
+//! 18. [`clock`]: statements whose effect depends on time
+//! 19. [`mistakes`]: statements that always fail
+//! 20. [`limits`]: what a verdict does not cover
+//! 21. [`prepared`]: prepared transactions that are left open
+//! 22. [`schedule_tests`]: schedules that are run as tests
+//! 23. [`execution`]: runs all sessions of a variant
 
 pub mod barrier;
 pub mod clock;
@@ -39,6 +40,7 @@ mod fields;
 pub mod invariants;
 pub mod limits;
 pub mod mistakes;
+pub mod notices;
 pub mod own_commit;
 pub mod prepared;
 pub mod read_values;

@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::barrier::{StatementAnswer, StatementBarrier};
+use super::notices::SessionNotices;
 use super::read_values::read_values;
 use super::script::{OnError, ScriptStatement, SessionScript};
 use super::sending::{error_text, fetch, is_lost, is_mistyped, sqlstate, tag};
@@ -36,6 +37,7 @@ pub async fn run(
     let mut runner = ScriptRunner {
         script,
         connection: connections.own,
+        notices: connections.notices,
         conditions: connections.conditions,
         barrier,
         variables: Variables::new(),
@@ -46,7 +48,7 @@ pub async fn run(
         sent: Vec::new(),
     };
     let end = runner.run().await?;
-    let ScriptRunner { connection, conditions, answers, changed, sent, variables, .. } = runner;
+    let ScriptRunner { connection, notices, conditions, answers, changed, sent, variables, .. } = runner;
     let (heard, sqlstate) = match &end {
         RunEnd::Cut => (format!("cut after statement {}", script.cut_after.unwrap_or_default()), None),
         RunEnd::Done(None) => ("done".to_owned(), None),
@@ -63,13 +65,14 @@ pub async fn run(
             let _ = connection.close_hard().await;
             SessionEnd { result, connections: None }
         }
-        _ => SessionEnd { result, connections: Some(SessionConnections { own: connection, conditions }) },
+        _ => SessionEnd { result, connections: Some(SessionConnections { own: connection, notices, conditions }) },
     })
 }
 
 struct ScriptRunner<'a> {
     script: &'a SessionScript,
     connection: PgConnection,
+    notices: SessionNotices,
     conditions: Option<PgConnection>,
     barrier: &'a mut dyn StatementBarrier,
     /// The values that this attempt has read.
@@ -259,7 +262,7 @@ impl ScriptRunner<'_> {
         if statement.own_commit && !self.transaction.open && !cut {
             return self.send_with_own_commit(name, sql).await;
         }
-        self.barrier.step(name, sql).await;
+        self.step(name, sql).await;
         // SET TRANSACTION comes before any savepoint.
         let savepoint = self.script.on_error == OnError::Savepoint && !begins_with(sql, &["set transaction"]);
         if savepoint && self.transaction.open && !self.transaction.failed {
@@ -275,7 +278,7 @@ impl ScriptRunner<'_> {
     /// the two.
     async fn send_with_own_commit(&mut self, name: &str, sql: &str) -> Result<StatementEnd, ScriptError> {
         let unanswered = |error| ScriptError::Unanswered { statement: name.to_owned(), error };
-        self.barrier.step(name, sql).await;
+        self.step(name, sql).await;
         if let Some(lost) = self.send_within(name, "begin".to_owned()).await? {
             return Ok(Err(lost));
         }
@@ -287,7 +290,7 @@ impl ScriptRunner<'_> {
             return Ok(answer);
         }
         let end = if answer.is_ok() {
-            self.barrier.step(&format!("{name}: commit"), OWN_COMMIT).await;
+            self.step(&format!("{name}: commit"), OWN_COMMIT).await;
             self.connection.execute(sqlx::raw_sql("commit")).await
         } else {
             self.connection.execute(sqlx::raw_sql("rollback")).await
@@ -297,13 +300,13 @@ impl ScriptRunner<'_> {
         match end {
             Ok(_) => {
                 if answer.is_ok() {
-                    self.barrier.returned(Ok(StatementAnswer::Tag("")));
+                    self.returned(Ok(StatementAnswer::Tag("")));
                 }
                 Ok(answer)
             }
             // A constraint that is checked at the commit, or a lost connection.
             Err(error) if matches!(error, sqlx::Error::Database(_)) || is_lost(&error) => {
-                self.barrier.returned(Err(&error));
+                self.returned(Err(&error));
                 if let (Some(sent), Some(sqlstate)) = (self.sent.last_mut(), sqlstate(&error)) {
                     sent.error = Some((sqlstate, error_text(&error)));
                 }
@@ -318,7 +321,7 @@ impl ScriptRunner<'_> {
         match self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await {
             Ok(_) => Ok(None),
             Err(error) if is_lost(&error) => {
-                self.barrier.returned(Err(&error));
+                self.returned(Err(&error));
                 Ok(Some(error))
             }
             Err(error) => Err(ScriptError::Unanswered { statement: step.to_owned(), error }),
@@ -327,8 +330,20 @@ impl ScriptRunner<'_> {
 
     /// Sends a statement when the barrier lets it. The inner error is PostgreSQL's answer.
     async fn send(&mut self, name: &str, sql: &str, cut: bool) -> Result<StatementEnd, ScriptError> {
-        self.barrier.step(name, sql).await;
+        self.step(name, sql).await;
         self.execute(name, sql, cut).await
+    }
+
+    /// Waits until the barrier lets a statement go.
+    async fn step(&mut self, name: &str, sql: &str) {
+        self.barrier.step(name, sql).await;
+        // What came since the last answer belongs to no step: it was sent by the session's setup, or behind an error.
+        drop(self.notices.take());
+    }
+
+    fn returned(&mut self, outcome: Result<StatementAnswer<'_>, &sqlx::Error>) {
+        self.barrier.noticed(self.notices.take());
+        self.barrier.returned(outcome);
     }
 
     async fn execute(&mut self, name: &str, sql: &str, cut: bool) -> Result<StatementEnd, ScriptError> {
@@ -341,15 +356,15 @@ impl ScriptRunner<'_> {
         match &answer {
             Ok(_) if cut => self.barrier.cut(),
             Ok((rows, _)) if returns_rows(sql) || !rows.is_empty() => {
-                self.barrier.returned(Ok(StatementAnswer::Rows(rows)));
+                self.returned(Ok(StatementAnswer::Rows(rows)));
                 let rows = rows.iter().map(columns).collect();
                 self.answers.push(ScriptAnswer { statement: name.to_owned(), rows });
             }
             Ok((_, affected)) => {
                 let tag = if step.rolled_back { "ROLLBACK".to_owned() } else { tag(sql, *affected) };
-                self.barrier.returned(Ok(StatementAnswer::Tag(&tag)));
+                self.returned(Ok(StatementAnswer::Tag(&tag)));
             }
-            Err(error) => self.barrier.returned(Err(error)),
+            Err(error) => self.returned(Err(error)),
         }
         match answer {
             Err(error) if !matches!(error, sqlx::Error::Database(_)) && !is_lost(&error) || is_mistyped(&error) => {

@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
+use super::notices::SessionNotices;
 use super::sending::error_text;
 use super::template::{MissingVariable, Variables};
 
@@ -56,6 +57,8 @@ pub struct SessionEnd {
 pub struct SessionConnections {
     /// For its statements.
     pub own: PgConnection,
+    /// The notices that this connection receives.
+    pub notices: SessionNotices,
     /// For its conditions, if it has any: they must not become part of its transactions.
     pub conditions: Option<PgConnection>,
 }

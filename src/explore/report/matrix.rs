@@ -3,8 +3,9 @@
 use super::view;
 use crate::explore::findings::{Exploration, ExploreReport, Subject};
 use crate::report::figures::NONE;
+use crate::report::printable::printable;
 use crate::report::table::{Cell, Column, Table, TableRow};
-use crate::report::terminal::printable;
+use crate::report::terminal::Terminal;
 
 /// Verdicts by row and column, both in the order of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +70,10 @@ fn of(
     VerdictMatrix { title: title.to_owned(), table: Table { columns, rows } }
 }
 
-/// The matrix as a text. Where it is too wide for a terminal, the last columns follow below the first.
+/// The matrix as a text. Where it is too wide for the terminal, the last columns follow below the first.
 #[must_use]
-pub fn text(matrix: &VerdictMatrix) -> String {
-    format!("{}\n\n{}", printable(&matrix.title), matrix.table.stacked())
+pub fn text(matrix: &VerdictMatrix, terminal: Terminal) -> String {
+    format!("{}\n\n{}", printable(&matrix.title), matrix.table.stacked(terminal))
 }
 
 #[cfg(test)]
@@ -85,7 +86,12 @@ mod tests {
     #[test]
     fn matrices_look_like_this() {
         let levels = sample::levels();
-        let text = by_isolation(&levels).iter().map(text).collect::<Vec<_>>().join("\n\n") + "\n";
+        let text = by_isolation(&levels)
+            .iter()
+            .map(|matrix| text(matrix, Terminal::default()))
+            .collect::<Vec<_>>()
+            .join("\n\n")
+            + "\n";
         expect_file("src/explore/report/expected/matrix.txt", &text);
     }
 
@@ -110,7 +116,7 @@ mod tests {
             });
             report.explorations.extend(more);
         }
-        let text = text(&overview(&report).unwrap());
+        let text = text(&overview(&report).unwrap(), Terminal::default());
         expect_narrow(&text);
         assert!((0..8).all(|copy| text.contains(&format!("scenario-{copy}"))), "{text}");
     }

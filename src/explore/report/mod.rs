@@ -4,7 +4,7 @@
 //! - [`view`]: what is said of it in a few words, the same in all of them
 //! - [`timeline_events`]: a transcript in the order in which it is told; [`sql`]: a statement as it is read
 //! - [`timeline`]: one interleaving as a text
-//! - [`table`], [`junit`]: the formats of `--format`; [`matrix`]: verdicts in two dimensions
+//! - [`table`], [`junit`]: the formats of `--format`; [`witnesses`]: those of `--replay-from`; [`matrix`]: verdicts in two dimensions
 //! - [`html`]: the page
 
 pub mod html;
@@ -15,6 +15,7 @@ pub mod table;
 pub mod timeline;
 pub mod timeline_events;
 pub mod view;
+pub mod witnesses;
 
 #[cfg(test)]
 pub(crate) mod sample;
@@ -24,6 +25,7 @@ use strum::{Display, EnumString, VariantNames};
 use super::findings::{ExploreReport, FORMAT};
 use crate::report::RenderError;
 use crate::report::read::{ForeignFile, parsed};
+use crate::report::terminal::Terminal;
 
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Display, EnumString, VariantNames)]
@@ -38,13 +40,13 @@ pub enum ExploreFormat {
     Junit,
 }
 
-/// The report in this format, ending in a line break.
+/// The report in this format, ending in a line break. A table is as wide as the terminal.
 ///
 /// # Errors
 /// [`RenderError`], where a library that writes a format refuses.
-pub fn render(format: ExploreFormat, report: &ExploreReport) -> Result<String, RenderError> {
+pub fn render(format: ExploreFormat, report: &ExploreReport, terminal: Terminal) -> Result<String, RenderError> {
     match format {
-        ExploreFormat::Table => Ok(table::render(report)),
+        ExploreFormat::Table => Ok(table::render(report, terminal)),
         ExploreFormat::Json => crate::report::json(report),
         ExploreFormat::Junit => junit::render(report),
     }
@@ -75,7 +77,7 @@ mod tests {
     fn every_format_prints_every_kind_of_report() {
         for report in [sample::report(), sample::levels(), sample::hostile(), sample::nothing()] {
             for name in ExploreFormat::VARIANTS {
-                expect_harmless(name, &render(name.parse().unwrap(), &report).unwrap());
+                expect_harmless(name, &render(name.parse().unwrap(), &report, Terminal::default()).unwrap());
             }
             expect_offline(&html::page(&report));
         }

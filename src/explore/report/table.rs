@@ -11,7 +11,8 @@ use crate::lab::reports::view::claim;
 use crate::report::INTERRUPTED;
 use crate::report::figures::{counted, hundredths, whole};
 use crate::report::table::{Cell, Column, Table, TableRow};
-use crate::report::wrap::paragraph;
+use crate::report::terminal::Terminal;
+use crate::report::wrap::paragraph_within;
 
 /// What is left out first where the lines would be longer.
 const DISPENSABLE: [&str; 3] = ["pruned", "time", "outcomes"];
@@ -30,20 +31,21 @@ const COUNTS: [Count; 7] = [
     ("gave up", |exploration| exploration.gave_up),
 ];
 
-/// The report.
+/// The report, as this terminal shows it.
 #[must_use]
-pub fn render(report: &ExploreReport) -> String {
+pub fn render(report: &ExploreReport, terminal: Terminal) -> String {
+    let paragraph = |text: &str| paragraph_within(text, terminal.width);
     let mut blocks = Vec::new();
     if report.interrupted {
         blocks.push(paragraph(&format!("WARNING: {INTERRUPTED}")));
     }
     let failed = report.explorations.iter().any(Exploration::contradicts_claim);
     blocks.push(paragraph(&(heading(report) + if failed { " A verdict with ! contradicts the claim." } else { "" })));
-    blocks.extend(matrix::overview(report).iter().map(matrix::text));
-    blocks.extend(matrix::by_isolation(report).iter().map(matrix::text));
+    blocks.extend(matrix::overview(report).iter().map(|matrix| matrix::text(matrix, terminal)));
+    blocks.extend(matrix::by_isolation(report).iter().map(|matrix| matrix::text(matrix, terminal)));
     for (scene, explorations) in view::by_scene(report) {
-        blocks.push(block(&scene, &explorations));
-        let notes: Vec<String> = explorations.iter().flat_map(|exploration| notes(exploration)).collect();
+        blocks.push(block(&scene, &explorations, terminal));
+        let notes: Vec<String> = explorations.iter().flat_map(|exploration| notes(exploration, terminal)).collect();
         blocks.extend((!notes.is_empty()).then(|| notes.join("\n")));
     }
     blocks.join("\n\n") + "\n"
@@ -67,16 +69,16 @@ const OTHER_ENDINGS: [&str; 6] =
 const ENDINGS_MAX: usize = 8;
 
 /// The table of a scenario. A count that is 0 everywhere is not there.
-fn block(scene: &str, explorations: &[&Exploration]) -> String {
+fn block(scene: &str, explorations: &[&Exploration], terminal: Terminal) -> String {
     let (zero, counts): (Vec<_>, Vec<_>) =
         COUNTS.into_iter().partition(|(_, count)| explorations.iter().all(|exploration| count(exploration) == 0));
     let mut table = table(explorations, &counts, false);
-    let left_out = table.fit(&DISPENSABLE);
+    let left_out = table.fit(&DISPENSABLE, terminal.width);
     let absent = [("0 in every row", zero.iter().map(|(head, _)| *head).collect()), ("Not shown", left_out)];
     let absent = absent.iter().filter(|(_, names): &&(&str, Vec<&str>)| !names.is_empty());
     let sentences = absent.map(|(what, names)| format!("{what}: {}.", names.join(", ")));
     let heading = [format!("{scene}.")].into_iter().chain(sentences).collect::<Vec<_>>().join(" ");
-    format!("{}\n\n{}", paragraph(&heading), table.lines().join("\n"))
+    format!("{}\n\n{}", paragraph_within(&heading, terminal.width), table.lines_on(terminal).join("\n"))
 }
 
 /// The table of a scenario on a page.
@@ -104,7 +106,7 @@ fn table(explorations: &[&Exploration], counts: &[Count], page: bool) -> Table {
 }
 
 /// What to know of an exploration, and how to go on.
-fn notes(exploration: &Exploration) -> Vec<String> {
+fn notes(exploration: &Exploration, terminal: Terminal) -> Vec<String> {
     let subject = &exploration.subject;
     let mut notes = Vec::new();
     notes.extend(view::contradiction(exploration).map(|how| format!("CLAIM FAILED: {how}.")));
@@ -120,16 +122,16 @@ fn notes(exploration: &Exploration) -> Vec<String> {
     }
     notes.extend(endings(exploration));
     notes.extend(exploration.limits.iter().cloned());
-    notes.extend(
-        (exploration.verdict == ExplorationVerdict::NotJudged)
-            .then(|| "nothing says which ends are right: the file has no invariant, and serial = false".to_owned()),
-    );
+    notes.extend((exploration.verdict == ExplorationVerdict::NotJudged).then(|| {
+        "nothing says which ends are right: there is no invariant, and no comparison with serial orders".to_owned()
+    }));
     notes.extend(exploration.undecided.iter().map(|what| format!("undecided: {what}")));
     if let Some(run) = view::incompleteness(exploration) {
         let on = exploration.last.as_ref().map_or(String::new(), |last| format!("; continue with --after {last}"));
         notes.push(format!("{run}{on}"));
     }
-    notes.into_iter().map(|note| paragraph(&format!("{}: {note}", view::name(subject)))).collect()
+    let shown = |note| paragraph_within(&format!("{}: {note}", view::name(subject)), terminal.width);
+    notes.into_iter().map(shown).collect()
 }
 
 /// How the sessions of an explore file ended other than well, with the number of interleavings.
@@ -165,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_table_looks_like_this() {
-        expect_file("src/explore/report/expected/table.txt", &render(&sample::report()));
-        expect_file("src/explore/report/expected/table-levels.txt", &render(&sample::levels()));
-        expect_narrow(&render(&sample::report()));
+        expect_file("src/explore/report/expected/table.txt", &render(&sample::report(), Terminal::default()));
+        expect_file("src/explore/report/expected/table-levels.txt", &render(&sample::levels(), Terminal::default()));
+        expect_narrow(&render(&sample::report(), Terminal::default()));
     }
 
     #[test]

@@ -16,8 +16,9 @@
 use super::sql::SentStatement;
 use super::timeline_events::{self, BlockedSpan, EventMoment, TimelineEvent, short};
 use crate::explore::transcript::{Participant, Transcript};
-use crate::report::terminal::printable;
-use crate::report::wrap::{WIDTH, display_width, filled, padded, wrapped, wrapped_sql};
+use crate::report::printable::printable;
+use crate::report::terminal::Terminal;
+use crate::report::wrap::{display_width, filled_within, padded, wrapped, wrapped_sql};
 
 /// Between two columns.
 const GAP: usize = 3;
@@ -31,22 +32,29 @@ const MARGIN: usize = 8;
 /// The timeline of a transcript, and below it what is wrong, if something is: the names of the anomalies and a sentence.
 #[must_use]
 pub fn timeline(transcript: &Transcript, verdict: Option<(&[String], &str)>) -> String {
-    let steps = TimelineSteps::of(transcript);
-    let mut blocks = vec![format!("schedule {}", transcript.schedule), rows("before", &transcript.before)];
+    timeline_on(transcript, verdict, Terminal::default())
+}
+
+/// The same, as wide as this terminal.
+#[must_use]
+pub fn timeline_on(transcript: &Transcript, verdict: Option<(&[String], &str)>, terminal: Terminal) -> String {
+    let width = terminal.width;
+    let steps = TimelineSteps::of(transcript, width);
+    let mut blocks = vec![format!("schedule {}", transcript.schedule), rows("before", &transcript.before, width)];
     blocks.push(steps.lines().join("\n"));
-    blocks.push(rows("after", &transcript.after));
+    blocks.push(rows("after", &transcript.after, width));
     blocks.extend(verdict.map(|(anomalies, explanation)| {
         let text = format!("{}: {explanation}", anomalies.join(", "));
-        filled(&text, 0)
+        filled_within(&text, 0, width)
     }));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n\n") + "\n"
 }
 
-fn rows(when: &str, rows: &[String]) -> String {
+fn rows(when: &str, rows: &[String], width: usize) -> String {
     let line = |(index, row): (usize, &String)| {
         let head = if index == 0 { when } else { "" };
-        let texts = wrapped(&printable(&short(row)), WIDTH - MARGIN);
+        let texts = wrapped(&printable(&short(row)), width - MARGIN);
         texts
             .iter()
             .enumerate()
@@ -69,19 +77,19 @@ struct TimelineSteps<'a> {
 }
 
 impl<'a> TimelineSteps<'a> {
-    fn of(transcript: &'a Transcript) -> Self {
+    fn of(transcript: &'a Transcript, width: usize) -> Self {
         let margin = transcript.entries.len().to_string().len() + 2;
         let columns = transcript.parts.len().max(1);
-        let widest = ((WIDTH - margin + GAP) / columns).saturating_sub(GAP).max(COLUMN_MIN);
+        let widest = ((width - margin + GAP) / columns).saturating_sub(GAP).max(COLUMN_MIN);
         let head = |part: &Participant| wrapped(&printable(&format!("{}: {}", part.actor, part.title)), widest);
         let heads: Vec<Vec<String>> = transcript.parts.iter().map(head).collect();
         let beats = timeline_events::beats(transcript);
         let texts: Vec<Vec<String>> = beats.iter().map(|beat| text(beat, widest)).collect();
-        let width = |column: usize| {
+        let column_width = |column: usize| {
             let told = beats.iter().zip(&texts).filter(|(beat, _)| beat.column == column).flat_map(|(_, lines)| lines);
             told.chain(heads.get(column).into_iter().flatten()).map(|line| display_width(line)).max().unwrap_or(0)
         };
-        let widths = (0..columns).map(width).collect();
+        let widths = (0..columns).map(column_width).collect();
         let blocked = timeline_events::blocked(&beats);
         Self { heads, beats, texts, blocked, margin, widths }
     }
@@ -134,6 +142,9 @@ fn text(beat: &TimelineEvent<'_>, width: usize) -> Vec<String> {
     }
     if beat.hears() {
         push_result(&mut lines, beat, width);
+        for notice in &entry.notices {
+            lines.extend(hanging(" ", &printable(&short(notice)), width));
+        }
         if let Some(ended) = &entry.ended {
             lines.extend(wrapped(&printable(&format!("■ {}", short(ended))), width));
         }

@@ -1,5 +1,7 @@
 //! What is said of an exploration in a few words: decided once, for all reports.
 
+use std::path::Path;
+
 use maud::Markup;
 
 use crate::explore::findings::{
@@ -263,6 +265,8 @@ fn command(subject: &Subject, crash: Option<String>, option: &str, schedule: &Sc
     let mut words = vec!["concurrency-lab".to_owned(), "explore".to_owned()];
     if let Some(file) = &subject.file {
         words.push(file.clone());
+        // Without it, its permutations would be run.
+        words.extend(is_spec(file).then(|| "--all".to_owned()));
         if !subject.approach.is_empty() {
             words.extend(["--variant".to_owned(), subject.approach.clone()]);
         }
@@ -281,6 +285,11 @@ fn command(subject: &Subject, crash: Option<String>, option: &str, schedule: &Sc
     words.extend(crash);
     words.extend([option.to_owned(), schedule.to_string()]);
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a file is one of isolationtester's.
+fn is_spec(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "spec")
 }
 
 /// A word as a shell takes it.
@@ -316,6 +325,8 @@ mod tests {
         let variant = &sample::levels().explorations[1].subject;
         let line = "concurrency-lab explore doctors.toml --variant 'repeatable read'";
         assert_eq!(replay(variant, witness), format!("{line} --replay {schedule}"));
+        let spec = Subject { file: Some("a.spec".to_owned()), approach: String::new(), ..variant.clone() };
+        assert_eq!(replay(&spec, witness), format!("concurrency-lab explore a.spec --all --replay {schedule}"));
     }
 
     #[test]

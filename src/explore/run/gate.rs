@@ -39,6 +39,8 @@ pub enum GateEvent {
         /// The values of its parameters.
         values: Vec<String>,
     },
+    /// Its step has received these notices, and is about to return.
+    Noticed(Vec<String>),
     /// Its step has returned.
     Returned(StepOutcome),
     /// It asks for the mutex of a row.
@@ -109,6 +111,13 @@ impl Gate {
                 client.notify_one();
                 self.hang_up = None;
             }
+        }
+    }
+
+    /// Reports the notices that a step received, before its result.
+    pub fn noticed(&self, notices: Vec<String>) {
+        if !notices.is_empty() {
+            self.send(GateEvent::Noticed(notices));
         }
     }
 

@@ -162,6 +162,7 @@ impl InterleavingState {
             wait: None,
             returned_with: None,
             outcome: StepOutcome::Lost,
+            notices: Vec::new(),
             ended: None,
         });
         Some(state.go.clone())
@@ -313,6 +314,11 @@ impl InterleavingState {
         let entry = state.entry.map(|entry| &mut self.entries[entry]);
         match event {
             GateEvent::Ready { name, sql, values } => state.phase = ActorPhase::Ready { name, sql, values },
+            GateEvent::Noticed(notices) => {
+                if let Some(entry) = entry {
+                    entry.notices = notices;
+                }
+            }
             GateEvent::Returned(outcome) => {
                 if let Some(entry) = entry {
                     (entry.outcome, entry.returned_with) = (outcome, step);

@@ -290,6 +290,7 @@ mod tests {
             wait: None,
             returned_with: None,
             outcome: StepOutcome::Done,
+            notices: Vec::new(),
             ended: None,
         }
     }

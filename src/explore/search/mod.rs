@@ -22,7 +22,7 @@ pub mod scheduler;
 pub use depth_first::DepthFirst;
 pub use execution::{Execution, JudgedInterleaving, REPLAYS_MAX, STEPS_MAX};
 pub use progress::{SearchPlan, SearchProgress, SearchStep};
-pub use replay::replay;
+pub use replay::{StepsAfterEnd, replay, replay_with};
 pub use sampling::Sampling;
 
 use super::error::ExploreError;

@@ -10,7 +10,7 @@ use crate::lab::results::{ApproachResult, Round, Run, Sweep};
 use crate::report::figures::{NONE, float, hundredths, ms, whole};
 use crate::report::markdown::escaped;
 use crate::report::table::{Cell, Column, Table, TableRow};
-use crate::report::wrap::paragraph;
+use crate::report::wrap::{WIDTH, paragraph};
 
 /// What is left out first where the lines would be too long: what other columns nearly say.
 const DISPENSABLE: [&str; 4] = ["distinct answers", "p90", "attempts", "p99.9"];
@@ -27,7 +27,7 @@ enum Medium {
 #[must_use]
 pub fn text(run: &Run) -> String {
     let mut table = table(run.sweep.as_ref(), &ordered(run), Medium::Terminal);
-    let left_out = table.fit(&DISPENSABLE);
+    let left_out = table.fit(&DISPENSABLE, WIDTH);
     let warnings = notes::warnings(run).into_iter().map(|note| format!("WARNING: {note}")).collect();
     let found = view::evidence(run).into_iter().map(|(result, found)| evidence_in_words(run, result, &found));
     let found = found.map(|(name, text)| format!("{name}: {text}")).collect();

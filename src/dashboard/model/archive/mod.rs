@@ -25,7 +25,7 @@ use crate::explore::report;
 use crate::lab::reports::read;
 use crate::lab::results::Run;
 use crate::report::input_file::{InputFileError, read_in};
-use crate::report::terminal::beginning;
+use crate::report::printable::beginning;
 use entry::ArchiveEntry;
 
 /// The number of newest experiments that are shown: more are not readable on one page, and each takes some milliseconds to read.

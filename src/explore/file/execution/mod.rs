@@ -1,9 +1,11 @@
 //! The execution of a variant of a file: [`super::runner`] runs its sessions, each behind a gate on a connection of its own, in a schema
 //! that is reset before each interleaving.
 
+mod judging;
 mod schema;
 mod serial_orders;
 mod snapshot;
+mod variant_exploration;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,9 +18,10 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::clock;
-use super::expect::{ExpectedVerdict, StatementRef};
-use super::invariants::{broken_invariants, never_read};
+use super::expect::StatementRef;
+use super::invariants::broken_invariants;
 use super::mistakes::{self, FailureLog};
+use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
 use super::schema_catalog::{SCHEMA, SchemaCatalog};
@@ -33,7 +36,6 @@ use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
-use crate::explore::findings::{Exploration, ExplorationVerdict, Subject};
 use crate::explore::named_ids::without_ids;
 use crate::explore::run::gate::{Gate, GateEvent};
 use crate::explore::run::interleaving_runner::InterleavingRunner;
@@ -42,88 +44,14 @@ use crate::explore::schedule::Actor;
 use crate::explore::search::access::StatementAccess;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
 use crate::explore::transcript::{Participant, Transcript};
-use referee::history::ClaimedSafety;
 use snapshot::RowSnapshot;
+pub use variant_exploration::{explore, subject};
 
 /// How long the reset may wait for locks that a cut session still holds.
 const RESET_LOCK_TIMEOUT: &str = "10s";
 
 /// The name of an end at which a session waits for one that has ended and still holds its locks.
 const WAITS_FOR_EVER: &str = "waits for ever";
-
-/// What a report says of a variant of a file.
-#[must_use]
-pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject {
-    Subject {
-        scenario: script.title.clone(),
-        approach: variant.to_string(),
-        file: Some(path.to_owned()),
-        clients: u32::try_from(variant.sessions.len()).unwrap_or(u32::MAX),
-        servers: None,
-        isolation: None,
-        without: None,
-        crash: None,
-        claim: match variant.expect.verdict {
-            ExpectedVerdict::Holds => ClaimedSafety::Safe,
-            ExpectedVerdict::Broken => ClaimedSafety::Broken,
-            ExpectedVerdict::Any => ClaimedSafety::Unsupported,
-        },
-    }
-}
-
-/// Explores a variant of a file, and compares the result with the expectations in the file.
-///
-/// # Errors
-/// [`ExploreError`]; [`ExploreError::Script`] if its statements cannot be run, or one of them never succeeds.
-pub async fn explore(
-    database: &mut ExplorerDatabase,
-    script: &Script,
-    variant: &ScriptVariant,
-    subject: Subject,
-    mut plan: SearchPlan,
-    go_on: ProgressCallback<'_>,
-) -> Result<Exploration, ExploreError> {
-    let (partial, wants_reduce) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
-    let mut execution = ScriptExecution::open(database, script, variant).await?;
-    execution.serial_is_optional = script.serial_is_optional;
-    let irreducible = limits::irreducible(&execution.sessions, &execution.catalog);
-    plan.reduce &= irreducible.is_none();
-    let reduced = plan.reduce;
-    let mut counter = ExplorationCounter::new();
-    let explored = execution.explore(&mut counter, plan, &variant.schedules, go_on).await;
-    // A spec may show an error on purpose.
-    let mistake = execution.log.mistake(&execution.sessions).filter(|_| variant.expect.verdict != ExpectedVerdict::Any);
-    let is_judged = execution.serial != SerialCheck::Off || !script.invariants.is_empty();
-    let unread = never_read(&script.invariants, &execution.read);
-    let (waited, mut limits, time) = (execution.waited.clone(), execution.limits(), execution.by_the_clock());
-    let closed = execution.close().await;
-    let missed = explored?;
-    closed?;
-    if let Some(mistake) = mistake {
-        return Err(ExploreError::Script(mistake));
-    }
-    limits.extend(irreducible.filter(|_| wants_reduce).map(|why| format!("--reduce left nothing out: {why}")));
-    limits.extend(time.iter().map(|what| format!("it depends on time: {what}")));
-    let mut exploration = counter.finish(subject);
-    // A part may lack the interleavings in which it is read.
-    if let Some(unread) = unread.filter(|_| exploration.complete) {
-        return Err(ExploreError::Script(unread));
-    }
-    exploration.limits = limits;
-    exploration.verdict = match exploration.verdict {
-        ExplorationVerdict::Broken => ExplorationVerdict::Broken,
-        _ if !time.is_empty() => ExplorationVerdict::DependsOnTime,
-        ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if !is_judged => ExplorationVerdict::NotJudged,
-        verdict => verdict,
-    };
-    // Expectations are about all interleavings, so they are not checked for a part.
-    if !partial && exploration.complete && exploration.verdict != ExplorationVerdict::DependsOnTime {
-        let expect = if reduced { variant.expect.of_a_reduced_search() } else { variant.expect.clone() };
-        exploration.missed = expect.misses(&exploration, &waited);
-    }
-    exploration.missed.extend(missed);
-    Ok(exploration)
-}
 
 /// Runs a variant of a file on the explorer's database.
 pub struct ScriptExecution<'d> {
@@ -133,6 +61,7 @@ pub struct ScriptExecution<'d> {
     sessions: Vec<SessionScript>,
     /// Resets and reads the rows.
     admin: PgConnection,
+    relays: NoticeRelays,
     /// The connections of ended sessions, which the next interleaving reuses.
     idle: BTreeMap<Actor, SessionConnections>,
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
@@ -182,11 +111,13 @@ impl<'d> ScriptExecution<'d> {
             .application_name("concurrency-lab explore");
         let mut admin = options.options([("lock_timeout", RESET_LOCK_TIMEOUT)]).connect().await?;
         claim_schema(&mut admin, SCHEMA).await?;
+        let relays = NoticeRelays::new(&mut admin).await?;
         let mut execution = Self {
             database,
             script,
             sessions: variant.sessions.clone(),
             admin,
+            relays,
             idle: BTreeMap::new(),
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
@@ -196,7 +127,7 @@ impl<'d> ScriptExecution<'d> {
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
-            serial_is_optional: false,
+            serial_is_optional: script.serial_is_optional,
             read: BTreeSet::new(),
             serial_ends: BTreeMap::new(),
             uncompared: UncomparedColumns::default(),

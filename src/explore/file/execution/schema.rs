@@ -71,6 +71,7 @@ impl ScriptExecution<'_> {
                 return Ok(connections);
             }
         }
+        let (Actor::Client(number) | Actor::Writer(number)) = actor;
         let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA, self.script.rights);
         let has_conditions = script.statements.iter().any(|statement| statement.stop_if.is_some());
         let conditions = if has_conditions {
@@ -78,7 +79,8 @@ impl ScriptExecution<'_> {
         } else {
             None
         };
-        Ok(SessionConnections { own: options.connect().await?, conditions })
+        let (own, notices) = self.relays.connect(&options, number.into()).await?;
+        Ok(SessionConnections { own, notices, conditions })
     }
 
     pub(super) async fn final_rows(&mut self) -> Result<Vec<Vec<String>>, ExploreError> {

@@ -79,7 +79,8 @@ impl RowSnapshot {
         .bind(schema)
         .fetch_all(&mut *connection)
         .await?;
-        let mut restore = vec!["begin; set local session_replication_role = replica".to_owned()];
+        let Some(tables) = referred_first(tables, &foreign_keys(connection, schema).await?) else { return Ok(None) };
+        let mut restore = vec!["begin".to_owned()];
         if !tables.is_empty() {
             let names: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
             restore.push(format!("truncate {}", names.join(", ")));
@@ -105,7 +106,7 @@ impl RowSnapshot {
         let snapshot = Self { restore: restore.join("; ") };
         match snapshot.restore(connection).await {
             Ok(()) => Ok(Some(snapshot)),
-            // It is undone, and the rows are as they were. For example, only a superuser may switch triggers off.
+            // It is undone, and the rows are as they were. For example, a table of another schema refers to one of this schema.
             Err(sqlx::Error::Database(_)) => execute(connection, "rollback").await.map(|()| None),
             Err(error) => Err(error),
         }
@@ -124,11 +125,43 @@ async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::E
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.map(drop)
 }
 
-/// Materialized views, foreign tables, rules, functions that may change more than rows, and tables with statistics, which truncating resets.
+/// The foreign keys of a schema: the table that refers, and the one that it refers to.
+async fn foreign_keys(connection: &mut PgConnection, schema: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "select format('%I.%I', nspname, child.relname), format('%I.%I', nspname, parent.relname) from pg_constraint \
+         join pg_namespace on pg_namespace.oid = connamespace join pg_class child on child.oid = conrelid \
+         join pg_class parent on parent.oid = confrelid and parent.relnamespace = connamespace \
+         where contype = 'f' and nspname = $1 and child.oid <> parent.oid",
+    )
+    .bind(schema)
+    .fetch_all(connection)
+    .await
+}
+
+/// The tables in an order in which each comes after those that it refers to; `None` if they refer to each other in a circle.
+fn referred_first(tables: Vec<(String, String)>, foreign_keys: &[(String, String)]) -> Option<Vec<(String, String)>> {
+    let (mut ordered, mut rest) = (Vec::with_capacity(tables.len()), tables);
+    while !rest.is_empty() {
+        let waits = |name: &String| {
+            foreign_keys.iter().any(|(child, parent)| child == name && rest.iter().any(|(other, _)| other == parent))
+        };
+        let (later, next): (Vec<_>, Vec<_>) = rest.iter().cloned().partition(|(name, _)| waits(name));
+        if next.is_empty() {
+            return None;
+        }
+        ordered.extend(next);
+        rest = later;
+    }
+    Some(ordered)
+}
+
+/// Triggers, materialized views, foreign tables, rules, functions that may change more than rows, and tables with statistics, which truncating resets.
 async fn has_more_than_rows(connection: &mut PgConnection, schema: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (select from pg_class where relnamespace = to_regnamespace($1) \
                         and (relkind in ('m', 'f') or relkind in ('r', 'p') and reltuples >= 0)) \
+             or exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
+                        where relnamespace = to_regnamespace($1) and not tgisinternal) \
              or exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
                         where relnamespace = to_regnamespace($1) and rulename <> '_RETURN') \
              or exists (select from pg_proc where pronamespace = to_regnamespace($1) and prosrc ~* $2)",
@@ -180,6 +213,24 @@ fn changes_only_rows(sql: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_comes_after_those_that_it_refers_to() {
+        let table = |name: &str| (name.to_owned(), String::new());
+        let tables = || vec![table("a"), table("b"), table("c")];
+        let key = |child: &str, parent: &str| (child.to_owned(), parent.to_owned());
+        let names = |ordered: Option<Vec<(String, String)>>| {
+            ordered.map(|tables| tables.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
+        };
+        for (keys, expected) in [
+            (vec![], Some("a b c")),
+            (vec![key("a", "b"), key("b", "c")], Some("c b a")),
+            (vec![key("a", "elsewhere")], Some("a b c")),
+            (vec![key("a", "b"), key("b", "a")], None),
+        ] {
+            assert_eq!(names(referred_first(tables(), &keys)).as_deref(), expected, "{keys:?}");
+        }
+    }
 
     #[test]
     fn a_statement_that_may_change_more_than_rows_is_recognised() {

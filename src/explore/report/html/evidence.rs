@@ -101,6 +101,7 @@ pub fn told(beat: &TimelineEvent<'_>) -> Markup {
         }
         @if beat.hears() {
             (result(&entry.outcome))
+            @for notice in &entry.notices { p.soft { (short(notice)) } }
             @if let Some(ended) = &entry.ended { p.ended { "■ " (short(ended)) } }
         }
     }

@@ -19,6 +19,7 @@ pub fn sends(actor: char, name: &str, sql: &str, values: &[&str]) -> TranscriptS
         wait: None,
         returned_with: None,
         outcome: StepOutcome::Done,
+        notices: Vec::new(),
         ended: None,
     }
 }

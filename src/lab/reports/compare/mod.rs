@@ -19,7 +19,7 @@ use super::figures::LATENCIES;
 use super::view::{is_ranked, name};
 use crate::lab::results::{ApproachResult, Round, Run, RunVerdict, Spread};
 use crate::report::figures::float;
-use crate::report::terminal::printable;
+use crate::report::printable::printable;
 
 /// The least difference of figures that were measured once, as a ratio: on a shared machine, less happens by itself.
 pub const SINGLE_ROUND: f64 = 1.10;

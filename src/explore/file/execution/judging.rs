@@ -1,0 +1,36 @@
+//! What is checked at the ends of interleavings, and what a good end therefore says.
+
+use super::{ScriptExecution, WAITS_FOR_EVER};
+use crate::explore::file::script::{NOT_SERIALIZABLE, SerialCheck};
+
+/// Why no end of a file is judged.
+const NO_JUDGE: &str = "there is no invariant, and no comparison with serial orders";
+
+impl ScriptExecution<'_> {
+    /// Why nothing says whether an end is right, if that is so.
+    #[must_use]
+    pub fn unjudged(&self) -> Option<String> {
+        let has_judge = self.serial != SerialCheck::Off || !self.script.invariants.is_empty();
+        let why = || self.no_serial_orders.clone().unwrap_or_else(|| NO_JUDGE.to_owned());
+        (!has_judge).then(why)
+    }
+
+    /// Whether ends are compared with those of serial orders.
+    #[must_use]
+    pub fn compares_serial_orders(&self) -> bool {
+        self.serial != SerialCheck::Off
+    }
+
+    /// Why an end at which nothing is wrong does not say that these anomalies are gone, if that is so.
+    #[must_use]
+    pub fn silence_about(&self, anomalies: &[String]) -> Option<String> {
+        let is_checked = |name: &String| match name.as_str() {
+            WAITS_FOR_EVER => true,
+            NOT_SERIALIZABLE => self.compares_serial_orders(),
+            name => self.script.invariants.iter().any(|invariant| invariant.name == name),
+        };
+        let unchecked = anomalies.iter().find(|name| !is_checked(name));
+        let by_time = || self.by_the_clock().into_iter().next().map(|what| format!("it depends on time: {what}"));
+        self.unjudged().or_else(|| unchecked.map(|name| format!("the file no longer checks {name:?}"))).or_else(by_time)
+    }
+}
