@@ -3,8 +3,9 @@
 //! The lab needs a real, durable PostgreSQL, and a first try of the lab should need no configuration. So this crate runs
 //! the installed programs on a data directory of its own. It gives three guarantees:
 //!
-//! 1. **Durable.** `fsync` is always on, because a benchmark of a database that may lose data is worthless. When
-//!    PostgreSQL, this process, or both are killed, no acknowledged commit is lost.
+//! 1. **Durable.** `fsync` is on, because a benchmark of a database that may lose data is worthless. When
+//!    PostgreSQL, this process, or both are killed, no acknowledged commit is lost. The one exception says so in its name:
+//!    [`Cluster::start_scratch`].
 //! 2. **Never two.** Two sets of PostgreSQL processes on one data directory destroy it. An flock keeps a second owner out
 //!    (`lock`), and a start first ends the processes that a killed owner left (`processes`).
 //! 3. **Nothing left.** PostgreSQL ends with its owner: by [`Cluster::stop`], when the [`Cluster`] is dropped, and on

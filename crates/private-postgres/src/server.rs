@@ -17,15 +17,18 @@ use super::postmaster::Postmaster;
 use super::programs::Programs;
 use super::socket_dir::SocketDir;
 use super::supervisor::Pause;
-use super::{DATABASE, PORT, USER, processes, temporary};
+use super::temporary::{self, TemporaryPlace};
+use super::{DATABASE, PORT, USER, processes};
 
 /// The directory that PostgreSQL uses.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum ServerDirectory {
     /// A permanent directory, kept after the stop.
     Permanent(PathBuf),
     /// A new directory, removed after the stop.
     Temporary,
+    /// The same for a database that need not be durable.
+    Scratch,
 }
 
 /// The options of the caller.
@@ -45,6 +48,7 @@ pub(super) struct PreparedServer {
     password: String,
     max_connections: u32,
     temporary: bool,
+    durable: bool,
 }
 
 impl PreparedServer {
@@ -53,9 +57,11 @@ impl PreparedServer {
         let dir = find_server(plan.bin_dir.as_deref())?;
         match &plan.directory {
             ServerDirectory::Permanent(path) => Self::assemble(dir, DataDir::claim(path)?, plan, pause),
-            ServerDirectory::Temporary => {
+            ServerDirectory::Temporary | ServerDirectory::Scratch => {
+                let is_scratch = plan.directory == ServerDirectory::Scratch;
                 temporary::sweep();
-                let data_dir = temporary::create()?;
+                let data_dir =
+                    temporary::create(if is_scratch { TemporaryPlace::Memory } else { TemporaryPlace::Disk })?;
                 let layout = data_dir.layout.clone();
                 Self::assemble(dir, data_dir, plan, pause).inspect_err(|_| {
                     if let Err(error) = temporary::remove(&layout) {
@@ -67,7 +73,7 @@ impl PreparedServer {
     }
 
     fn assemble(bin_dir: PathBuf, data_dir: DataDir, plan: &ServerPlan, pause: &Pause) -> Result<Self, PostgresError> {
-        let temporary = matches!(plan.directory, ServerDirectory::Temporary);
+        let temporary = !matches!(plan.directory, ServerDirectory::Permanent(_));
         let programs = Programs::examine(bin_dir, &data_dir.account)?;
         data_dir.log().rotate();
         let sync = if temporary { Sync::No } else { Sync::Yes };
@@ -75,7 +81,8 @@ impl PreparedServer {
         programs.check_cluster(&data_dir.layout.cluster())?;
         let password = data_dir.layout.read_password()?;
         let socket_dir = SocketDir::prepare(&data_dir)?;
-        Ok(Self { programs, data_dir, socket_dir, password, max_connections: plan.max_connections, temporary })
+        let (max_connections, durable) = (plan.max_connections, plan.directory != ServerDirectory::Scratch);
+        Ok(Self { programs, data_dir, socket_dir, password, max_connections, temporary, durable })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -122,12 +129,14 @@ impl PreparedServer {
     }
 
     /// The settings go on the command line, so that neither postgresql.conf nor ALTER SYSTEM can change them.
-    fn settings(&self) -> [(&'static str, String); 16] {
+    fn settings(&self) -> [(&'static str, String); 17] {
         let text = str::to_owned;
+        let if_durable = |yes, no| text(if self.durable { yes } else { no });
         [
-            // Durable. All three are PostgreSQL's defaults; here they are guaranteed.
-            ("fsync", text("on")),
-            ("full_page_writes", text("on")),
+            // Durable, except on scratch. These are PostgreSQL's defaults; here they are guaranteed.
+            ("fsync", if_durable("on", "off")),
+            ("full_page_writes", if_durable("on", "off")),
+            ("max_wal_size", if_durable("1GB", "256MB")),
             ("synchronous_commit", text("on")),
             // Private.
             ("listen_addresses", text("")),

@@ -245,7 +245,7 @@ impl WorkerDatabases {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = arguments.workers.map_or(cores, usize::from).min(jobs).max(1);
         let connections = CONNECTIONS_PER_WORKER * u32::try_from(workers).unwrap_or(1) + 10;
-        let cluster = Cluster::start_temporary(arguments.database.postgres_bin.as_deref(), connections).await?;
+        let cluster = Cluster::start_scratch(arguments.database.postgres_bin.as_deref(), connections).await?;
         match WorkerDatabase::create(&cluster.connect_options(), workers).await {
             Ok(workers) => Ok(Self { cluster: Some(cluster), workers }),
             Err(error) => {

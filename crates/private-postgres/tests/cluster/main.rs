@@ -127,6 +127,20 @@ async fn the_error_of_a_failed_start_quotes_the_log() {
     start(&dir).await.stop().await.unwrap();
 }
 
+/// PostgreSQL's isolation needs no disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scratch_cluster_is_not_durable_and_leaves_nothing() {
+    let durable = Cluster::start_temporary(None, MAX_CONNECTIONS).await.unwrap();
+    let scratch = Cluster::start_scratch(None, MAX_CONNECTIONS).await.unwrap();
+    for (cluster, fsync) in [(&durable, "on"), (&scratch, "off")] {
+        assert_eq!(ask(cluster, "select current_setting('fsync')").await, fsync);
+        assert_eq!(ask(cluster, "select current_setting('synchronous_commit')").await, "on");
+    }
+    let data_dir = scratch.data_dir().to_owned();
+    scratch.stop().await.unwrap();
+    assert!(!data_dir.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_temporary_cluster_leaves_no_files() {
     let cluster = Cluster::start_temporary(None, MAX_CONNECTIONS).await.unwrap();
