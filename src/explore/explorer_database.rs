@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::error::ExploreError;
 use super::run::gate::GateEvent;
 use super::run::interleaving_runner::InterleavingRunner;
-use super::run::monitor::{ActorNames, WaitMonitor};
+use super::run::monitor::{ActorBackends, ActorNames, WaitMonitor};
 use super::run::observations::Unsettled;
 use super::schedule::Actor;
 use super::table_rows;
@@ -154,6 +154,18 @@ impl ExplorerDatabase {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The server processes of applications, which the monitor asks about.
+    #[must_use]
+    pub fn backends_of_applications(&self) -> ActorBackends {
+        self.monitor.backends_of_applications()
+    }
+
+    /// The options that the caller gave.
+    #[must_use]
+    pub fn given_options(&self) -> &PgConnectOptions {
+        &self.given
     }
 
     /// The options of an actor's connection, with the settings of a server's connections.

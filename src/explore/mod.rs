@@ -31,11 +31,13 @@
 //! 20. [`execution`]: runs a test case
 //! 21. [`crash`]: explores cut connections and clients that hang up
 //! 22. [`file`](mod@file): explore files, with transactions of a user's own
-//! 23. [`spec`](mod@spec): isolationtester's files
-//! 24. [`report`]: what people and programs read of the findings
-//! 25. [`position`]: one interleaving up to a step, and which actors can go next
-//! 26. [`worker_pool`]: several explorations at the same time
+//! 23. [`app`](mod@app): programs of a user's own, unmodified
+//! 24. [`spec`](mod@spec): isolationtester's files
+//! 25. [`report`]: what people and programs read of the findings
+//! 26. [`position`]: one interleaving up to a step, and which actors can go next
+//! 27. [`worker_pool`]: several explorations at the same time
 
+pub mod app;
 pub mod catalog;
 pub mod classify;
 pub mod crash;

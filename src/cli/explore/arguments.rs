@@ -10,6 +10,7 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
+use crate::explore::app::{CommandFile, command_execution};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{Script, ScriptVariant, execution};
 use crate::explore::findings::{CrashKind, FailureKind, Servers};
@@ -31,8 +32,8 @@ use crate::strategy::Approach;
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
 pub struct ExploreArgs {
     /// What to explore: scenarios (last-money, money-for-all, deposit-and-withdrawal, opposite-transfers,
-    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md) [default: all scenarios]. The
-    /// permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
+    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md), or files of
+    /// commands (docs/APPS.md) [default: all scenarios]. The permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
     #[arg(value_name = "SCENARIO|FILE.toml|FILE.spec")]
     pub what: Vec<String>,
 
@@ -99,6 +100,10 @@ pub struct ExploreArgs {
     /// Continues a limited exploration after this schedule, its last one.
     #[arg(long, env = "LAB_AFTER", value_name = "SCHEDULE")]
     pub after: Option<Schedule>,
+
+    /// Runs the programs that a file names, without a question. Needed where no terminal can be asked; see docs/APPS.md.
+    #[arg(long, env = "LAB_TRUST_FILE", value_parser = BoolishValueParser::new())]
+    pub trust_file: bool,
 
     /// Runs only this schedule, such as ABBA, and prints what happens. Steps after its end are taken one client after the other.
     #[arg(long, env = "LAB_REPLAY", value_name = "SCHEDULE", conflicts_with_all = ["after", "limit", "html"])]
@@ -309,7 +314,23 @@ impl ExploreArgs {
         }
     }
 
+    fn of_commands(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
+        let file = CommandFile::read(path).map_err(|error| CliError::Usage(error.to_string()))?;
+        if self.variant.is_some() {
+            return usage(format!(
+                "--variant: {} is a file of commands, which has no variants; leave --variant out",
+                path.display()
+            ));
+        }
+        let subject = command_execution::subject(&file, &path.display().to_string());
+        Ok(vec![ExploreJob { subject, what: JobSubject::Commands(Arc::new(file)), plan: self.plan() }])
+    }
+
     fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
+        // A file that cannot be read is refused below.
+        if std::fs::read_to_string(path).is_ok_and(|text| CommandFile::is_one(&text)) {
+            return self.of_commands(path);
+        }
         let script = Arc::new(read_script(path).map_err(CliError::Usage)?);
         let job = |variant: &ScriptVariant| ExploreJob {
             subject: execution::subject(&script, variant, &path.display().to_string()),

@@ -3,6 +3,7 @@
 mod arguments;
 mod progress;
 mod specs;
+mod trust;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -24,6 +25,7 @@ use super::output::{make_folder, print, write};
 use super::signals::stop_on_signals;
 use crate::database::Database;
 use crate::explore::ExploreError;
+use crate::explore::app::command_execution::CommandExecution;
 use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
@@ -67,6 +69,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
         return specs::run(&arguments, specs).await;
     }
     let jobs = arguments.jobs(matches)?;
+    trust::confirm(&jobs, arguments.trust_file)?;
     let began = (Instant::now(), SystemTime::now());
     // The file is opened before anything is explored, because that may take hours.
     let page =
@@ -240,13 +243,18 @@ async fn replay_one(
         return print(&json.map_err(|error| CliError::Environment(error.to_string()))?);
     }
     let wrong = (!anomalies.is_empty()).then_some((&*anomalies, &*explanation));
-    let explained = match &job.what {
+    let judge = match &job.what {
+        JobSubject::Approach(_) => None,
+        JobSubject::File(script, _) => Some((script.serial, script.invariants.is_empty())),
+        JobSubject::Commands(file) => Some((file.serial, file.invariants.is_empty())),
+    };
+    let explained = match judge {
         _ if wrong.is_some() => "",
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off && script.invariants.is_empty() => {
+        Some((SerialCheck::Off, true)) => {
             "\nNothing says whether this end is right: the file has no invariant, and serial = false.\n"
         }
-        JobSubject::File(script, _) if script.serial == SerialCheck::Off => "\nEvery invariant holds.\n",
-        JobSubject::Approach(_) | JobSubject::File(..) => "\nA serial order explains it.\n",
+        Some((SerialCheck::Off, false)) => "\nEvery invariant holds.\n",
+        _ => "\nA serial order explains it.\n",
     };
     print(&format!("{}\n\n{}{explained}", title(&job.subject), timeline(&transcript, wrong)))
 }
@@ -262,6 +270,16 @@ async fn replay_job(
             let mut execution = ScriptExecution::open(database, script, variant).await?;
             let judged = match execution.run_serial_orders().await {
                 Ok(()) => replay(&mut execution, schedule).await,
+                Err(error) => Err(error),
+            };
+            execution.close().await?;
+            judged
+        }
+        JobSubject::Commands(file) => {
+            let mut execution = CommandExecution::open(database, file).await?;
+            let judged = match execution.run_serial_orders().await {
+                Ok(Ok(())) => replay(&mut execution, schedule).await,
+                Ok(Err(why)) => Err(ExploreError::Schedule(why)),
                 Err(error) => Err(error),
             };
             execution.close().await?;

@@ -42,6 +42,8 @@ pub fn render(report: &ExploreReport) -> String {
     blocks.extend(matrix::overview(report).iter().map(matrix::text));
     blocks.extend(matrix::by_isolation(report).iter().map(matrix::text));
     for (scene, explorations) in view::by_scene(report) {
+        let alone: Vec<String> = explorations.iter().flat_map(|exploration| alone(exploration)).collect();
+        blocks.extend((!alone.is_empty()).then(|| alone.join("\n")));
         blocks.push(block(&scene, &explorations));
         let notes: Vec<String> = explorations.iter().flat_map(|exploration| notes(exploration)).collect();
         blocks.extend((!notes.is_empty()).then(|| notes.join("\n")));
@@ -101,6 +103,11 @@ fn table(explorations: &[&Exploration], counts: &[Count], page: bool) -> Table {
         TableRow { cells, rest: None }
     };
     Table { columns, rows: explorations.iter().map(row).collect() }
+}
+
+/// What each command of a file does alone: what is interleaved, told before the verdict.
+fn alone(exploration: &Exploration) -> Vec<String> {
+    exploration.alone.iter().map(|line| paragraph(line)).collect()
 }
 
 /// What to know of an exploration, and how to go on.

@@ -3,7 +3,7 @@
 
 mod schema;
 mod serial_orders;
-mod snapshot;
+pub mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -223,7 +223,7 @@ impl<'d> ScriptExecution<'d> {
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
         if !fields_run_again && snapshot::change_only_rows(&self.sessions) {
-            self.snapshot = RowSnapshot::take(&mut self.admin, SCHEMA).await?;
+            self.snapshot = RowSnapshot::take(&mut self.admin, &[SCHEMA.to_owned()]).await?;
         }
         Ok(())
     }

@@ -1,0 +1,210 @@
+//! Files of commands, explored with real programs: psql scripts that a shell runs, and nothing else that a machine may lack.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::served::run_to_end;
+use crate::common::{OwnDatabase, program};
+
+/// Before each script: nothing is printed but what the script says.
+const QUIET: &str = "\\set QUIET on\n\\set ON_ERROR_STOP on\n\\pset format unaligned\n\\pset tuples_only on\n";
+
+const SETUP: &str = "create table accounts (id int primary key, balance int not null); insert into accounts values (1, 100), (2, 100)";
+
+/// A folder with a file of commands, each a psql script.
+struct CommandsOf {
+    folder: TempDir,
+    database: OwnDatabase,
+}
+
+impl CommandsOf {
+    fn scripts(scripts: &[&str], rest: &str) -> Self {
+        let runs: Vec<String> = (1..=scripts.len()).map(|number| format!("psql -X -f {number}.sql")).collect();
+        let of = Self::programs(&runs.iter().map(String::as_str).collect::<Vec<_>>(), rest);
+        for (number, script) in (1..).zip(scripts) {
+            of.write(&format!("{number}.sql"), &format!("{QUIET}{script}\n"));
+        }
+        of
+    }
+
+    fn programs(runs: &[&str], rest: &str) -> Self {
+        let commands: String = runs.iter().map(|run| format!("[[command]]\nrun = '''{run}'''\n")).collect();
+        let of = Self { folder: tempfile::tempdir().expect("a folder"), database: OwnDatabase::new() };
+        of.write("commands.toml", &format!("title = \"commands\"\n[app]\nsetup = \"{SETUP}\"\n{commands}{rest}"));
+        of
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("a file");
+    }
+
+    fn path(&self) -> String {
+        self.folder.path().join("commands.toml").display().to_string()
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = program();
+        command.args(["explore", &self.path()]).args(options).env("DATABASE_URL", &self.database.url);
+        command
+    }
+
+    fn run(&self, options: &[&str]) -> (Option<i32>, String, String) {
+        run_to_end(self.command(&[&["--trust-file"], options].concat()))
+    }
+
+    /// The only exploration of the report.
+    fn found(&self) -> Value {
+        let (code, output, errors) = self.run(&["--format", "json"]);
+        let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {code:?} {errors}"));
+        report["explorations"][0].clone()
+    }
+}
+
+const NAIVE: &str = "select balance from accounts where id = 1 \\gset\n\
+                     update accounts set balance = :balance - 10 where id = 1;\n\\echo withdrawn";
+
+#[test]
+fn a_read_and_a_write_of_an_unmodified_program_lose_an_update() {
+    let commands = CommandsOf::scripts(&[NAIVE, &NAIVE.replace("10", "30")], "");
+    let (code, output, errors) = commands.run(&[]);
+    assert_eq!(code, Some(1), "{output}{errors}");
+    for expected in [
+        "broken: not serializable",
+        "A alone (psql -X -f 1.sql): sends 2 statements on 1 connection, and ends with exit code 0: withdrawn",
+        "connection 1, read committed: select balance from accounts where id = 1; update accounts set balance = 100 - 10",
+        "select balance from accounts where id = 1 → balance = 100",
+        "■ exit code 0: withdrawn",
+        "no serial order of the commands ends like this",
+    ] {
+        assert!(output.contains(expected), "{expected:?} is missing in {output}{errors}");
+    }
+    let said = "runs these programs in";
+    assert!(errors.contains(said) && errors.contains("psql -X -f 1.sql"), "{errors}");
+    let found = commands.found();
+    assert_eq!((&found["interleavings"], &found["violations"]), (&Value::from(6), &Value::from(4)));
+    let (_, replayed, errors) = commands.run(&["--replay", "ABBA"]);
+    assert!(replayed.contains("schedule ABBA") && replayed.contains("not serializable"), "{replayed}{errors}");
+}
+
+#[test]
+fn a_lock_and_a_guarded_update_are_proved() {
+    let lock = "begin;\nselect balance from accounts where id = 1 for update \\gset\n\
+                update accounts set balance = :balance - 10 where id = 1;\ncommit;\n\\echo withdrawn";
+    let guarded = "update accounts set balance = balance - 60 where id = 1 and balance >= 60;\n\\echo :ROW_COUNT";
+    for (script, other, interleavings) in [(lock, lock.replace("10", "30"), 6), (guarded, guarded.replace("60", "70"), 2)] {
+        let found = CommandsOf::scripts(&[script, &other], "").found();
+        assert_eq!(found["verdict"], "proved", "{found}");
+        assert_eq!(found["interleavings"], interleavings, "BEGIN is no step: {found}");
+    }
+}
+
+#[test]
+fn two_of_the_same_command_are_run_in_one_order_only() {
+    let found = CommandsOf::scripts(&[NAIVE], "[[command]]\nrun = 'psql -X -f 1.sql'\n").found();
+    assert_eq!((&found["interleavings"], &found["violations"]), (&Value::from(3), &Value::from(2)), "{found}");
+}
+
+#[test]
+fn opposite_orders_of_locks_are_shown_as_a_deadlock() {
+    let transfer = |from: u8, to: u8| {
+        format!(
+            "begin;\nupdate accounts set balance = balance - 1 where id = {from};\n\
+             update accounts set balance = balance + 1 where id = {to};\ncommit;\n\\echo moved"
+        )
+    };
+    let commands = CommandsOf::scripts(&[&transfer(1, 2), &transfer(2, 1)], "[expect]\ndeadlocks = true\n");
+    let (code, output, errors) = commands.run(&[]);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert!(output.contains("ERROR 40P01: deadlock detected"), "{output}");
+    assert!(output.contains("gave up: exit code 3"), "psql ends with 3 after an error of a script: {output}");
+    assert!(output.contains("proved"), "a command that gave up without a change has not taken part: {output}");
+}
+
+#[test]
+fn an_invariant_can_use_the_exit_code_and_the_last_line() {
+    let rest = "[[invariant]]\nname = \"both succeed\"\nquery = \"select {A.exit_code} = 0 and {B.exit_code} = 0\"\n\
+                [[invariant]]\nname = \"said so\"\nquery = \"select {A.last_line} = 'withdrawn'\"\n";
+    let failing = "update accounts set balance = balance / 0;";
+    let found = CommandsOf::scripts(&[NAIVE, failing], rest).found();
+    assert_eq!(found["witness"]["anomalies"], serde_json::json!(["both succeed"]), "{found}");
+    assert!(found.to_string().contains("ERROR 22012") || found.to_string().contains("division by zero"), "{found}");
+}
+
+#[test]
+fn a_command_that_never_ends_is_undecided_with_the_reason() {
+    let commands = CommandsOf::programs(&["psql -X -c 'select 1 from accounts' && sleep 1000", "true"], "");
+    let begun = Instant::now();
+    let (code, output, errors) = commands.run(&[]);
+    assert_eq!(code, Some(3), "{output}{errors}");
+    let why = "the program has neither sent a statement nor ended for 8 s";
+    assert!(output.replace("\n  ", " ").contains(why), "{output}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn garbage_on_the_output_harms_nothing_and_chance_is_not_compared() {
+    let garbage = "psql -X -c \"update accounts set balance = 1\" >/dev/null; head -c 300000 /dev/urandom; echo; echo $$";
+    let found = CommandsOf::programs(&[garbage, "printf '\\033[2J\\007'"], "").found();
+    assert_eq!(found["verdict"], "proved", "{found}");
+    assert!(found["limits"].to_string().contains("not compared with serial orders"), "{found}");
+}
+
+#[test]
+fn a_command_that_changes_tables_finds_the_database_as_it_was_in_each_interleaving() {
+    let migrate = "create table if not exists versions (n int);\ninsert into versions values (1);\n\\echo migrated";
+    let found = CommandsOf::scripts(&[migrate, NAIVE], "").found();
+    // Two statements of each; the tables of one do not concern the other.
+    assert_eq!((&found["verdict"], &found["interleavings"]), (&Value::from("proved"), &Value::from(6)), "{found}");
+}
+
+#[test]
+fn no_program_runs_without_a_yes() {
+    let commands = CommandsOf::programs(&["touch ran", "true"], "");
+    let (code, _, errors) = run_to_end(commands.command(&[]));
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("touch ran") && errors.contains("--trust-file"), "{errors}");
+    assert!(!commands.folder.path().join("ran").exists());
+}
+
+#[test]
+fn a_preparation_that_fails_is_shown_with_its_output() {
+    let commands = CommandsOf::programs(&["true"], "");
+    let file = std::fs::read_to_string(commands.path()).expect("the file");
+    commands.write("commands.toml", &file.replace("[app]\n", "[app]\nprepare = 'echo no such schema; exit 4'\n"));
+    let (code, _, errors) = commands.run(&[]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("app.prepare") && errors.contains("exit code 4") && errors.contains("no such schema"), "{errors}");
+}
+
+fn is_alive(pid_file: &Path) -> bool {
+    let pid = std::fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+    pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok())
+}
+
+#[test]
+fn no_program_is_left_when_the_lab_is_killed() {
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        // The shell's child is what must not stay.
+        let commands = CommandsOf::programs(&["sleep 1000 & echo $! > pid; wait", "true"], "");
+        let pid_file = commands.folder.path().join("pid");
+        let mut lab = commands.command(&["--trust-file"]);
+        let mut lab = lab.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the lab");
+        let within = |what: &str, limit: Duration, holds: &dyn Fn() -> bool| {
+            let begun = Instant::now();
+            while !holds() {
+                assert!(begun.elapsed() < limit, "{signal}: {what}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        within("the program runs", Duration::from_secs(30), &|| is_alive(&pid_file));
+        kill(Pid::from_raw(i32::try_from(lab.id()).expect("a pid")), signal).expect("a signal");
+        lab.wait().expect("its end");
+        within("the program has ended", Duration::from_secs(10), &|| !is_alive(&pid_file));
+    }
+}
