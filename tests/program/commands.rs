@@ -15,7 +15,8 @@ use crate::common::{OwnDatabase, program};
 /// Before each script: nothing is printed but what the script says.
 const QUIET: &str = "\\set QUIET on\n\\set ON_ERROR_STOP on\n\\pset format unaligned\n\\pset tuples_only on\n";
 
-const SETUP: &str = "create table accounts (id int primary key, balance int not null); insert into accounts values (1, 100), (2, 100)";
+const SETUP: &str =
+    "create table accounts (id int primary key, balance int not null); insert into accounts values (1, 100), (2, 100)";
 
 /// A folder with a file of commands, each a psql script.
 struct CommandsOf {
@@ -34,7 +35,8 @@ impl CommandsOf {
     }
 
     fn programs(runs: &[&str], rest: &str) -> Self {
-        let commands: String = runs.iter().map(|run| format!("[[command]]\nrun = '''{run}'''\n")).collect();
+        let commands: Vec<String> = runs.iter().map(|run| format!("[[command]]\nrun = '''{run}'''\n")).collect();
+        let commands = commands.concat();
         let of = Self { folder: tempfile::tempdir().expect("a folder"), database: OwnDatabase::new() };
         of.write("commands.toml", &format!("title = \"commands\"\n[app]\nsetup = \"{SETUP}\"\n{commands}{rest}"));
         of
@@ -74,6 +76,8 @@ fn a_read_and_a_write_of_an_unmodified_program_lose_an_update() {
     let commands = CommandsOf::scripts(&[NAIVE, &NAIVE.replace("10", "30")], "");
     let (code, output, errors) = commands.run(&[]);
     assert_eq!(code, Some(1), "{output}{errors}");
+    // A column and its value stay in one line.
+    let output = output.replace('\u{a0}', " ");
     for expected in [
         "broken: not serializable",
         "A alone (psql -X -f 1.sql): sends 2 statements on 1 connection, and ends with exit code 0: withdrawn",
@@ -97,7 +101,9 @@ fn a_lock_and_a_guarded_update_are_proved() {
     let lock = "begin;\nselect balance from accounts where id = 1 for update \\gset\n\
                 update accounts set balance = :balance - 10 where id = 1;\ncommit;\n\\echo withdrawn";
     let guarded = "update accounts set balance = balance - 60 where id = 1 and balance >= 60;\n\\echo :ROW_COUNT";
-    for (script, other, interleavings) in [(lock, lock.replace("10", "30"), 6), (guarded, guarded.replace("60", "70"), 2)] {
+    for (script, other, interleavings) in
+        [(lock, lock.replace("10", "30"), 6), (guarded, guarded.replace("60", "70"), 2)]
+    {
         let found = CommandsOf::scripts(&[script, &other], "").found();
         assert_eq!(found["verdict"], "proved", "{found}");
         assert_eq!(found["interleavings"], interleavings, "BEGIN is no step: {found}");
@@ -143,13 +149,24 @@ fn a_command_that_never_ends_is_undecided_with_the_reason() {
     let (code, output, errors) = commands.run(&[]);
     assert_eq!(code, Some(3), "{output}{errors}");
     let why = "the program has neither sent a statement nor ended for 8 s";
-    assert!(output.replace("\n  ", " ").contains(why), "{output}");
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(output.replace("\n    ", " ").contains(why), "{output}");
+    assert!(begun.elapsed() < Duration::from_mins(1));
+}
+
+#[test]
+fn a_wait_outside_postgresql_is_undecided_with_the_reason() {
+    // Each runs alone; while one is held at its statement, the other waits for the lock on a file.
+    let run = "flock lock psql -X -c 'update accounts set balance = 1'";
+    let (code, output, errors) = CommandsOf::programs(&[run, run], "").run(&[]);
+    assert_eq!(code, Some(3), "{output}{errors}");
+    assert!(output.contains("undecided") && !output.contains("proved"), "{output}");
+    assert!(output.replace("\n    ", " ").contains("neither sent a statement nor ended for 8 s"), "{output}");
 }
 
 #[test]
 fn garbage_on_the_output_harms_nothing_and_chance_is_not_compared() {
-    let garbage = "psql -X -c \"update accounts set balance = 1\" >/dev/null; head -c 300000 /dev/urandom; echo; echo $$";
+    let garbage =
+        "psql -X -c \"update accounts set balance = 1\" >/dev/null; head -c 300000 /dev/urandom; echo; echo $$";
     let found = CommandsOf::programs(&[garbage, "printf '\\033[2J\\007'"], "").found();
     assert_eq!(found["verdict"], "proved", "{found}");
     assert!(found["limits"].to_string().contains("not compared with serial orders"), "{found}");
@@ -179,7 +196,52 @@ fn a_preparation_that_fails_is_shown_with_its_output() {
     commands.write("commands.toml", &file.replace("[app]\n", "[app]\nprepare = 'echo no such schema; exit 4'\n"));
     let (code, _, errors) = commands.run(&[]);
     assert_eq!(code, Some(2), "{errors}");
-    assert!(errors.contains("app.prepare") && errors.contains("exit code 4") && errors.contains("no such schema"), "{errors}");
+    assert!(
+        errors.contains("app.prepare") && errors.contains("exit code 4") && errors.contains("no such schema"),
+        "{errors}"
+    );
+}
+
+/// Not a test: a program with a driver that prepares each statement in a message of its own. The test below runs it.
+#[tokio::test]
+#[ignore = "a program that another test runs"]
+async fn a_withdrawal_by_tokio_postgres() {
+    let Ok(amount) = std::env::var("WITHDRAW") else { return };
+    let amount: i32 = amount.parse().expect("an amount");
+    let url = std::env::var("DATABASE_URL").expect("an address");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let withdraw = async {
+        client.batch_execute("begin isolation level repeatable read").await?;
+        let row = client.query_one("select balance from accounts where id = $1", &[&1]).await?;
+        let rest = row.get::<_, i32>(0) - amount;
+        client.execute("update accounts set balance = $1 where id = $2", &[&rest, &1]).await?;
+        client.batch_execute("commit").await
+    };
+    let code = i32::from(withdraw.await.inspect_err(|error| println!("{error:?}")).is_err());
+    println!("ended");
+    std::process::exit(code);
+}
+
+#[test]
+fn a_statement_that_is_prepared_first_makes_no_other_tree_than_a_plain_one() {
+    let this = std::env::current_exe().expect("this program");
+    let test = "program::commands::a_withdrawal_by_tokio_postgres";
+    let run = |amount: u8| format!("WITHDRAW={amount} '{}' --exact {test} --ignored --nocapture", this.display());
+    let prepared = CommandsOf::programs(&[&run(10), &run(30)], "").found();
+    let script = format!("begin isolation level repeatable read;\n{NAIVE}\ncommit;");
+    let plain = CommandsOf::scripts(&[&script, &script.replace("10", "30")], "").found();
+    for found in [&prepared, &plain] {
+        assert_eq!(found["verdict"], "proved", "{found}");
+        assert!(
+            found["alone"][0].as_str().is_some_and(|line| line.contains("sends 3 statements on 1 connection")),
+            "{found}"
+        );
+        assert!(found["alone"][1].as_str().is_some_and(|line| line.contains("repeatable read")), "{found}");
+        assert!(found["conflicts"].as_u64() > Some(0), "{found}");
+    }
+    let counts = |found: &Value| ["interleavings", "conflicts", "waited"].map(|count| found[count].clone());
+    assert_eq!(counts(&prepared), counts(&plain), "{prepared} {plain}");
 }
 
 fn is_alive(pid_file: &Path) -> bool {

@@ -85,7 +85,7 @@ pub async fn explore(
     let (alone, mut limits, surprises) = (execution.alone.clone(), execution.limits(), execution.surprises.clone());
     let depends_on_time = !execution.by_time.is_empty();
     let closed = execution.close().await;
-    explored?;
+    let begun = explored?;
     closed?;
     if wants_reduce {
         let why = "what statements of a program do beyond their words is not known";
@@ -97,6 +97,7 @@ pub async fn explore(
     let is_judged = file.serial != SerialCheck::Off || !file.invariants.is_empty();
     let mut exploration = counter.finish(subject);
     (exploration.limits, exploration.alone) = (limits, alone);
+    exploration.complete &= begun;
     exploration.verdict = match exploration.verdict {
         ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if depends_on_time => {
             ExplorationVerdict::DependsOnTime
@@ -105,7 +106,8 @@ pub async fn explore(
         verdict => verdict,
     };
     // Expectations are about all interleavings, so they are not checked for a part.
-    if !partial && exploration.complete && exploration.verdict != ExplorationVerdict::DependsOnTime {
+    let is_decided = !matches!(exploration.verdict, ExplorationVerdict::DependsOnTime | ExplorationVerdict::Undecided);
+    if !partial && exploration.complete && is_decided {
         exploration.missed = file.expect.misses(&exploration, &BTreeSet::new());
     }
     Ok(exploration)
@@ -188,17 +190,18 @@ impl<'d> CommandExecution<'d> {
         })
     }
 
+    /// Runs the serial orders and the interleavings. Returns whether interleavings were run at all.
     async fn explore(
         &mut self,
         counter: &mut ExplorationCounter,
         plan: SearchPlan,
         go_on: ProgressCallback<'_>,
-    ) -> Result<(), ExploreError> {
+    ) -> Result<bool, ExploreError> {
         match self.run_serial_orders().await? {
-            Ok(()) => counter.explore(self, plan, go_on).await,
+            Ok(()) => counter.explore(self, plan, go_on).await.map(|()| true),
             Err(why) => {
                 counter.add_undecided(why);
-                Ok(())
+                Ok(false)
             }
         }
     }
