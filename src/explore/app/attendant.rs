@@ -123,8 +123,8 @@ struct Attendant {
 }
 
 /// Attends these commands until all have ended, or the interleaving is stopped. A command that runs alone ends it as well when it cannot be
-/// run to its end.
-pub async fn attend(attendance: Attendance, commands: Vec<(Actor, RunningCommand)>) -> Attended {
+/// run to its end. The runner is told of all commands before this function returns, because it expects them at once.
+pub fn attend(attendance: Attendance, commands: Vec<(Actor, RunningCommand)>) -> impl Future<Output = Attended> + Send {
     let mut exits = JoinSet::new();
     let mut attended = Vec::new();
     for (actor, running) in commands {
@@ -139,9 +139,11 @@ pub async fn attend(attendance: Attendance, commands: Vec<(Actor, RunningCommand
         exits.spawn(async move { (actor, running.ended().await) });
     }
     let mut attendant = Attendant { attendance, commands: attended, ends: BTreeMap::new(), unfit: None };
-    attendant.run(&mut exits).await;
-    attendant.clear(&mut exits).await;
-    Attended { owner: attendant.attendance.owner, ends: attendant.ends, unfit: attendant.unfit }
+    async move {
+        attendant.run(&mut exits).await;
+        attendant.clear(&mut exits).await;
+        Attended { owner: attendant.attendance.owner, ends: attendant.ends, unfit: attendant.unfit }
+    }
 }
 
 impl Attendant {
