@@ -181,6 +181,24 @@ fn a_command_that_changes_tables_finds_the_database_as_it_was_in_each_interleavi
 }
 
 #[test]
+fn two_instances_that_migrate_at_their_start_both_find_no_table() {
+    let migrate = "select count(*) = 0 as missing from information_schema.tables where table_name = 'users' \\gset\n\
+                   \\if :missing\ncreate table users (id int);\n\\endif\n\\echo migrated";
+    let found = CommandsOf::scripts(&[migrate], "[[command]]\nrun = 'psql -X -f 1.sql'\n").found();
+    // The look-up is a step, because a command changes more than rows.
+    assert_eq!((&found["interleavings"], &found["violations"]), (&Value::from(3), &Value::from(2)), "{found}");
+    assert!(found["witness"].to_string().contains("42P07"), "{found}");
+}
+
+#[test]
+fn rows_that_are_copied_in_are_one_step() {
+    let copy = "copy accounts from stdin csv;\n7,70\n8,80\n\\.\nselect count(*) from accounts;";
+    let found = CommandsOf::scripts(&[copy, "select count(*) from accounts;"], "").found();
+    assert_eq!((&found["verdict"], &found["interleavings"]), (&Value::from("proved"), &Value::from(3)), "{found}");
+    assert!(found["alone"][0].as_str().is_some_and(|line| line.contains("sends 2 statements")), "{found}");
+}
+
+#[test]
 fn no_program_runs_without_a_yes() {
     let commands = CommandsOf::programs(&["touch ran", "true"], "");
     let (code, _, errors) = run_to_end(commands.command(&[]));
