@@ -234,6 +234,7 @@ impl ExplorationCounter {
             undecided: self.undecided,
             missed: Vec::new(),
             limits: Vec::new(),
+            alone: Vec::new(),
             examples: examples.map(|(failure, transcript)| FailureExample { failure, transcript }).collect(),
             verdict,
             witness: self.witness.map(|judged| ViolationWitness {

@@ -16,7 +16,7 @@ use super::error::ExploreError;
 use super::file_role::{FileRights, WorkerDatabase};
 use super::run::gate::GateEvent;
 use super::run::interleaving_runner::InterleavingRunner;
-use super::run::monitor::{ActorNames, WaitMonitor};
+use super::run::monitor::{ActorBackends, ActorNames, WaitMonitor};
 use super::run::observations::Unsettled;
 use super::schedule::Actor;
 use super::table_rows;
@@ -164,6 +164,18 @@ impl ExplorerDatabase {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The server processes of applications, which the monitor asks about.
+    #[must_use]
+    pub fn backends_of_applications(&self) -> ActorBackends {
+        self.monitor.backends_of_applications()
+    }
+
+    /// The options that the caller gave.
+    #[must_use]
+    pub fn given_options(&self) -> &PgConnectOptions {
+        &self.worker.explorer
     }
 
     /// The options of an actor's connection, with the settings of a server's connections.

@@ -32,12 +32,14 @@
 //! 21. [`execution`]: runs a test case
 //! 22. [`crash`]: explores cut connections and clients that hang up
 //! 23. [`file`](mod@file): explore files, with transactions of a user's own
-//! 24. [`spec`](mod@spec): isolationtester's files
-//! 25. [`witness_check`]: is the witness of an earlier report still broken?
-//! 26. [`report`]: what people and programs read of the findings
-//! 27. [`position`]: one interleaving up to a step, and which actors can go next
-//! 28. [`worker_pool`]: several explorations at the same time
+//! 24. [`app`](mod@app): programs of a user's own, unmodified
+//! 25. [`spec`](mod@spec): isolationtester's files
+//! 26. [`witness_check`]: is the witness of an earlier report still broken?
+//! 27. [`report`]: what people and programs read of the findings
+//! 28. [`position`]: one interleaving up to a step, and which actors can go next
+//! 29. [`worker_pool`]: several explorations at the same time
 
+pub mod app;
 pub mod catalog;
 pub mod classify;
 pub mod crash;

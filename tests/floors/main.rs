@@ -64,6 +64,7 @@ const FLOORS: &[Table<'_>] = &[
             "execution",
             "crash",
             "file", // explore files
+            "app",  // programs of a user's own
             "spec", // isolationtester's files
             "witness_check",
             "report",
@@ -122,6 +123,23 @@ const FLOORS: &[Table<'_>] = &[
             "execution",
             "expect_tests",
             "tests",
+        ],
+    ),
+    (
+        "src/explore/app",
+        &[
+            "command_file",
+            "environment",
+            "command_reading",
+            "command_output",
+            "running_command",
+            "app_connection",
+            "step_rules",
+            "step_text",
+            "command_record",
+            "attendant",
+            "app_database",
+            "command_execution",
         ],
     ),
     (

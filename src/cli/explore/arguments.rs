@@ -11,6 +11,8 @@ use strum::{IntoEnumIterator as _, VariantNames as _};
 use super::script_file::{has_extension, read_script};
 use crate::cli::CliError;
 use crate::cli::options::{DatabaseArgs, approach, given, usage};
+use crate::config::SCRIPT_FILE_BYTES;
+use crate::explore::app::{CommandFile, command_execution};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{ScriptVariant, execution};
 use crate::explore::findings::{CrashKind, FailureKind, Servers};
@@ -23,6 +25,7 @@ use crate::explore::search_order::SearchOrder;
 use crate::explore::spec::grammar::IsolationSpec;
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
+use crate::report::input_file::read_text;
 use crate::session::statement::Isolation;
 use crate::strategy::Approach;
 
@@ -31,8 +34,8 @@ use crate::strategy::Approach;
 #[allow(clippy::struct_excessive_bools, reason = "switches of a command line, each by itself")]
 pub struct ExploreArgs {
     /// What to explore: scenarios (last-money, money-for-all, deposit-and-withdrawal, opposite-transfers,
-    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md) [default: all scenarios]. The
-    /// permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
+    /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md), or files of
+    /// commands (docs/APPS.md) [default: all scenarios]. The permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
     #[arg(value_name = "SCENARIO|FILE.toml|FILE.spec")]
     pub what: Vec<String>,
 
@@ -114,8 +117,8 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
     pub fail_on: Vec<FailureKind>,
 
-    /// Trusts the files: one with `superuser = true`, and every FILE.spec, may do all that a superuser may, also run programs on this
-    /// machine. There is no variable for it, because a file `.env` could set it.
+    /// Trusts the files: the programs that a file of commands names run without a question (docs/APPS.md). A file with `superuser = true`, and
+    /// every FILE.spec, may do all that a superuser may, also run programs on this machine. There is no variable for it, because a file `.env` could set it.
     #[arg(long)]
     pub trust_file: bool,
 
@@ -305,7 +308,23 @@ impl ExploreArgs {
         }
     }
 
+    fn of_commands(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
+        let file = CommandFile::read(path).map_err(|error| CliError::Usage(error.to_string()))?;
+        if self.variant.is_some() {
+            return usage(format!(
+                "--variant: {} is a file of commands, which has no variants; leave --variant out",
+                path.display()
+            ));
+        }
+        let subject = command_execution::subject(&file, &path.display().to_string());
+        Ok(vec![ExploreJob { subject, what: JobSubject::Commands(Arc::new(file)), plan: self.plan() }])
+    }
+
     fn of_file(&self, path: &Path) -> Result<Vec<ExploreJob>, CliError> {
+        // A file that cannot be read is refused below.
+        if read_text(path, SCRIPT_FILE_BYTES).is_ok_and(|text| CommandFile::is_one(&text)) {
+            return self.of_commands(path);
+        }
         let script = Arc::new(read_script(path, self.trust_file).map_err(CliError::Usage)?);
         let job = |variant: &ScriptVariant| ExploreJob {
             subject: execution::subject(&script, variant, &path.display().to_string()),

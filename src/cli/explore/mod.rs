@@ -6,6 +6,7 @@ mod replay;
 mod replay_from;
 mod script_file;
 mod specs;
+mod trust;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -74,6 +75,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
         return replay_from::run(&arguments, matches, path).await;
     }
     let jobs = arguments.jobs(matches)?;
+    trust::confirm(&jobs, arguments.trust_file)?;
     let began = (Instant::now(), SystemTime::now());
     // The file is opened before anything is explored, because that may take hours.
     let page =

@@ -6,9 +6,11 @@ use super::ExploreArgs;
 use crate::cli::CliError;
 use crate::cli::output::{print, terminal};
 use crate::explore::ExploreError;
+use crate::explore::app::command_execution::CommandExecution;
 use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
+use crate::explore::file::script::SerialCheck;
 use crate::explore::file_role::WorkerDatabase;
 use crate::explore::report::ExploreFormat;
 use crate::explore::report::timeline::timeline_on;
@@ -96,6 +98,23 @@ pub async fn replay_job(
             execution.close().await?;
             let judged = judged.map_err(|error| error.in_file(&file))?;
             Ok(ReplayedSchedule { judged, good_end, silence })
+        }
+        JobSubject::Commands(file) => {
+            let mut execution = CommandExecution::open(database, file).await?;
+            let judged = match execution.run_serial_orders().await {
+                Ok(Ok(())) => replay_with(&mut execution, schedule, after_end).await,
+                Ok(Err(why)) => Err(ExploreError::Schedule(why)),
+                Err(error) => Err(error),
+            };
+            execution.close().await?;
+            let good_end = match (file.serial, file.invariants.is_empty()) {
+                (SerialCheck::Off, true) => {
+                    "Nothing says whether this end is right: the file has no invariant, and serial = false."
+                }
+                (SerialCheck::Off, false) => "Every invariant holds.",
+                _ => EXPLAINED,
+            };
+            Ok(ReplayedSchedule { judged: judged?, good_end: good_end.to_owned(), silence: None })
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::cli::CliError;
 use crate::cli::options::{approach, given, usage};
 use crate::cli::output::{print, terminal};
 use crate::cli::signals::stop_on_signals;
+use crate::config::SCRIPT_FILE_BYTES;
 use crate::explore::ExploreError;
+use crate::explore::app::CommandFile;
 use crate::explore::catalog::test_cases;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution;
@@ -27,6 +29,7 @@ use crate::explore::search::SearchPlan;
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::witness_check::{self, WitnessReplay, WitnessReport};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
+use crate::report::input_file::read_text;
 use crate::report::read;
 use crate::session::statement::Isolation;
 
@@ -166,6 +169,12 @@ fn is_called(subject: &Subject, name: &str) -> bool {
 /// How a witness is run again. The error says what is missing here.
 fn job(subject: &Subject, witness: &ViolationWitness, trusted: bool) -> Result<ExploreJob, String> {
     let Some(file) = &subject.file else { return of_approach(subject, witness) };
+    if read_text(Path::new(file), SCRIPT_FILE_BYTES).is_ok_and(|text| CommandFile::is_one(&text)) {
+        return Err(format!(
+            "{file} is a file of commands; run a witness of it again with --replay {}",
+            witness.transcript.schedule
+        ));
+    }
     let script = std::sync::Arc::new(read_script(Path::new(file), trusted)?);
     let Some(variant) = script.variants.iter().find(|variant| variant.to_string() == subject.approach) else {
         let known: Vec<String> = script.variants.iter().map(|variant| format!("{:?}", variant.to_string())).collect();

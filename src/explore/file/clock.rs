@@ -40,7 +40,9 @@ pub fn by_the_clock(sessions: &[SessionScript]) -> Vec<String> {
     found
 }
 
-fn of_words(words: &[String]) -> Option<String> {
+/// How a statement depends on time, such as `sets lock_timeout`; `None` if its words do not tell.
+#[must_use]
+pub fn of_words(words: &[String]) -> Option<String> {
     if let Some(sleep) = words.iter().find(|word| SLEEPS.contains(&word.as_str())) {
         return Some(format!("calls {sleep}"));
     }

@@ -24,7 +24,7 @@ pub struct ExpectTable {
 
 impl ExpectTable {
     /// The expectations of each level: the table itself if the file names no levels, or else its table for that level.
-    pub(super) fn of_levels(mut table: Table, levels: &[Option<String>]) -> Result<Vec<Self>, String> {
+    pub fn of_levels(mut table: Table, levels: &[Option<String>]) -> Result<Vec<Self>, String> {
         let of_level = |level: &Option<String>| {
             let own = match level {
                 None => std::mem::take(&mut table).into(),
@@ -41,7 +41,7 @@ impl ExpectTable {
     }
 
     /// Checks the expectations, and resolves the names in them.
-    pub(super) fn check(
+    pub fn check(
         self,
         sessions: &[SessionScript],
         invariants: &[Invariant],

@@ -50,6 +50,7 @@ fn found(
         undecided: vec!["a timeout".to_owned()],
         missed: Vec::new(),
         limits: Vec::new(),
+        alone: Vec::new(),
         examples: Vec::new(),
         verdict,
         witness: None,

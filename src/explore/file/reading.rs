@@ -143,7 +143,7 @@ fn find_value<'s>(placeholder: &str, sessions: &'s mut [SessionScript]) -> Optio
 }
 
 /// How ends are compared with serial orders: fully where the file says nothing else and has no invariant.
-fn serial(value: Option<&Value>, has_invariants: bool) -> Result<SerialCheck, String> {
+pub fn serial(value: Option<&Value>, has_invariants: bool) -> Result<SerialCheck, String> {
     match value {
         None if has_invariants => Ok(SerialCheck::Off),
         None | Some(Value::Boolean(true)) => Ok(SerialCheck::RowsAndAnswers),
@@ -156,7 +156,7 @@ fn serial(value: Option<&Value>, has_invariants: bool) -> Result<SerialCheck, St
 /// Why an explore file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ExploreFileError(String);
+pub struct ExploreFileError(pub(in crate::explore) String);
 
 impl Script {
     /// Reads an explore file.
@@ -177,7 +177,8 @@ impl Script {
     }
 }
 
-fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
+/// The invariants of a file: one query, or a list with names.
+pub fn invariants(value: Option<Value>) -> Result<Vec<Invariant>, String> {
     let invariants = match value {
         None => Vec::new(),
         Some(Value::String(query)) => {

@@ -116,8 +116,25 @@ fn column(value: &str) -> &str {
     value.split_once(" = ").map_or(value, |(name, _)| name)
 }
 
+/// All orders of these sessions.
+#[must_use]
+pub fn orders(sessions: &[Actor]) -> Vec<Vec<Actor>> {
+    sessions.iter().fold(vec![Vec::new()], |orders, session| {
+        let with = |order: Vec<Actor>| {
+            (0..=order.len()).map(move |at| {
+                let mut longer = order.clone();
+                longer.insert(at, *session);
+                longer
+            })
+        };
+        orders.into_iter().flat_map(with).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::explore::file::template::Variables;
 
@@ -180,5 +197,15 @@ mod tests {
         assert_eq!(uncompared.found_in(&one), ["at", "id"]);
         assert!(one.equals(&run("at = 10:05", "n = 1"), SerialCheck::RowsAndAnswers, &uncompared));
         assert!(!one.equals(&other, SerialCheck::RowsAndAnswers, &uncompared), "the rest still counts");
+    }
+
+    #[test]
+    fn there_are_as_many_orders_as_there_are_permutations() {
+        for (sessions, expected) in [(0, 1), (1, 1), (2, 2), (3, 6), (4, 24)] {
+            let orders = orders(&(0..sessions).map(Actor::Client).collect::<Vec<_>>());
+            let distinct: BTreeSet<&Vec<Actor>> = orders.iter().collect();
+            assert_eq!((orders.len(), distinct.len()), (expected, expected));
+            assert!(orders.iter().all(|order| order.iter().collect::<BTreeSet<_>>().len() == usize::from(sessions)));
+        }
     }
 }

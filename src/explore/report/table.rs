@@ -44,6 +44,10 @@ pub fn render(report: &ExploreReport, terminal: Terminal) -> String {
     blocks.extend(matrix::overview(report).iter().map(|matrix| matrix::text(matrix, terminal)));
     blocks.extend(matrix::by_isolation(report).iter().map(|matrix| matrix::text(matrix, terminal)));
     for (scene, explorations) in view::by_scene(report) {
+        // What each command of a file does alone is what is interleaved, so it comes before the verdict.
+        let alone = explorations.iter().flat_map(|exploration| &exploration.alone);
+        let alone: Vec<String> = alone.map(|line| paragraph(line)).collect();
+        blocks.extend((!alone.is_empty()).then(|| alone.join("\n")));
         blocks.push(block(&scene, &explorations, terminal));
         let notes: Vec<String> = explorations.iter().flat_map(|exploration| notes(exploration, terminal)).collect();
         blocks.extend((!notes.is_empty()).then(|| notes.join("\n")));

@@ -59,6 +59,8 @@ pub enum GateEvent {
     OperationEnded(String),
     /// Its client has hung up, and its operation goes on. This is what the client knows.
     HungUp(String),
+    /// The interleaving cannot go on, for this reason.
+    Stuck(String),
 }
 
 /// Where events are sent. Unbounded: a step makes a few events, and the runner reads them all before it lets another step go.

@@ -351,6 +351,7 @@ impl InterleavingState {
                 }
             }
             GateEvent::SessionEnded if self.heard.contains_key(&actor) => state.phase = ActorPhase::Ended,
+            GateEvent::Stuck(why) => self.accident = Some(Unsettled::Unfit(actor, why)),
             GateEvent::HungUp(heard) => {
                 if let Some(entry) = entry {
                     entry.ended = Some(heard.clone());

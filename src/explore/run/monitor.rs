@@ -9,6 +9,7 @@
 //! blocked by one that is still at work, and does not wait itself, is about to continue. It does not count as waiting.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -62,11 +63,32 @@ impl Default for ActorNames {
     }
 }
 
+/// The server processes of actors whose `application_name` belongs to an application: one actor can have several.
+#[derive(Debug, Clone, Default)]
+pub struct ActorBackends(Arc<Mutex<BTreeMap<i32, Actor>>>);
+
+impl ActorBackends {
+    /// A connection of this actor was opened.
+    pub fn insert(&self, pid: i32, actor: Actor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, actor);
+    }
+
+    /// A connection has ended.
+    pub fn remove(&self, pid: i32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid);
+    }
+
+    fn all(&self) -> BTreeMap<i32, Actor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Asks on a connection of its own, which waits for no lock.
 #[derive(Debug)]
 pub struct WaitMonitor {
     connection: PgConnection,
     names: ActorNames,
+    backends: ActorBackends,
 }
 
 /// What PostgreSQL reported at one moment.
@@ -92,7 +114,13 @@ impl WaitMonitor {
     /// [`ExploreError::Database`].
     pub async fn connect(options: &PgConnectOptions, names: ActorNames) -> Result<Self, ExploreError> {
         let options = options.clone().application_name(&format!("{}monitor", names.prefix));
-        Ok(Self { connection: options.connect().await?, names })
+        Ok(Self { connection: options.connect().await?, names, backends: ActorBackends::default() })
+    }
+
+    /// The server processes that belong to actors whatever their `application_name` is.
+    #[must_use]
+    pub fn backends_of_applications(&self) -> ActorBackends {
+        self.backends.clone()
     }
 
     /// The actors that wait now.
@@ -100,9 +128,11 @@ impl WaitMonitor {
     /// # Errors
     /// [`ExploreError::Database`].
     pub async fn read(&mut self) -> Result<WaitReading, ExploreError> {
-        let rows = self.backends().await?;
+        let known = self.backends.all();
+        let rows = self.backends(known.keys().copied().collect()).await?;
+        let actor = |name: &str, pid| known.get(pid).copied().or_else(|| self.names.actor(name));
         let actors: BTreeMap<i32, Actor> =
-            rows.iter().filter_map(|(name, pid, ..)| Some((*pid, self.names.actor(name)?))).collect();
+            rows.iter().filter_map(|(name, pid, ..)| Some((*pid, actor(name, pid)?))).collect();
         let at_work = rows.iter().filter(|(_, _, blockers, _, active)| *active && blockers.is_empty());
         let at_work: Vec<i32> = at_work.map(|(_, pid, ..)| *pid).collect();
         let mut reading = WaitReading::default();
@@ -147,13 +177,15 @@ impl WaitMonitor {
         Err(ExploreError::NeverEnds)
     }
 
-    async fn backends(&mut self) -> Result<Vec<BackendRow>, ExploreError> {
+    /// The sessions with names of this exploration, and those with these pids.
+    async fn backends(&mut self, pids: Vec<i32>) -> Result<Vec<BackendRow>, ExploreError> {
         let rows = sqlx::query_as(
-            "select application_name, pid, pg_blocking_pids(pid) || pg_safe_snapshot_blocking_pids(pid), wait_event, \
+            "select coalesce(application_name, ''), pid, pg_blocking_pids(pid) || pg_safe_snapshot_blocking_pids(pid), wait_event, \
                     coalesce(state = 'active', false) \
-             from pg_stat_activity where starts_with(application_name, $1) and pid <> pg_backend_pid()",
+             from pg_stat_activity where (starts_with(application_name, $1) or pid = any($2)) and pid <> pg_backend_pid()",
         )
         .bind(&self.names.prefix)
+        .bind(pids)
         .fetch_all(&mut self.connection);
         Ok(within(ANSWER_MAX, rows).await?)
     }

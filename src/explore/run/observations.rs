@@ -29,6 +29,9 @@ pub enum Unsettled {
     /// The interleaving has more steps than bounded retries can make.
     #[error("the interleaving has not ended after {0} steps")]
     Endless(usize),
+    /// An actor that the explorer does not run itself does not come to its next step.
+    #[error("{0}: {1}")]
+    Unfit(Actor, String),
     /// All actors wait for each other, and PostgreSQL ends none of these waits.
     #[error("every session waits, and PostgreSQL ends none of these waits: {0}")]
     Stuck(String),

@@ -4,7 +4,7 @@
 mod judging;
 mod schema;
 mod serial_orders;
-mod snapshot;
+pub mod snapshot;
 mod variant_exploration;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,7 +156,7 @@ impl<'d> ScriptExecution<'d> {
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
         if !fields_run_again && snapshot::change_only_rows(&self.sessions) {
-            self.snapshot = RowSnapshot::take(&mut self.admin, SCHEMA).await?;
+            self.snapshot = RowSnapshot::take(&mut self.admin, &[SCHEMA.to_owned()]).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::{ScriptExecution, WAITS_FOR_EVER};
 use crate::explore::error::ExploreError;
 use crate::explore::file::script::{SERIAL_SESSIONS_MAX, SerialCheck};
-use crate::explore::file::serial::{End, UncomparedColumns};
+use crate::explore::file::serial::{End, UncomparedColumns, orders};
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 
@@ -91,36 +91,5 @@ impl ScriptExecution<'_> {
         let not_compared = self.uncompared.found_in(end).into_iter().map(str::to_owned);
         self.not_compared.extend(not_compared);
         Ok(explained)
-    }
-}
-
-/// All orders of these sessions.
-fn orders(sessions: &[Actor]) -> Vec<Vec<Actor>> {
-    sessions.iter().fold(vec![Vec::new()], |orders, session| {
-        let with = |order: Vec<Actor>| {
-            (0..=order.len()).map(move |at| {
-                let mut longer = order.clone();
-                longer.insert(at, *session);
-                longer
-            })
-        };
-        orders.into_iter().flat_map(with).collect()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn there_are_as_many_orders_as_there_are_permutations() {
-        for (sessions, expected) in [(0, 1), (1, 1), (2, 2), (3, 6), (4, 24)] {
-            let orders = orders(&(0..sessions).map(Actor::Client).collect::<Vec<_>>());
-            let distinct: BTreeSet<&Vec<Actor>> = orders.iter().collect();
-            assert_eq!((orders.len(), distinct.len()), (expected, expected));
-            assert!(orders.iter().all(|order| order.iter().collect::<BTreeSet<_>>().len() == usize::from(sessions)));
-        }
     }
 }

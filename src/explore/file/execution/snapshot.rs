@@ -60,13 +60,13 @@ pub struct RowSnapshot {
 }
 
 impl RowSnapshot {
-    /// Copies the rows of a schema into temporary tables of this connection; `None` if they alone do not make the state after the setup,
+    /// Copies the rows of these schemas into temporary tables of this connection; `None` if they alone do not make the state after the setup,
     /// or if this user may not put them back.
     ///
     /// # Errors
     /// An error of the database.
-    pub async fn take(connection: &mut PgConnection, schema: &str) -> Result<Option<Self>, sqlx::Error> {
-        if has_more_than_rows(connection, schema).await? {
+    pub async fn take(connection: &mut PgConnection, schemas: &[String]) -> Result<Option<Self>, sqlx::Error> {
+        if has_more_than_rows(connection, schemas).await? {
             return Ok(None);
         }
         let tables: Vec<(String, String)> = sqlx::query_as(
@@ -74,12 +74,12 @@ impl RowSnapshot {
                     coalesce(string_agg(quote_ident(attname), ', ' order by attnum) filter (where attgenerated = ''), '') \
              from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
              left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped \
-             where nspname = $1 and relkind in ('r', 'p') group by pg_class.oid, nspname, relname, relkind order by pg_class.oid",
+             where nspname = any($1) and relkind in ('r', 'p') group by pg_class.oid, nspname, relname, relkind order by pg_class.oid",
         )
-        .bind(schema)
+        .bind(schemas)
         .fetch_all(&mut *connection)
         .await?;
-        let Some(tables) = referred_first(tables, &foreign_keys(connection, schema).await?) else { return Ok(None) };
+        let Some(tables) = referred_first(tables, &foreign_keys(connection, schemas).await?) else { return Ok(None) };
         let mut restore = vec!["begin".to_owned()];
         if !tables.is_empty() {
             let names: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
@@ -101,7 +101,7 @@ impl RowSnapshot {
                 )),
             }
         }
-        restore.extend(set_sequences(connection, schema).await?);
+        restore.extend(set_sequences(connection, schemas).await?);
         restore.push("commit".to_owned());
         let snapshot = Self { restore: restore.join("; ") };
         match snapshot.restore(connection).await {
@@ -125,15 +125,16 @@ async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::E
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.map(drop)
 }
 
-/// The foreign keys of a schema: the table that refers, and the one that it refers to.
-async fn foreign_keys(connection: &mut PgConnection, schema: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+/// The foreign keys of these schemas: the table that refers, and the one that it refers to.
+async fn foreign_keys(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<(String, String)>, sqlx::Error> {
     sqlx::query_as(
-        "select format('%I.%I', nspname, child.relname), format('%I.%I', nspname, parent.relname) from pg_constraint \
-         join pg_namespace on pg_namespace.oid = connamespace join pg_class child on child.oid = conrelid \
-         join pg_class parent on parent.oid = confrelid and parent.relnamespace = connamespace \
-         where contype = 'f' and nspname = $1 and child.oid <> parent.oid",
+        "select format('%I.%I', of_child.nspname, child.relname), format('%I.%I', of_parent.nspname, parent.relname) \
+         from pg_constraint join pg_class child on child.oid = conrelid join pg_class parent on parent.oid = confrelid \
+         join pg_namespace of_child on of_child.oid = child.relnamespace \
+         join pg_namespace of_parent on of_parent.oid = parent.relnamespace \
+         where contype = 'f' and of_child.nspname = any($1) and child.oid <> parent.oid",
     )
-    .bind(schema)
+    .bind(schemas)
     .fetch_all(connection)
     .await
 }
@@ -156,29 +157,30 @@ fn referred_first(tables: Vec<(String, String)>, foreign_keys: &[(String, String
 }
 
 /// Triggers, materialized views, foreign tables, rules, functions that may change more than rows, and tables with statistics, which truncating resets.
-async fn has_more_than_rows(connection: &mut PgConnection, schema: &str) -> Result<bool, sqlx::Error> {
+async fn has_more_than_rows(connection: &mut PgConnection, schemas: &[String]) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        "select exists (select from pg_class where relnamespace = to_regnamespace($1) \
+        "with schemas as (select oid from pg_namespace where nspname = any($1)) \
+         select exists (select from pg_class where relnamespace in (select oid from schemas) \
                         and (relkind in ('m', 'f') or relkind in ('r', 'p') and reltuples >= 0)) \
              or exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
-                        where relnamespace = to_regnamespace($1) and not tgisinternal) \
+                        where relnamespace in (select oid from schemas) and not tgisinternal) \
              or exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
-                        where relnamespace = to_regnamespace($1) and rulename <> '_RETURN') \
-             or exists (select from pg_proc where pronamespace = to_regnamespace($1) and prosrc ~* $2)",
+                        where relnamespace in (select oid from schemas) and rulename <> '_RETURN') \
+             or exists (select from pg_proc where pronamespace in (select oid from schemas) and prosrc ~* $2)",
     )
-    .bind(schema)
+    .bind(schemas)
     .bind(CHANGES_MORE)
     .fetch_one(connection)
     .await
 }
 
-/// Statements that give the sequences of a schema the values that they have now.
-async fn set_sequences(connection: &mut PgConnection, schema: &str) -> Result<Vec<String>, sqlx::Error> {
+/// Statements that give the sequences of these schemas the values that they have now.
+async fn set_sequences(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, sqlx::Error> {
     let names: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
-         where nspname = $1 and relkind = 'S' order by 1",
+         where nspname = any($1) and relkind = 'S' order by 1",
     )
-    .bind(schema)
+    .bind(schemas)
     .fetch_all(&mut *connection)
     .await?;
     let mut statements = Vec::new();
@@ -198,7 +200,9 @@ pub fn change_only_rows(sessions: &[SessionScript]) -> bool {
     setups.chain(sent.map(SqlTemplate::shape)).all(|sql| changes_only_rows(&sql))
 }
 
-fn changes_only_rows(sql: &str) -> bool {
+/// Whether a text changes nothing but rows, sequences, and its own session.
+#[must_use]
+pub fn changes_only_rows(sql: &str) -> bool {
     let count = |statement: &Words, wanted: &str| statement.iter().filter(|word| *word == wanted).count();
     let statements = statements(sql);
     // A text that cannot be split into statements has none.

@@ -23,11 +23,18 @@ pub fn explorations(report: &ExploreReport) -> Markup {
             }
             @for (scene, explorations) in view::by_scene(report) {
                 h3.scene { (scene) }
+                (alone(&explorations))
                 (table::html(&scene, &explorations))
                 (remarks(&explorations))
             }
         }
     }
+}
+
+/// What each command of a file does alone.
+fn alone(explorations: &[&Exploration]) -> Markup {
+    let lines: Vec<&String> = explorations.iter().flat_map(|exploration| &exploration.alone).collect();
+    html! { @if !lines.is_empty() { ul.soft { @for line in lines { li { (line) } } } } }
 }
 
 /// What failed, what is undecided, and how to go on.

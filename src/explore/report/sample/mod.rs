@@ -141,6 +141,7 @@ fn proved(scenario: &str, approach: &str, interleavings: u64) -> Exploration {
         undecided: Vec::new(),
         missed: Vec::new(),
         limits: Vec::new(),
+        alone: Vec::new(),
         examples: Vec::new(),
         verdict: ExplorationVerdict::Proved,
         witness: None,

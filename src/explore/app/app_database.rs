@@ -1,0 +1,312 @@
+//! The database of the commands: made for them, prepared once, put back before each interleaving, and dropped at the end.
+//!
+//! Where only rows were changed, the rows are put back ([`RowSnapshot`]). Otherwise the database is dropped and copied again from a template,
+//! which takes longer and puts everything back. No program is connected then, because each ends with its interleaving.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+use super::step_rules::reads_the_clock;
+use crate::explore::error::ExploreError;
+use crate::explore::file::execution::snapshot::RowSnapshot;
+use crate::explore::file::sending::error_text;
+use crate::explore::row_text::columns;
+use crate::explore::sql_words::statements;
+
+/// The beginning of the name of each such database.
+const PREFIX: &str = "concurrency_lab_app_";
+
+/// How long a reset may wait for locks of sessions that are about to end.
+const RESET_LOCK_TIMEOUT: &str = "10s";
+
+/// How long the sessions of programs may take to end after they were terminated.
+const SESSIONS_END_MAX: Duration = Duration::from_secs(10);
+
+/// The pause between two checks whether they have.
+const SESSIONS_POLL: Duration = Duration::from_millis(1);
+
+/// Sessions that have not ended by themselves after this time are terminated.
+const TERMINATE_AFTER: Duration = Duration::from_secs(2);
+
+/// Rows of a table that are read one by one. Of a larger table, a checksum is.
+const ROWS_READ: i64 = 200;
+
+/// The schemas that are not PostgreSQL's.
+const OWN_SCHEMAS: &str = "nspname not in ('pg_catalog', 'information_schema') and nspname not like 'pg\\_temp%' \
+                           and nspname not like 'pg\\_toast%'";
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct AppDatabase {
+    server: PgConnectOptions,
+    name: String,
+    /// Makes and drops the database.
+    maintenance: PgConnection,
+    /// Resets and reads the rows. None while the database is made.
+    admin: Option<PgConnection>,
+    has_template: bool,
+    snapshot: Option<RowSnapshot>,
+    deadlock_timeout: Option<Duration>,
+}
+
+impl AppDatabase {
+    /// Makes an empty database on the server of these options. `deadlock_timeout` is that of its sessions, if it may be set.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn create(server: &PgConnectOptions, deadlock_timeout: Option<Duration>) -> Result<Self, ExploreError> {
+        let server = server.clone().application_name("concurrency-lab explore").disable_statement_logging();
+        let maintenance = server.connect().await?;
+        let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+        let mut database =
+            Self { server, name, maintenance, admin: None, has_template: false, snapshot: None, deadlock_timeout };
+        let created = database.make("template1").await;
+        created.map_err(|error| match error {
+            ExploreError::Database(error) => ExploreError::Script(format!(
+                "the database of the commands cannot be made: {}; the user of --database-url needs the right to make one",
+                error_text(&error)
+            )),
+            other => other,
+        })?;
+        Ok(database)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn template(&self) -> String {
+        format!("{}_template", self.name)
+    }
+
+    async fn maintain(&mut self, sql: String) -> Result<(), ExploreError> {
+        self.maintenance.execute(AssertSqlSafe(sql)).await?;
+        Ok(())
+    }
+
+    async fn make(&mut self, template: &str) -> Result<(), ExploreError> {
+        let name = self.name.clone();
+        self.maintain(format!("create database {name} template {template}")).await?;
+        // What other transactions see is the same, and no crash of the database is part of an interleaving.
+        self.maintain(format!("alter database {name} set synchronous_commit = off")).await?;
+        if let Some(timeout) = self.deadlock_timeout {
+            self.maintain(format!("alter database {name} set deadlock_timeout = '{}ms'", timeout.as_millis())).await?;
+        }
+        let options = self.server.clone().database(&name).options([
+            ("lock_timeout", RESET_LOCK_TIMEOUT),
+            ("client_min_messages", "error"),
+            ("default_transaction_isolation", "read committed"),
+        ]);
+        self.admin = Some(options.connect().await?);
+        Ok(())
+    }
+
+    /// The connection of the explorer's own statements.
+    ///
+    /// # Errors
+    /// [`ExploreError`] if the database could not be made again before.
+    pub fn admin(&mut self) -> Result<&mut PgConnection, ExploreError> {
+        let missing = || ExploreError::Script(format!("the database {} could not be made again", self.name));
+        self.admin.as_mut().ok_or_else(missing)
+    }
+
+    /// Executes SQL of a field of the file.
+    ///
+    /// # Errors
+    /// [`ExploreError::Script`], which names the field.
+    pub async fn execute_field(&mut self, field: &str, sql: &str) -> Result<(), ExploreError> {
+        let done = self.admin()?.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+        done.map(drop).map_err(|error| ExploreError::Script(format!("{field}: {}", error_text(&error))))
+    }
+
+    /// Keeps the state that it has now: the state before each interleaving.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn keep(&mut self) -> Result<(), ExploreError> {
+        self.disconnect().await?;
+        let (name, template) = (self.name.clone(), self.template());
+        self.maintain(format!("alter database {name} rename to {template}")).await?;
+        self.has_template = true;
+        self.make(&template).await?;
+        self.take_snapshot().await
+    }
+
+    async fn take_snapshot(&mut self) -> Result<(), ExploreError> {
+        let schemas = self.schemas().await?;
+        self.snapshot = RowSnapshot::take(self.admin()?, &schemas).await?;
+        Ok(())
+    }
+
+    async fn schemas(&mut self) -> Result<Vec<String>, ExploreError> {
+        let query = format!("select nspname::text from pg_namespace where {OWN_SCHEMAS} order by 1");
+        Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?)
+    }
+
+    /// Brings it back to the state that was kept. `rows_only` says that nothing but rows was changed.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn reset(&mut self, rows_only: bool) -> Result<(), ExploreError> {
+        self.end_sessions(TERMINATE_AFTER).await?;
+        if rows_only && let Some(snapshot) = self.snapshot.clone() {
+            return Ok(snapshot.restore(self.admin()?).await?);
+        }
+        self.disconnect().await?;
+        let (name, template) = (self.name.clone(), self.template());
+        self.maintain(format!("drop database {name}")).await?;
+        self.make(&template).await?;
+        // Temporary tables have ended with their connection.
+        if rows_only { Ok(()) } else { self.take_snapshot().await }
+    }
+
+    async fn disconnect(&mut self) -> Result<(), ExploreError> {
+        self.snapshot = None;
+        if let Some(admin) = self.admin.take() {
+            admin.close().await?;
+        }
+        self.end_sessions(TERMINATE_AFTER).await
+    }
+
+    /// Waits until no program is connected. Those that still are after this time are terminated.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; [`ExploreError::NeverEnds`].
+    pub async fn end_sessions(&mut self, terminate_after: Duration) -> Result<(), ExploreError> {
+        let begun = Instant::now();
+        let sessions = "from pg_stat_activity where datname = $1 and pid <> $2 and backend_type = 'client backend'";
+        let own = match &mut self.admin {
+            Some(admin) => sqlx::query_scalar("select pg_backend_pid()").fetch_one(admin).await?,
+            None => 0,
+        };
+        loop {
+            let what = if begun.elapsed() < terminate_after { "count(*)" } else { "count(pg_terminate_backend(pid))" };
+            let left: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select {what} {sessions}")))
+                .bind(&self.name)
+                .bind(own)
+                .fetch_one(&mut self.maintenance)
+                .await?;
+            if left == 0 {
+                return Ok(());
+            }
+            if begun.elapsed() > terminate_after + SESSIONS_END_MAX {
+                return Err(ExploreError::NeverEnds);
+            }
+            tokio::time::sleep(SESSIONS_POLL).await;
+        }
+    }
+
+    /// The isolation level of transactions that name none.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn default_isolation(&mut self) -> Result<String, ExploreError> {
+        // The admin's own level is fixed.
+        let query = "select reset_val from pg_settings where name = 'default_transaction_isolation'";
+        Ok(sqlx::query_scalar(query).fetch_one(&mut self.maintenance).await?)
+    }
+
+    /// The names of tables, views, sequences and functions that are not PostgreSQL's.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn own_names(&mut self) -> Result<BTreeSet<String>, ExploreError> {
+        let query = format!(
+            "select lower(relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace where {OWN_SCHEMAS} \
+             union select lower(proname) from pg_proc join pg_namespace on pg_namespace.oid = pronamespace where {OWN_SCHEMAS}"
+        );
+        let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Whether a default, a function or a view reads the clock.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn reads_the_clock(&mut self) -> Result<bool, ExploreError> {
+        let query = format!(
+            "select pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class on pg_class.oid = adrelid \
+               join pg_namespace on pg_namespace.oid = relnamespace where {OWN_SCHEMAS} \
+             union all select prosrc from pg_proc join pg_namespace on pg_namespace.oid = pronamespace where {OWN_SCHEMAS} \
+             union all select pg_get_viewdef(pg_class.oid) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+               where {OWN_SCHEMAS} and relkind in ('v', 'm')"
+        );
+        let texts: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
+        // A text that cannot be split into tokens may read it.
+        let reads = |text: &String| {
+            let all = statements(text);
+            all.is_empty() || all.iter().any(|words| reads_the_clock(words))
+        };
+        Ok(texts.iter().any(reads))
+    }
+
+    /// The columns that a sequence fills, alone and with their table.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn columns_by_sequence(&mut self) -> Result<Vec<String>, ExploreError> {
+        let query = format!(
+            "select attname::text, relname || '.' || attname from pg_attribute join pg_class on pg_class.oid = attrelid \
+               join pg_namespace on pg_namespace.oid = relnamespace \
+               left join pg_attrdef on adrelid = attrelid and adnum = attnum \
+             where {OWN_SCHEMAS} and relkind in ('r', 'p') and attnum > 0 and not attisdropped \
+               and (attidentity <> '' or pg_get_expr(adbin, adrelid) like '%nextval(%') order by 1, 2"
+        );
+        let names: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
+        Ok(names.into_iter().flat_map(|(one, other)| [one, other]).collect())
+    }
+
+    /// The rows of this query, or of all tables.
+    ///
+    /// # Errors
+    /// [`ExploreError::Script`] if the query fails.
+    pub async fn rows(&mut self, outcome: Option<&str>) -> Result<Vec<Vec<String>>, ExploreError> {
+        let Some(query) = outcome else { return self.all_rows().await };
+        let rows = self.admin()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.to_owned()))).await;
+        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", error_text(&error))))?;
+        Ok(rows.iter().map(columns).collect())
+    }
+
+    async fn all_rows(&mut self) -> Result<Vec<Vec<String>>, ExploreError> {
+        let query = format!(
+            "select relname::text, format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+             where {OWN_SCHEMAS} and relkind in ('r', 'p') and not relispartition order by 1, 2"
+        );
+        let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
+        let mut found = Vec::new();
+        for (name, table) in tables {
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")))
+                .fetch_one(self.admin()?)
+                .await?;
+            if count > ROWS_READ {
+                let checksum = format!("select md5(string_agg(t::text, E'\\n' order by t::text)) from {table} t");
+                let checksum: String = sqlx::query_scalar(AssertSqlSafe(checksum)).fetch_one(self.admin()?).await?;
+                found.push(vec![format!("{name} has {count} rows, checksum = {checksum}")]);
+                continue;
+            }
+            let query = format!("select t.* from {table} t order by t::text");
+            let rows = self.admin()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(query))).await?;
+            let named = |column: String| format!("{name}.{column}");
+            found.extend(rows.iter().map(|row| columns(row).into_iter().map(named).collect::<Vec<_>>()));
+        }
+        Ok(found)
+    }
+
+    /// Drops it.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`]; [`ExploreError::NeverEnds`].
+    pub async fn close(mut self) -> Result<(), ExploreError> {
+        self.disconnect().await?;
+        let names = [Some(self.name.clone()), self.has_template.then(|| self.template())];
+        for name in names.into_iter().flatten() {
+            self.maintain(format!("drop database if exists {name}")).await?;
+        }
+        Ok(self.maintenance.close().await?)
+    }
+}

@@ -1,0 +1,135 @@
+//! Commands one after the other: what each does alone, the rules of the steps that follow from it, and the ends of the serial orders.
+
+use std::collections::BTreeMap;
+
+use super::CommandExecution;
+use crate::explore::app::command_record::CommandEnd;
+use crate::explore::app::step_rules::{StepRules, reads_the_clock};
+use crate::explore::error::ExploreError;
+use crate::explore::file::execution::snapshot::changes_only_rows;
+use crate::explore::file::script::SerialCheck;
+use crate::explore::file::serial::{End, UncomparedColumns, orders};
+use crate::explore::schedule::Actor;
+use crate::explore::search::Execution as _;
+use crate::explore::sql_words::statements;
+
+/// What several commands came to, one after the other. The error says why one could not be run to its end.
+type SerialRun = Result<(End, BTreeMap<Actor, CommandEnd>), String>;
+
+/// The end of these commands, with these rows.
+pub fn end(ends: &BTreeMap<Actor, CommandEnd>, rows: Vec<Vec<String>>) -> End {
+    let session = |(actor, end): (&Actor, &CommandEnd)| (*actor, end.as_session(&actor.to_string()));
+    End::new(&ends.iter().map(session).collect(), rows)
+}
+
+impl CommandExecution<'_> {
+    /// Runs each command alone, decides which units are steps, and runs all serial orders, the first of them twice: what then differs cannot
+    /// be compared. The inner error says why a command cannot be run to its end.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn run_serial_orders(&mut self) -> Result<Result<(), String>, ExploreError> {
+        let all = self.actors();
+        let one = match self.run_serially(&all).await? {
+            Ok((one, _)) => one,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut texts = Vec::new();
+        for order in orders(&all) {
+            match self.run_serially(&order).await? {
+                Ok((end, ends)) => {
+                    texts.extend(ends.values().flat_map(|end| end.record.texts().map(str::to_owned)));
+                    if order == all {
+                        let by_sequence = self.database.columns_by_sequence().await?;
+                        self.uncompared = UncomparedColumns::new(&one, &end, by_sequence.into_iter());
+                    }
+                    self.serial_ends.entry(all.clone()).or_default().push(end);
+                }
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        let clock_in_schema = self.database.reads_the_clock().await?;
+        let reads = |text: &String| statements(text).iter().any(|words| reads_the_clock(words));
+        let writes = |text: &String| !text.trim_start().to_ascii_lowercase().starts_with("select");
+        let begin_is_a_step = texts.iter().any(reads) || clock_in_schema && texts.iter().any(writes);
+        let lookup_is_a_step = !texts.iter().all(|text| changes_only_rows(text));
+        let own_names = std::mem::take(&mut self.rules.own_names);
+        self.rules = StepRules { begin_is_a_step, lookup_is_a_step, own_names };
+        self.tell_of_each_alone().await
+    }
+
+    /// Runs each command alone once more, with the rules of the steps, and describes it.
+    async fn tell_of_each_alone(&mut self) -> Result<Result<(), String>, ExploreError> {
+        let mut told: Vec<String> = Vec::new();
+        for actor in self.actors() {
+            let Actor::Client(number) = actor else { continue };
+            if let Some(twin) = (0..number).find(|other| self.identical(*other, number)) {
+                told.push(format!("{actor} alone: as {}", Actor::Client(twin)));
+                continue;
+            }
+            let ends = match self.run_serially(&[actor]).await? {
+                Ok((end, ends)) => {
+                    self.serial_ends.insert(vec![actor], vec![end]);
+                    ends
+                }
+                Err(why) => return Ok(Err(why)),
+            };
+            let Some(end) = ends.get(&actor) else { continue };
+            let lines = end.record.in_words();
+            let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+            told.push(format!("{actor} alone ({}): {first}, and ends with {}", self.title(actor), end.heard()));
+            told.extend(rest.iter().map(|line| format!("  {line}")));
+        }
+        self.alone = told;
+        Ok(Ok(()))
+    }
+
+    /// Runs these commands one after the other.
+    async fn run_serially(&mut self, order: &[Actor]) -> Result<SerialRun, ExploreError> {
+        self.finish(true).await?;
+        self.reset().await?;
+        let mut ends = BTreeMap::new();
+        for actor in order {
+            self.start(&[*actor], None)?;
+            let Some(attended) = self.finish(false).await? else { continue };
+            if let Some((actor, why)) = attended.unfit {
+                // It was killed.
+                self.rows_only = false;
+                return Ok(Err(format!("when the commands run one after the other, {actor}: {why}")));
+            }
+            ends.extend(attended.ends);
+        }
+        let rows = self.database.rows(self.file.outcome.as_deref()).await?;
+        Ok(Ok((end(&ends, rows), ends)))
+    }
+
+    /// Whether an end is that of a serial order of the commands that took part. The error says what no serial order gives.
+    pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), String>, ExploreError> {
+        let check = self.file.serial;
+        if check == SerialCheck::Off {
+            return Ok(Ok(()));
+        }
+        let participants = end.participants();
+        if !self.serial_ends.contains_key(&participants) {
+            let mut serial = Vec::new();
+            for order in orders(&participants) {
+                match self.run_serially(&order).await? {
+                    Ok((end, _)) => serial.push(end),
+                    Err(why) => return Err(ExploreError::Script(why)),
+                }
+            }
+            self.serial_ends.insert(participants.clone(), serial);
+        }
+        let ends = &self.serial_ends[&participants];
+        let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
+        let explained = match check {
+            check if found(check) => Ok(()),
+            SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => Err(
+                "a serial order of the commands ends with these rows, but none with these exit codes and last lines",
+            ),
+            _ => Err("no serial order of the commands ends like this"),
+        };
+        self.not_compared.extend(self.uncompared.found_in(end).into_iter().map(str::to_owned));
+        Ok(explained.map_err(str::to_owned))
+    }
+}

@@ -1,0 +1,101 @@
+//! A unit and its answer, as a transcript shows them.
+
+use postgres_proxy::{AnswerEnd, ClientUnit, StatementResult, UnitAnswer, ValueForm, WireValue};
+
+use crate::explore::sql_words::statements;
+use crate::explore::transcript::StepOutcome;
+
+/// A step that is about to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepText {
+    /// The first word of its SQL.
+    pub name: String,
+    /// The SQL.
+    pub sql: String,
+    /// The values of `$1` …, if it executes one statement.
+    pub values: Vec<String>,
+}
+
+impl StepText {
+    /// What a unit sends.
+    #[must_use]
+    pub fn of(unit: &ClientUnit) -> Self {
+        let sql = sql_of(unit);
+        let name = statements(&sql).first().map_or_else(|| "statement".to_owned(), |words| words[0].clone());
+        let values = match &unit.executions[..] {
+            [only] => only.values.iter().map(value).collect(),
+            _ => Vec::new(),
+        };
+        Self { name, sql, values }
+    }
+}
+
+/// The SQL that a unit runs or prepares. What is no SQL is described in a comment.
+#[must_use]
+pub fn sql_of(unit: &ClientUnit) -> String {
+    if unit.executions.is_empty() {
+        let prepared: Vec<&str> = unit.parses.iter().map(|sql| sql.text.as_str()).collect();
+        return match prepared[..] {
+            [] if unit.ends_implicit_transaction => "-- commits what ran before".to_owned(),
+            [] => "-- a message without SQL".to_owned(),
+            _ => prepared.join("; "),
+        };
+    }
+    let text = |sql: &postgres_proxy::KeptText| if sql.cut { format!("{} …", sql.text) } else { sql.text.clone() };
+    let executed = unit.executions.iter().map(|execution| match &execution.sql {
+        Some(sql) => text(sql),
+        None => "-- a statement whose text is not known".to_owned(),
+    });
+    let mut texts: Vec<String> = executed.collect();
+    let beyond = unit.execution_count.saturating_sub(unit.executions.len() as u64);
+    if beyond > 0 {
+        texts.push(format!("-- and {beyond} more"));
+    }
+    texts.join(";\n")
+}
+
+fn value(value: &WireValue) -> String {
+    let Some(text) = &value.text else {
+        return if value.form == ValueForm::Missing { "…".to_owned() } else { "null".to_owned() };
+    };
+    let hex = if value.form == ValueForm::Hex { "\\x" } else { "" };
+    let rest = if value.cut { "…" } else { "" };
+    format!("{hex}{text}{rest}")
+}
+
+/// What a unit's answer says.
+#[must_use]
+pub fn outcome(answer: &UnitAnswer) -> StepOutcome {
+    if let Some(error) = &answer.error {
+        return StepOutcome::Error { sqlstate: Some(error.sqlstate.clone()), message: error.message.clone() };
+    }
+    match answer.end {
+        AnswerEnd::Complete => {}
+        AnswerEnd::Skipped => return lost("skipped, because an earlier statement had failed"),
+        AnswerEnd::ConnectionLost => return lost("the connection ended before the answer"),
+    }
+    if let Some(result) =
+        answer.results.iter().rev().find(|result| !result.fields.is_empty() || !result.rows.is_empty())
+    {
+        return StepOutcome::Rows(result.rows.iter().map(|row| columns(result, row)).collect());
+    }
+    let tags: Vec<&str> = answer.results.iter().filter_map(|result| result.tag.as_deref()).collect();
+    match tags[..] {
+        [] | ["BEGIN" | "COMMIT" | "SET"] => StepOutcome::Done,
+        _ => StepOutcome::Tag(tags.join(", ")),
+    }
+}
+
+/// The outcome of a step without an answer.
+#[must_use]
+pub fn lost(why: &str) -> StepOutcome {
+    StepOutcome::Error { sqlstate: None, message: why.to_owned() }
+}
+
+fn columns(result: &StatementResult, row: &[WireValue]) -> Vec<String> {
+    let column = |(index, found): (usize, &WireValue)| {
+        let name = result.fields.get(index).map_or("?", |field| field.name.as_str());
+        format!("{name} = {}", value(found))
+    };
+    row.iter().enumerate().map(column).collect()
+}
