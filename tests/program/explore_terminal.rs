@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 
 use super::served::run_to_end;
@@ -19,8 +22,12 @@ enum Output {
 /// Runs explore on a terminal with this number of columns. Returns what appears there.
 fn on_terminal(output: Output, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(Some(&size), None).expect("a terminal");
     let database = OwnDatabase::new();
+    let pty = openpty(Some(&size), None).expect("a terminal");
+    for side in [&pty.master, &pty.slave] {
+        // A program that another test starts must not hold this terminal.
+        fcntl(side, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a flag");
+    }
     let mut command = program();
     command.arg("explore").args(arguments).env("DATABASE_URL", &database.url).env("TERM", "xterm");
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
@@ -34,17 +41,26 @@ fn on_terminal(output: Output, columns: u16, environment: &[(&str, &str)], argum
     let mut child = command.spawn().expect("a process");
     // It holds the terminal, which is at its end when only the program had it and has ended.
     drop(command);
-    let (mut terminal, mut shown, mut chunk) = (File::from(pty.master), Vec::new(), [0; 4096]);
-    loop {
-        match terminal.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => shown.extend_from_slice(&chunk[..length]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // EIO: the other side is closed.
-            Err(_) => break,
+    let (read, chunks) = channel();
+    let mut terminal = File::from(pty.master);
+    // It ends with EIO when no program holds the other side.
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        loop {
+            match terminal.read(&mut chunk) {
+                Ok(length) if length > 0 && read.send(chunk[..length].to_vec()).is_ok() => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => break,
+            }
         }
+    });
+    let ended = child.wait().expect("its end");
+    let mut shown = Vec::new();
+    // A program that was started between the two calls above may hold it for long.
+    while let Ok(chunk) = chunks.recv_timeout(Duration::from_secs(1)) {
+        shown.extend(chunk);
     }
-    assert!(child.wait().expect("its end").success(), "{}", String::from_utf8_lossy(&shown));
+    assert!(ended.success(), "{}", String::from_utf8_lossy(&shown));
     String::from_utf8_lossy(&shown).into_owned()
 }
 
@@ -92,10 +108,11 @@ fn a_terminal_shows_how_many_how_fast_and_how_much_is_left() {
 fn without_a_terminal_a_long_exploration_prints_a_line_now_and_then() {
     let folder = directory();
     let path = folder.path().join("slow.toml");
-    // The setup, which runs before each of the 20 interleavings, takes most of the time.
+    // With a teardown the setup runs before each of the 20 interleavings, and takes most of the time.
     let file = r#"
         title = "slow"
         setup = "create table t (n int); select pg_sleep(0.7)"
+        teardown = "select 1"
         [[session]]
         statements = ["begin", "select count(*) from t", "commit"]
         [[session]]
@@ -108,7 +125,8 @@ fn without_a_terminal_a_long_exploration_prints_a_line_now_and_then() {
     let (code, _, errors) = run_to_end(command);
     assert_eq!(code, Some(0), "{errors}");
     let lines: Vec<&str> = errors.lines().collect();
-    let [during, end] = lines[..] else { panic!("not two lines: {errors}") };
+    let [rights, during, end] = lines[..] else { panic!("not three lines: {errors}") };
+    assert!(rights.contains("run with the rights of"), "{rights}");
     assert!(
         during.starts_with("slow: 1") && during.contains(" of about ") && during.contains(" interleavings, 1"),
         "{during}"
