@@ -122,3 +122,19 @@ fn on_a_database_of_the_users_the_rights_are_said_before_it_runs() {
     );
     assert!(errors.contains("It is a superuser, so they can change every database and run programs"), "{errors}");
 }
+
+/// The owner of a table with forced row security does not see all of its rows, so they cannot be copied and put back.
+#[test]
+fn rows_that_a_policy_hides_from_their_owner_stay() {
+    let directory = directory();
+    let path = directory.path().join("policy.toml");
+    let text = "title = 'policy'\nsetup = \"\"\"create table key (id int); create table a (n int); insert into a values (1), (2); \\
+                create policy opened on a using (exists (select from key)); \\
+                alter table a enable row level security; alter table a force row level security\"\"\"\n\
+                [[session]]\nstatements = ['insert into key values (1)']\n\
+                [[session]]\nstatements = ['select 1']\n\
+                [[invariant]]\nname = 'rows are lost'\nquery = 'select count(*) = 2 from a'\n";
+    fs::write(&path, text).expect("a file");
+    let (code, out, errors) = explore(&[path.to_str().expect("text")]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+}

@@ -131,22 +131,24 @@ impl SchemaCatalog {
                 catalog.by_sequence.insert(name);
             }
         }
-        let code: Vec<(bool, bool, bool)> = query(
+        let code: Vec<(bool, bool, bool, bool)> = query(
             connection,
             format!(
                 "select exists (select from pg_proc where pronamespace = {namespace}), \
                         exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
                                 where relnamespace = {namespace} and not tgisinternal), \
                         exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
-                                where relnamespace = {namespace} and rulename <> '_RETURN')"
+                                where relnamespace = {namespace} and rulename <> '_RETURN'), \
+                        exists (select from pg_policy join pg_class on pg_class.oid = polrelid where relnamespace = {namespace})"
             ),
         )
         .await?;
-        for (functions, triggers, rules) in code {
+        for (functions, triggers, rules, policies) in code {
             let found = [
                 (functions, "the schema has functions"),
                 (triggers, "the schema has triggers"),
                 (rules, "the schema has rules"),
+                (policies, "the schema has policies of row security"),
             ];
             catalog.opaque = found.into_iter().find(|(there, _)| *there).map_or(catalog.opaque, |(_, what)| Some(what));
         }
@@ -172,23 +174,35 @@ impl SchemaCatalog {
         if !names_its_tables(sql) {
             return None;
         }
+        // A subquery with a locking clause locks rows of its tables.
+        let locks = words.iter().any(|word| word == "for");
         touched.writes = match words[0].as_str() {
             // Its first table is the one that it changes. (A common table expression would come before it.)
-            "insert" | "update" | "delete" => {
+            "insert" | "update" | "delete" if !locks => {
                 words.iter().map(name).find(|name| self.relations.contains(name)).into_iter().collect()
             }
             _ => mentioned,
         };
-        for (child, parent) in &self.foreign_keys {
-            if touched.writes.contains(child) {
-                touched.reads.insert(parent.clone());
+        self.follow_foreign_keys(&mut touched);
+        Some(touched)
+    }
+
+    /// Adds what foreign keys read and change: the parents of changed rows, and, by their actions, the children, and the children of these.
+    fn follow_foreign_keys(&self, touched: &mut Touched) {
+        loop {
+            let mut grown = false;
+            for (child, parent) in &self.foreign_keys {
+                if touched.writes.contains(child) {
+                    grown |= touched.reads.insert(parent.clone());
+                }
+                if touched.writes.contains(parent) {
+                    grown |= touched.reads.insert(child.clone()) | touched.writes.insert(child.clone());
+                }
             }
-            if touched.writes.contains(parent) {
-                touched.reads.insert(child.clone());
-                touched.writes.insert(child.clone());
+            if !grown {
+                return;
             }
         }
-        Some(touched)
     }
 }
 
@@ -234,6 +248,8 @@ mod tests {
             ("select n from a for update", Some((&["a"], &["a"]))),
             ("insert into item values (1)", Some((&["item", "orders"], &["item"]))),
             ("delete from orders", Some((&["item", "orders"], &["item", "orders"]))),
+            ("insert into c select n from a for update", Some((&["a", "c"], &["a", "c"]))),
+            ("update a set n = (select n from c for share)", Some((&["a", "c"], &["a", "c"]))),
             ("begin", Some((&[], &[]))),
             ("select f()", None),
             ("with x as (delete from a) select 1", None),
@@ -241,6 +257,16 @@ mod tests {
         ] {
             let expected = expected.map(|(reads, writes)| Touched { reads: names(reads), writes: names(writes) });
             assert_eq!(catalog.touched(sql), expected, "{sql}");
+        }
+        // A foreign key's action may change rows to which another one refers, in whatever order the catalog has them.
+        let chain = |keys: [(&str, &str); 2]| SchemaCatalog {
+            relations: names(&["item", "note", "orders"]),
+            foreign_keys: keys.map(|(child, parent)| (child.to_owned(), parent.to_owned())).into(),
+            ..SchemaCatalog::default()
+        };
+        for keys in [[("note", "item"), ("item", "orders")], [("item", "orders"), ("note", "item")]] {
+            let all = names(&["item", "note", "orders"]);
+            assert_eq!(chain(keys).touched("delete from orders"), Some(Touched { reads: all.clone(), writes: all }));
         }
         let opaque = SchemaCatalog { opaque: Some("the schema has triggers"), ..catalog };
         assert_eq!(opaque.touched("select n from a"), None);

@@ -106,8 +106,8 @@ impl RowSnapshot {
         let snapshot = Self { restore: restore.join("; ") };
         match snapshot.restore(connection).await {
             Ok(()) => Ok(Some(snapshot)),
-            // It is undone, and the rows are as they were. For example, a table of another schema refers to one of this schema.
-            Err(sqlx::Error::Database(_)) => execute(connection, "rollback").await.map(|()| None),
+            // For example, a table of another schema refers to one of this schema.
+            Err(sqlx::Error::Database(_)) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -115,9 +115,13 @@ impl RowSnapshot {
     /// Puts the rows back.
     ///
     /// # Errors
-    /// An error of the database.
+    /// An error of the database. Then the rows are as they were.
     pub async fn restore(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        execute(connection, &self.restore).await
+        let restored = execute(connection, &self.restore).await;
+        if let Err(sqlx::Error::Database(_)) = restored {
+            execute(connection, "rollback").await?;
+        }
+        restored
     }
 }
 
@@ -156,12 +160,13 @@ fn referred_first(tables: Vec<(String, String)>, foreign_keys: &[(String, String
     Some(ordered)
 }
 
-/// Triggers, materialized views, foreign tables, rules, functions that may change more than rows, and tables with statistics, which truncating resets.
+/// Triggers, materialized views, foreign tables, rules, functions that may change more than rows, tables with statistics, which truncating resets, and
+/// tables with row security, which may hide rows from their owner.
 async fn has_more_than_rows(connection: &mut PgConnection, schemas: &[String]) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "with schemas as (select oid from pg_namespace where nspname = any($1)) \
          select exists (select from pg_class where relnamespace in (select oid from schemas) \
-                        and (relkind in ('m', 'f') or relkind in ('r', 'p') and reltuples >= 0)) \
+                        and (relkind in ('m', 'f') or relkind in ('r', 'p') and (reltuples >= 0 or relrowsecurity))) \
              or exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
                         where relnamespace in (select oid from schemas) and not tgisinternal) \
              or exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
