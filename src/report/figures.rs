@@ -38,7 +38,8 @@ pub fn duration(ms: u64) -> String {
 /// Without decimals.
 #[must_use]
 pub fn whole(figure: f64) -> String {
-    if figure.is_finite() { format!("{figure:.0}") } else { NONE.to_owned() }
+    // A sum of nothing is -0.
+    if figure.is_finite() { format!("{:.0}", figure + 0.0) } else { NONE.to_owned() }
 }
 
 /// With two decimals.
@@ -71,6 +72,7 @@ mod tests {
     fn figures_have_as_many_digits_as_help() {
         assert_eq!([80.0, 999.0, 8_100.0, 1_234_567.0].map(ms), ["0.08", "1.0", "8.1", "1234.6"]);
         assert_eq!(ms(f64::NAN), NONE);
+        assert_eq!([-0.0, 0.0, 12.4].map(whole), ["0", "0", "12"]);
         assert_eq!(ms_of_ns(102_418_300), "102.418");
         assert_eq!((counted(1, "client"), counted(2, "client")), ("1 client".to_owned(), "2 clients".to_owned()));
     }
