@@ -132,6 +132,27 @@ fn opposite_orders_of_locks_are_shown_as_a_deadlock() {
     assert!(output.contains("proved"), "a command that gave up without a change has not taken part: {output}");
 }
 
+/// A program that is misspelt, or that does something else, proves nothing.
+#[test]
+fn a_command_that_sends_no_statement_is_a_mistake_or_a_limit() {
+    let (code, output, errors) = CommandsOf::programs(&["psql -X -c 'select 1'", "psqll -X -f 1.sql"], "").run(&[]);
+    assert_eq!(code, Some(2), "{output}{errors}");
+    assert!(errors.contains("command B (psqll -X -f 1.sql): it sends no statement"), "{errors}");
+    assert!(errors.contains("exit code 127"), "{errors}");
+    let found = CommandsOf::programs(&["psql -X -c 'update accounts set balance = 1'", "true"], "").found();
+    let limits = found["limits"].to_string();
+    assert!(limits.contains("send no statement when they run alone") && limits.contains("B (exit code 0"), "{limits}");
+}
+
+#[test]
+fn a_command_that_fails_alone_limits_the_verdict() {
+    let found = CommandsOf::scripts(&[NAIVE, "update nothing set n = 1;"], "").found();
+    let limits = found["limits"].to_string();
+    assert!(limits.contains("fail already when they run alone") && limits.contains("B (exit code 3"), "{limits}");
+    let right = CommandsOf::scripts(&[NAIVE, NAIVE], "").found();
+    assert!(!right["limits"].to_string().contains("fail already"), "{right}");
+}
+
 #[test]
 fn an_invariant_can_use_the_exit_code_and_the_last_line() {
     let rest = "[[invariant]]\nname = \"both succeed\"\nquery = \"select {A.exit_code} = 0 and {B.exit_code} = 0\"\n\

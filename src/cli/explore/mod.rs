@@ -1,10 +1,11 @@
 //! `concurrency-lab explore`: makes the jobs of its arguments, runs them, prints the report, and determines the exit code.
 
 mod arguments;
+mod explored_file;
+mod jobs;
 mod progress;
 mod replay;
 mod replay_from;
-mod script_file;
 mod specs;
 mod trust;
 

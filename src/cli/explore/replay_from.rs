@@ -7,17 +7,15 @@ use strum::IntoEnumIterator as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::arguments::scenario;
+use super::explored_file::{ExploredFile, has_extension};
+use super::jobs::{WHAT_AND_HOW, scenario};
 use super::replay::{ReplayedSchedule, replay_job};
-use super::script_file::{has_extension, read_script};
 use super::{ExploreArgs, TIMELINES_MAX, WorkerDatabases, version};
 use crate::cli::CliError;
 use crate::cli::options::{approach, given, usage};
 use crate::cli::output::{print, terminal};
 use crate::cli::signals::stop_on_signals;
-use crate::config::SCRIPT_FILE_BYTES;
 use crate::explore::ExploreError;
-use crate::explore::app::CommandFile;
 use crate::explore::catalog::test_cases;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution;
@@ -29,26 +27,8 @@ use crate::explore::search::SearchPlan;
 use crate::explore::test_case::{Crash, TestCase};
 use crate::explore::witness_check::{self, WitnessReplay, WitnessReport};
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
-use crate::report::input_file::read_text;
 use crate::report::read;
 use crate::session::statement::Isolation;
-
-/// What the report says, so that the command line may not.
-const OF_THE_REPORT: [&str; 13] = [
-    "approach",
-    "clients",
-    "variant",
-    "servers",
-    "isolation",
-    "crash",
-    "without",
-    "reduce",
-    "permute",
-    "order",
-    "random_seed",
-    "stop_at_first",
-    "fail_on",
-];
 
 /// A witness of the report, and how it is run again.
 type WitnessJob = (ExploreJob, ViolationWitness);
@@ -58,7 +38,7 @@ type WitnessJob = (ExploreJob, ViolationWitness);
 /// # Errors
 /// [`CliError::ClaimFailed`] if one is still broken; [`CliError::Usage`] if the report has none of what is asked for.
 pub async fn run(arguments: &ExploreArgs, matches: Option<&ArgMatches>, path: &Path) -> Result<(), CliError> {
-    if let Some(option) = OF_THE_REPORT.iter().find(|id| given(matches, id)) {
+    if let Some(option) = WHAT_AND_HOW.iter().find(|id| given(matches, id)) {
         let option = option.replace('_', "-");
         return usage(format!(
             "--{option} is not for --replay-from: the report says what was explored; leave --{option} out"
@@ -169,13 +149,13 @@ fn is_called(subject: &Subject, name: &str) -> bool {
 /// How a witness is run again. The error says what is missing here.
 fn job(subject: &Subject, witness: &ViolationWitness, trusted: bool) -> Result<ExploreJob, String> {
     let Some(file) = &subject.file else { return of_approach(subject, witness) };
-    if read_text(Path::new(file), SCRIPT_FILE_BYTES).is_ok_and(|text| CommandFile::is_one(&text)) {
-        return Err(format!(
-            "{file} is a file of commands; run a witness of it again with --replay {}",
-            witness.transcript.schedule
-        ));
-    }
-    let script = std::sync::Arc::new(read_script(Path::new(file), trusted)?);
+    let script = match ExploredFile::read(Path::new(file), trusted)? {
+        ExploredFile::Script(script) => std::sync::Arc::new(script),
+        ExploredFile::Commands(_) => {
+            let schedule = &witness.transcript.schedule;
+            return Err(format!("{file} is a file of commands; run a witness of it again with --replay {schedule}"));
+        }
+    };
     let Some(variant) = script.variants.iter().find(|variant| variant.to_string() == subject.approach) else {
         let known: Vec<String> = script.variants.iter().map(|variant| format!("{:?}", variant.to_string())).collect();
         return Err(format!("{file} has no variant {:?}; its variants are {}", subject.approach, known.join(", ")));

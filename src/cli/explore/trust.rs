@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 use crate::cli::CliError;
+use crate::cli::output::tell;
 use crate::explore::worker_pool::{ExploreJob, JobSubject};
 use crate::report::printable::printable;
 
@@ -25,8 +26,7 @@ pub fn confirm(jobs: &[ExploreJob], trusted: bool) -> Result<(), CliError> {
     if told.is_empty() {
         return Ok(());
     }
-    // If standard error is closed, the list cannot be shown anywhere.
-    let _ = stderr().write_all(told.as_bytes());
+    tell(&told);
     if trusted {
         return Ok(());
     }

@@ -9,13 +9,10 @@
 //!
 //! Without a gate the attendant lets every unit go at once. So a command runs alone.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
 use postgres_proxy::{
     ClientUnit, ClosedBy, ConnectionId, Owner, Proxy, ProxyEvent, ProxyEventKind, UnitAnswer, UnitPermit,
 };
@@ -26,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::app_connection::AppConnection;
-use super::command_record::{CommandEnd, CommandRecord};
+use super::attended_command::{AttendedCommand, HeldStep, StepUnderWay, next_go};
+use super::command_record::CommandEnd;
 use super::running_command::{ExitedCommand, RunningCommand, kill_group};
 use super::step_rules::StepRules;
 use super::step_text::{StepText, lost, outcome};
@@ -75,44 +73,6 @@ pub struct Attended {
     pub ends: BTreeMap<Actor, CommandEnd>,
     /// Why a command could not be run to its end.
     pub unfit: Option<(Actor, String)>,
-}
-
-/// A step that waits.
-#[derive(Debug)]
-struct HeldStep {
-    connection: ConnectionId,
-    unit: Arc<ClientUnit>,
-    permit: Option<UnitPermit>,
-}
-
-/// A step that was let go.
-#[derive(Debug)]
-struct StepUnderWay {
-    connection: ConnectionId,
-    unit: u64,
-    /// Its statement is prepared, and will be executed by the next unit of the connection.
-    is_prepared: bool,
-}
-
-#[derive(Debug)]
-struct AttendedCommand {
-    actor: Actor,
-    address: SocketAddr,
-    group: Pid,
-    connections: BTreeMap<ConnectionId, AppConnection>,
-    /// The units that are not answered.
-    units: BTreeMap<(ConnectionId, u64), Arc<ClientUnit>>,
-    waiting: VecDeque<HeldStep>,
-    /// The first of `waiting` was announced.
-    is_announced: bool,
-    step: Option<StepUnderWay>,
-    /// Receives the word that its step may go; none without a gate, or once the runner has ended.
-    go: Option<mpsc::Receiver<()>>,
-    /// Since when its program is at work.
-    since: Instant,
-    record: CommandRecord,
-    exited: Option<ExitedCommand>,
-    has_ended: bool,
 }
 
 struct Attendant {
@@ -419,52 +379,8 @@ impl Attendant {
     }
 }
 
-impl AttendedCommand {
-    fn new(actor: Actor, address: SocketAddr, group: Pid, go: Option<mpsc::Receiver<()>>) -> Self {
-        Self {
-            actor,
-            address,
-            group,
-            connections: BTreeMap::new(),
-            units: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            is_announced: false,
-            step: None,
-            go,
-            since: Instant::now(),
-            record: CommandRecord::default(),
-            exited: None,
-            has_ended: false,
-        }
-    }
-
-    fn is_connected(&self) -> bool {
-        !self.connections.is_empty()
-    }
-}
-
 fn release(permit: Option<UnitPermit>) {
     if let Some(permit) = permit {
         permit.release();
     }
-}
-
-/// The next command whose step may go.
-async fn next_go(commands: &mut [AttendedCommand]) -> usize {
-    std::future::poll_fn(|context| {
-        for (index, command) in commands.iter_mut().enumerate().filter(|(_, command)| command.is_announced) {
-            let Some(go) = &mut command.go else { continue };
-            match go.poll_recv(context) {
-                Poll::Ready(Some(())) => return Poll::Ready(index),
-                Poll::Ready(None) => {
-                    // The runner has ended, so the gate is open.
-                    command.go = None;
-                    return Poll::Ready(index);
-                }
-                Poll::Pending => {}
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

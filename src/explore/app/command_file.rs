@@ -43,6 +43,14 @@ pub struct CommandScript {
     pub env: BTreeMap<String, String>,
 }
 
+impl CommandScript {
+    /// What it runs, in one line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.run.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl CommandFile {
     /// The programs that it runs, in order.
     pub fn programs(&self) -> impl Iterator<Item = &str> {

@@ -8,13 +8,12 @@ use toml::{Table, Value};
 
 use super::command_file::{COMMANDS_MAX, CommandFile, CommandScript};
 use super::environment::unknown_placeholder;
-use crate::config::SCRIPT_FILE_BYTES;
 use crate::explore::file::ExploreFileError;
 use crate::explore::file::expect_table::ExpectTable;
 use crate::explore::file::fields::{actor, check_name, check_sql, expected};
 use crate::explore::file::reading::{invariants, serial};
 use crate::explore::file::script::Invariant;
-use crate::report::input_file::{read_text, toml_error};
+use crate::report::input_file::toml_error;
 
 /// What an invariant may use of a command.
 pub const READ_OF_A_COMMAND: [&str; 2] = ["exit_code", "last_line"];
@@ -57,26 +56,13 @@ impl CommandFile {
         text.parse::<Table>().is_ok_and(|table| ["command", "app"].iter().any(|key| table.contains_key(*key)))
     }
 
-    /// Reads a file of commands. Its programs will run in the file's folder.
-    ///
-    /// # Errors
-    /// [`ExploreFileError`], which names the file and what is wrong.
-    pub fn read(path: &Path) -> Result<Self, ExploreFileError> {
-        let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| error.to_string());
-        let folder = std::path::absolute(path).map_err(|error| error.to_string());
-        let file = text.and_then(|text| {
-            let folder = folder?.parent().unwrap_or(Path::new("/")).to_path_buf();
-            parse(&text, &folder)
-        });
-        file.map_err(|reason| ExploreFileError(format!("{}: {reason}", path.display())))
-    }
-
-    /// Parses the text of a file of commands, whose programs will run in this folder.
+    /// Parses the text of a file of commands. Its programs will run in the folder of the file.
     ///
     /// # Errors
     /// [`ExploreFileError`], which names what is wrong.
-    pub fn parse(text: &str, folder: &Path) -> Result<Self, ExploreFileError> {
-        parse(text, folder).map_err(ExploreFileError)
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ExploreFileError> {
+        let file = std::path::absolute(file).map_err(|error| ExploreFileError(error.to_string()))?;
+        parse(text, file.parent().unwrap_or(Path::new("/"))).map_err(ExploreFileError)
     }
 }
 
@@ -163,12 +149,12 @@ mod tests {
                         [[command]]\nrun = \"psql -f a.sql\"\nenv = { URL = \"{database_url}\" }\n[[command]]\nrun = \"psql -f b.sql\"\n";
 
     fn refusal(text: &str) -> String {
-        CommandFile::parse(text, Path::new("/tmp")).expect_err("a refusal").to_string()
+        CommandFile::parse(text, Path::new("/tmp/file.toml")).expect_err("a refusal").to_string()
     }
 
     #[test]
     fn a_file_of_commands_is_read_with_its_programs_in_order() {
-        let file = CommandFile::parse(FILE, Path::new("/tmp")).expect("a file");
+        let file = CommandFile::parse(FILE, Path::new("/tmp/file.toml")).expect("a file");
         assert!(CommandFile::is_one(FILE) && !CommandFile::is_one("[[session]]\nname = \"a\"\n"));
         assert_eq!(file.programs().collect::<Vec<_>>(), ["psql -f a.sql", "psql -f b.sql"]);
         assert_eq!(file.serial, crate::explore::file::script::SerialCheck::RowsAndAnswers);

@@ -14,13 +14,15 @@
 //! 7. [`step_rules`]: which units are steps
 //! 8. [`step_text`]: a unit and its answer, as a transcript shows them
 //! 9. [`command_record`]: what a run of a command sent, and how it ended
-//! 10. [`attendant`]: from the events of the proxies to those of a gate
-//! 11. [`app_database`]: the database, put back before each interleaving
-//! 12. [`command_execution`]: runs all commands of a file
+//! 10. `attended_command`: one command during an interleaving
+//! 11. [`attendant`]: from the events of the proxies to those of a gate
+//! 12. [`app_database`]: the database, put back before each interleaving
+//! 13. [`command_execution`]: runs all commands of a file
 
 pub mod app_connection;
 pub mod app_database;
 pub mod attendant;
+mod attended_command;
 pub mod command_execution;
 pub mod command_file;
 pub mod command_output;

@@ -7,6 +7,7 @@ use strum::Display;
 
 use crate::explore::findings::{Exploration, ExplorationVerdict};
 use crate::explore::schedule::Actor;
+use referee::history::ClaimedSafety;
 
 /// A statement of a session, by its name.
 pub type StatementRef = (Actor, String);
@@ -43,6 +44,18 @@ pub enum ExpectedVerdict {
     /// Nothing is expected. No explore file says so: a spec does not judge.
     #[serde(skip)]
     Any,
+}
+
+impl ExpectedVerdict {
+    /// The claim that a report compares with what was found.
+    #[must_use]
+    pub fn claim(self) -> ClaimedSafety {
+        match self {
+            Self::Holds => ClaimedSafety::Safe,
+            Self::Broken => ClaimedSafety::Broken,
+            Self::Any => ClaimedSafety::Unsupported,
+        }
+    }
 }
 
 impl Expect {

@@ -134,7 +134,11 @@ pub fn not_compared(columns: &BTreeSet<String>) -> Option<String> {
 }
 
 /// A sentence about some names; `None` if there are none.
-fn of_names<'n>(names: impl IntoIterator<Item = &'n String>, sentence: impl FnOnce(&str) -> String) -> Option<String> {
+#[must_use]
+pub fn of_names<'n>(
+    names: impl IntoIterator<Item = &'n String>,
+    sentence: impl FnOnce(&str) -> String,
+) -> Option<String> {
     let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     (!names.is_empty()).then(|| sentence(&names.join(", ")))
 }

@@ -20,8 +20,8 @@
 //! 13. [`schema_catalog`]: the tables of a file, and which of them a statement touches
 //! 14. [`statement_access`]: what statements share, down to single rows
 //! 15. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 16. [`serial`]: whether an end is that of a serial order
-//! 17. [`invariants`]: what must be true at every end
+//! 16. [`serial`]: whether an end is that of a serial order; [`serial_ends`]: the ends of those that were run
+//! 17. [`invariants`]: what must be true at every end; [`end_judgement`]: what is wrong at one
 //! 18. [`clock`]: statements whose effect depends on time
 //! 19. [`mistakes`]: statements that always fail
 //! 20. [`limits`]: what a verdict does not cover
@@ -31,6 +31,7 @@
 
 pub mod barrier;
 pub mod clock;
+pub mod end_judgement;
 pub mod execution;
 pub mod expect;
 pub(super) mod expect_table;
@@ -52,6 +53,7 @@ pub mod schema_catalog;
 pub mod script;
 pub mod sending;
 pub mod serial;
+pub mod serial_ends;
 pub mod session_end;
 mod sessions;
 pub mod statement_access;

@@ -9,6 +9,7 @@ use crate::explore::error::ExploreError;
 use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::script::SerialCheck;
 use crate::explore::file::serial::{End, UncomparedColumns, orders};
+use crate::explore::file::serial_ends::SerialMismatch;
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 use crate::explore::sql_words::statements;
@@ -34,20 +35,21 @@ impl CommandExecution<'_> {
             Ok((one, _)) => one,
             Err(why) => return Ok(Err(why)),
         };
-        let mut texts = Vec::new();
+        let (mut texts, mut serial) = (Vec::new(), Vec::new());
         for order in orders(&all) {
             match self.run_serially(&order).await? {
                 Ok((end, ends)) => {
                     texts.extend(ends.values().flat_map(|end| end.record.texts().map(str::to_owned)));
                     if order == all {
                         let by_sequence = self.database.columns_by_sequence().await?;
-                        self.uncompared = UncomparedColumns::new(&one, &end, by_sequence.into_iter());
+                        self.serial_ends.uncompared = UncomparedColumns::new(&one, &end, by_sequence.into_iter());
                     }
-                    self.serial_ends.entry(all.clone()).or_default().push(end);
+                    serial.push(end);
                 }
                 Err(why) => return Ok(Err(why)),
             }
         }
+        self.serial_ends.add(all, serial);
         let clock_in_schema = self.database.reads_the_clock().await?;
         let reads = |text: &String| statements(text).iter().any(|words| reads_the_clock(words));
         let writes = |text: &String| !text.trim_start().to_ascii_lowercase().starts_with("select");
@@ -69,19 +71,41 @@ impl CommandExecution<'_> {
             }
             let ends = match self.run_serially(&[actor]).await? {
                 Ok((end, ends)) => {
-                    self.serial_ends.insert(vec![actor], vec![end]);
+                    self.serial_ends.add(vec![actor], vec![end]);
                     ends
                 }
                 Err(why) => return Ok(Err(why)),
             };
             let Some(end) = ends.get(&actor) else { continue };
+            self.look_at_alone(number, end)?;
             let lines = end.record.in_words();
             let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-            told.push(format!("{actor} alone ({}): {first}, and ends with {}", self.title(actor), end.heard()));
+            told.push(format!(
+                "{actor} alone ({}): {first}, and ends with {}",
+                self.file.commands[usize::from(number)].title(),
+                end.heard()
+            ));
             told.extend(rest.iter().map(|line| format!("  {line}")));
         }
         self.alone = told;
         Ok(Ok(()))
+    }
+
+    /// Notes what is odd about a command that has run alone. One that fails without a statement is misspelt or lacks something.
+    fn look_at_alone(&mut self, number: u8, end: &CommandEnd) -> Result<(), ExploreError> {
+        let (actor, heard) = (Actor::Client(number), end.heard());
+        match (end.record.texts().next().is_some(), end.exited.code) {
+            (true, 0) => {}
+            (true, _) => drop(self.failing.insert(format!("{actor} ({heard})"))),
+            (false, 0) => drop(self.silent.insert(format!("{actor} ({heard})"))),
+            (false, _) => {
+                let title = self.file.commands[usize::from(number)].title();
+                return Err(ExploreError::Script(format!(
+                    "command {actor} ({title}): it sends no statement to its database when it runs alone, and ends with {heard}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Runs these commands one after the other.
@@ -104,13 +128,13 @@ impl CommandExecution<'_> {
     }
 
     /// Whether an end is that of a serial order of the commands that took part. The error says what no serial order gives.
-    pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), String>, ExploreError> {
+    pub(super) async fn explain(&mut self, end: &End) -> Result<Result<(), &'static str>, ExploreError> {
         let check = self.file.serial;
         if check == SerialCheck::Off {
             return Ok(Ok(()));
         }
         let participants = end.participants();
-        if !self.serial_ends.contains_key(&participants) {
+        if !self.serial_ends.knows(&participants) {
             let mut serial = Vec::new();
             for order in orders(&participants) {
                 match self.run_serially(&order).await? {
@@ -118,18 +142,13 @@ impl CommandExecution<'_> {
                     Err(why) => return Err(ExploreError::Script(why)),
                 }
             }
-            self.serial_ends.insert(participants.clone(), serial);
+            self.serial_ends.add(participants, serial);
         }
-        let ends = &self.serial_ends[&participants];
-        let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
-        let explained = match check {
-            check if found(check) => Ok(()),
-            SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => Err(
-                "a serial order of the commands ends with these rows, but none with these exit codes and last lines",
-            ),
-            _ => Err("no serial order of the commands ends like this"),
-        };
-        self.not_compared.extend(self.uncompared.found_in(end).into_iter().map(str::to_owned));
-        Ok(explained.map_err(str::to_owned))
+        Ok(self.serial_ends.explain(end, check).map_err(|mismatch| match mismatch {
+            SerialMismatch::Answers => {
+                "a serial order of the commands ends with these rows, but none with these exit codes and last lines"
+            }
+            SerialMismatch::Rows => "no serial order of the commands ends like this",
+        }))
     }
 }

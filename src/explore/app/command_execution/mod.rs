@@ -2,8 +2,9 @@
 //! interleaving.
 
 mod alone;
+mod file_exploration;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::app_database::AppDatabase;
 use super::attendant::{Attendance, Attended, attend};
-use super::command_file::CommandFile;
+use super::command_file::{CommandFile, CommandScript};
 use super::command_record::CommandEnd;
 use super::environment::DatabaseEnvironment;
 use super::running_command::{CommandGuard, RunningCommand};
@@ -25,93 +26,20 @@ use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::clock::of_words;
+use crate::explore::file::end_judgement::EndJudgement;
 use crate::explore::file::execution::snapshot::changes_only_rows;
-use crate::explore::file::expect::ExpectedVerdict;
 use crate::explore::file::invariants::broken_invariants;
 use crate::explore::file::limits;
-use crate::explore::file::script::{Invariant, NOT_SERIALIZABLE, SerialCheck};
-use crate::explore::file::serial::{End, UncomparedColumns};
+use crate::explore::file::script::Invariant;
+use crate::explore::file::serial_ends::SerialEnds;
 use crate::explore::file::template::Variables;
-use crate::explore::findings::{Exploration, ExplorationVerdict, Subject};
-use crate::explore::named_ids::without_ids;
 use crate::explore::run::gate::GateEvents;
 use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
 use crate::explore::sql_words::statements;
-use crate::explore::transcript::{Participant, Transcript};
-use referee::history::ClaimedSafety;
-
-/// The name of an end at which a command waits for one that has ended and still holds its locks.
-const WAITS_FOR_EVER: &str = "waits for ever";
-
-/// What a report says of a file of commands.
-#[must_use]
-pub fn subject(file: &CommandFile, path: &str) -> Subject {
-    Subject {
-        scenario: file.title.clone(),
-        approach: String::new(),
-        file: Some(path.to_owned()),
-        clients: u32::try_from(file.commands.len()).unwrap_or(u32::MAX),
-        servers: None,
-        isolation: None,
-        without: None,
-        crash: None,
-        claim: match file.expect.verdict {
-            ExpectedVerdict::Holds => ClaimedSafety::Safe,
-            ExpectedVerdict::Broken => ClaimedSafety::Broken,
-            ExpectedVerdict::Any => ClaimedSafety::Unsupported,
-        },
-    }
-}
-
-/// Explores a file of commands, and compares the result with its expectations.
-///
-/// # Errors
-/// [`ExploreError`]; [`ExploreError::Script`] if its database cannot be prepared, or a command cannot be started.
-pub async fn explore(
-    database: &mut ExplorerDatabase,
-    file: &CommandFile,
-    subject: Subject,
-    mut plan: SearchPlan,
-    go_on: ProgressCallback<'_>,
-) -> Result<Exploration, ExploreError> {
-    let (partial, wants_reduce) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
-    plan.reduce = false;
-    let mut execution = CommandExecution::open(database, file).await?;
-    let mut counter = ExplorationCounter::new();
-    let explored = execution.explore(&mut counter, plan, go_on).await;
-    let (alone, mut limits, surprises) = (execution.alone.clone(), execution.limits(), execution.surprises.clone());
-    let depends_on_time = !execution.by_time.is_empty();
-    let closed = execution.close().await;
-    let begun = explored?;
-    closed?;
-    if wants_reduce {
-        let why = "what statements of a program do beyond their words is not known";
-        limits.push(format!("--reduce left nothing out: {why}"));
-    }
-    for surprise in surprises {
-        counter.add_undecided(surprise);
-    }
-    let is_judged = file.serial != SerialCheck::Off || !file.invariants.is_empty();
-    let mut exploration = counter.finish(subject);
-    (exploration.limits, exploration.alone) = (limits, alone);
-    exploration.complete &= begun;
-    exploration.verdict = match exploration.verdict {
-        ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if depends_on_time => {
-            ExplorationVerdict::DependsOnTime
-        }
-        ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if !is_judged => ExplorationVerdict::NotJudged,
-        verdict => verdict,
-    };
-    // Expectations are about all interleavings, so they are not checked for a part.
-    let is_decided = !matches!(exploration.verdict, ExplorationVerdict::DependsOnTime | ExplorationVerdict::Undecided);
-    if !partial && exploration.complete && is_decided {
-        exploration.missed = file.expect.misses(&exploration, &BTreeSet::new());
-    }
-    Ok(exploration)
-}
+pub use file_exploration::{explore, subject};
 
 /// Runs a file of commands on the explorer's server.
 pub struct CommandExecution<'d> {
@@ -129,13 +57,14 @@ pub struct CommandExecution<'d> {
     attendant: Option<(JoinHandle<Attended>, CancellationToken)>,
     /// Since the last reset, nothing but rows was changed.
     rows_only: bool,
-    /// The ends of the serial orders of these commands.
-    serial_ends: BTreeMap<Vec<Actor>, Vec<End>>,
-    uncompared: UncomparedColumns,
-    not_compared: BTreeSet<String>,
+    serial_ends: SerialEnds,
     unordered: BTreeSet<String>,
     /// What each command does alone.
     alone: Vec<String>,
+    /// The commands that fail when they run alone.
+    failing: BTreeSet<String>,
+    /// The commands that send no statement when they run alone.
+    silent: BTreeSet<String>,
     /// What an interleaving did that the rules of the steps exclude.
     surprises: BTreeSet<String>,
     /// Statements whose effect depends on the time that something takes.
@@ -180,11 +109,11 @@ impl<'d> CommandExecution<'d> {
             owner: Some(owner),
             attendant: None,
             rows_only: true,
-            serial_ends: BTreeMap::new(),
-            uncompared: UncomparedColumns::default(),
-            not_compared: BTreeSet::new(),
+            serial_ends: SerialEnds::default(),
             unordered: BTreeSet::new(),
             alone: Vec::new(),
+            failing: BTreeSet::new(),
+            silent: BTreeSet::new(),
             surprises: BTreeSet::new(),
             by_time: BTreeSet::new(),
         })
@@ -308,14 +237,21 @@ impl<'d> CommandExecution<'d> {
         let outside =
             "what the commands share outside this database (files, other services, the clock) is not explored";
         let unordered = limits::unordered(&self.unordered);
-        let not_compared = limits::not_compared(&self.not_compared);
+        let not_compared = limits::not_compared(&self.serial_ends.not_compared);
         let by_time = self.by_time.iter().map(|what| format!("it depends on time: {what}"));
-        [Some(outside.to_owned()), unordered, not_compared].into_iter().flatten().chain(by_time).collect()
-    }
-
-    fn title(&self, actor: Actor) -> String {
-        let Actor::Client(number) = actor else { return String::new() };
-        self.file.commands[usize::from(number)].run.split_whitespace().collect::<Vec<_>>().join(" ")
+        let failing = limits::of_names(&self.failing, |names| {
+            format!(
+                "these commands fail already when they run alone, so what they do if they succeed is not explored: {names}"
+            )
+        });
+        let silent = limits::of_names(&self.silent, |names| {
+            format!("these commands send no statement when they run alone, so nothing of them is interleaved: {names}")
+        });
+        [Some(outside.to_owned()), failing, silent, unordered, not_compared]
+            .into_iter()
+            .flatten()
+            .chain(by_time)
+            .collect()
     }
 }
 
@@ -337,33 +273,16 @@ impl Execution for CommandExecution<'_> {
         let rows = self.database.rows(self.file.outcome.as_deref()).await?;
         let read: Variables = ends.iter().flat_map(|(actor, end)| end.values(&actor.to_string())).collect();
         let broken = broken_invariants(self.database.admin()?, &self.file.invariants, &read).await?;
-        let found: Vec<String> = broken.iter().map(ToString::to_string).collect();
-        let mut explanation = match found[..] {
-            [] => String::new(),
-            _ => format!("in the end, an invariant does not hold: {}", found.join(", ")),
-        };
-        let mut anomalies: Vec<String> = broken.into_iter().map(|broken| broken.name).collect();
+        let mut judgement = EndJudgement::of_invariants(broken);
         if waits_for_ever {
-            anomalies.insert(0, WAITS_FOR_EVER.to_owned());
-            "a command waits for one that has ended and still holds its locks".clone_into(&mut explanation);
+            judgement.add_endless_wait("a command waits for one that has ended and still holds its locks");
         }
         let after = rows.iter().map(|row| row.join(", ")).collect();
         if !waits_for_ever && let Err(why) = self.explain(&alone::end(&ends, rows)).await? {
-            anomalies.push(NOT_SERIALIZABLE.to_owned());
-            if explanation.is_empty() {
-                explanation = why;
-            }
+            judgement.add_not_serializable(why);
         }
-        let part = |actor: Actor| {
-            let heard = seen.heard.get(&actor).map_or(WAITS_FOR_EVER, String::as_str).to_owned();
-            Participant { actor, title: self.title(actor), heard: Some(heard) }
-        };
-        let parts: Vec<Participant> = self.actors().into_iter().map(part).collect();
-        let mut transcript =
-            Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
-        without_ids(&mut transcript);
-        let outcome = transcript.outcome();
-        Ok(JudgedInterleaving { transcript, outcome, anomalies, explanation, crash_missed: false, crash_after: None })
+        let titles = self.file.commands.iter().map(CommandScript::title);
+        Ok(judgement.of_interleaving(seen, titles, after))
     }
 
     fn clients(&self) -> u8 {

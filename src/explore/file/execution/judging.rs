@@ -1,6 +1,7 @@
 //! What is checked at the ends of interleavings, and what a good end therefore says.
 
-use super::{ScriptExecution, WAITS_FOR_EVER};
+use super::ScriptExecution;
+use crate::explore::file::end_judgement::WAITS_FOR_EVER;
 use crate::explore::file::script::{NOT_SERIALIZABLE, SerialCheck};
 
 /// Why no end of a file is judged.

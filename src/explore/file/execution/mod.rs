@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::clock;
+use super::end_judgement::EndJudgement;
 use super::expect::StatementRef;
 use super::invariants::broken_invariants;
 use super::mistakes::{self, FailureLog};
@@ -25,9 +26,10 @@ use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
 use super::schema_catalog::{SCHEMA, SchemaCatalog};
-use super::script::{Invariant, NOT_SERIALIZABLE, ScheduleTest, Script, ScriptVariant, SerialCheck, SessionScript};
+use super::script::{Invariant, ScheduleTest, Script, ScriptVariant, SerialCheck, SessionScript};
 use super::sending::error_text;
-use super::serial::{End, UncomparedColumns};
+use super::serial::End;
+use super::serial_ends::SerialEnds;
 use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionResult};
 use super::statement_access::FileAccess;
 use super::template::Variables;
@@ -36,22 +38,17 @@ use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
-use crate::explore::named_ids::without_ids;
 use crate::explore::run::gate::{Gate, GateEvent};
 use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::access::StatementAccess;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
-use crate::explore::transcript::{Participant, Transcript};
 use snapshot::RowSnapshot;
 pub use variant_exploration::{explore, subject};
 
 /// How long the reset may wait for locks that a cut session still holds.
 const RESET_LOCK_TIMEOUT: &str = "10s";
-
-/// The name of an end at which a session waits for one that has ended and still holds its locks.
-const WAITS_FOR_EVER: &str = "waits for ever";
 
 /// Runs a variant of a file on the explorer's database.
 pub struct ScriptExecution<'d> {
@@ -81,9 +78,7 @@ pub struct ScriptExecution<'d> {
     serial_is_optional: bool,
     /// The values that sessions have read, as `A.read.balance`.
     read: BTreeSet<String>,
-    /// The ends of the serial orders of these sessions.
-    serial_ends: BTreeMap<Vec<Actor>, Vec<End>>,
-    uncompared: UncomparedColumns,
+    serial_ends: SerialEnds,
     log: FailureLog,
     waited: BTreeSet<StatementRef>,
     /// Statements that changed or locked several rows.
@@ -92,8 +87,6 @@ pub struct ScriptExecution<'d> {
     unordered: BTreeSet<String>,
     /// Statements that a timeout ended.
     canceled: BTreeSet<String>,
-    /// Columns that could not be compared with those of serial orders.
-    not_compared: BTreeSet<String>,
 }
 
 impl<'d> ScriptExecution<'d> {
@@ -129,14 +122,12 @@ impl<'d> ScriptExecution<'d> {
             no_serial_orders: None,
             serial_is_optional: script.serial_is_optional,
             read: BTreeSet::new(),
-            serial_ends: BTreeMap::new(),
-            uncompared: UncomparedColumns::default(),
+            serial_ends: SerialEnds::default(),
             log: FailureLog::default(),
             waited: BTreeSet::new(),
             of_several_rows: BTreeSet::new(),
             unordered: BTreeSet::new(),
             canceled: BTreeSet::new(),
-            not_compared: BTreeSet::new(),
         };
         match execution.prepare().await {
             Ok(()) => Ok(execution),
@@ -273,7 +264,7 @@ impl<'d> ScriptExecution<'d> {
             inside,
             limits::several_statements(&self.sessions),
             limits::unordered(&self.unordered),
-            limits::not_compared(&self.not_compared),
+            limits::not_compared(&self.serial_ends.not_compared),
             self.no_serial_orders.clone(),
         ];
         limits.into_iter().flatten().collect()
@@ -302,37 +293,17 @@ impl Execution for ScriptExecution<'_> {
         let read: Variables = read.collect();
         self.read.extend(read.keys().cloned());
         let broken = broken_invariants(&mut self.admin, &self.script.invariants, &read).await?;
-        let found: Vec<String> = broken.iter().map(ToString::to_string).collect();
-        let mut explanation = match found[..] {
-            [] => String::new(),
-            _ => format!("in the end, an invariant does not hold: {}", found.join(", ")),
-        };
-        let mut anomalies: Vec<String> = broken.into_iter().map(|broken| broken.name).collect();
+        let mut judgement = EndJudgement::of_invariants(broken);
         // With a timeout, no wait is for ever.
         if waits_for_ever && self.by_the_clock().is_empty() {
-            anomalies.insert(0, WAITS_FOR_EVER.to_owned());
-            "a session waits for one that has ended and still holds its locks".clone_into(&mut explanation);
+            judgement.add_endless_wait("a session waits for one that has ended and still holds its locks");
         }
         let after = rows.iter().map(|row| row.join(", ")).collect();
         if !waits_for_ever && let Err(why) = self.explain(&End::new(&results, rows)).await? {
-            anomalies.push(NOT_SERIALIZABLE.to_owned());
-            if explanation.is_empty() {
-                why.clone_into(&mut explanation);
-            }
+            judgement.add_not_serializable(why);
         }
-        let parts: Vec<Participant> = (0..)
-            .zip(&self.sessions)
-            .map(|(client, script)| {
-                let actor = Actor::Client(client);
-                let heard = seen.heard.get(&actor).map_or(WAITS_FOR_EVER, String::as_str).to_owned();
-                Participant { actor, title: script.name.clone(), heard: Some(heard) }
-            })
-            .collect();
-        let mut transcript =
-            Transcript { schedule: seen.schedule, parts, before: Vec::new(), entries: seen.entries, after };
-        without_ids(&mut transcript);
-        let outcome = transcript.outcome();
-        Ok(JudgedInterleaving { transcript, outcome, anomalies, explanation, crash_missed: false, crash_after: None })
+        let titles = self.sessions.iter().map(|session| session.name.clone());
+        Ok(judgement.of_interleaving(seen, titles, after))
     }
 
     fn clients(&self) -> u8 {

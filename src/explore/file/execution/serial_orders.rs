@@ -1,9 +1,11 @@
 //! The serial orders of the sessions, run once, and the question whether an interleaving ends like one of them.
 
-use super::{ScriptExecution, WAITS_FOR_EVER};
+use super::ScriptExecution;
 use crate::explore::error::ExploreError;
+use crate::explore::file::end_judgement::WAITS_FOR_EVER;
 use crate::explore::file::script::{SERIAL_SESSIONS_MAX, SerialCheck};
 use crate::explore::file::serial::{End, UncomparedColumns, orders};
+use crate::explore::file::serial_ends::SerialMismatch;
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 
@@ -18,20 +20,20 @@ impl ScriptExecution<'_> {
         let (Some(one), Some(again)) = (self.run_serially(&all).await?, self.run_serially(&all).await?) else {
             return Ok(());
         };
-        self.uncompared = UncomparedColumns::new(&one, &again, self.catalog.by_sequence.iter().cloned());
+        self.serial_ends.uncompared = UncomparedColumns::new(&one, &again, self.catalog.by_sequence.iter().cloned());
         // Of many sessions there are too many orders.
         if all.len() > SERIAL_SESSIONS_MAX { Ok(()) } else { self.find_serial_ends(&all).await }
     }
 
     pub(super) async fn find_serial_ends(&mut self, sessions: &[Actor]) -> Result<(), ExploreError> {
-        if self.serial_ends.contains_key(sessions) {
+        if self.serial_ends.knows(sessions) {
             return Ok(());
         }
         let mut ends = Vec::new();
         for order in orders(sessions) {
             ends.extend(self.run_serially(&order).await?);
         }
-        self.serial_ends.insert(sessions.to_vec(), ends);
+        self.serial_ends.add(sessions.to_vec(), ends);
         Ok(())
     }
 
@@ -79,17 +81,12 @@ impl ScriptExecution<'_> {
         if self.serial == SerialCheck::Off {
             return Ok(Ok(()));
         }
-        let ends = &self.serial_ends[&participants];
-        let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
-        let explained = match self.serial {
-            check if found(check) => Ok(()),
-            SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => {
-                Err("a serial order of the sessions ends with these rows, but none gives these answers")
+        let explained = self.serial_ends.explain(end, self.serial).map_err(|mismatch| match mismatch {
+            SerialMismatch::Answers => {
+                "a serial order of the sessions ends with these rows, but none gives these answers"
             }
-            _ => Err("no serial order of the sessions ends like this"),
-        };
-        let not_compared = self.uncompared.found_in(end).into_iter().map(str::to_owned);
-        self.not_compared.extend(not_compared);
+            SerialMismatch::Rows => "no serial order of the sessions ends like this",
+        });
         Ok(explained)
     }
 }

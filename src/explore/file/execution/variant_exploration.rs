@@ -10,7 +10,6 @@ use crate::explore::file::limits;
 use crate::explore::file::script::{Script, ScriptVariant};
 use crate::explore::findings::{Exploration, ExplorationVerdict, Subject};
 use crate::explore::search::SearchPlan;
-use referee::history::ClaimedSafety;
 
 /// What a report says of a variant of a file.
 #[must_use]
@@ -24,11 +23,7 @@ pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject 
         isolation: None,
         without: None,
         crash: None,
-        claim: match variant.expect.verdict {
-            ExpectedVerdict::Holds => ClaimedSafety::Safe,
-            ExpectedVerdict::Broken => ClaimedSafety::Broken,
-            ExpectedVerdict::Any => ClaimedSafety::Unsupported,
-        },
+        claim: variant.expect.verdict.claim(),
     }
 }
 

@@ -1,0 +1,55 @@
+//! The ends of the serial orders that were run, and whether an interleaving ends like one of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::script::SerialCheck;
+use super::serial::{End, UncomparedColumns};
+use crate::explore::schedule::Actor;
+
+/// The ends of the serial orders of sets of sessions.
+#[derive(Debug, Clone, Default)]
+pub struct SerialEnds {
+    ends: BTreeMap<Vec<Actor>, Vec<End>>,
+    /// Values that are not compared.
+    pub uncompared: UncomparedColumns,
+    /// Columns of the ends that were to be explained and could not be compared whole.
+    pub not_compared: BTreeSet<String>,
+}
+
+/// What no serial order gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SerialMismatch {
+    /// The answers: some serial order ends with the same rows.
+    Answers,
+    /// The rows, or how the sessions ended.
+    Rows,
+}
+
+impl SerialEnds {
+    /// Whether the serial orders of these sessions were run.
+    #[must_use]
+    pub fn knows(&self, sessions: &[Actor]) -> bool {
+        self.ends.contains_key(sessions)
+    }
+
+    /// The serial orders of these sessions end so.
+    pub fn add(&mut self, sessions: Vec<Actor>, ends: Vec<End>) {
+        self.ends.insert(sessions, ends);
+    }
+
+    /// Whether an end is that of a serial order of the sessions that took part, which must be known.
+    ///
+    /// # Errors
+    /// [`SerialMismatch`].
+    pub fn explain(&mut self, end: &End, check: SerialCheck) -> Result<(), SerialMismatch> {
+        let ends = &self.ends[&end.participants()];
+        let found = |check: SerialCheck| ends.iter().any(|serial| end.equals(serial, check, &self.uncompared));
+        let explained = match check {
+            check if found(check) => Ok(()),
+            SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => Err(SerialMismatch::Answers),
+            _ => Err(SerialMismatch::Rows),
+        };
+        self.not_compared.extend(self.uncompared.found_in(end).into_iter().map(str::to_owned));
+        explained
+    }
+}
