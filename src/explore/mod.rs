@@ -61,6 +61,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod search;
 pub mod search_order;
+pub mod sequence_columns;
 pub mod spec;
 pub mod sql_words;
 pub mod table_rows;

@@ -19,4 +19,5 @@ mod oracle;
 mod reduction;
 mod search;
 mod timelines;
+mod verdicts;
 mod worker_pool;

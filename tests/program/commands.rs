@@ -19,13 +19,14 @@ const SETUP: &str =
     "create table accounts (id int primary key, balance int not null); insert into accounts values (1, 100), (2, 100)";
 
 /// A folder with a file of commands, each a psql script.
-struct CommandsOf {
+#[derive(Debug)]
+pub struct CommandsOf {
     folder: TempDir,
     database: OwnDatabase,
 }
 
 impl CommandsOf {
-    fn scripts(scripts: &[&str], rest: &str) -> Self {
+    pub fn scripts(scripts: &[&str], rest: &str) -> Self {
         let runs: Vec<String> = (1..=scripts.len()).map(|number| format!("psql -X -f {number}.sql")).collect();
         let of = Self::programs(&runs.iter().map(String::as_str).collect::<Vec<_>>(), rest);
         for (number, script) in (1..).zip(scripts) {
@@ -34,7 +35,7 @@ impl CommandsOf {
         of
     }
 
-    fn programs(runs: &[&str], rest: &str) -> Self {
+    pub fn programs(runs: &[&str], rest: &str) -> Self {
         let commands: Vec<String> = runs.iter().map(|run| format!("[[command]]\nrun = '''{run}'''\n")).collect();
         let commands = commands.concat();
         let of = Self { folder: tempfile::tempdir().expect("a folder"), database: OwnDatabase::new() };
@@ -42,7 +43,16 @@ impl CommandsOf {
         of
     }
 
-    fn write(&self, name: &str, text: &str) {
+    /// The database is made by this program, in place of the usual setup.
+    pub fn prepare(&self, program: &str) {
+        let file = std::fs::read_to_string(self.path()).expect("a file");
+        self.write(
+            "commands.toml",
+            &file.replace(&format!("setup = \"{SETUP}\""), &format!("prepare = '''{program}'''")),
+        );
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).expect("a file");
     }
 
@@ -56,12 +66,12 @@ impl CommandsOf {
         command
     }
 
-    fn run(&self, options: &[&str]) -> (Option<i32>, String, String) {
+    pub fn run(&self, options: &[&str]) -> (Option<i32>, String, String) {
         run_to_end(self.command(&[&["--trust-file"], options].concat()))
     }
 
     /// The only exploration of the report.
-    fn found(&self) -> Value {
+    pub fn found(&self) -> Value {
         let (code, output, errors) = self.run(&["--format", "json"]);
         let report: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {code:?} {errors}"));
         report["explorations"][0].clone()

@@ -4,6 +4,7 @@
 mod access_log;
 mod bookings;
 mod clients;
+mod command_verdicts;
 mod commands;
 mod dashboard_experiment;
 mod dashboard_pages;

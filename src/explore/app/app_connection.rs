@@ -90,6 +90,12 @@ impl AppConnection {
         if of_session { self.session_level = level } else { self.transaction_level = Some(level) }
     }
 
+    /// Its last answer was outside a transaction block.
+    #[must_use]
+    pub fn is_outside_a_transaction(&self) -> bool {
+        self.status == Some(BlockStatus::Idle)
+    }
+
     /// Outside a transaction block for certain, and nothing is in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {

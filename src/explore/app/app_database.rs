@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::step_rules::reads_the_clock;
+use super::definitions::{database_settings, definitions};
 use crate::explore::error::ExploreError;
-use crate::explore::file::execution::snapshot::RowSnapshot;
+use crate::explore::file::clock::{TIMEOUTS, may_read_the_clock};
+use crate::explore::file::execution::snapshot::{RowSnapshot, functions_change_more};
+use crate::explore::file::final_rows::FinalRows;
 use crate::explore::file::sending::error_text;
-use crate::explore::row_text::columns;
-use crate::explore::sql_words::statements;
+use crate::explore::sequence_columns::SequenceColumns;
 
 /// The beginning of the name of each such database.
 const PREFIX: &str = "concurrency_lab_app_";
@@ -31,11 +32,8 @@ const SESSIONS_POLL: Duration = Duration::from_millis(1);
 /// Sessions that have not ended by themselves after this time are terminated.
 const TERMINATE_AFTER: Duration = Duration::from_secs(2);
 
-/// Rows of a table that are read one by one. Of a larger table, a checksum is.
-const ROWS_READ: i64 = 200;
-
 /// The schemas that are not PostgreSQL's.
-const OWN_SCHEMAS: &str = "nspname not in ('pg_catalog', 'information_schema') and nspname not like 'pg\\_temp%' \
+pub const OWN_SCHEMAS: &str = "nspname not in ('pg_catalog', 'information_schema') and nspname not like 'pg\\_temp%' \
                            and nspname not like 'pg\\_toast%'";
 
 /// See the [module](self).
@@ -49,6 +47,10 @@ pub struct AppDatabase {
     admin: Option<PgConnection>,
     has_template: bool,
     snapshot: Option<RowSnapshot>,
+    /// What was defined when its state was kept.
+    definitions: BTreeSet<String>,
+    /// Statements that give a copy the settings, rights and owner of the database, which CREATE DATABASE does not copy.
+    own_settings: Vec<String>,
     deadlock_timeout: Option<Duration>,
 }
 
@@ -61,8 +63,17 @@ impl AppDatabase {
         let server = server.clone().application_name("concurrency-lab explore").disable_statement_logging();
         let maintenance = server.connect().await?;
         let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-        let mut database =
-            Self { server, name, maintenance, admin: None, has_template: false, snapshot: None, deadlock_timeout };
+        let mut database = Self {
+            server,
+            name,
+            maintenance,
+            admin: None,
+            has_template: false,
+            snapshot: None,
+            definitions: BTreeSet::new(),
+            own_settings: Vec::new(),
+            deadlock_timeout,
+        };
         let created = database.make("template1").await;
         created.map_err(|error| match error {
             ExploreError::Database(error) => ExploreError::Script(format!(
@@ -85,7 +96,7 @@ impl AppDatabase {
     }
 
     async fn maintain(&mut self, sql: String) -> Result<(), ExploreError> {
-        self.maintenance.execute(AssertSqlSafe(sql)).await?;
+        self.maintenance.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
         Ok(())
     }
 
@@ -96,6 +107,9 @@ impl AppDatabase {
         self.maintain(format!("alter database {name} set synchronous_commit = off")).await?;
         if let Some(timeout) = self.deadlock_timeout {
             self.maintain(format!("alter database {name} set deadlock_timeout = '{}ms'", timeout.as_millis())).await?;
+        }
+        for statement in self.own_settings.clone() {
+            self.maintain(statement).await?;
         }
         let options = self.server.clone().database(&name).options([
             ("lock_timeout", RESET_LOCK_TIMEOUT),
@@ -129,6 +143,9 @@ impl AppDatabase {
     /// # Errors
     /// [`ExploreError`].
     pub async fn keep(&mut self) -> Result<(), ExploreError> {
+        self.definitions = definitions(self.admin()?, OWN_SCHEMAS).await?;
+        let name = self.name.clone();
+        self.own_settings = database_settings(&mut self.maintenance, &name).await?;
         self.disconnect().await?;
         let (name, template) = (self.name.clone(), self.template());
         self.maintain(format!("alter database {name} rename to {template}")).await?;
@@ -207,8 +224,10 @@ impl AppDatabase {
     /// [`ExploreError::Database`].
     pub async fn default_isolation(&mut self) -> Result<String, ExploreError> {
         // The admin's own level is fixed.
-        let query = "select reset_val from pg_settings where name = 'default_transaction_isolation'";
-        Ok(sqlx::query_scalar(query).fetch_one(&mut self.maintenance).await?)
+        let mut plain = self.server.clone().database(&self.name).connect().await?;
+        let level = sqlx::query_scalar("show default_transaction_isolation").fetch_one(&mut plain).await?;
+        plain.close().await?;
+        Ok(level)
     }
 
     /// The names of tables, views, sequences and functions that are not PostgreSQL's.
@@ -237,63 +256,48 @@ impl AppDatabase {
                where {OWN_SCHEMAS} and relkind in ('v', 'm')"
         );
         let texts: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
-        // A text that cannot be split into tokens may read it.
-        let reads = |text: &String| {
-            let all = statements(text);
-            all.is_empty() || all.iter().any(|words| reads_the_clock(words))
-        };
-        Ok(texts.iter().any(reads))
+        Ok(texts.iter().any(|text| may_read_the_clock(text)))
     }
 
-    /// The columns that a sequence fills, alone and with their table.
-    ///
-    /// # Errors
-    /// [`ExploreError::Database`].
-    pub async fn columns_by_sequence(&mut self) -> Result<Vec<String>, ExploreError> {
-        let query = format!(
-            "select attname::text, relname || '.' || attname from pg_attribute join pg_class on pg_class.oid = attrelid \
-               join pg_namespace on pg_namespace.oid = relnamespace \
-               left join pg_attrdef on adrelid = attrelid and adnum = attnum \
-             where {OWN_SCHEMAS} and relkind in ('r', 'p') and attnum > 0 and not attisdropped \
-               and (attidentity <> '' or pg_get_expr(adbin, adrelid) like '%nextval(%') order by 1, 2"
-        );
-        let names: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
-        Ok(names.into_iter().flat_map(|(one, other)| [one, other]).collect())
-    }
-
-    /// The rows of this query, or of all tables.
+    /// The rows of this query, or of all tables; without a query, also what is defined otherwise than before.
     ///
     /// # Errors
     /// [`ExploreError::Script`] if the query fails.
-    pub async fn rows(&mut self, outcome: Option<&str>) -> Result<Vec<Vec<String>>, ExploreError> {
-        let Some(query) = outcome else { return self.all_rows().await };
-        let rows = self.admin()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.to_owned()))).await;
-        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", error_text(&error))))?;
-        Ok(rows.iter().map(columns).collect())
+    pub async fn rows(&mut self, outcome: Option<&str>) -> Result<FinalRows, ExploreError> {
+        let by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?;
+        if let Some(query) = outcome {
+            return FinalRows::of_query(self.admin()?, query, &by_sequence).await;
+        }
+        let mut rows = FinalRows::of_all_tables(self.admin()?, OWN_SCHEMAS, &by_sequence).await?;
+        let definitions = definitions(self.admin()?, OWN_SCHEMAS).await?;
+        let new = definitions.difference(&self.definitions).map(|definition| vec![format!("new = {definition}")]);
+        let gone = self.definitions.difference(&definitions).map(|definition| vec![format!("gone = {definition}")]);
+        let changed: Vec<Vec<String>> = new.chain(gone).collect();
+        rows.shown.extend(changed.iter().cloned());
+        rows.compared.extend(changed);
+        Ok(rows)
     }
 
-    async fn all_rows(&mut self) -> Result<Vec<Vec<String>>, ExploreError> {
-        let query = format!(
-            "select relname::text, format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
-             where {OWN_SCHEMAS} and relkind in ('r', 'p') and not relispartition order by 1, 2"
-        );
-        let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
-        let mut found = Vec::new();
-        for (name, table) in tables {
-            let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {table}")))
-                .fetch_one(self.admin()?)
+    /// Whether a function changes more than rows.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn functions_change_more(&mut self) -> Result<bool, ExploreError> {
+        Ok(functions_change_more(self.admin()?, OWN_SCHEMAS).await?)
+    }
+
+    /// The timeouts that its sessions have from the start, by a setting of the role, the database or the server.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn timeouts(&mut self) -> Result<Vec<String>, ExploreError> {
+        let mut plain = self.server.clone().database(&self.name).connect().await?;
+        let found: Vec<String> =
+            sqlx::query_scalar("select name from pg_settings where name = any($1) and setting <> '0' order by 1")
+                .bind(TIMEOUTS)
+                .fetch_all(&mut plain)
                 .await?;
-            if count > ROWS_READ {
-                let checksum = format!("select md5(string_agg(t::text, E'\\n' order by t::text)) from {table} t");
-                let checksum: String = sqlx::query_scalar(AssertSqlSafe(checksum)).fetch_one(self.admin()?).await?;
-                found.push(vec![format!("{name} has {count} rows, checksum = {checksum}")]);
-                continue;
-            }
-            let query = format!("select t.* from {table} t order by t::text");
-            let rows = self.admin()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(query))).await?;
-            let named = |column: String| format!("{name}.{column}");
-            found.extend(rows.iter().map(|row| columns(row).into_iter().map(named).collect::<Vec<_>>()));
-        }
+        plain.close().await?;
         Ok(found)
     }
 

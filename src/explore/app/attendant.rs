@@ -158,7 +158,8 @@ impl Attendant {
                 command.connections.insert(id, AppConnection::new(&default_level));
             }
             ProxyEventKind::Opened(startup) => {
-                command.record.opened(id);
+                let parameters = startup.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                command.record.opened(id, parameters);
                 if let Some(connection) = command.connections.get_mut(&id) {
                     for (name, value) in &startup.parameters {
                         connection.start_with(name, value);

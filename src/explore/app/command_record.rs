@@ -1,14 +1,19 @@
 //! What one run of a command sent, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use postgres_proxy::{ClientUnit, ConnectionId, UnitAnswer};
+use std::sync::Arc;
+
+use postgres_proxy::{ClientUnit, ClientUnitKind, ConnectionId, KeptText, UnitAnswer};
 
 use super::app_connection::AppConnection;
 use super::running_command::ExitedCommand;
 use super::step_text::sql_of;
+use crate::explore::file::clock::{TIMEOUTS, was_ended_by_time};
 use crate::explore::file::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::file::template::{Literal, Variables};
+use crate::explore::file::transaction_state::may_change;
+use crate::explore::sql_words::{TransactionControl, statements, transaction_control};
 use crate::explore::transcript::GAVE_UP;
 use crate::report::figures::counted;
 
@@ -32,6 +37,14 @@ pub struct CommandRecord {
     changed: bool,
     /// It asked PostgreSQL to cancel a statement.
     pub canceled: bool,
+    /// The whole text of some statement is not known.
+    pub has_unknown_text: bool,
+    /// Statements outside a transaction that may have changed something, whose commit is no step of its own.
+    pub own_commits: BTreeSet<String>,
+    /// Texts of several statements.
+    pub several_statements: BTreeSet<String>,
+    /// How it depends on time, such as `sets lock_timeout when it connects`.
+    pub by_time: BTreeSet<String>,
 }
 
 /// One unit that was sent.
@@ -52,9 +65,11 @@ pub struct CommandEnd {
 }
 
 impl CommandRecord {
-    /// A connection was opened.
-    pub fn opened(&mut self, connection: ConnectionId) {
+    /// A connection was opened, with these parameters.
+    pub fn opened<'p>(&mut self, connection: ConnectionId, parameters: impl Iterator<Item = (&'p str, &'p str)>) {
         self.connections.entry(connection).or_default();
+        let timeouts = parameters.filter_map(|(name, value)| timeout_at_start(name, value));
+        self.by_time.extend(timeouts.map(|timeout| format!("sets {timeout} when it connects")));
     }
 
     /// A unit was sent.
@@ -63,6 +78,10 @@ impl CommandRecord {
         if unit.is_housekeeping() {
             return;
         }
+        let whole = |sql: &Option<Arc<KeptText>>| sql.as_ref().is_some_and(|sql| !sql.cut);
+        let executions = unit.executions.iter().all(|execution| whole(&execution.sql));
+        let all = unit.execution_count <= unit.executions.len() as u64;
+        self.has_unknown_text |= !executions || !all || unit.kind == ClientUnitKind::FunctionCall;
         let level = connection.level().to_owned();
         self.connections.entry(id).or_default().push(SentUnit { sql: sql_of(unit), is_step, level });
     }
@@ -71,6 +90,17 @@ impl CommandRecord {
     pub fn answered(&mut self, unit: &ClientUnit, answer: &UnitAnswer, before: &AppConnection) {
         if let Some(error) = &answer.error {
             self.last_error = Some(error.sqlstate.clone());
+            if was_ended_by_time(&error.sqlstate, &error.message) {
+                self.by_time.insert(format!("was ended by a timeout ({})", error.message));
+            }
+        }
+        let outside = before.is_outside_a_transaction() && answer.error.is_none();
+        for sql in unit.executions.iter().filter_map(|execution| execution.sql.as_ref()) {
+            if statements(&sql.text).len() > 1 {
+                self.several_statements.insert(shortened(&sql.text));
+            } else if outside && transaction_control(&sql.text) == TransactionControl::None && may_change(&sql.text) {
+                self.own_commits.insert(shortened(&sql.text));
+            }
         }
         let mut transaction = before.transaction;
         for execution in &unit.executions {
@@ -109,14 +139,35 @@ impl CommandRecord {
     }
 }
 
+/// The beginning of a text, in one line.
+#[must_use]
+pub fn shortened(sql: &str) -> String {
+    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(SHOWN_SQL).collect();
+    let rest = if short.len() < line.len() { " …" } else { "" };
+    format!("{short}{rest}")
+}
+
+/// The timeout that a parameter of a connection's start sets, by itself or among the `options`. 0 turns one off.
+fn timeout_at_start(name: &str, value: &str) -> Option<&'static str> {
+    let is_on = |value: &str| value.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0');
+    let is_set = |timeout: &&&str| {
+        **timeout == name && is_on(value)
+            || name == "options"
+                && value.match_indices(**timeout).any(|(at, _)| {
+                    let rest = value[at + timeout.len()..].split_whitespace().next().unwrap_or_default();
+                    is_on(rest)
+                })
+    };
+    TIMEOUTS.iter().find(is_set).copied()
+}
+
 /// The units, those that are no steps in parentheses; the same text several times in a row is counted.
 fn repeated(units: &[SentUnit]) -> Vec<String> {
     let mut texts: Vec<(String, usize)> = Vec::new();
     for unit in units {
-        let line = unit.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        let short: String = line.chars().take(SHOWN_SQL).collect();
-        let rest = if short.len() < line.len() { " …" } else { "" };
-        let text = if unit.is_step { format!("{short}{rest}") } else { format!("({short}{rest})") };
+        let short = shortened(&unit.sql);
+        let text = if unit.is_step { short } else { format!("({short})") };
         match texts.last_mut() {
             Some((last, count)) if *last == text => *count += 1,
             _ => texts.push((text, 1)),
@@ -166,5 +217,24 @@ impl CommandEnd {
         let code = Literal::new("INT4", Some(&self.exited.code.to_string()));
         let line = Literal::new("TEXT", Some(&self.exited.output.last_line()));
         Variables::from([(format!("{actor}.exit_code"), code), (format!("{actor}.last_line"), line)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_of_the_start_is_found() {
+        for (name, value, expected) in [
+            ("lock_timeout", "200ms", Some("lock_timeout")),
+            ("lock_timeout", "0", None),
+            ("options", "-c lock_timeout=200ms", Some("lock_timeout")),
+            ("options", "-c search_path=app -cstatement_timeout=5s", Some("statement_timeout")),
+            ("options", "-c statement_timeout=0 -c geqo=1", None),
+            ("application_name", "lock_timeout=1", None),
+        ] {
+            assert_eq!(timeout_at_start(name, value), expected, "{name} {value}");
+        }
     }
 }

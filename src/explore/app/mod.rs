@@ -16,7 +16,7 @@
 //! 9. [`command_record`]: what a run of a command sent, and how it ended
 //! 10. `attended_command`: one command during an interleaving
 //! 11. [`attendant`]: from the events of the proxies to those of a gate
-//! 12. [`app_database`]: the database, put back before each interleaving
+//! 12. `definitions`: what is defined beside the rows; [`app_database`]: the database, put back before each interleaving
 //! 13. [`command_execution`]: runs all commands of a file
 
 pub mod app_connection;
@@ -28,6 +28,7 @@ pub mod command_file;
 pub mod command_output;
 mod command_reading;
 pub mod command_record;
+mod definitions;
 pub mod environment;
 pub mod running_command;
 pub mod step_rules;

@@ -17,24 +17,8 @@ use std::collections::BTreeSet;
 use postgres_proxy::{ClientUnit, ClientUnitKind};
 
 use super::app_connection::AppConnection;
+use crate::explore::file::clock::reads_the_clock;
 use crate::explore::sql_words::{Words, statements};
-
-/// Functions and constants of the clock.
-const CLOCK: &[&str] = &[
-    "now",
-    "transaction_timestamp",
-    "statement_timestamp",
-    "clock_timestamp",
-    "timeofday",
-    "current_timestamp",
-    "current_date",
-    "current_time",
-    "localtime",
-    "localtimestamp",
-    "today",
-    "tomorrow",
-    "yesterday",
-];
 
 /// Functions whose result depends on the session only.
 const OF_THE_SESSION: &[&str] = &[
@@ -156,13 +140,6 @@ impl StepRules {
         let of_others = |name: &String| OF_OTHERS.iter().any(|beginning| name.starts_with(beginning));
         system && !changes && !names.iter().any(|name| self.own_names.contains(name) || of_others(name))
     }
-}
-
-/// Whether a statement reads the clock.
-#[must_use]
-pub fn reads_the_clock(words: &[String]) -> bool {
-    let of_clock = |word: &String| CLOCK.contains(&word.trim_matches(['\'', '"']).to_ascii_lowercase().as_str());
-    words.iter().any(of_clock)
 }
 
 /// Whether a SELECT has no FROM, and calls only functions of the session.

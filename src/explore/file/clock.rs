@@ -8,7 +8,7 @@ use crate::explore::schedule::Actor;
 use crate::explore::sql_words::statements;
 
 /// Settings after which a statement or a session ends by the clock.
-const TIMEOUTS: &[&str] = &[
+pub const TIMEOUTS: &[&str] = &[
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",
     "lock_timeout",
@@ -18,6 +18,38 @@ const TIMEOUTS: &[&str] = &[
 
 /// Functions that take time.
 const SLEEPS: &[&str] = &["pg_sleep", "pg_sleep_for", "pg_sleep_until"];
+
+/// Functions and constants of the clock.
+const CLOCK: &[&str] = &[
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "timeofday",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "today",
+    "tomorrow",
+    "yesterday",
+];
+
+/// Whether a statement reads the clock.
+#[must_use]
+pub fn reads_the_clock(words: &[String]) -> bool {
+    let of_clock = |word: &String| CLOCK.contains(&word.trim_matches(['\'', '"']).to_ascii_lowercase().as_str());
+    words.iter().any(of_clock)
+}
+
+/// Whether a text has a name of the clock anywhere, also in the body of a function.
+#[must_use]
+pub fn may_read_the_clock(text: &str) -> bool {
+    let is_part = |part: char| part.is_alphanumeric() || part == '_';
+    let text = text.to_ascii_lowercase();
+    text.split(|part| !is_part(part)).any(|word| CLOCK.contains(&word))
+}
 
 /// The statements of a file that set a timeout or sleep, each as `B: set sets lock_timeout`.
 #[must_use]
@@ -56,12 +88,17 @@ pub fn of_words(words: &[String]) -> Option<String> {
     (sets && !off).then(|| format!("sets {}", words[at].trim_matches(['"', '\''])))
 }
 
+/// Whether this error says that a timeout ended a statement or a session.
+#[must_use]
+pub fn was_ended_by_time(sqlstate: &str, message: &str) -> bool {
+    matches!(sqlstate, "25P03" | "25P04" | "57014") || sqlstate == "55P03" && message.contains("timeout")
+}
+
 /// Adds the statements that a timeout has ended, each as `B: update was canceled: 55P03 …`.
 pub fn add_canceled(found: &mut BTreeSet<String>, actor: Actor, result: &SessionResult) {
     for sent in &result.sent {
         if let Some((sqlstate, message)) = &sent.error
-            && (matches!(sqlstate.as_str(), "25P03" | "25P04" | "57014")
-                || sqlstate == "55P03" && message.contains("timeout"))
+            && was_ended_by_time(sqlstate, message)
         {
             found.insert(format!("{actor}: {} was ended by a timeout ({message})", sent.name));
         }

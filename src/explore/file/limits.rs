@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::expect::StatementRef;
+use super::own_commit::commits_inside;
 use super::schema_catalog::SchemaCatalog;
-use super::script::SessionScript;
+use super::script::{ScriptStatement, SessionScript};
 use crate::explore::schedule::Actor;
 use crate::explore::search::independence::{is_about_rows, is_plain_read};
 use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
@@ -20,6 +21,12 @@ pub fn irreducible(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Optio
         let actor = Actor::Client(client);
         if session.setup.is_some() {
             return Some(format!("what the statements of {actor} do may depend on its setup"));
+        }
+        let sent = || session.statements.iter().flat_map(ScriptStatement::sent);
+        if let Some(sequence) = sent().find_map(|template| catalog.sequence_read(&template.shape())) {
+            return Some(format!(
+                "{actor} reads the sequence {sequence}, which shows new values before they are committed"
+            ));
         }
         let known = |sql: &str| {
             transaction_control(sql) != TransactionControl::None && one_statement(sql).is_some()
@@ -49,6 +56,40 @@ pub fn several_statements(sessions: &[SessionScript]) -> Option<String> {
             "each of these texts has several statements and is one step, so that no other session comes between them: {names}"
         )
     })
+}
+
+/// Statements that run code with statements of its own.
+#[must_use]
+pub fn code_inside(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Option<String> {
+    runs_code(&statements_that(sessions, |sql| catalog.code.is_run_by(sql)))
+}
+
+/// The limit of these statements, each as `A: select`.
+#[must_use]
+pub fn runs_code(found: &[String]) -> Option<String> {
+    of_names(found, |names| {
+        format!(
+            "each of these statements runs code (DO, a function, a trigger) whose own statements are no steps, so what other sessions do \
+             between those was not explored: {names}"
+        )
+    })
+}
+
+/// Statements that may commit in their middle.
+#[must_use]
+pub fn commits_in_the_middle(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Option<String> {
+    let found = statements_that(sessions, |sql| commits_inside(sql, catalog));
+    of_names(&found, |names| format!("each of these statements may commit in its middle, and is one step: {names}"))
+}
+
+/// The statements of which this is true, each as `A: select`.
+fn statements_that(sessions: &[SessionScript], is_so: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (client, session) in (0..).zip(sessions) {
+        let those = session.statements.iter().filter(|statement| statement.sent().any(|sent| is_so(&sent.shape())));
+        found.extend(those.map(|statement| format!("{}: {}", Actor::Client(client), statement.name)));
+    }
+    found
 }
 
 /// Statements of several rows into whose middle other sessions could come.

@@ -17,19 +17,20 @@
 //! 10. [`transaction_state`]: whether a session is in a transaction
 //! 11. [`session_end`]: how a session ended
 //! 12. [`runner`]: runs one session, statement by statement
-//! 13. [`schema_catalog`]: the tables of a file, and which of them a statement touches
+//! 13. [`clock`]: statements whose effect depends on time; `catalog_query`, [`schema_code`]: code in the schema; [`schema_catalog`]: the tables of
+//!     a file, and which of them a statement touches
 //! 14. [`statement_access`]: what statements share, down to single rows
 //! 15. [`own_commit`]: the statements outside a transaction whose commit is a step
-//! 16. [`serial`]: whether an end is that of a serial order; [`serial_ends`]: the ends of those that were run
+//! 16. [`final_rows`]: the rows in the end; [`serial`]: whether an end is that of a serial order; [`serial_ends`]: the ends of those that were run
 //! 17. [`invariants`]: what must be true at every end; [`end_judgement`]: what is wrong at one
-//! 18. [`clock`]: statements whose effect depends on time
-//! 19. [`mistakes`]: statements that always fail
-//! 20. [`limits`]: what a verdict does not cover
-//! 21. [`prepared`]: prepared transactions that are left open
-//! 22. [`schedule_tests`]: schedules that are run as tests
-//! 23. [`execution`]: runs all sessions of a variant
+//! 18. [`mistakes`]: statements that always fail
+//! 19. [`limits`]: what a verdict does not cover
+//! 20. [`prepared`]: prepared transactions that are left open
+//! 21. [`schedule_tests`]: schedules that are run as tests
+//! 22. [`execution`]: runs all sessions of a variant
 
 pub mod barrier;
+mod catalog_query;
 pub mod clock;
 pub mod end_judgement;
 pub mod execution;
@@ -38,6 +39,7 @@ pub(super) mod expect_table;
 #[cfg(test)]
 mod expect_tests;
 pub(super) mod fields;
+pub mod final_rows;
 pub mod invariants;
 pub mod limits;
 pub mod mistakes;
@@ -50,6 +52,7 @@ pub mod runner;
 mod schedule_table;
 pub mod schedule_tests;
 pub mod schema_catalog;
+pub mod schema_code;
 pub mod script;
 pub mod sending;
 pub mod serial;

@@ -9,6 +9,8 @@
 //! runner begins a transaction right before the statement, and commits it with the next step. That is what PostgreSQL does inside
 //! (the manual, "Transactions"), with the same snapshot and the same `now()`.
 
+use std::sync::Arc;
+
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
@@ -21,7 +23,7 @@ use super::session_end::{ScriptAnswer, ScriptError, SessionConnections, SessionE
 use super::sessions::ROWS;
 use super::template::{SqlTemplate, Variables};
 use super::transaction_state::TransactionState;
-use crate::explore::row_text::columns;
+use crate::explore::sequence_columns::SequenceColumns;
 use crate::explore::sql_words::{begins_with, returns_rows};
 use crate::explore::transcript::GAVE_UP;
 
@@ -33,6 +35,7 @@ pub async fn run(
     script: &SessionScript,
     connections: SessionConnections,
     barrier: &mut dyn StatementBarrier,
+    by_sequence: Arc<SequenceColumns>,
 ) -> Result<SessionEnd, ScriptError> {
     let mut runner = ScriptRunner {
         script,
@@ -40,6 +43,7 @@ pub async fn run(
         notices: connections.notices,
         conditions: connections.conditions,
         barrier,
+        by_sequence,
         variables: Variables::new(),
         transaction: TransactionState::default(),
         error: None,
@@ -76,6 +80,7 @@ struct ScriptRunner<'a> {
     conditions: Option<PgConnection>,
     barrier: &'a mut dyn StatementBarrier,
     /// The values that this attempt has read.
+    by_sequence: Arc<SequenceColumns>,
     variables: Variables,
     transaction: TransactionState,
     /// The first error after which this attempt has continued.
@@ -357,7 +362,7 @@ impl ScriptRunner<'_> {
             Ok(_) if cut => self.barrier.cut(),
             Ok((rows, _)) if returns_rows(sql) || !rows.is_empty() => {
                 self.returned(Ok(StatementAnswer::Rows(rows)));
-                let rows = rows.iter().map(columns).collect();
+                let rows = rows.iter().map(|row| self.by_sequence.comparable(row)).collect();
                 self.answers.push(ScriptAnswer { statement: name.to_owned(), rows });
             }
             Ok((_, affected)) => {

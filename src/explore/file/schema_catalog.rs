@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 
+use super::catalog_query::{query, query_one, query_scalars};
+use super::clock::may_read_the_clock;
+use super::schema_code::{SchemaCode, words_anywhere};
 use crate::explore::error::ExploreError;
 use crate::explore::search::access::{Access, Shareable};
 use crate::explore::search::independence::{is_about_rows, is_plain_read, names_its_tables};
-use crate::explore::sql_words::{TransactionControl, one_statement, statements, transaction_control};
+use crate::explore::sql_words::{TransactionControl, Words, one_statement, statements, transaction_control};
 
 /// The schema of a file's tables, the only one in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";
@@ -20,8 +22,6 @@ pub struct SchemaCatalog {
     relations: BTreeSet<String>,
     /// Each foreign key: the table that refers, and the one that it refers to.
     foreign_keys: Vec<(String, String)>,
-    /// Columns that a sequence fills.
-    pub by_sequence: BTreeSet<String>,
     /// Tables whose rows belong to other tables too: partitions, and tables that inherit.
     inherits: bool,
     /// Its sequences.
@@ -34,6 +34,12 @@ pub struct SchemaCatalog {
     pub default_isolation: String,
     /// Why the words of a statement do not tell what it touches, such as `its schema has triggers`.
     pub opaque: Option<&'static str>,
+    /// The file names another schema, whose tables are not in this catalog.
+    pub names_other_schemas: bool,
+    /// A default or a function reads the clock.
+    pub reads_the_clock: bool,
+    /// What its functions and triggers do.
+    pub code: SchemaCode,
 }
 
 /// The tables that a statement reads, and those that it changes or locks.
@@ -54,11 +60,11 @@ impl From<Touched> for Access {
 }
 
 impl SchemaCatalog {
-    /// Reads the catalog.
+    /// Reads the catalog. `texts` is all SQL of the file.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
-    pub async fn read(connection: &mut PgConnection) -> Result<Self, ExploreError> {
+    pub async fn read(connection: &mut PgConnection, texts: &[String]) -> Result<Self, ExploreError> {
         let mut catalog = Self::default();
         let namespace = format!("'{SCHEMA}'::regnamespace");
         let relations: Vec<(String, i8)> = query(
@@ -114,43 +120,32 @@ impl SchemaCatalog {
             ),
         )
         .await?;
-        let columns: Vec<(String, bool, Option<String>)> = query(
+        let defaults: Vec<String> = query_scalars(
             connection,
             format!(
-                "select attname::text, attidentity <> '', pg_get_expr(adbin, adrelid) from pg_attribute \
-                 join pg_class on pg_class.oid = attrelid left join pg_attrdef on adrelid = attrelid and adnum = attnum \
-                 where relnamespace = {namespace} and relkind in ('r', 'p') and attnum > 0 and not attisdropped"
+                "select pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class on pg_class.oid = adrelid \
+                 where relnamespace = {namespace}"
             ),
         )
         .await?;
-        for (name, identity, default) in columns {
-            if default.as_ref().is_some_and(|default| !is_about_rows(&format!("select {default}"))) {
-                catalog.opaque = Some("a column has a default that is more than a constant or a sequence");
-            }
-            if identity || default.is_some_and(|default| default.contains("nextval(")) {
-                catalog.by_sequence.insert(name);
-            }
+        if defaults.iter().any(|default| !is_about_rows(&format!("select {default}"))) {
+            catalog.opaque = Some("a column has a default that is more than a constant or a sequence");
         }
-        let code: Vec<(bool, bool, bool, bool)> = query(
+        catalog.code = SchemaCode::read(connection, &format!("nspname = '{SCHEMA}'")).await?;
+        let bodies: Vec<String> =
+            query_scalars(connection, format!("select prosrc from pg_proc where pronamespace = {namespace}")).await?;
+        catalog.reads_the_clock = defaults.iter().chain(&bodies).any(|text| may_read_the_clock(text));
+        catalog.opaque = opaque_by(connection, &namespace).await?.or(catalog.opaque);
+        let schemas: Vec<String> = query_scalars(
             connection,
             format!(
-                "select exists (select from pg_proc where pronamespace = {namespace}), \
-                        exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
-                                where relnamespace = {namespace} and not tgisinternal), \
-                        exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
-                                where relnamespace = {namespace} and rulename <> '_RETURN'), \
-                        exists (select from pg_policy join pg_class on pg_class.oid = polrelid where relnamespace = {namespace})"
+                "select lower(nspname) from pg_namespace where nspname not in ('{SCHEMA}', 'information_schema') and nspname not like 'pg\\_%'"
             ),
         )
         .await?;
-        for (functions, triggers, rules, policies) in code {
-            let found = [
-                (functions, "the schema has functions"),
-                (triggers, "the schema has triggers"),
-                (rules, "the schema has rules"),
-                (policies, "the schema has policies of row security"),
-            ];
-            catalog.opaque = found.into_iter().find(|(there, _)| *there).map_or(catalog.opaque, |(_, what)| Some(what));
+        catalog.names_other_schemas = texts.iter().any(|text| names_any(text, &schemas));
+        if catalog.names_other_schemas {
+            catalog.opaque = Some("the file names another schema, or a search_path");
         }
         Ok(catalog)
     }
@@ -171,6 +166,7 @@ impl SchemaCatalog {
         if is_plain_read(sql) {
             return Some(touched);
         }
+        let has = |wanted: &str| words.iter().any(|word| word == wanted);
         if !names_its_tables(sql) {
             return None;
         }
@@ -181,10 +177,26 @@ impl SchemaCatalog {
             "insert" | "update" | "delete" if !locks => {
                 words.iter().map(name).find(|name| self.relations.contains(name)).into_iter().collect()
             }
-            _ => mentioned,
+            _ => mentioned.clone(),
         };
+        if has("nextval") {
+            touched.writes.extend(self.sequences.iter().cloned());
+        }
+        if has("insert") || has("default") {
+            let filled = self.sequences_of.iter().filter(|(table, _)| mentioned.contains(table));
+            touched.writes.extend(filled.map(|(_, sequence)| sequence.clone()));
+        }
         self.follow_foreign_keys(&mut touched);
         Some(touched)
+    }
+
+    /// The sequence that a statement reads as a table, if it does. Its value is visible to all sessions, also before COMMIT.
+    #[must_use]
+    pub fn sequence_read(&self, sql: &str) -> Option<&str> {
+        let read = |words: &Words| {
+            self.sequences.iter().find(|sequence| words.iter().any(|word| word.trim_matches('"') == sequence.as_str()))
+        };
+        statements(sql).iter().find_map(read).map(String::as_str)
     }
 
     /// Adds what foreign keys read and change: the parents of changed rows, and, by their actions, the children, and the children of these.
@@ -206,20 +218,39 @@ impl SchemaCatalog {
     }
 }
 
-async fn query_one<T>(connection: &mut PgConnection, sql: String) -> Result<T, ExploreError>
-where
-    (T,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
-    T: Send + Unpin,
-{
-    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?)
+/// What in a schema does more than the words of a statement tell.
+async fn opaque_by(connection: &mut PgConnection, namespace: &str) -> Result<Option<&'static str>, ExploreError> {
+    let code: Vec<(bool, bool, bool, bool, bool)> = query(
+        connection,
+        format!(
+            "select exists (select from pg_proc where pronamespace = {namespace}), \
+                    exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
+                            where relnamespace = {namespace} and not tgisinternal), \
+                    exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
+                            where relnamespace = {namespace} and rulename <> '_RETURN'), \
+                    exists (select from pg_policy join pg_class on pg_class.oid = polrelid where relnamespace = {namespace}), \
+                    exists (select from pg_type where typnamespace = {namespace} and typtype = 'd')"
+        ),
+    )
+    .await?;
+    for (functions, triggers, rules, policies, domains) in code {
+        let found = [
+            (functions, "the schema has functions"),
+            (triggers, "the schema has triggers"),
+            (rules, "the schema has rules"),
+            (policies, "the schema has policies of row security"),
+            (domains, "the schema has domains"),
+        ];
+        if let Some((_, what)) = found.into_iter().find(|(there, _)| *there) {
+            return Ok(Some(what));
+        }
+    }
+    Ok(None)
 }
 
-async fn query<T>(connection: &mut PgConnection, sql: String) -> Result<Vec<T>, ExploreError>
-where
-    T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
-{
-    connection.ping().await?;
-    Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await?)
+/// Whether a text has the name of one of these schemas, or could make one or look into one. Also in the body of a function.
+fn names_any(text: &str, schemas: &[String]) -> bool {
+    words_anywhere(text).iter().any(|word| matches!(word.as_str(), "schema" | "search_path") || schemas.contains(word))
 }
 
 #[cfg(test)]
@@ -235,6 +266,8 @@ mod tests {
         let catalog = SchemaCatalog {
             relations: names(&["a", "c", "item", "orders"]),
             foreign_keys: vec![("item".to_owned(), "orders".to_owned())],
+            sequences: names(&["item_seq"]),
+            sequences_of: vec![("item".to_owned(), "item_seq".to_owned())],
             ..SchemaCatalog::default()
         };
         for (sql, expected) in [
@@ -246,7 +279,9 @@ mod tests {
             ("insert into c select n = 0 from a", Some((&["a", "c"], &["c"]))),
             ("insert into \"c\" values (1)", Some((&["c"], &["c"]))),
             ("select n from a for update", Some((&["a"], &["a"]))),
-            ("insert into item values (1)", Some((&["item", "orders"], &["item"]))),
+            ("insert into item values (1)", Some((&["item", "orders"], &["item", "item_seq"]))),
+            ("update item set id = default", Some((&["item", "orders"], &["item", "item_seq"]))),
+            ("update a set n = nextval('item_seq')", Some((&["a"], &["a", "item_seq"]))),
             ("delete from orders", Some((&["item", "orders"], &["item", "orders"]))),
             ("insert into c select n from a for update", Some((&["a", "c"], &["a", "c"]))),
             ("update a set n = (select n from c for share)", Some((&["a", "c"], &["a", "c"]))),

@@ -3,11 +3,12 @@
 //! A session that gave up after a serialization failure, a deadlock or a lock that was not available, and has changed nothing, counts as
 //! if it had not taken part. What is left must be what some serial order of the other sessions gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::SerialCheck;
 use super::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::schedule::Actor;
+use crate::explore::sequence_columns::is_from_sequence;
 use crate::explore::transcript::GAVE_UP;
 
 /// Errors that a session may give up after without having done anything wrong: 40001, 40P01, 55P03.
@@ -22,10 +23,18 @@ pub struct End {
     rows: Vec<Vec<String>>,
 }
 
-/// Values that no comparison can expect to be equal: they differ between two runs of the same order, or a sequence gives them.
+/// The final rows, or the rows that statements of this name returned.
+type ComparedPlace = Option<String>;
+
+/// The rows of a place that have the same columns.
+type RowsByShape<'e> = BTreeMap<(ComparedPlace, Vec<&'e str>), Vec<&'e Vec<String>>>;
+
+/// Values that no comparison can expect to be equal, because they differ between two runs of the same serial order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UncomparedColumns {
-    columns: Vec<String>,
+    columns: BTreeSet<(ComparedPlace, String)>,
+    /// Rows of which even the number differs.
+    rows: BTreeSet<(ComparedPlace, Vec<String>)>,
 }
 
 impl End {
@@ -55,19 +64,31 @@ impl End {
         };
         let answers = |end: &Self| -> Vec<(Actor, String, Vec<Vec<String>>)> {
             let of = |(actor, (_, answers)): (&Actor, &(String, Vec<ScriptAnswer>))| {
-                let answer =
-                    |answer: &ScriptAnswer| (*actor, answer.statement.clone(), uncompared.without(&answer.rows));
+                let answer = |answer: &ScriptAnswer| {
+                    let place = Some(answer.statement.clone());
+                    (*actor, answer.statement.clone(), uncompared.without(&place, &answer.rows))
+                };
                 answers.iter().map(answer).collect::<Vec<_>>()
             };
             end.sessions.iter().flat_map(of).collect()
         };
         heard(self) == heard(serial)
-            && uncompared.without(&self.rows) == uncompared.without(&serial.rows)
+            && uncompared.without(&None, &self.rows) == uncompared.without(&None, &serial.rows)
             && (check == SerialCheck::Rows || answers(self) == answers(serial))
     }
 
-    fn all_rows(&self) -> impl Iterator<Item = &Vec<String>> {
-        self.rows.iter().chain(self.sessions.values().flat_map(|(_, answers)| answers).flat_map(|answer| &answer.rows))
+    fn all_rows(&self) -> impl Iterator<Item = (ComparedPlace, &Vec<String>)> {
+        let answers = self.sessions.values().flat_map(|(_, answers)| answers);
+        let of_answers = answers.flat_map(|answer| answer.rows.iter().map(|row| (Some(answer.statement.clone()), row)));
+        self.rows.iter().map(|row| (None, row)).chain(of_answers)
+    }
+
+    fn by_shape(&self) -> RowsByShape<'_> {
+        let mut found = RowsByShape::new();
+        for (place, row) in self.all_rows() {
+            found.entry((place, row.iter().map(|value| column(value)).collect())).or_default().push(row);
+        }
+        found
     }
 }
 
@@ -79,36 +100,79 @@ fn took_part(result: &SessionResult) -> bool {
 }
 
 impl UncomparedColumns {
-    /// The columns of which values differ between two runs of the same serial order, and those that a sequence fills.
+    /// The columns of which values differ between two runs of the same serial order.
     #[must_use]
-    pub fn new(one: &End, again: &End, by_sequence: impl Iterator<Item = String>) -> Self {
-        let differing = one
-            .all_rows()
-            .zip(again.all_rows())
-            .flat_map(|(one, again)| one.iter().zip(again))
-            .filter(|(one, again)| one != again);
-        let mut columns: Vec<String> = differing.map(|(one, _)| column(one).to_owned()).chain(by_sequence).collect();
-        columns.sort();
-        columns.dedup();
-        Self { columns }
+    pub fn new(one: &End, again: &End) -> Self {
+        let (one, mut again) = (one.by_shape(), again.by_shape());
+        let mut found = Self::default();
+        for ((place, shape), rows) in &one {
+            let others = again.remove(&(place.clone(), shape.clone())).unwrap_or_default();
+            if rows.len() == others.len() {
+                let columns = differing(shape, rows, &others).into_iter();
+                found.columns.extend(columns.map(|name| (place.clone(), name.to_owned())));
+            } else {
+                found.rows.insert((place.clone(), owned(shape)));
+            }
+        }
+        found.rows.extend(again.into_keys().map(|(place, shape)| (place, owned(&shape))));
+        found
     }
 
-    /// Their names, if an end has any of them.
+    /// The names of the columns of an end that are not compared, those that a sequence fills too.
     #[must_use]
-    pub fn found_in(&self, end: &End) -> Vec<&str> {
-        let has = |name: &&String| end.all_rows().flatten().any(|value| column(value) == **name);
-        self.columns.iter().filter(has).map(String::as_str).collect()
+    pub fn found_in(&self, end: &End) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (place, row) in end.all_rows() {
+            let left_out = self.leaves_out(&place, row);
+            let uncompared = row.iter().filter(|value| {
+                left_out || is_from_sequence(value) || self.columns.contains(&(place.clone(), column(value).to_owned()))
+            });
+            found.extend(uncompared.map(|value| column(value).to_owned()));
+        }
+        found
+    }
+
+    fn leaves_out(&self, place: &ComparedPlace, row: &[String]) -> bool {
+        !self.rows.is_empty()
+            && self.rows.contains(&(place.clone(), row.iter().map(|value| column(value).to_owned()).collect()))
     }
 
     /// The rows without these values, in an order that depends on the rest only.
-    fn without(&self, rows: &[Vec<String>]) -> Vec<Vec<String>> {
-        let kept = |row: &Vec<String>| {
-            row.iter().filter(|value| !self.columns.iter().any(|name| name == column(value))).cloned().collect()
-        };
-        let mut rows: Vec<Vec<String>> = rows.iter().map(kept).collect();
+    fn without(&self, place: &ComparedPlace, rows: &[Vec<String>]) -> Vec<Vec<String>> {
+        let compared = |value: &&String| !self.columns.contains(&(place.clone(), column(value).to_owned()));
+        let kept = |row: &Vec<String>| row.iter().filter(compared).cloned().collect();
+        let mut rows: Vec<Vec<String>> = rows.iter().filter(|row| !self.leaves_out(place, row)).map(kept).collect();
         rows.sort();
         rows
     }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The columns without which these rows are the same, whatever their order. Rows do not keep their places: a random key sorts them anew.
+fn differing<'s>(shape: &[&'s str], rows: &[&Vec<String>], others: &[&Vec<String>]) -> BTreeSet<&'s str> {
+    let only = |rows: &[&Vec<String>], kept: &dyn Fn(&str) -> bool| {
+        let of_row = |row: &&Vec<String>| row.iter().filter(|value| kept(column(value))).cloned().collect();
+        let mut rows: Vec<Vec<String>> = rows.iter().map(of_row).collect();
+        rows.sort();
+        rows
+    };
+    let same = |kept: &dyn Fn(&str) -> bool| only(rows, kept) == only(others, kept);
+    let mut found: BTreeSet<&str> = shape.iter().copied().filter(|name| !same(&|other| other == *name)).collect();
+    // Each column by itself may be the same, and not which values stand together.
+    for name in shape.iter().rev() {
+        if same(&|other| !found.contains(other)) {
+            break;
+        }
+        if let Some(enough) = shape.iter().find(|one| same(&|other| !found.contains(other) && other != **one)) {
+            found.insert(enough);
+            break;
+        }
+        found.insert(name);
+    }
+    found
 }
 
 /// The name of a column in `name = value`.
@@ -187,16 +251,38 @@ mod tests {
 
     #[test]
     fn what_differs_in_two_runs_of_one_order_is_not_compared() {
-        let run = |at: &str, n: &str| end(vec![result("done", None, true, &[&[at, n]])], &[&["id = 1", n]]);
-        let uncompared = UncomparedColumns::new(
-            &run("at = 10:00", "n = 1"),
-            &run("at = 10:01", "n = 1"),
-            ["id".to_owned()].into_iter(),
-        );
+        let run =
+            |at: &str, n: &str| end(vec![result("done", None, true, &[&[at, n]])], &[&["id = (from a sequence)", n]]);
+        let uncompared = UncomparedColumns::new(&run("at = 10:00", "n = 1"), &run("at = 10:01", "n = 1"));
         let (one, other) = (run("at = 10:02", "n = 1"), run("at = 10:03", "n = 2"));
-        assert_eq!(uncompared.found_in(&one), ["at", "id"]);
+        assert_eq!(uncompared.found_in(&one), ["at", "id"].map(str::to_owned).into());
         assert!(one.equals(&run("at = 10:05", "n = 1"), SerialCheck::RowsAndAnswers, &uncompared));
         assert!(!one.equals(&other, SerialCheck::RowsAndAnswers, &uncompared), "the rest still counts");
+    }
+
+    /// Two runs of one order, each row with its columns, and the columns that are not compared.
+    type TwoRuns<'a> = (&'a [&'a [&'a str]], &'a [&'a [&'a str]], &'a [&'a str]);
+
+    #[test]
+    fn only_the_columns_without_which_two_runs_are_the_same_are_not_compared() {
+        let table: &[TwoRuns<'_>] = &[
+            // The second run's random keys sort the rows the other way round.
+            (&[&["k = 1", "n = a"], &["k = 2", "n = b"]], &[&["k = 3", "n = b"], &["k = 4", "n = a"]], &["k"]),
+            (&[&["n = a"], &["n = b"]], &[&["n = b"], &["n = a"]], &[]),
+            // The same values, in other pairs.
+            (&[&["k = 1", "n = a"], &["k = 2", "n = b"]], &[&["k = 1", "n = b"], &["k = 2", "n = a"]], &["k"]),
+            // Rows of another table do not count here.
+            (&[&["k = 1", "n = a"], &["m = 1"]], &[&["k = 2", "n = a"], &["m = 1"]], &["k"]),
+            // One row more.
+            (&[&["k = 1"]], &[&["k = 1"], &["k = 2"]], &["k"]),
+        ];
+        for (rows, others, expected) in table {
+            let (one, again) = (end(vec![], rows), end(vec![], others));
+            let uncompared = UncomparedColumns::new(&one, &again);
+            let expected: BTreeSet<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(uncompared.found_in(&one), expected, "{rows:?} {others:?}");
+            assert!(one.equals(&again, SerialCheck::Rows, &uncompared), "{rows:?} {others:?}");
+        }
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl SerialEnds {
             SerialCheck::RowsAndAnswers if found(SerialCheck::Rows) => Err(SerialMismatch::Answers),
             _ => Err(SerialMismatch::Rows),
         };
-        self.not_compared.extend(self.uncompared.found_in(end).into_iter().map(str::to_owned));
+        self.not_compared.extend(self.uncompared.found_in(end));
         explained
     }
 }

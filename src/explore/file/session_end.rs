@@ -28,7 +28,7 @@ pub struct SessionResult {
 pub struct ScriptAnswer {
     /// The statement's name.
     pub statement: String,
-    /// The rows: each row's columns as `name = value`.
+    /// The rows, as they are compared: each row's columns as `name = value`, without what a sequence gave.
     pub rows: Vec<Vec<String>>,
 }
 

@@ -92,8 +92,10 @@ impl FileAccess {
 impl StatementAccess for FileAccess {
     fn access(&self, sql: &str) -> Option<Access> {
         if transaction_control(sql) != TransactionControl::None {
-            // Several statements are none of these.
-            return one_statement(sql).map(|_| Access::default());
+            // Several statements are none of these. COMMIT AND CHAIN ends a transaction and begins one.
+            return one_statement(sql)
+                .filter(|words| !words.iter().any(|word| word == "chain"))
+                .map(|_| Access::default());
         }
         // A comment stands for what the words do not tell, such as a commit of its own.
         let words = one_statement(sql)?;
@@ -107,14 +109,6 @@ impl StatementAccess for FileAccess {
         };
         if words.iter().any(|word| word.starts_with("pg_advisory")) {
             access.writes.insert(Shareable::AdvisoryLocks);
-        }
-        if words.iter().any(|word| word == "nextval") {
-            access.writes.extend(self.catalog.sequences.iter().cloned().map(Shareable::Relation));
-        }
-        if words[0] == "insert" {
-            let filled =
-                self.catalog.sequences_of.iter().filter(|(table, _)| words.iter().any(|word| is_name(word, table)));
-            access.writes.extend(filled.map(|(_, sequence)| Shareable::Relation(sequence.clone())));
         }
         Some(access)
     }

@@ -1,6 +1,6 @@
 //! The transaction of a session, as its statements say: the driver does not expose the server's answer.
 
-use crate::explore::search::independence::is_plain_read;
+use crate::explore::search::independence::{is_plain_read, is_reading_word};
 use crate::explore::sql_words::{TransactionControl, Words, one_statement, statements, transaction_control};
 
 /// The transaction of a session.
@@ -34,7 +34,7 @@ impl TransactionState {
     pub fn follow(&mut self, sql: &str, succeeded: bool) -> TransactionStep {
         let before = *self;
         let control = transaction_control(sql);
-        let may_change = control == TransactionControl::None && !is_plain_read(sql);
+        let may_change = control == TransactionControl::None && may_change(sql);
         let first = |word: &str| one_statement(sql).is_some_and(|words| words[0] == word);
         let mut step = TransactionStep { committed_change: false, rolled_back: false };
         let several = statements(sql);
@@ -69,12 +69,108 @@ impl TransactionState {
     }
 }
 
+/// Statements that change nothing but their own session, by their first word.
+const OF_THE_SESSION: &[&str] = &[
+    "close",
+    "deallocate",
+    "declare",
+    "discard",
+    "fetch",
+    "listen",
+    "lock",
+    "move",
+    "prepare",
+    "release",
+    "reset",
+    "rollback",
+    "savepoint",
+    "set",
+    "show",
+    "unlisten",
+];
+
+/// Functions that change nothing beyond the session, and that drivers call when they connect.
+const LOOK_UPS: &[&str] = &[
+    "version",
+    "current_database",
+    "current_schema",
+    "current_schemas",
+    "current_setting",
+    "set_config",
+    "format_type",
+    "to_regclass",
+    "to_regtype",
+    "obj_description",
+    "col_description",
+    "array_agg",
+    "array_to_string",
+    "string_agg",
+    "concat",
+    "lower",
+    "upper",
+    "now",
+    "clock_timestamp",
+    "array_length",
+    "unnest",
+    "generate_subscripts",
+];
+
+/// Functions of this kind read the catalog or the state of the server.
+const LOOK_UPS_BEGIN_WITH: &[&str] =
+    &["pg_get_", "pg_table_is_visible", "pg_encoding_to_char", "pg_is_in_recovery", "pg_backend_pid"];
+
+/// Whether a text may change something that other sessions can see. In doubt it may.
+#[must_use]
+pub fn may_change(sql: &str) -> bool {
+    if is_plain_read(sql) {
+        return false;
+    }
+    let statements = statements(sql);
+    // A text that cannot be split into tokens has no statements.
+    statements.is_empty()
+        || !statements.iter().all(|words| OF_THE_SESSION.contains(&words[0].as_str()) || is_look_up(words))
+}
+
+/// A SELECT that calls only functions that are known to change nothing.
+fn is_look_up(words: &[String]) -> bool {
+    let is_name = |word: &str| word.starts_with(|first: char| first.is_alphabetic() || first == '_' || first == '"');
+    let harmless = |name: &str| {
+        is_reading_word(name)
+            || LOOK_UPS.contains(&name)
+            || LOOK_UPS_BEGIN_WITH.iter().any(|begin| name.starts_with(begin))
+    };
+    let calls = words.windows(2).filter(|pair| pair[1] == "(" && is_name(&pair[0]));
+    words[0] == "select"
+        && !words.iter().any(|word| matches!(word.as_str(), "into" | "for"))
+        && calls.map(|pair| pair[0].as_str()).all(harmless)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The statements, the state after them, and of the last one whether it committed a change, and whether it rolled back.
     type Followed<'a> = (&'a [(&'a str, bool)], TransactionState, (bool, bool));
+
+    #[test]
+    fn settings_and_look_ups_change_nothing() {
+        for (sql, expected) in [
+            ("set timezone = 'UTC'", false),
+            ("show transaction_isolation", false),
+            ("select version()", false),
+            ("select pg_catalog.version()", false),
+            ("select t.oid from pg_type t where typname = any($1)", false),
+            ("select set_config('search_path', '', false)", false),
+            ("select pg_advisory_lock(1)", true),
+            ("select count(*) into copied from t", true),
+            ("select book('a')", true),
+            ("execute booking", true),
+            ("set timezone = 'UTC'; update t set n = 1", true),
+            ("select 'unterminated", true),
+        ] {
+            assert_eq!(TransactionState::default().follow(sql, true).committed_change, expected, "{sql}");
+        }
+    }
 
     #[test]
     fn a_transaction_is_followed_through_its_statements() {
@@ -114,7 +210,7 @@ mod tests {
             ),
             (
                 &[("begin", true), ("select 1 / 0", false), ("rollback to s", true)],
-                TransactionState { changed: true, ..TransactionState::begun() },
+                TransactionState::begun(),
                 (false, false),
             ),
         ];

@@ -132,6 +132,12 @@ const READING_WORDS: &[&str] = &[
     "nullif", "on", "or", "over", "select", "some", "sum", "then", "union", "using", "values", "when", "where",
 ];
 
+/// Whether a word before a parenthesis only reads.
+#[must_use]
+pub fn is_reading_word(word: &str) -> bool {
+    READING_WORDS.contains(&word)
+}
+
 /// Further words before a parenthesis in a statement that changes or locks rows.
 const CHANGING_WORDS: &[&str] =
     &["by", "conflict", "into", "nextval", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "returning", "set"];

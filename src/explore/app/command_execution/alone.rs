@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::CommandExecution;
 use crate::explore::app::command_record::CommandEnd;
-use crate::explore::app::step_rules::{StepRules, reads_the_clock};
+use crate::explore::app::step_rules::StepRules;
 use crate::explore::error::ExploreError;
+use crate::explore::file::clock::may_read_the_clock;
+use crate::explore::file::execution::serial_orders::CLOCK_STEP;
 use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::script::SerialCheck;
 use crate::explore::file::serial::{End, UncomparedColumns, orders};
 use crate::explore::file::serial_ends::SerialMismatch;
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
-use crate::explore::sql_words::statements;
 
 /// What several commands came to, one after the other. The error says why one could not be run to its end.
 type SerialRun = Result<(End, BTreeMap<Actor, CommandEnd>), String>;
@@ -35,14 +36,16 @@ impl CommandExecution<'_> {
             Ok((one, _)) => one,
             Err(why) => return Ok(Err(why)),
         };
-        let (mut texts, mut serial) = (Vec::new(), Vec::new());
+        let (mut texts, mut serial, mut has_unknown_text) = (Vec::new(), Vec::new(), false);
+        // Times in whole seconds must differ between two runs, too.
+        tokio::time::sleep(CLOCK_STEP).await;
         for order in orders(&all) {
             match self.run_serially(&order).await? {
                 Ok((end, ends)) => {
                     texts.extend(ends.values().flat_map(|end| end.record.texts().map(str::to_owned)));
+                    has_unknown_text |= ends.values().any(|end| end.record.has_unknown_text);
                     if order == all {
-                        let by_sequence = self.database.columns_by_sequence().await?;
-                        self.serial_ends.uncompared = UncomparedColumns::new(&one, &end, by_sequence.into_iter());
+                        self.serial_ends.uncompared = UncomparedColumns::new(&one, &end);
                     }
                     serial.push(end);
                 }
@@ -51,10 +54,13 @@ impl CommandExecution<'_> {
         }
         self.serial_ends.add(all, serial);
         let clock_in_schema = self.database.reads_the_clock().await?;
-        let reads = |text: &String| statements(text).iter().any(|words| reads_the_clock(words));
         let writes = |text: &String| !text.trim_start().to_ascii_lowercase().starts_with("select");
-        let begin_is_a_step = texts.iter().any(reads) || clock_in_schema && texts.iter().any(writes);
-        let lookup_is_a_step = !texts.iter().all(|text| changes_only_rows(text));
+        let begin_is_a_step = has_unknown_text
+            || texts.iter().any(|text| may_read_the_clock(text))
+            || clock_in_schema && texts.iter().any(writes);
+        let lookup_is_a_step = has_unknown_text
+            || !texts.iter().all(|text| changes_only_rows(text))
+            || self.database.functions_change_more().await?;
         let own_names = std::mem::take(&mut self.rules.own_names);
         self.rules = StepRules { begin_is_a_step, lookup_is_a_step, own_names };
         self.tell_of_each_alone().await
@@ -124,7 +130,7 @@ impl CommandExecution<'_> {
             ends.extend(attended.ends);
         }
         let rows = self.database.rows(self.file.outcome.as_deref()).await?;
-        Ok(Ok((end(&ends, rows), ends)))
+        Ok(Ok((end(&ends, rows.compared), ends)))
     }
 
     /// Whether an end is that of a serial order of the commands that took part. The error says what no serial order gives.

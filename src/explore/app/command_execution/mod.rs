@@ -15,21 +15,22 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::app_database::AppDatabase;
+use super::app_database::{AppDatabase, OWN_SCHEMAS};
 use super::attendant::{Attendance, Attended, attend};
 use super::command_file::{CommandFile, CommandScript};
-use super::command_record::CommandEnd;
+use super::command_record::{CommandEnd, shortened};
 use super::environment::DatabaseEnvironment;
 use super::running_command::{CommandGuard, RunningCommand};
-use super::step_rules::{StepRules, reads_the_clock};
+use super::step_rules::StepRules;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
-use crate::explore::file::clock::of_words;
+use crate::explore::file::clock::{may_read_the_clock, of_words};
 use crate::explore::file::end_judgement::EndJudgement;
 use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::invariants::broken_invariants;
 use crate::explore::file::limits;
+use crate::explore::file::schema_code::SchemaCode;
 use crate::explore::file::script::Invariant;
 use crate::explore::file::serial_ends::SerialEnds;
 use crate::explore::file::template::Variables;
@@ -65,6 +66,14 @@ pub struct CommandExecution<'d> {
     failing: BTreeSet<String>,
     /// The commands that send no statement when they run alone.
     silent: BTreeSet<String>,
+    /// The code in the database that sends statements of its own.
+    code: SchemaCode,
+    /// Statements outside a transaction whose commit is no step of its own.
+    own_commits: BTreeSet<String>,
+    /// Texts of several statements, which are one step.
+    several_statements: BTreeSet<String>,
+    /// Statements that run code.
+    running_code: BTreeSet<String>,
     /// What an interleaving did that the rules of the steps exclude.
     surprises: BTreeSet<String>,
     /// Statements whose effect depends on the time that something takes.
@@ -97,6 +106,9 @@ impl<'d> CommandExecution<'d> {
         }
         let rules = StepRules::cautious(database.own_names().await?);
         let default_level = database.default_isolation().await?;
+        let code = SchemaCode::read(database.admin()?, OWN_SCHEMAS).await?;
+        let timeouts = database.timeouts().await?.into_iter();
+        let by_time = timeouts.map(|name| format!("{name} is set for all connections of this role")).collect();
         Ok(Self {
             explorer,
             file,
@@ -114,8 +126,12 @@ impl<'d> CommandExecution<'d> {
             alone: Vec::new(),
             failing: BTreeSet::new(),
             silent: BTreeSet::new(),
+            code,
+            own_commits: BTreeSet::new(),
+            several_statements: BTreeSet::new(),
+            running_code: BTreeSet::new(),
             surprises: BTreeSet::new(),
-            by_time: BTreeSet::new(),
+            by_time,
         })
     }
 
@@ -208,6 +224,23 @@ impl<'d> CommandExecution<'d> {
         if end.record.canceled {
             self.by_time.insert(format!("{actor} asks PostgreSQL to cancel a statement, as after a timeout"));
         }
+        self.by_time.extend(end.record.by_time.iter().map(|what| format!("{actor} {what}")));
+        let named = |texts: &BTreeSet<String>| texts.iter().map(|text| format!("{actor}: {text}")).collect::<Vec<_>>();
+        self.own_commits.extend(named(&end.record.own_commits));
+        self.several_statements.extend(named(&end.record.several_statements));
+        self.running_code.extend(
+            end.record
+                .texts()
+                .filter(|text| self.code.is_run_by(text))
+                .map(|text| format!("{actor}: {}", shortened(text))),
+        );
+        if end.record.has_unknown_text {
+            self.rows_only = false;
+            let surprise = "sends a statement whose whole text is not known, which it did not do when the commands ran one after the other";
+            if !self.rules.lookup_is_a_step {
+                self.surprises.insert(format!("{actor} {surprise}"));
+            }
+        }
         for text in end.record.texts() {
             let of_time =
                 statements(text).iter().find_map(|words| Some(format!("{actor}: {} {}", words[0], of_words(words)?)));
@@ -220,7 +253,7 @@ impl<'d> CommandExecution<'d> {
                     self.surprises.insert(format!("{actor} {what}"));
                 }
             }
-            if !self.rules.begin_is_a_step && statements(text).iter().any(|words| reads_the_clock(words)) {
+            if !self.rules.begin_is_a_step && may_read_the_clock(text) {
                 let what = "reads the clock, which it did not do when the commands ran one after the other; \
                             BEGIN was no step";
                 self.surprises.insert(format!("{actor} {what}"));
@@ -247,7 +280,19 @@ impl<'d> CommandExecution<'d> {
         let silent = limits::of_names(&self.silent, |names| {
             format!("these commands send no statement when they run alone, so nothing of them is interleaved: {names}")
         });
-        [Some(outside.to_owned()), failing, silent, unordered, not_compared]
+        let own_commits = limits::of_names(&self.own_commits, |names| {
+            format!(
+                "each of these statements is outside a transaction and one step with its commit, so what other commands do between the two \
+                 was not explored: {names}"
+            )
+        });
+        let several = limits::of_names(&self.several_statements, |names| {
+            format!(
+                "each of these texts has several statements and is one step, so that no other command comes between them: {names}"
+            )
+        });
+        let running_code = limits::runs_code(&self.running_code.iter().cloned().collect::<Vec<_>>());
+        [Some(outside.to_owned()), failing, silent, own_commits, several, running_code, unordered, not_compared]
             .into_iter()
             .flatten()
             .chain(by_time)
@@ -277,8 +322,8 @@ impl Execution for CommandExecution<'_> {
         if waits_for_ever {
             judgement.add_endless_wait("a command waits for one that has ended and still holds its locks");
         }
-        let after = rows.iter().map(|row| row.join(", ")).collect();
-        if !waits_for_ever && let Err(why) = self.explain(&alone::end(&ends, rows)).await? {
+        let after = rows.shown.iter().map(|row| row.join(", ")).collect();
+        if !waits_for_ever && let Err(why) = self.explain(&alone::end(&ends, rows.compared)).await? {
             judgement.add_not_serializable(why);
         }
         let titles = self.file.commands.iter().map(CommandScript::title);

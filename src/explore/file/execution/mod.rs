@@ -3,7 +3,7 @@
 
 mod judging;
 mod schema;
-mod serial_orders;
+pub mod serial_orders;
 pub mod snapshot;
 mod variant_exploration;
 
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::clock;
+use super::clock::{self, may_read_the_clock};
 use super::end_judgement::EndJudgement;
 use super::expect::StatementRef;
 use super::invariants::broken_invariants;
@@ -26,13 +26,13 @@ use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
 use super::schema_catalog::{SCHEMA, SchemaCatalog};
-use super::script::{Invariant, ScheduleTest, Script, ScriptVariant, SerialCheck, SessionScript};
+use super::script::{Invariant, ScheduleTest, Script, ScriptStatement, ScriptVariant, SerialCheck, SessionScript};
 use super::sending::error_text;
 use super::serial::End;
 use super::serial_ends::SerialEnds;
 use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionResult};
 use super::statement_access::FileAccess;
-use super::template::Variables;
+use super::template::{SqlTemplate, Variables};
 use super::{limits, runner, schedule_tests};
 use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
@@ -44,6 +44,7 @@ use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::access::StatementAccess;
 use crate::explore::search::{Execution, JudgedInterleaving, SearchPlan};
+use crate::explore::sequence_columns::SequenceColumns;
 use snapshot::RowSnapshot;
 pub use variant_exploration::{explore, subject};
 
@@ -63,11 +64,14 @@ pub struct ScriptExecution<'d> {
     idle: BTreeMap<Actor, SessionConnections>,
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     catalog: SchemaCatalog,
+    by_sequence: Arc<SequenceColumns>,
     prepared: PreparedTransactions,
     /// The rows after the setup, if nothing else must be put back.
     snapshot: Option<RowSnapshot>,
     /// What its statements access, as far as a reduced search may rely on that.
     access: Option<Arc<FileAccess>>,
+    /// Something in the file may read the clock.
+    reads_the_clock: bool,
     /// The setup or an interleaving has run since the last teardown.
     needs_teardown: bool,
     /// How ends are compared with those of serial orders.
@@ -114,9 +118,11 @@ impl<'d> ScriptExecution<'d> {
             idle: BTreeMap::new(),
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
+            by_sequence: Arc::default(),
             prepared: PreparedTransactions::default(),
             snapshot: None,
             access: None,
+            reads_the_clock: false,
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
@@ -141,15 +147,32 @@ impl<'d> ScriptExecution<'d> {
 
     async fn prepare(&mut self) -> Result<(), ExploreError> {
         self.set_up().await?;
-        self.catalog = SchemaCatalog::read(&mut self.admin).await?;
+        let texts = self.texts();
+        self.catalog = SchemaCatalog::read(&mut self.admin, &texts).await?;
+        self.reads_the_clock = self.catalog.reads_the_clock || texts.iter().any(|text| may_read_the_clock(text));
         self.access = FileAccess::of(self.script, &self.sessions, &self.catalog).map(Arc::new);
         mark_own_commits(&mut self.sessions, &self.catalog, self.access.as_deref());
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
-        if !fields_run_again && snapshot::change_only_rows(&self.sessions) {
+        // A time of the setup must be that of its own interleaving.
+        let ages = self.catalog.reads_the_clock || self.script.setup.iter().any(|setup| may_read_the_clock(setup));
+        let only_rows = snapshot::change_only_rows(&self.sessions) && !self.catalog.names_other_schemas;
+        if !fields_run_again && !ages && only_rows {
             self.snapshot = RowSnapshot::take(&mut self.admin, &[SCHEMA.to_owned()]).await?;
         }
         Ok(())
+    }
+
+    /// All SQL of the file that may run.
+    fn texts(&self) -> Vec<String> {
+        let script = self.script;
+        let fields = script.setup.iter().chain(&script.reset).chain(&script.teardown).chain(&script.outcome).cloned();
+        let invariants = script.invariants.iter().map(|invariant| invariant.query.shape());
+        let of_sessions = self.sessions.iter().flat_map(|session| {
+            let sent = session.statements.iter().flat_map(ScriptStatement::templates).map(SqlTemplate::shape);
+            session.setup.iter().cloned().chain(sent)
+        });
+        fields.chain(invariants).chain(of_sessions).collect()
     }
 
     /// Runs the serial orders, the interleavings, and the schedules that are tests. Returns what the schedules missed.
@@ -230,9 +253,10 @@ impl<'d> ScriptExecution<'d> {
             if !taking_part(actor) {
                 script.statements.clear();
             }
+            let by_sequence = Arc::clone(&self.by_sequence);
             let mut gate = Gate::new(actor, client, Uuid::new_v4(), events.clone());
             self.tasks.spawn(async move {
-                let ended = runner::run(&script, connections, &mut gate).await;
+                let ended = runner::run(&script, connections, &mut gate, by_sequence).await;
                 let heard = match &ended {
                     Ok(ended) => ended.result.heard.clone(),
                     Err(error) => error.to_string(),
@@ -263,11 +287,21 @@ impl<'d> ScriptExecution<'d> {
         let limits = [
             inside,
             limits::several_statements(&self.sessions),
+            limits::code_inside(&self.sessions, &self.catalog),
+            limits::commits_in_the_middle(&self.sessions, &self.catalog),
+            self.other_schemas(),
             limits::unordered(&self.unordered),
             limits::not_compared(&self.serial_ends.not_compared),
             self.no_serial_orders.clone(),
         ];
         limits.into_iter().flatten().collect()
+    }
+
+    /// Rows of other schemas are compared only by an outcome.
+    fn other_schemas(&self) -> Option<String> {
+        let compares_all = self.script.outcome.is_none() && self.serial != SerialCheck::Off;
+        let why = "the file names another schema, whose tables are not compared with serial orders, because the file has no outcome";
+        (compares_all && self.catalog.names_other_schemas).then(|| why.to_owned())
     }
 
     /// The statements whose effect depends on the time that something takes.
@@ -298,8 +332,8 @@ impl Execution for ScriptExecution<'_> {
         if waits_for_ever && self.by_the_clock().is_empty() {
             judgement.add_endless_wait("a session waits for one that has ended and still holds its locks");
         }
-        let after = rows.iter().map(|row| row.join(", ")).collect();
-        if !waits_for_ever && let Err(why) = self.explain(&End::new(&results, rows)).await? {
+        let after = rows.shown.iter().map(|row| row.join(", ")).collect();
+        if !waits_for_ever && let Err(why) = self.explain(&End::new(&results, rows.compared)).await? {
             judgement.add_not_serializable(why);
         }
         let titles = self.sessions.iter().map(|session| session.name.clone());

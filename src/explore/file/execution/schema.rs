@@ -1,17 +1,23 @@
 //! The schema of a file's tables, and the connections of its sessions, brought back to their start before each interleaving.
 
+use std::sync::Arc;
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use super::ScriptExecution;
 use crate::database::schema::create_schema_sql;
 use crate::explore::error::ExploreError;
+use crate::explore::file::final_rows::FinalRows;
 use crate::explore::file::schema_catalog::SCHEMA;
-use crate::explore::file::script::SessionScript;
+use crate::explore::file::script::{SerialCheck, SessionScript};
 use crate::explore::file::sending::error_text;
 use crate::explore::file::session_end::SessionConnections;
-use crate::explore::row_text::columns;
 use crate::explore::schedule::Actor;
+use crate::explore::sequence_columns::SequenceColumns;
+
+/// The condition on `nspname` of a file's own schema.
+const OWN_SCHEMA: &str = "nspname = 'concurrency_lab_explore_file'";
 
 impl ScriptExecution<'_> {
     pub(super) async fn set_up(&mut self) -> Result<(), ExploreError> {
@@ -20,6 +26,7 @@ impl ScriptExecution<'_> {
         for setup in &script.setup {
             self.execute_field("setup", setup).await?;
         }
+        self.by_sequence = Arc::new(SequenceColumns::read(&mut self.admin, OWN_SCHEMA).await?);
         self.needs_teardown = true;
         Ok(())
     }
@@ -83,10 +90,12 @@ impl ScriptExecution<'_> {
         Ok(SessionConnections { own, notices, conditions })
     }
 
-    pub(super) async fn final_rows(&mut self) -> Result<Vec<Vec<String>>, ExploreError> {
-        let Some(query) = &self.script.outcome else { return Ok(Vec::new()) };
-        let rows = self.admin.fetch_all(sqlx::raw_sql(AssertSqlSafe(query.clone()))).await;
-        let rows = rows.map_err(|error| ExploreError::Script(format!("outcome: {}", error_text(&error))))?;
-        Ok(rows.iter().map(columns).collect())
+    /// The rows of the outcome. Without one, all rows are compared with those of serial orders.
+    pub(super) async fn final_rows(&mut self) -> Result<FinalRows, ExploreError> {
+        match &self.script.outcome {
+            Some(query) => FinalRows::of_query(&mut self.admin, query, &self.by_sequence).await,
+            None if self.script.serial == SerialCheck::Off => Ok(FinalRows::default()),
+            None => FinalRows::of_all_tables(&mut self.admin, OWN_SCHEMA, &self.by_sequence).await,
+        }
     }
 }

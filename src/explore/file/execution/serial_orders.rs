@@ -1,5 +1,7 @@
 //! The serial orders of the sessions, run once, and the question whether an interleaving ends like one of them.
 
+use std::time::Duration;
+
 use super::ScriptExecution;
 use crate::explore::error::ExploreError;
 use crate::explore::file::end_judgement::WAITS_FOR_EVER;
@@ -9,6 +11,9 @@ use crate::explore::file::serial_ends::SerialMismatch;
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 
+/// Times in whole seconds differ between two runs that are this far apart.
+pub const CLOCK_STEP: Duration = Duration::from_millis(1_010);
+
 impl ScriptExecution<'_> {
     /// Runs all serial orders of all sessions (each session whole, one after the other), the first of them twice: what then differs
     /// cannot be compared.
@@ -17,10 +22,12 @@ impl ScriptExecution<'_> {
     /// [`ExploreError`].
     pub async fn run_serial_orders(&mut self) -> Result<(), ExploreError> {
         let all: Vec<Actor> = (0..self.clients()).map(Actor::Client).collect();
-        let (Some(one), Some(again)) = (self.run_serially(&all).await?, self.run_serially(&all).await?) else {
-            return Ok(());
-        };
-        self.serial_ends.uncompared = UncomparedColumns::new(&one, &again, self.catalog.by_sequence.iter().cloned());
+        let Some(one) = self.run_serially(&all).await? else { return Ok(()) };
+        if self.reads_the_clock {
+            tokio::time::sleep(CLOCK_STEP).await;
+        }
+        let Some(again) = self.run_serially(&all).await? else { return Ok(()) };
+        self.serial_ends.uncompared = UncomparedColumns::new(&one, &again);
         // Of many sessions there are too many orders.
         if all.len() > SERIAL_SESSIONS_MAX { Ok(()) } else { self.find_serial_ends(&all).await }
     }
@@ -68,7 +75,7 @@ impl ScriptExecution<'_> {
         for (actor, result) in &results {
             self.log.add(*actor, result);
         }
-        Ok(Some(End::new(&results, self.final_rows().await?)))
+        Ok(Some(End::new(&results, self.final_rows().await?.compared)))
     }
 
     /// Whether an end is that of a serial order of the sessions that took part. The error says what no serial order gives.

@@ -50,7 +50,7 @@ const OF_ROWS_AND_SESSIONS: &[&str] = &[
 
 /// Words in the body of a function that may change more than rows.
 const CHANGES_MORE: &str =
-    r"\m(create|alter|drop|comment|grant|revoke|execute|analyze|vacuum|cluster|reindex|refresh)\M";
+    r"\m(create|alter|drop|comment|grant|revoke|execute|analyze|vacuum|cluster|reindex|refresh|lo_\w+)\M";
 
 /// SQL that puts the rows back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +86,10 @@ impl RowSnapshot {
             restore.push(format!("truncate {}", names.join(", ")));
         }
         for (number, (name, columns)) in tables.iter().enumerate() {
-            let copy = format!("pg_temp.snapshot_{number}");
-            let copying = format!(
-                "drop table if exists {copy}; create temporary table snapshot_{number} as select * from only {name}"
-            );
+            // A name that no table of a file has: a temporary table hides one of the same name.
+            let copy = format!("pg_temp.\"concurrency-lab snapshot {number}\"");
+            let copying =
+                format!("drop table if exists {copy}; create temporary table {copy} as select * from only {name}");
             execute(connection, &copying).await?;
             let count = format!("select count(*) from {copy}");
             let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
@@ -179,6 +179,17 @@ async fn has_more_than_rows(connection: &mut PgConnection, schemas: &[String]) -
     .await
 }
 
+/// Whether a function of these schemas may change more than rows. `schemas` is a condition on `nspname`.
+///
+/// # Errors
+/// An error of the database.
+pub async fn functions_change_more(connection: &mut PgConnection, schemas: &str) -> Result<bool, sqlx::Error> {
+    let query = format!(
+        "select exists (select from pg_proc join pg_namespace on pg_namespace.oid = pronamespace where {schemas} and prosrc ~* $1)"
+    );
+    sqlx::query_scalar(AssertSqlSafe(query)).bind(CHANGES_MORE).fetch_one(connection).await
+}
+
 /// Statements that give the sequences of these schemas the values that they have now.
 async fn set_sequences(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, sqlx::Error> {
     let names: Vec<String> = sqlx::query_scalar(
@@ -216,7 +227,13 @@ pub fn changes_only_rows(sql: &str) -> bool {
             // SELECT … INTO makes a table.
             OF_ROWS_AND_SESSIONS.contains(&statement[0].as_str())
                 && count(statement, "into") <= count(statement, "insert") + count(statement, "merge")
+                && !statement.iter().any(|word| is_of_large_objects(word))
         })
+}
+
+/// Large objects are not rows of a table.
+fn is_of_large_objects(word: &str) -> bool {
+    word.starts_with("lo_") || matches!(word, "loread" | "lowrite")
 }
 
 #[cfg(test)]
@@ -257,6 +274,7 @@ mod tests {
             ("-- nothing", false),
             ("select 'unterminated", false),
             ("truncate t", true),
+            ("select lo_create(0)", false),
         ] {
             assert_eq!(changes_only_rows(sql), expected, "{sql}");
         }

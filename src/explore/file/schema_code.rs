@@ -1,0 +1,135 @@
+//! Code in a schema that sends statements of its own: functions, procedures and triggers. What they send are no steps.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::PgConnection;
+
+use super::catalog_query::query;
+use crate::explore::error::ExploreError;
+use crate::explore::sql_words::statements;
+
+/// Code in a schema that sends statements of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaCode {
+    /// Functions and procedures of several statements.
+    pub routines: BTreeSet<String>,
+    /// Tables with triggers that send a statement.
+    pub triggered: BTreeSet<String>,
+    /// A procedure may end a transaction.
+    pub ends_transactions: bool,
+}
+
+impl SchemaCode {
+    /// Reads it. `schemas` is a condition on `nspname`.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn read(connection: &mut PgConnection, schemas: &str) -> Result<Self, ExploreError> {
+        let routines: Vec<(String, String, String)> = query(
+            connection,
+            format!(
+                "select proname::text, lanname::text, prosrc from pg_proc join pg_language on pg_language.oid = prolang \
+                 join pg_namespace on pg_namespace.oid = pronamespace \
+                 where {schemas} and lanname not in ('c', 'internal')"
+            ),
+        )
+        .await?;
+        let triggered: Vec<(String, String)> = query(
+            connection,
+            format!(
+                "select relname::text, prosrc from pg_trigger join pg_class on pg_class.oid = tgrelid \
+                 join pg_proc on pg_proc.oid = tgfoid join pg_namespace on pg_namespace.oid = relnamespace \
+                 where {schemas} and not tgisinternal"
+            ),
+        )
+        .await?;
+        Ok(Self {
+            ends_transactions: routines.iter().any(|(.., body)| may_end_a_transaction(body)),
+            triggered: triggered
+                .into_iter()
+                .filter(|(_, body)| sent_by(body) > 0)
+                .map(|(table, _)| table.to_lowercase())
+                .collect(),
+            routines: routines
+                .into_iter()
+                .filter(|(_, language, body)| match language.as_str() {
+                    "sql" => statements(body).len() > 1,
+                    _ => sent_by(body) > 1,
+                })
+                .map(|(name, ..)| name.to_lowercase())
+                .collect(),
+        })
+    }
+}
+
+impl SchemaCode {
+    /// Whether a text runs code that sends statements of its own: a DO, a call, or a trigger.
+    #[must_use]
+    pub fn is_run_by(&self, sql: &str) -> bool {
+        statements(sql).iter().any(|words| {
+            let name = |word: &String| word.trim_matches('"').to_lowercase();
+            let is_change =
+                |word: &String| matches!(word.as_str(), "insert" | "update" | "delete" | "merge" | "truncate" | "copy");
+            let calls = words.windows(2).any(|pair| pair[1] == "(" && self.routines.contains(&name(&pair[0])));
+            let fires = words.iter().any(is_change) && words.iter().any(|word| self.triggered.contains(&name(word)));
+            matches!(words[0].as_str(), "do" | "call") || calls || fires
+        })
+    }
+}
+
+/// The words of a text in lower case, those in literals and comments too.
+#[must_use]
+pub fn words_anywhere(text: &str) -> Vec<String> {
+    let is_part = |part: char| part.is_alphanumeric() || part == '_';
+    text.to_lowercase().split(|part| !is_part(part)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// How many statements a body of a function sends, at most.
+fn sent_by(body: &str) -> usize {
+    let sends = ["select", "insert", "update", "delete", "merge", "perform", "execute", "call", "truncate", "lock"];
+    words_anywhere(body).iter().filter(|word| sends.contains(&word.as_str())).count()
+}
+
+/// Whether code ends a transaction by itself, such as a DO that commits.
+#[must_use]
+pub fn may_end_a_transaction(code: &str) -> bool {
+    words_anywhere(code).iter().any(|word| matches!(word.as_str(), "commit" | "rollback"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_run_code_are_recognised() {
+        let code = SchemaCode {
+            routines: ["book".to_owned()].into(),
+            triggered: ["log".to_owned()].into(),
+            ends_transactions: false,
+        };
+        for (sql, expected) in [
+            ("do $$ begin null; end $$", true),
+            ("call anything()", true),
+            ("select book('a')", true),
+            ("select other('a')", false),
+            ("select book from t", false),
+            ("insert into \"log\" values (1)", true),
+            ("select * from log", false),
+        ] {
+            assert_eq!(code.is_run_by(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_statements_of_a_body_are_counted_generously() {
+        for (body, expected) in [
+            ("begin return 1; end", 0),
+            ("begin update t set n = 1; end", 1),
+            ("begin if not exists (select from t) then insert into t values (1); end if; end", 2),
+        ] {
+            assert_eq!(sent_by(body), expected, "{body}");
+        }
+        assert!(may_end_a_transaction("do $$ begin Commit; end $$"));
+        assert!(!may_end_a_transaction("do $$ begin null; end $$"));
+    }
+}
