@@ -43,6 +43,7 @@ impl OperationError {
             AttemptError::Refused(refusal) => Self::Refused(refusal),
             // A race that was lost when no attempt was left.
             AttemptError::Conflict(reason) | AttemptError::NotDone(reason) => Self::NotDone(reason),
+            AttemptError::LockTimeout => Self::NotDone(error.to_string().into()),
             AttemptError::OutcomeUnknown(reason) => Self::OutcomeUnknown(reason),
             AttemptError::KeyReused => Self::KeyReused,
             AttemptError::Unsupported(reason) => Self::Unsupported(reason),

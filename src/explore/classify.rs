@@ -199,9 +199,9 @@ fn outcome(answer: &ClientAnswer) -> Outcome {
 
 fn states(state: &State) -> history::HistoryState {
     let row = |value, version, bookings| RowState { seen: SeenRow { value, version: Some(version) }, bookings };
-    let users = state.users.iter().map(|(id, user)| (Row::User(*id), row(user.balance, user.version, Vec::new())));
+    let users = state.users.iter().map(|(id, user)| (Row::User(*id), row(user.balance, user.version, None)));
     let counters =
-        state.counters.iter().map(|(id, counter)| (Row::Counter(*id), row(counter.value, counter.version, Vec::new())));
+        state.counters.iter().map(|(id, counter)| (Row::Counter(*id), row(counter.value, counter.version, None)));
     let mut bookings: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for Booking { event, user } in state.bookings().values() {
         bookings.entry(*event).or_default().push(*user);
@@ -211,7 +211,7 @@ fn states(state: &State) -> history::HistoryState {
     }
     let events = state.events.iter().map(|(id, event)| {
         let bookings = bookings.get(id).cloned().unwrap_or_default();
-        (Row::Event(*id), row(event.capacity - event.booked, event.version, bookings))
+        (Row::Event(*id), row(event.capacity - event.booked, event.version, Some(bookings)))
     });
     users.chain(events).chain(counters).collect()
 }

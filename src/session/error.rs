@@ -32,6 +32,9 @@ pub enum AttemptError {
     /// The change was certainly not made: contention, a limit, a timeout before it, no database.
     #[error("{0}")]
     NotDone(Cow<'static, str>),
+    /// The change was certainly not made: another session kept a row locked for as long as a statement may wait.
+    #[error("Lock timeout")]
+    LockTimeout,
     /// The change may have been made, because its answer was lost. Only a later read can tell.
     #[error("Outcome unknown")]
     OutcomeUnknown(Cow<'static, str>),
@@ -47,6 +50,14 @@ pub enum AttemptError {
     /// A bug in this program: SQL that does not fit the schema, an answer that cannot be. The text is for the log.
     #[error("Internal error")]
     Bug(Cow<'static, str>),
+}
+
+impl AttemptError {
+    /// Whether one change of a batch may be the reason, so that the others could be made without it.
+    #[must_use]
+    pub fn may_concern_one_change(&self) -> bool {
+        matches!(self, Self::LockTimeout | Self::Constraint(_) | Self::OutOfRange | Self::Bug(_))
+    }
 }
 
 impl From<LeaseError> for AttemptError {

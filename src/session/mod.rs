@@ -38,7 +38,7 @@ use batch::BatchQueue;
 use idempotency_key::IdempotencyKey;
 use probe::{Probe, ProcessEvent, StatementLog, Step};
 use sending::encode;
-use statement::{COMMIT, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement};
+use statement::{COMMIT, LOCK_IN_PROCESS, Parameters, ROLLBACK, Statement, WAIT_BRIEFLY};
 
 /// One client's conversation with the database. See the [module](self).
 pub struct Session {
@@ -60,6 +60,8 @@ pub struct Session {
     batches: Option<Arc<BatchQueue>>,
     /// A statement was sent and its answer has not been read to the end.
     in_flight: bool,
+    /// Its transactions wait for a lock only briefly.
+    waits_briefly: bool,
 }
 
 /// The state of a session's transaction.
@@ -94,6 +96,7 @@ impl Session {
             key: None,
             batches: None,
             in_flight: false,
+            waits_briefly: false,
         }
     }
 
@@ -132,6 +135,9 @@ impl Session {
         let isolation = self.server.conditions().isolation.unwrap_or(isolation);
         self.control(isolation.begin()).await?;
         self.transaction = Transaction::Open;
+        if self.waits_briefly {
+            self.control(&WAIT_BRIEFLY).await?;
+        }
         self.claim_key().await
     }
 

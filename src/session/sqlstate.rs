@@ -57,7 +57,7 @@ fn classify_answer(
         _ if code.starts_with("23") && !fatal => {
             AttemptError::Constraint(constraint.unwrap_or_default().to_owned().into())
         }
-        "55P03" => AttemptError::NotDone(Cow::Borrowed("Lock timeout")),
+        "55P03" => AttemptError::LockTimeout,
         "57014" => AttemptError::NotDone(Cow::Borrowed("Statement timeout")),
         // Only a session that is idle inside a transaction gets it, before its next statement is run.
         "25P03" => AttemptError::NotDone(Cow::Borrowed("Idle in transaction for too long")),
@@ -111,6 +111,7 @@ mod tests {
         let conflict = |error: &AttemptError| matches!(error, AttemptError::Conflict(_));
         let constraint = |error: &AttemptError| matches!(error, AttemptError::Constraint(_));
         let not_done = |error: &AttemptError| matches!(error, AttemptError::NotDone(_));
+        let locked = |error: &AttemptError| matches!(error, AttemptError::LockTimeout);
         let unknown = |error: &AttemptError| matches!(error, AttemptError::OutcomeUnknown(_));
         let bug = |error: &AttemptError| matches!(error, AttemptError::Bug(_));
         let refused = |error: &AttemptError| matches!(error, AttemptError::OutOfRange);
@@ -121,7 +122,7 @@ mod tests {
             ("22003", PgSeverity::Error, &refused, &refused),
             ("23514", PgSeverity::Error, &constraint, &constraint),
             ("23505", PgSeverity::Error, &constraint, &constraint),
-            ("55P03", PgSeverity::Error, &not_done, &not_done),
+            ("55P03", PgSeverity::Error, &locked, &locked),
             ("57014", PgSeverity::Error, &not_done, &not_done),
             ("53300", PgSeverity::Fatal, &not_done, &not_done),
             ("57P03", PgSeverity::Fatal, &not_done, &not_done),

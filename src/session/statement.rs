@@ -59,6 +59,9 @@ pub const ITS_COMMIT: Statement = Statement::controls("its-commit", "commit -- o
 /// Ends a transaction and undoes its changes.
 pub const ROLLBACK: Statement = Statement::controls("rollback", "rollback");
 
+/// After a batch has waited for a lock, its parts do not wait as long again.
+pub const WAIT_BRIEFLY: Statement = Statement::controls("wait-briefly", "set local lock_timeout = '50ms'");
+
 /// Not SQL: a session waits for the mutex of a row in this process.
 pub const LOCK_IN_PROCESS: Statement =
     Statement::controls("lock-in-process", "-- takes the mutex of a row in this process");

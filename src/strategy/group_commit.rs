@@ -40,11 +40,12 @@
 //! what [`super::pessimistic`] costs. A request that comes a moment too late waits for up to one more transaction.
 //! Requests take no connection; only the writer does.
 //!
-//! **How it fails.** A batch fails as a whole.
+//! **How it fails.**
 //!
 //! - If the answer of COMMIT is lost, the outcome is unknown for the whole batch (504).
 //! - If another session keeps a row locked, every request that shares a batch with a request for that row waits, until
-//!   the lock timeout.
+//!   the lock timeout. Then the batch is made again in halves, with short waits, and only the request for that row gets
+//!   503. The same happens with a change that a trigger or a constraint refuses.
 //! - If the batch loses a deadlock, the server builds it again from its requests. It can lose one to a reset, which
 //!   locks tables; to a transfer of another approach that holds the row of a user in one of its bookings; and to a
 //!   request elsewhere that holds one of its idempotency keys, because a batch stores keys last and others claim them

@@ -256,20 +256,56 @@ async fn a_batch_that_loses_a_deadlock_is_retried() {
 }
 
 #[tokio::test]
-async fn a_lock_timeout_gives_503_to_the_whole_batch_and_changes_nothing() {
+async fn a_locked_row_gives_503_to_the_requests_for_it_and_its_neighbours_wait_once() {
     let limits = Limits { lock_timeout: Duration::from_millis(300), ..Limits::default() };
     let lab = Lab::with(Setup { seed: Seed::Transfer, limits, ..Setup::default() }).await;
     let holder = hold(&lab, "begin; select from users where id in (1, 2) for update").await;
     let ask = |user: i64| spawn(lab.change(Approach::GroupCommit, &json!({"userId": user, "amount": 1}).to_string()));
     let first = ask(1);
     eventually("a batch is under way", async || waits_for_a_lock(&lab).await).await;
-    let second = [ask(2), ask(3)];
+    let second: Vec<_> = (2..=9).map(ask).collect();
     first.await.expect("an answer").expect(503, r#"{"error":"Lock timeout"}"#);
-    for answer in second {
-        answer.await.expect("an answer").expect(503, r#"{"error":"Lock timeout"}"#);
+    for (user, answer) in (2..).zip(second) {
+        let answer = answer.await.expect("an answer");
+        match user {
+            2 => answer.expect(503, r#"{"error":"Lock timeout"}"#),
+            _ => assert_eq!(answer.status, 200, "{user}: {}", answer.body),
+        }
     }
     holder.close().await.expect("a clean end");
-    assert_eq!(lab.account(3).await.version, 1);
+    for user in 1..=9 {
+        assert_eq!(lab.account(user).await.version, if user < 3 { 1 } else { 2 }, "{user}");
+    }
+}
+
+/// The change that a trigger refuses is in the middle of a batch.
+#[tokio::test]
+async fn a_change_that_a_trigger_refuses_does_not_affect_its_neighbours() {
+    let lab = lab().await;
+    let refuse = "create function refuse() returns trigger language plpgsql as \
+                      $$ begin if new.id = 5 then raise exception 'not this one'; end if; return new; end $$; \
+                  create trigger refuse before update on users for each row execute function refuse()";
+    lab.connection().await.execute(refuse).await.expect("a trigger");
+    let changes: Vec<_> = (1..=9).map(|user| change(user, -1)).collect();
+    for (user, answer) in (1..).zip(together(&lab, &changes).await) {
+        let expected = if user == 5 { 500 } else { 200 };
+        assert_eq!(answer.status.as_u16(), expected, "{user}: {}", answer.body);
+        assert_eq!(lab.account(user).await.version, if user == 5 { 1 } else { 2 }, "{user}");
+    }
+}
+
+/// Each change of a batch is refused by the database: the batch is not divided without end.
+#[tokio::test]
+async fn a_batch_of_which_no_change_can_be_made_answers_each_request() {
+    let lab = lab().await;
+    let refuse = "create function refuse() returns trigger language plpgsql as \
+                      $$ begin raise exception 'read-only today'; end $$; \
+                  create trigger refuse before update on users for each row when (new.id <> 90) execute function refuse()";
+    lab.connection().await.execute(refuse).await.expect("a trigger");
+    let changes: Vec<_> = (1..=60).map(|user| change(user, -1)).collect();
+    let answers = together(&lab, &changes).await;
+    assert!(answers.iter().all(|answer| answer.status == 500), "{answers:?}");
+    assert_eq!(number(&lab, "select count(*) from users where version > 1 and id <> 90").await, 0);
 }
 
 /// More requests wait than one batch may have. Each batch is as large as allowed, and every change has its own answer.

@@ -257,3 +257,149 @@ async fn a_reduced_search_leaves_nothing_out_where_a_sequence_is_read() {
     let text = format!("{}{reads}", file(setup, judge, &[&writes]));
     check(&[("last_value", text, true, Some("reads the sequence orders_id_seq"))], reduced).await;
 }
+
+/// Code whose statements are no steps, wherever it is: `setup`, and the statement that runs it. The other session changes what it reads twice.
+#[tokio::test]
+async fn code_is_named_wherever_it_is() {
+    let tables = "create table t (n int); insert into t values (0); create table seen (x text);";
+    let body = "declare v int; w int; begin select n into v from t; select n into w from t;";
+    let trigger = format!(
+        "create table k (id int primary key); insert into k values (1); \
+         create function f() returns trigger language plpgsql as $$ {body} insert into seen values (v || '/' || w); return null; end $$; \
+         create trigger f after insert or delete on k for each row execute function f();"
+    );
+    let twice =
+        format!("create function twice() returns text language plpgsql as $$ {body} return v || '/' || w; end $$;");
+    let in_app = "create schema if not exists app; create or replace function app.f() returns int language plpgsql as \
+                  $$ begin perform n from concurrency_lab_explore_file.t; perform n from concurrency_lab_explore_file.t; return 1; end $$;";
+    let cases = [
+        ("a trigger", trigger.clone(), "insert into k values (2)"),
+        ("a trigger behind a view", format!("{trigger} create view kv as select * from k;"), "insert into kv values (2)"),
+        (
+            "a trigger behind a foreign key",
+            format!(
+                "create table p (id int primary key); insert into p values (1); {trigger} alter table k add foreign key (id) references p on delete cascade;"
+            ),
+            "delete from p",
+        ),
+        ("a default", format!("{twice} create table d (id int, x text default twice());"), "insert into d (id) values (1)"),
+        (
+            "a body in standard SQL",
+            "create function f() returns void begin atomic insert into seen select n from t; insert into seen select n from t; end;".to_owned(),
+            "select f()",
+        ),
+        (
+            "a function of one statement that calls another",
+            format!("{twice} create function f() returns void language sql as $$ insert into seen values (twice()) $$;"),
+            "select f()",
+        ),
+        ("a function of another schema", in_app.to_owned(), "select app.f()"),
+    ];
+    let cluster = common::cluster().await;
+    let mut database =
+        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    for (what, setup, runs) in cases {
+        let text = file(&format!("{tables}{setup}"), "", &[&[runs], &["update t set n = n + 1"]]);
+        let found = explore(&mut database, &text, SearchPlan::default()).await;
+        assert!(found.limits.concat().contains("between those was not explored: A: "), "{what}: {:?}", found.limits);
+        let plain = file(&format!("{tables}{setup}"), "", &[&["select n from t"], &["select n + 1 as n from t"]]);
+        let found = explore(&mut database, &plain, SearchPlan::default()).await;
+        assert!(!found.limits.concat().contains("no steps"), "{what}: {:?}", found.limits);
+    }
+    database.close().await.expect("a clean end");
+}
+
+#[tokio::test]
+async fn a_procedure_of_another_schema_that_commits_is_one_step() {
+    let setup = "create schema if not exists app; drop table if exists app.c; create table app.c (n int); insert into app.c values (0); \
+                 create or replace procedure app.p() language plpgsql as $$ begin update app.c set n = n + 1; commit; update app.c set n = n + 1; end $$;";
+    let call = ["call app.p()"];
+    let outcome = "outcome = \"select n from app.c\"";
+    check(
+        &[("a commit inside", file(setup, outcome, &[&call, &call]), false, Some("may commit in its middle"))],
+        SearchPlan::default,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn times_and_chance_of_any_serial_order_are_not_compared() {
+    let setup = "create table c (id int primary key, at timestamptz); insert into c values (1, null);";
+    let outcome = "outcome = \"select id, at from c\"";
+    let (read, write) = ("select at from c where id = 1", "update c set at = now() where id = 1");
+    let chance = "create table t (who text, heads boolean);";
+    let heads = ["insert into t values ('a', random() < 0.5)"];
+    check(
+        &[
+            ("the reader is first in the file", file(setup, outcome, &[&[read], &[write]]), false, Some("values: at")),
+            ("the writer is first in the file", file(setup, outcome, &[&[write], &[read]]), false, Some("values: at")),
+            (
+                "a time that only one order has",
+                file(
+                    &setup.replace("null", "'2026-01-01'"),
+                    outcome,
+                    &[&["update c set at = now() where at is null"], &["update c set at = null"]],
+                ),
+                false,
+                Some("values: at"),
+            ),
+            (
+                "one of two by chance",
+                file(chance, "", &[&heads, &["insert into t values ('b', false)"]]),
+                false,
+                Some("chance decides"),
+            ),
+        ],
+        SearchPlan::default,
+    )
+    .await;
+}
+
+/// Ids that the setup made are values like others.
+#[tokio::test]
+async fn a_reference_to_a_row_of_the_setup_is_compared() {
+    let users = "create table users (id bigint generated always as identity primary key, name text); \
+                 insert into users (name) values ('ann'), ('bob'); \
+                 create table item (n int primary key, owner bigint references users); insert into item values (1, 1), (2, 2), (3, null);";
+    let swap =
+        |from: u8, to: u8| format!("update item set owner = (select owner from item where n = {from}) where n = {to}");
+    let claim = |user: u8| -> [String; 2] {
+        [
+            "select owner from item where n = 3".to_owned(),
+            format!("update item set owner = coalesce({{owner}}, {user}) where n = 3"),
+        ]
+    };
+    let (one, other) = (swap(2, 1), swap(1, 2));
+    let (ann, bob) = (claim(1), claim(2));
+    let (ann, bob) = (ann.each_ref().map(String::as_str), bob.each_ref().map(String::as_str));
+    check(
+        &[
+            (
+                "owners that are swapped",
+                file(users, "", &[&["begin", &one, "commit"], &["begin", &other, "commit"]]),
+                true,
+                None,
+            ),
+            ("a claim of what has no owner", file(users, "", &[&ann, &bob]), true, None),
+        ],
+        SearchPlan::default,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_checksum_of_a_large_table_is_about_all_columns() {
+    let setup = "create table big (id int primary key, t int, n int); insert into big select g, 0, g from generate_series(1, 1100) g;";
+    let copy = |from: u8, to: u8| format!("update big set n = (select n from big where id = {from}) where id = {to}");
+    let (one, other) = (copy(2, 1), copy(1, 2));
+    check(
+        &[(
+            "a column called t",
+            file(setup, "", &[&["begin", &one, "commit"], &["begin", &other, "commit"]]),
+            true,
+            None,
+        )],
+        SearchPlan::default,
+    )
+    .await;
+}

@@ -129,3 +129,36 @@ fn a_large_table_is_compared_without_its_sequence() {
         assert_eq!(found["verdict"], expected, "{insert}: {found}");
     }
 }
+
+#[test]
+fn row_security_and_rights_are_definitions_too() {
+    for (first, other) in [
+        ("alter table t enable row level security;", "alter table t disable row level security;"),
+        ("grant select on t to public;", "revoke select on t from public;"),
+    ] {
+        let setup = "create table t (n int); create table flag (done boolean); insert into flag values (false)";
+        let looks = format!("select done from flag \\gset\n\\if :done\n\\else\n{first}\n\\endif");
+        let found = psql(setup, &[&looks, &format!("update flag set done = true;\n{other}")]).found();
+        assert_eq!(found["verdict"], "broken", "{first}: {found}");
+    }
+}
+
+#[test]
+fn an_empty_search_path_of_the_database_is_kept() {
+    let of = CommandsOf::scripts(&["show search_path;", "select 1;"], "");
+    of.prepare("psql -X -q -c \"alter database $PGDATABASE set search_path = ''\"");
+    let found = of.found();
+    let alone = found["alone"].to_string();
+    assert!(alone.contains("exit code 0: \\\"\\\""), "{alone}");
+}
+
+#[test]
+fn a_time_that_only_one_serial_order_has_is_not_compared() {
+    let setup =
+        "create table job (id int primary key, state text, taken timestamptz); insert into job values (1, 'new', null)";
+    let take = "update job set state = 'taken', taken = now() where state = 'ready';";
+    let ready = "update job set state = 'ready' where id = 1 and state = 'new';";
+    let found = psql(setup, &[take, ready]).found();
+    assert_eq!(found["verdict"], "proved", "{found}");
+    assert!(limits(&found).contains("job.taken"), "{found}");
+}

@@ -12,6 +12,7 @@ use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
 use crate::explore::file::script::SerialCheck;
 use crate::explore::file_role::WorkerDatabase;
+use crate::explore::findings::ViolationWitness;
 use crate::explore::report::ExploreFormat;
 use crate::explore::report::timeline::timeline_on;
 use crate::explore::report::view::title;
@@ -61,7 +62,7 @@ pub struct ReplayedSchedule {
     pub silence: Option<String>,
 }
 
-/// Runs one schedule of an exploration. `reported` are the anomalies that an earlier run of it had, if it is of a report; then steps of a
+/// Runs one schedule of an exploration. `reported` is what an earlier run of it found, if it is of a report; then steps of a
 /// session that has ended are left out.
 ///
 /// # Errors
@@ -70,7 +71,7 @@ pub async fn replay_job(
     database: &mut ExplorerDatabase,
     job: &ExploreJob,
     schedule: &Schedule,
-    reported: Option<&[String]>,
+    reported: Option<&ViolationWitness>,
 ) -> Result<ReplayedSchedule, ExploreError> {
     let after_end = if reported.is_some() { StepsAfterEnd::LeftOut } else { StepsAfterEnd::Refused };
     match &job.what {
@@ -89,7 +90,8 @@ pub async fn replay_job(
                 Ok(()) => replay_with(&mut execution, schedule, after_end).await,
                 Err(error) => Err(error),
             };
-            let silence = reported.and_then(|anomalies| execution.silence_about(anomalies));
+            let silence =
+                reported.and_then(|witness| execution.silence_about(&witness.anomalies, &witness.explanation));
             let good_end = match execution.unjudged() {
                 Some(why) => format!("Nothing says whether this end is right: {why}."),
                 None if execution.compares_serial_orders() => EXPLAINED.to_owned(),

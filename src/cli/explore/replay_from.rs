@@ -87,7 +87,7 @@ async fn replay_each(
     let mut replays = Vec::new();
     for (job, witness) in jobs {
         let schedule = &witness.transcript.schedule;
-        replays.push(match replay_job(database, &job, schedule, Some(&witness.anomalies)).await {
+        replays.push(match replay_job(database, &job, schedule, Some(&witness)).await {
             Ok(ReplayedSchedule { judged, silence, .. }) => WitnessReplay::of(job.subject, &witness, judged, silence),
             Err(ExploreError::Schedule(why)) => WitnessReplay::not_followed(job.subject, &witness, &why),
             Err(error) => return Err(error),

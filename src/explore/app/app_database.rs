@@ -14,6 +14,7 @@ use crate::explore::error::ExploreError;
 use crate::explore::file::clock::{TIMEOUTS, may_read_the_clock};
 use crate::explore::file::execution::snapshot::{RowSnapshot, functions_change_more};
 use crate::explore::file::final_rows::FinalRows;
+use crate::explore::file::schema_catalog::OWN_SCHEMAS;
 use crate::explore::file::sending::error_text;
 use crate::explore::sequence_columns::SequenceColumns;
 
@@ -32,10 +33,6 @@ const SESSIONS_POLL: Duration = Duration::from_millis(1);
 /// Sessions that have not ended by themselves after this time are terminated.
 const TERMINATE_AFTER: Duration = Duration::from_secs(2);
 
-/// The schemas that are not PostgreSQL's.
-pub const OWN_SCHEMAS: &str = "nspname not in ('pg_catalog', 'information_schema') and nspname not like 'pg\\_temp%' \
-                           and nspname not like 'pg\\_toast%'";
-
 /// See the [module](self).
 #[derive(Debug)]
 pub struct AppDatabase {
@@ -49,6 +46,8 @@ pub struct AppDatabase {
     snapshot: Option<RowSnapshot>,
     /// What was defined when its state was kept.
     definitions: BTreeSet<String>,
+    /// The ids that were there when its state was kept. A copy has the same OIDs.
+    by_sequence: SequenceColumns,
     /// Statements that give a copy the settings, rights and owner of the database, which CREATE DATABASE does not copy.
     own_settings: Vec<String>,
     deadlock_timeout: Option<Duration>,
@@ -71,6 +70,7 @@ impl AppDatabase {
             has_template: false,
             snapshot: None,
             definitions: BTreeSet::new(),
+            by_sequence: SequenceColumns::default(),
             own_settings: Vec::new(),
             deadlock_timeout,
         };
@@ -144,6 +144,9 @@ impl AppDatabase {
     /// [`ExploreError`].
     pub async fn keep(&mut self) -> Result<(), ExploreError> {
         self.definitions = definitions(self.admin()?, OWN_SCHEMAS).await?;
+        let mut by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?;
+        by_sequence.keep_values(self.admin()?).await?;
+        self.by_sequence = by_sequence;
         let name = self.name.clone();
         self.own_settings = database_settings(&mut self.maintenance, &name).await?;
         self.disconnect().await?;
@@ -264,7 +267,7 @@ impl AppDatabase {
     /// # Errors
     /// [`ExploreError::Script`] if the query fails.
     pub async fn rows(&mut self, outcome: Option<&str>) -> Result<FinalRows, ExploreError> {
-        let by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?;
+        let by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?.with_values_of(&self.by_sequence);
         if let Some(query) = outcome {
             return FinalRows::of_query(self.admin()?, query, &by_sequence).await;
         }

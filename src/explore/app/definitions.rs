@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 /// Settings whose value is a list of quoted names, as it is stored.
 const OF_LISTS: &str = "'search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries'";
 
-/// Columns, indexes, constraints, views, functions, triggers, enums and schemas, each as SQL or in words. `schemas` is a condition on `nspname`.
+/// Columns, indexes, constraints, views, functions, triggers, rules, policies, rights, types, sequences and schemas, each as SQL or in words. `schemas` is a condition on `nspname`.
 ///
 /// # Errors
 /// An error of the database.
@@ -21,7 +21,6 @@ pub async fn definitions(connection: &mut PgConnection, schemas: &str) -> Result
            from relation join pg_attribute on attrelid = relation.oid and attnum > 0 and not attisdropped \
            left join pg_attrdef on adrelid = attrelid and adnum = attnum where relkind in ('r', 'p') \
          union all select 'table ' || relname from relation where relkind in ('r', 'p', 'f') \
-         union all select 'sequence ' || relname from relation where relkind = 'S' \
          union all select pg_get_indexdef(indexrelid) from pg_index join relation on relation.oid = indrelid \
          union all select format('constraint %I on %I: %s', conname, relname, pg_get_constraintdef(pg_constraint.oid)) \
            from pg_constraint join relation on relation.oid = conrelid \
@@ -32,7 +31,35 @@ pub async fn definitions(connection: &mut PgConnection, schemas: &str) -> Result
            where not tgisinternal \
          union all select format('type %I: %s', typname, string_agg(enumlabel, ', ' order by enumsortorder)) \
            from pg_type join own on own.oid = typnamespace join pg_enum on enumtypid = pg_type.oid group by typname \
-         union all select 'schema ' || nspname from own"
+         union all select 'schema ' || nspname from own \
+         union all select format('rule on %I: %s', relname, pg_get_ruledef(pg_rewrite.oid)) from pg_rewrite \
+           join relation on relation.oid = ev_class where rulename <> '_RETURN' \
+         union all select format('policy %I on %I for %s (%s) using %s check %s to %s', polname, relname, polcmd, polpermissive, \
+                                 pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), polroles::regrole[]) \
+           from pg_policy join relation on relation.oid = polrelid \
+         union all select format('row security of %I: %s', relname, concat_ws(', ', case when relrowsecurity then 'on' end, \
+                                 case when relforcerowsecurity then 'forced' end)) \
+           from pg_class where relnamespace in (select oid from own) and (relrowsecurity or relforcerowsecurity) \
+         union all select format('rights on %I: %s', relname, relacl) from pg_class \
+           where relnamespace in (select oid from own) and relacl is not null \
+         union all select format('rights on columns %I.%I: %s', relname, attname, attacl) from pg_attribute \
+           join relation on relation.oid = attrelid where attacl is not null \
+         union all select format('rights on function %I: %s', proname, proacl) from pg_proc \
+           where pronamespace in (select oid from own) and proacl is not null \
+         union all select format('rights on schema %I: %s', nspname, nspacl) from pg_namespace \
+           where oid in (select oid from own) and nspacl is not null \
+         union all select format('trigger %I on %I: enabled %s', tgname, relname, tgenabled) from pg_trigger \
+           join relation on relation.oid = tgrelid where tgenabled <> 'O' \
+         union all select format('identity of %I.%I: %s', relname, attname, attidentity) from pg_attribute \
+           join relation on relation.oid = attrelid where attidentity <> '' \
+         union all select format('domain %I: %s%s%s', typname, format_type(typbasetype, typtypmod), \
+                                 case when typnotnull then ' not null' end, ' default ' || typdefault) \
+           from pg_type where typnamespace in (select oid from own) and typtype = 'd' \
+         union all select format('constraint %I on a domain: %s', conname, pg_get_constraintdef(pg_constraint.oid)) from pg_constraint \
+           where connamespace in (select oid from own) and contypid <> 0 \
+         union all select format('sequence %I: %s, start %s, by %s, %s to %s, cache %s, cycle %s', relname, format_type(seqtypid, null), \
+                                 seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle) \
+           from pg_sequence join relation on relation.oid = seqrelid"
     );
     let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(connection).await?;
     Ok(found.iter().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
@@ -54,7 +81,7 @@ pub async fn database_settings(connection: &mut PgConnection, database: &str) ->
            from this cross join lateral aclexplode(datacl) \
          union all select format('alter %sdatabase %I set %I to %s', \
                                  case setrole when 0 then '' else format('role %I in ', pg_get_userbyid(setrole)) end, datname, name, \
-                                 case when name in ({OF_LISTS}) then value else quote_literal(value) end) \
+                                 case when name in ({OF_LISTS}) and value not in ('', '\"\"') then value else quote_literal(case value when '\"\"' then '' else value end) end) \
            from this join pg_db_role_setting on setdatabase = this.oid cross join lateral unnest(setconfig) as setting \
            cross join lateral (select split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)) as parts(name, value)"
     );

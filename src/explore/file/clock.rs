@@ -36,6 +36,45 @@ const CLOCK: &[&str] = &[
     "yesterday",
 ];
 
+/// Functions of chance.
+const CHANCE: &[&str] = &[
+    "gen_random_bytes",
+    "gen_random_uuid",
+    "random",
+    "random_normal",
+    "tablesample",
+    "uuid_generate_v1",
+    "uuid_generate_v4",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// What may make two runs of the same order differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Variation {
+    /// Something reads the clock.
+    pub clock: bool,
+    /// Something uses chance.
+    pub chance: bool,
+}
+
+impl Variation {
+    /// Of texts that have a name of the clock or of chance anywhere.
+    #[must_use]
+    pub fn of<'t>(texts: impl IntoIterator<Item = &'t String>) -> Self {
+        texts.into_iter().fold(Self::default(), |found, text| Self {
+            clock: found.clock || has_word_of(text, CLOCK),
+            chance: found.chance || has_word_of(text, CHANCE),
+        })
+    }
+
+    /// Either of the two.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { clock: self.clock || other.clock, chance: self.chance || other.chance }
+    }
+}
+
 /// Whether a statement reads the clock.
 #[must_use]
 pub fn reads_the_clock(words: &[String]) -> bool {
@@ -46,9 +85,13 @@ pub fn reads_the_clock(words: &[String]) -> bool {
 /// Whether a text has a name of the clock anywhere, also in the body of a function.
 #[must_use]
 pub fn may_read_the_clock(text: &str) -> bool {
+    has_word_of(text, CLOCK)
+}
+
+fn has_word_of(text: &str, words: &[&str]) -> bool {
     let is_part = |part: char| part.is_alphanumeric() || part == '_';
     let text = text.to_ascii_lowercase();
-    text.split(|part| !is_part(part)).any(|word| CLOCK.contains(&word))
+    text.split(|part| !is_part(part)).any(|word| words.contains(&word))
 }
 
 /// The statements of a file that set a timeout or sleep, each as `B: set sets lock_timeout`.

@@ -66,7 +66,9 @@ impl FinalRows {
                 found.compared.push(row);
                 continue;
             }
-            let query = format!("select t.* from {table} t order by t::text");
+            // No column has the name of this alias, which would stand for it.
+            let query =
+                format!("select \"the whole row\".* from {table} \"the whole row\" order by \"the whole row\"::text");
             let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(query))).await?;
             let named = |columns: Vec<String>| columns.into_iter().map(|column| format!("{name}.{column}")).collect();
             found.shown.extend(rows.iter().map(|row| named(columns(row))));
@@ -95,7 +97,8 @@ async fn checksum(
     .await?;
     let columns = columns.join(", ");
     let query = format!(
-        "select coalesce(md5(string_agg(t::text, E'\\n' order by t::text collate \"C\")), '') from (select {columns} from {table}) t"
+        "select coalesce(md5(string_agg(\"the whole row\"::text, E'\\n' order by \"the whole row\"::text collate \"C\")), '') \
+         from (select {columns} from {table}) \"the whole row\""
     );
     let checksum: String = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await?;
     Ok(format!("{name} has {count} rows, checksum = {checksum}"))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::postgres::PgConnection;
 
 use super::catalog_query::{query, query_one, query_scalars};
-use super::clock::may_read_the_clock;
+use super::clock::Variation;
 use super::schema_code::{SchemaCode, words_anywhere};
 use crate::explore::error::ExploreError;
 use crate::explore::search::access::{Access, Shareable};
@@ -14,6 +14,10 @@ use crate::explore::sql_words::{TransactionControl, Words, one_statement, statem
 
 /// The schema of a file's tables, the only one in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";
+
+/// The condition on `nspname` of schemas that are not PostgreSQL's.
+pub const OWN_SCHEMAS: &str = "nspname not in ('pg_catalog', 'information_schema') and nspname not like 'pg\\_temp%' \
+                               and nspname not like 'pg\\_toast%'";
 
 /// The schema of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +40,8 @@ pub struct SchemaCatalog {
     pub opaque: Option<&'static str>,
     /// The file names another schema, whose tables are not in this catalog.
     pub names_other_schemas: bool,
-    /// A default or a function reads the clock.
-    pub reads_the_clock: bool,
+    /// Whether defaults and functions read the clock, or use chance.
+    pub varies: Variation,
     /// What its functions and triggers do.
     pub code: SchemaCode,
 }
@@ -131,10 +135,10 @@ impl SchemaCatalog {
         if defaults.iter().any(|default| !is_about_rows(&format!("select {default}"))) {
             catalog.opaque = Some("a column has a default that is more than a constant or a sequence");
         }
-        catalog.code = SchemaCode::read(connection, &format!("nspname = '{SCHEMA}'")).await?;
+        catalog.code = SchemaCode::read(connection, OWN_SCHEMAS).await?;
         let bodies: Vec<String> =
             query_scalars(connection, format!("select prosrc from pg_proc where pronamespace = {namespace}")).await?;
-        catalog.reads_the_clock = defaults.iter().chain(&bodies).any(|text| may_read_the_clock(text));
+        catalog.varies = Variation::of(defaults.iter().chain(&bodies));
         catalog.opaque = opaque_by(connection, &namespace).await?.or(catalog.opaque);
         let schemas: Vec<String> = query_scalars(
             connection,

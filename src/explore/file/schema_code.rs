@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
 
-use super::catalog_query::query;
+use super::catalog_query::{query, query_one};
 use crate::explore::error::ExploreError;
 use crate::explore::sql_words::statements;
 
@@ -13,8 +13,10 @@ use crate::explore::sql_words::statements;
 pub struct SchemaCode {
     /// Functions and procedures of several statements.
     pub routines: BTreeSet<String>,
-    /// Tables with triggers that send a statement.
+    /// Tables with triggers that send a statement, or with a default that calls a function.
     pub triggered: BTreeSet<String>,
+    /// A change of any table may fire such a trigger, by way of a view or a foreign key.
+    pub any_change_fires: bool,
     /// A procedure may end a transaction.
     pub ends_transactions: bool,
 }
@@ -28,35 +30,60 @@ impl SchemaCode {
         let routines: Vec<(String, String, String)> = query(
             connection,
             format!(
-                "select proname::text, lanname::text, prosrc from pg_proc join pg_language on pg_language.oid = prolang \
-                 join pg_namespace on pg_namespace.oid = pronamespace \
+                "select lower(proname), lanname::text, coalesce(pg_get_function_sqlbody(pg_proc.oid), prosrc) from pg_proc \
+                 join pg_language on pg_language.oid = prolang join pg_namespace on pg_namespace.oid = pronamespace \
                  where {schemas} and lanname not in ('c', 'internal')"
             ),
         )
         .await?;
-        let triggered: Vec<(String, String)> = query(
+        let triggers: Vec<(String, String)> = query(
             connection,
             format!(
-                "select relname::text, prosrc from pg_trigger join pg_class on pg_class.oid = tgrelid \
+                "select lower(relname), prosrc from pg_trigger join pg_class on pg_class.oid = tgrelid \
                  join pg_proc on pg_proc.oid = tgfoid join pg_namespace on pg_namespace.oid = relnamespace \
                  where {schemas} and not tgisinternal"
             ),
         )
         .await?;
+        let defaults: Vec<(String, String)> = query(
+            connection,
+            format!(
+                "select lower(relname), pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class on pg_class.oid = adrelid \
+                 join pg_namespace on pg_namespace.oid = relnamespace where {schemas}"
+            ),
+        )
+        .await?;
+        let elsewhere: bool = query_one(
+            connection,
+            format!(
+                "select exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+                                where {schemas} and relkind = 'v') \
+                     or exists (select from pg_constraint join pg_namespace on pg_namespace.oid = connamespace \
+                                where {schemas} and contype = 'f' and (confdeltype not in ('a', 'r') or confupdtype not in ('a', 'r')))"
+            ),
+        )
+        .await?;
+        let names: BTreeSet<String> = routines.iter().map(|(name, ..)| name.clone()).collect();
+        let calls = |text: &str| words_anywhere(text).iter().any(|word| names.contains(word));
+        let fires = |text: &str| sent_by(text) > 0 || calls(text);
+        let triggered: BTreeSet<String> =
+            triggers.into_iter().filter(|(_, body)| fires(body)).map(|(table, _)| table).collect();
         Ok(Self {
             ends_transactions: routines.iter().any(|(.., body)| may_end_a_transaction(body)),
-            triggered: triggered
+            any_change_fires: elsewhere && !triggered.is_empty(),
+            triggered: defaults
                 .into_iter()
-                .filter(|(_, body)| sent_by(body) > 0)
-                .map(|(table, _)| table.to_lowercase())
+                .filter(|(_, text)| calls(text))
+                .map(|(table, _)| table)
+                .chain(triggered)
                 .collect(),
             routines: routines
-                .into_iter()
-                .filter(|(_, language, body)| match language.as_str() {
-                    "sql" => statements(body).len() > 1,
-                    _ => sent_by(body) > 1,
+                .iter()
+                .filter(|(name, language, body)| {
+                    let others = words_anywhere(body).iter().any(|word| word != name && names.contains(word));
+                    others || if language == "sql" { statements(body).len() > 1 } else { sent_by(body) > 1 }
                 })
-                .map(|(name, ..)| name.to_lowercase())
+                .map(|(name, ..)| name.clone())
                 .collect(),
         })
     }
@@ -71,7 +98,8 @@ impl SchemaCode {
             let is_change =
                 |word: &String| matches!(word.as_str(), "insert" | "update" | "delete" | "merge" | "truncate" | "copy");
             let calls = words.windows(2).any(|pair| pair[1] == "(" && self.routines.contains(&name(&pair[0])));
-            let fires = words.iter().any(is_change) && words.iter().any(|word| self.triggered.contains(&name(word)));
+            let names_one = || words.iter().any(|word| self.triggered.contains(&name(word)));
+            let fires = words.iter().any(is_change) && (self.any_change_fires || names_one());
             matches!(words[0].as_str(), "do" | "call") || calls || fires
         })
     }
@@ -106,6 +134,7 @@ mod tests {
             routines: ["book".to_owned()].into(),
             triggered: ["log".to_owned()].into(),
             ends_transactions: false,
+            any_change_fires: false,
         };
         for (sql, expected) in [
             ("do $$ begin null; end $$", true),
@@ -118,6 +147,8 @@ mod tests {
         ] {
             assert_eq!(code.is_run_by(sql), expected, "{sql}");
         }
+        let everywhere = SchemaCode { any_change_fires: true, ..code };
+        assert!(everywhere.is_run_by("delete from parents") && !everywhere.is_run_by("select n from parents"));
     }
 
     #[test]

@@ -118,6 +118,12 @@ impl UncomparedColumns {
         found
     }
 
+    /// Leaves out what another comparison of two runs has found, too.
+    pub fn extend(&mut self, other: Self) {
+        self.columns.extend(other.columns);
+        self.rows.extend(other.rows);
+    }
+
     /// The names of the columns of an end that are not compared, those that a sequence fills too.
     #[must_use]
     pub fn found_in(&self, end: &End) -> BTreeSet<String> {

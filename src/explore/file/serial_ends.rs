@@ -25,6 +25,12 @@ pub enum SerialMismatch {
     Rows,
 }
 
+impl SerialMismatch {
+    /// What is said of sessions whose answers alone are those of no serial order.
+    pub const ANSWERS_OF_SESSIONS: &str =
+        "a serial order of the sessions ends with these rows, but none gives these answers";
+}
+
 impl SerialEnds {
     /// Whether the serial orders of these sessions were run.
     #[must_use]
@@ -32,8 +38,12 @@ impl SerialEnds {
         self.ends.contains_key(sessions)
     }
 
-    /// The serial orders of these sessions end so.
+    /// The serial orders of these sessions end so, each in its place. What differs from an earlier run of the same order is not compared.
     pub fn add(&mut self, sessions: Vec<Actor>, ends: Vec<End>) {
+        let before = self.ends.get(&sessions).into_iter().flatten();
+        for (one, again) in before.zip(&ends) {
+            self.uncompared.extend(UncomparedColumns::new(one, again));
+        }
         self.ends.insert(sessions, ends);
     }
 

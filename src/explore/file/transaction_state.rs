@@ -1,6 +1,6 @@
 //! The transaction of a session, as its statements say: the driver does not expose the server's answer.
 
-use crate::explore::search::independence::{is_plain_read, is_reading_word};
+use crate::explore::search::independence::{is_harmless_call, is_plain_read};
 use crate::explore::sql_words::{TransactionControl, Words, one_statement, statements, transaction_control};
 
 /// The transaction of a session.
@@ -131,17 +131,18 @@ pub fn may_change(sql: &str) -> bool {
         || !statements.iter().all(|words| OF_THE_SESSION.contains(&words[0].as_str()) || is_look_up(words))
 }
 
-/// A SELECT that calls only functions that are known to change nothing.
+/// A query that calls only functions that are known to change nothing.
 fn is_look_up(words: &[String]) -> bool {
     let is_name = |word: &str| word.starts_with(|first: char| first.is_alphabetic() || first == '_' || first == '"');
     let harmless = |name: &str| {
-        is_reading_word(name)
+        is_harmless_call(name)
             || LOOK_UPS.contains(&name)
             || LOOK_UPS_BEGIN_WITH.iter().any(|begin| name.starts_with(begin))
     };
     let calls = words.windows(2).filter(|pair| pair[1] == "(" && is_name(&pair[0]));
-    words[0] == "select"
-        && !words.iter().any(|word| matches!(word.as_str(), "into" | "for"))
+    let changes = |word: &String| matches!(word.as_str(), "into" | "for" | "insert" | "update" | "delete" | "merge");
+    matches!(words[0].as_str(), "select" | "with" | "values" | "table")
+        && !words.iter().any(changes)
         && calls.map(|pair| pair[0].as_str()).all(harmless)
 }
 
@@ -161,6 +162,9 @@ mod tests {
             ("select pg_catalog.version()", false),
             ("select t.oid from pg_type t where typname = any($1)", false),
             ("select set_config('search_path', '', false)", false),
+            ("select round(n, 2) from pad", false),
+            ("with p as (select n from pad) select n from p", false),
+            ("with p as (delete from pad returning n) select n from p", true),
             ("select pg_advisory_lock(1)", true),
             ("select count(*) into copied from t", true),
             ("select book('a')", true),

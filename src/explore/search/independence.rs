@@ -132,10 +132,10 @@ const READING_WORDS: &[&str] = &[
     "nullif", "on", "or", "over", "select", "some", "sum", "then", "union", "using", "values", "when", "where",
 ];
 
-/// Whether a word before a parenthesis only reads.
+/// Whether a word before a parenthesis neither changes nor locks anything.
 #[must_use]
-pub fn is_reading_word(word: &str) -> bool {
-    READING_WORDS.contains(&word)
+pub fn is_harmless_call(word: &str) -> bool {
+    READING_WORDS.contains(&word) || FUNCTIONS_WITHOUT_TABLES.contains(&word)
 }
 
 /// Further words before a parenthesis in a statement that changes or locks rows.

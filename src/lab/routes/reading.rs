@@ -155,17 +155,19 @@ impl RowRead {
             left.ok_or_else(|| missing("valid number of seats"))?
         };
         let version = self.version.as_ref().and_then(|find| find.number(row, &body, &answer.headers));
-        let mut bookings = Vec::new();
+        let mut bookings = None;
         if let Some(ValueLocation::Pointer(list)) = &self.bookings {
             let list = body.pointer(list).and_then(Value::as_array).ok_or_else(|| missing("list of bookings"))?;
+            let mut users = Vec::with_capacity(list.len());
             for booking in list {
                 let user = match &self.booking_user {
                     Some(ValueLocation::Pointer(pointer)) => booking.pointer(pointer).and_then(Value::as_i64),
                     _ => booking.as_i64(),
                 };
-                bookings.push(user.ok_or_else(|| missing("user of a booking"))?);
+                users.push(user.ok_or_else(|| missing("user of a booking"))?);
             }
-            bookings.sort_unstable();
+            users.sort_unstable();
+            bookings = Some(users);
         }
         Ok(RowState { seen: ObservedRow { value, version }, bookings })
     }
@@ -292,7 +294,7 @@ mod tests {
         let routes = ServiceRoutes::ours();
         let read = &routes.booking.as_ref().unwrap().read;
         let whole = answer(200, &[("etag", "\"3\"")], r#"{"capacity":2,"booked":1,"bookings":[{"userId":7}]}"#);
-        let expected = RowState { seen: ObservedRow { value: 1, version: Some(3) }, bookings: vec![7] };
+        let expected = RowState { seen: ObservedRow { value: 1, version: Some(3) }, bookings: Some(vec![7]) };
         assert_eq!(read.understand(Row::Event(1), &whole), Ok(expected));
         for (body, what) in [
             ("{}", "capacity"),

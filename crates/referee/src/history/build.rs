@@ -71,9 +71,9 @@ impl Outcome {
     }
 }
 
-/// A row without bookings.
+/// A row without a list of bookings.
 impl From<ObservedRow> for RowState {
     fn from(seen: ObservedRow) -> Self {
-        Self { seen, bookings: Vec::new() }
+        Self { seen, bookings: None }
     }
 }

@@ -189,7 +189,9 @@ impl<R: BufRead> HistoryReader<R> {
         let mut state = HistoryState::new();
         for RowLine { row, value, version, mut bookings } in lines {
             let parsed: Row = row.parse().map_err(|error| self.wrong(&format!("rows: {error}, found {row:?}")))?;
-            bookings.sort_unstable();
+            if let Some(bookings) = &mut bookings {
+                bookings.sort_unstable();
+            }
             if state.insert(parsed, RowState { seen: ObservedRow { value, version }, bookings }).is_some() {
                 return Err(self.wrong(&format!("rows: expected {row} once, found it twice")));
             }

@@ -57,9 +57,9 @@ pub struct RowLine {
     /// Its version, if the service reports one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i64>,
-    /// Of an event: the users of its bookings, one entry for each booking.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bookings: Vec<i64>,
+    /// Of an event: the users of its bookings, one entry for each booking. What is not there is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookings: Option<Vec<i64>>,
 }
 
 /// How an operation ended.
@@ -145,7 +145,7 @@ impl OperationLine {
                     row: row.to_string(),
                     value: seen.value,
                     version: seen.version,
-                    bookings: Vec::new(),
+                    bookings: None,
                 };
                 (OperationEnd::Done, None, told.map(line).collect())
             }

@@ -191,8 +191,8 @@ pub struct RecordedOperation {
 pub struct RowState {
     /// Value and version.
     pub seen: ObservedRow,
-    /// Of an event: the users of its booking rows, one entry for each row, ascending.
-    pub bookings: Vec<i64>,
+    /// Of an event: the users of its booking rows, one entry for each row, ascending; `None` if they were not read.
+    pub bookings: Option<Vec<i64>>,
 }
 
 /// The rows that a round is about.

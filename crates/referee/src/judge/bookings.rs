@@ -41,10 +41,10 @@ impl Bookings {
     pub fn gather(index: &HistoryIndex<'_>, findings: &mut FindingCounter) -> Self {
         let mut bookings = Self::default();
         for (row, known) in (0..).zip(&index.rows) {
-            for &user in &known.before.bookings {
+            for &user in known.before.bookings.iter().flatten() {
                 bookings.seats(row, user).before += 1;
             }
-            for &user in known.after.iter().flat_map(|after| &after.bookings) {
+            for &user in known.after.iter().flat_map(|after| &after.bookings).flatten() {
                 bookings.seats(row, user).after += 1;
             }
         }
@@ -96,7 +96,9 @@ impl Bookings {
         let Request::Booking { user, .. } = index.operation(at).request else { return true };
         let row = index.rows_of[at as usize][0];
         let seats = self.of(row, user);
-        seats.before + seats.done == 0 && seats.unknown_by == at && (index.row(row).after.is_none() || seats.after > 0)
+        seats.before + seats.done == 0
+            && seats.unknown_by == at
+            && (!index.row(row).knows_bookings() || seats.after > 0)
     }
 
     /// Compares the rows in the end with what was asked for.
@@ -106,7 +108,7 @@ impl Bookings {
         by_user.sort_unstable_by_key(|(key, _)| **key);
         for (&(row, user), seats) in by_user {
             let known = index.row(row);
-            if known.after.is_none() {
+            if !known.knows_bookings() {
                 continue;
             }
             let (event, expected) = (known.row, seats.before + seats.done);
@@ -153,8 +155,9 @@ fn compare_events(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
         if !matches!(event, domain::Row::Event(_)) {
             continue;
         }
-        let capacity = i128::from(known.before.seen.value) + rows(&known.before.bookings);
-        let booked = rows(&after.bookings);
+        let (Some(before), Some(bookings)) = (&known.before.bookings, &after.bookings) else { continue };
+        let capacity = i128::from(known.before.seen.value) + rows(before);
+        let booked = rows(bookings);
         if capacity - booked != left {
             findings.add(index.history, Anomaly::Miscount, 1, &[], || {
                 format!(
@@ -163,7 +166,7 @@ fn compare_events(index: &HistoryIndex<'_>, findings: &mut FindingCounter) {
                 )
             });
         }
-        if booked > capacity && booked > rows(&known.before.bookings) && !findings.has(Anomaly::Oversell) {
+        if booked > capacity && booked > rows(before) && !findings.has(Anomaly::Oversell) {
             let count = u64::try_from(booked - capacity).unwrap_or(u64::MAX);
             findings.add(index.history, Anomaly::Oversell, count, &[], || {
                 format!("{} has {booked} bookings in the end, but only {capacity} seats", phrases::capital(event))

@@ -88,6 +88,26 @@ pub fn numbering(index: &HistoryIndex<'_>, partition: &Partition) -> Option<Numb
     (partition.rows.len() == 1 && equal && writes().all(|at| told(at, false))).then_some(Numbering::Values(step))
 }
 
+/// Whether the versions of a row, as far as they are known, are those that its values demand: each write adds this step, and 1 to the version.
+pub fn versions_agree(index: &HistoryIndex<'_>, partition: &Partition, step: i64) -> bool {
+    let [row] = partition.rows[..] else { return false };
+    let known = index.row(row);
+    let start = known.before.seen;
+    let written = partition.operations.iter().filter_map(|&at| match index.operation(at).outcome {
+        Outcome::Done(seen) => {
+            index.effects(at).find(|(_, touched, _)| *touched == row).and_then(|(place, ..)| seen[place])
+        }
+        _ => None,
+    });
+    let mut first = None;
+    written.chain([start]).chain(known.after.map(|after| after.seen)).all(|seen| {
+        let Some(version) = seen.version else { return true };
+        let made = if seen.value == start.value { Some(0) } else { value_number(start.value, step, seen.value) };
+        let Some(made) = made else { return false };
+        *first.get_or_insert(i128::from(version) - made) == i128::from(version) - made
+    })
+}
+
 /// Whether it changed nothing.
 pub fn is_refused(index: &HistoryIndex<'_>, at: u32) -> bool {
     matches!(index.operation(at).outcome, Outcome::Refused(_))

@@ -32,6 +32,13 @@ pub struct RowBounds<'a> {
     pub after: Option<&'a RowState>,
 }
 
+impl RowBounds<'_> {
+    /// Whether the users of its booking rows were read, before and in the end.
+    pub fn knows_bookings(&self) -> bool {
+        self.before.bookings.is_some() && self.after.is_some_and(|after| after.bookings.is_some())
+    }
+}
+
 /// Rows that are tied together, and the operations on them.
 #[derive(Debug, Default)]
 pub struct Partition {
@@ -76,12 +83,20 @@ impl<'a> HistoryIndex<'a> {
                 None => return [NONE; 2],
             }
         }
-        touched
+        if self.may_rest_on_unread_bookings(operation) { [NONE; 2] } else { touched }
     }
 
     /// The number of a row.
     pub fn find(&self, row: Row) -> Option<u32> {
         self.rows.binary_search_by_key(&row, |known| known.row).ok().map(number)
+    }
+
+    /// Whether a refusal may rest on a booking before the first operation, which was not read.
+    pub fn may_rest_on_unread_bookings(&self, operation: &RecordedOperation) -> bool {
+        let Request::Booking { event, .. } = operation.request else { return false };
+        let event = self.find(Row::Event(event)).map(|row| self.row(row));
+        operation.outcome == Outcome::Refused(Reason::AlreadyBooked)
+            && event.is_some_and(|event| event.before.bookings.is_none())
     }
 
     /// An operation.

@@ -34,7 +34,7 @@ mod tests;
 use rustc_hash::FxHashSet;
 
 use self::bookings::Bookings;
-use self::chain::{Chains, Gap, Numbering, numbering};
+use self::chain::{Chains, Gap, Numbering, numbering, versions_agree};
 use self::finding_counter::FindingCounter;
 use self::gaps::{Fillers, Filling};
 use self::history_index::{HistoryIndex, Partition};
@@ -43,6 +43,7 @@ use self::search::{OrderDemands, OrderFound};
 use self::unfilled::Unacknowledged;
 use crate::history::{History, Outcome, Reason, Request};
 use crate::judgement::{Anomaly, Judgement};
+use domain::Row;
 
 /// Judges a history.
 #[must_use]
@@ -73,6 +74,16 @@ pub fn judge(history: &History) -> Judgement {
     if let Some(after) = &history.after {
         for row in history.before.keys().filter(|row| !after.contains_key(row)) {
             undecided.push(format!("{row} is missing in the final state, so its final value was not checked"));
+        }
+        let unread =
+            index.rows.iter().enumerate().filter(|(_, row)| matches!(row.row, Row::Event(_)) && !row.knows_bookings());
+        for (number, event) in unread {
+            if index.rows_of.iter().any(|rows| rows[0] as usize == number) {
+                undecided.push(format!(
+                    "the bookings of {} were not read, so lost and double bookings are known by the answers and its number of seats only",
+                    event.row
+                ));
+            }
         }
     } else {
         undecided.push("the final state could not be read, so it was not compared with the answers".to_owned());
@@ -113,12 +124,17 @@ impl Judge<'_, '_> {
             return;
         }
         let mut findings = FindingCounter::default();
-        if let Some(numbering) = numbering(self.index, partition) {
+        let numbering = numbering(self.index, partition);
+        if let Some(numbering) = numbering {
             self.judge_numbered(partition, numbering, &mut findings);
-        } else {
+        }
+        // Values that number the writes must not contradict the versions that are known.
+        let contradicts =
+            matches!(numbering, Some(Numbering::Values(step)) if !versions_agree(self.index, partition, step));
+        if numbering.is_none() || findings.is_empty() && contradicts {
             let (checks_left, found_otherwise) = (&mut self.checks_left, !self.findings.is_empty());
             if !unnumbered::judge(self.index, partition, self.bookings, checks_left, found_otherwise, &mut findings) {
-                self.leave_open(partition, "the answers have no versions, and there are too many orders to try");
+                self.leave_open(partition, "not all answers have versions, and there are too many orders to try");
             }
         }
         self.findings.merge(findings);

@@ -35,6 +35,8 @@ struct Now {
     /// Version before the first write.
     start: Option<i64>,
     after: Option<ObservedRow>,
+    /// The users of its booking rows are known, before and in the end.
+    knows_bookings: bool,
     /// Versions that answers claim, ascending, with the value that they followed from.
     claimed: Vec<(i64, i128)>,
     /// The writes that are left, if that is looked at, all tell their values, and all must be made.
@@ -100,15 +102,16 @@ impl<'s, 'h> Replay<'s, 'h> {
     fn count_bookings(&mut self, partition: &Partition) {
         for (place, &row) in (0..).zip(&partition.rows) {
             let known = self.index.row(row);
-            for &user in &known.before.bookings {
+            for &user in known.before.bookings.iter().flatten() {
                 *self.booked.entry((place, user)).or_default() += 1;
             }
-            for &user in known.after.iter().flat_map(|after| &after.bookings) {
+            for &user in known.after.iter().flat_map(|after| &after.bookings).flatten() {
                 *self.after.entry((place, user)).or_default() += 1;
             }
         }
         let (booked, after) = (&self.booked, &self.after);
-        let all: FxHashSet<&(u32, i64)> = booked.keys().chain(after.keys()).collect();
+        let all = booked.keys().chain(after.keys()).filter(|(place, _)| self.rows[*place as usize].knows_bookings);
+        let all: FxHashSet<&(u32, i64)> = all.collect();
         self.unmatched = all.into_iter().filter(|key| booked.get(key) != after.get(key)).count();
     }
 
@@ -221,7 +224,9 @@ impl<'s, 'h> Replay<'s, 'h> {
             let seats = self.booked.entry(key).or_default();
             let matched = *seats == wanted;
             *seats = if forward { *seats + 1 } else { *seats - 1 };
-            match (matched, *seats == wanted) {
+            let matches = *seats == wanted;
+            match (matched, matches) {
+                _ if !self.rows[key.0 as usize].knows_bookings => {}
                 (true, false) => self.unmatched += 1,
                 (false, true) => self.unmatched -= 1,
                 _ => {}
@@ -246,6 +251,7 @@ fn now(index: &HistoryIndex<'_>, row: u32) -> Now {
         writes: 0,
         start: seen.version,
         after: known.after.map(|after| after.seen),
+        knows_bookings: known.knows_bookings(),
         claimed: Vec::new(),
         bridges: None,
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::app_database::{AppDatabase, OWN_SCHEMAS};
+use super::app_database::AppDatabase;
 use super::attendant::{Attendance, Attended, attend};
 use super::command_file::{CommandFile, CommandScript};
 use super::command_record::{CommandEnd, shortened};
@@ -30,6 +30,7 @@ use crate::explore::file::end_judgement::EndJudgement;
 use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::invariants::broken_invariants;
 use crate::explore::file::limits;
+use crate::explore::file::schema_catalog::OWN_SCHEMAS;
 use crate::explore::file::schema_code::SchemaCode;
 use crate::explore::file::script::Invariant;
 use crate::explore::file::serial_ends::SerialEnds;
@@ -59,6 +60,8 @@ pub struct CommandExecution<'d> {
     /// Since the last reset, nothing but rows was changed.
     rows_only: bool,
     serial_ends: SerialEnds,
+    /// When the serial orders were run last.
+    serial_minute: u64,
     unordered: BTreeSet<String>,
     /// What each command does alone.
     alone: Vec<String>,
@@ -122,6 +125,7 @@ impl<'d> CommandExecution<'d> {
             attendant: None,
             rows_only: true,
             serial_ends: SerialEnds::default(),
+            serial_minute: 0,
             unordered: BTreeSet::new(),
             alone: Vec::new(),
             failing: BTreeSet::new(),

@@ -2,7 +2,9 @@
 
 use super::ScriptExecution;
 use crate::explore::file::end_judgement::WAITS_FOR_EVER;
+use crate::explore::file::limits;
 use crate::explore::file::script::{NOT_SERIALIZABLE, SerialCheck};
+use crate::explore::file::serial_ends::SerialMismatch;
 
 /// Why no end of a file is judged.
 const NO_JUDGE: &str = "there is no invariant, and no comparison with serial orders";
@@ -24,7 +26,21 @@ impl ScriptExecution<'_> {
 
     /// Why an end at which nothing is wrong does not say that these anomalies are gone, if that is so.
     #[must_use]
-    pub fn silence_about(&self, anomalies: &[String]) -> Option<String> {
+    pub fn silence_about(&self, anomalies: &[String], explanation: &str) -> Option<String> {
+        let of_answers =
+            explanation == SerialMismatch::ANSWERS_OF_SESSIONS && self.serial != SerialCheck::RowsAndAnswers;
+        if of_answers && self.compares_serial_orders() {
+            return Some("the file no longer compares the answers of the statements".to_owned());
+        }
+        if let Some(mistake) = self.log.mistake(&self.sessions) {
+            return Some(mistake);
+        }
+        let not_compared = limits::not_compared(&self.serial_ends.not_compared);
+        if anomalies.iter().any(|name| name == NOT_SERIALIZABLE)
+            && let Some(not_compared) = not_compared
+        {
+            return Some(not_compared);
+        }
         let is_checked = |name: &String| match name.as_str() {
             WAITS_FOR_EVER => true,
             NOT_SERIALIZABLE => self.compares_serial_orders(),

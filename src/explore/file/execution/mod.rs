@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::clock::{self, may_read_the_clock};
+use super::clock::{self, Variation};
 use super::end_judgement::EndJudgement;
 use super::expect::StatementRef;
 use super::invariants::broken_invariants;
@@ -70,8 +70,10 @@ pub struct ScriptExecution<'d> {
     snapshot: Option<RowSnapshot>,
     /// What its statements access, as far as a reduced search may rely on that.
     access: Option<Arc<FileAccess>>,
-    /// Something in the file may read the clock.
-    reads_the_clock: bool,
+    /// Whether anything in the file may read the clock, or use chance.
+    varies: Variation,
+    /// When the serial orders were run last.
+    serial_minute: u64,
     /// The setup or an interleaving has run since the last teardown.
     needs_teardown: bool,
     /// How ends are compared with those of serial orders.
@@ -122,7 +124,8 @@ impl<'d> ScriptExecution<'d> {
             prepared: PreparedTransactions::default(),
             snapshot: None,
             access: None,
-            reads_the_clock: false,
+            varies: Variation::default(),
+            serial_minute: 0,
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
@@ -149,13 +152,13 @@ impl<'d> ScriptExecution<'d> {
         self.set_up().await?;
         let texts = self.texts();
         self.catalog = SchemaCatalog::read(&mut self.admin, &texts).await?;
-        self.reads_the_clock = self.catalog.reads_the_clock || texts.iter().any(|text| may_read_the_clock(text));
+        self.varies = Variation::of(&texts).or(self.catalog.varies);
         self.access = FileAccess::of(self.script, &self.sessions, &self.catalog).map(Arc::new);
         mark_own_commits(&mut self.sessions, &self.catalog, self.access.as_deref());
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
         // A time of the setup must be that of its own interleaving.
-        let ages = self.catalog.reads_the_clock || self.script.setup.iter().any(|setup| may_read_the_clock(setup));
+        let ages = Variation::of(&self.script.setup).or(self.catalog.varies).clock;
         let only_rows = snapshot::change_only_rows(&self.sessions) && !self.catalog.names_other_schemas;
         if !fields_run_again && !ages && only_rows {
             self.snapshot = RowSnapshot::take(&mut self.admin, &[SCHEMA.to_owned()]).await?;
@@ -290,6 +293,9 @@ impl<'d> ScriptExecution<'d> {
             limits::code_inside(&self.sessions, &self.catalog),
             limits::commits_in_the_middle(&self.sessions, &self.catalog),
             self.other_schemas(),
+            self.varies
+                .chance
+                .then(|| "chance decides some values, and another exploration may find others".to_owned()),
             limits::unordered(&self.unordered),
             limits::not_compared(&self.serial_ends.not_compared),
             self.no_serial_orders.clone(),

@@ -9,7 +9,7 @@ use super::ScriptExecution;
 use crate::database::schema::create_schema_sql;
 use crate::explore::error::ExploreError;
 use crate::explore::file::final_rows::FinalRows;
-use crate::explore::file::schema_catalog::SCHEMA;
+use crate::explore::file::schema_catalog::{OWN_SCHEMAS, SCHEMA};
 use crate::explore::file::script::{SerialCheck, SessionScript};
 use crate::explore::file::sending::error_text;
 use crate::explore::file::session_end::SessionConnections;
@@ -26,7 +26,9 @@ impl ScriptExecution<'_> {
         for setup in &script.setup {
             self.execute_field("setup", setup).await?;
         }
-        self.by_sequence = Arc::new(SequenceColumns::read(&mut self.admin, OWN_SCHEMA).await?);
+        let mut by_sequence = SequenceColumns::read(&mut self.admin, OWN_SCHEMAS).await?;
+        by_sequence.keep_values(&mut self.admin).await?;
+        self.by_sequence = Arc::new(by_sequence);
         self.needs_teardown = true;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod mistakes;
 mod oracle;
+mod partly_known;
 mod simulate;
 mod small;
 mod tables;

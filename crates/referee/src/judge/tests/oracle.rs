@@ -20,9 +20,10 @@ pub fn state(history: &History) -> State {
                 state.counters.insert(id, Counter { value, version });
             }
             Row::Event(id) => {
-                let booked = i64::try_from(known.bookings.len()).unwrap();
+                let bookings = known.bookings.as_deref().unwrap_or_default();
+                let booked = i64::try_from(bookings.len()).unwrap();
                 state.events.insert(id, Event { capacity: value + booked, booked, version });
-                for (number, &user) in (0..).zip(&known.bookings) {
+                for (number, &user) in (0..).zip(bookings) {
                     let booking = Uuid::from_u128((1 << 100) + (u128::from(id.cast_unsigned()) << 32) + number);
                     state.add_booking(booking, Booking { event: id, user });
                 }
@@ -134,6 +135,6 @@ fn ends_right(history: &History, state: &State) -> bool {
         let (value, version, users) = show(state, *row);
         let counted = history.before[row].seen.version.is_some();
         let version_agrees = !counted || known.seen.version.is_none_or(|seen| seen == version);
-        known.seen.value == value && version_agrees && users == known.bookings
+        known.seen.value == value && version_agrees && known.bookings.as_ref().is_none_or(|bookings| users == *bookings)
     })
 }

@@ -36,7 +36,7 @@ pub fn title() -> RoundTitle {
 
 /// A row state.
 pub fn row_state(value: i64, version: Option<i64>, bookings: Vec<i64>) -> RowState {
-    RowState { seen: ObservedRow { value, version }, bookings }
+    RowState { seen: ObservedRow { value, version }, bookings: Some(bookings) }
 }
 
 fn rows(rng: &mut Rng, plan: SimulationPlan) -> HistoryState {
@@ -205,7 +205,9 @@ fn spoil_end(rng: &mut Rng, history: &mut History, by: i64) {
     let Some(row) = after.values_mut().nth(at) else { return };
     match rng.u8(..4) {
         0 => row.seen.version = row.seen.version.map(|version| version + by),
-        1 if !row.bookings.is_empty() => drop(row.bookings.pop()),
+        1 if row.bookings.as_ref().is_some_and(|bookings| !bookings.is_empty()) => {
+            let _one_less = row.bookings.as_mut().and_then(Vec::pop);
+        }
         2 => {
             row.seen.value = row.seen.value.saturating_add(by);
             row.seen.version = row.seen.version.map(|version| version + by);
