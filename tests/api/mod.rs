@@ -12,6 +12,7 @@ mod idempotency;
 mod input;
 mod metrics;
 mod openapi;
+mod poolers;
 mod problems;
 mod races;
 mod routes;
