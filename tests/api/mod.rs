@@ -15,6 +15,7 @@ mod openapi;
 mod poolers;
 mod problems;
 mod races;
+mod read_only;
 mod routes;
 mod swallowed;
 mod workloads;

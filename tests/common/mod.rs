@@ -3,6 +3,7 @@
 
 pub mod pgbouncer;
 mod postgres;
+pub mod standby;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
