@@ -3,6 +3,8 @@
 //! It knows no sessions and no approaches, and it does not say what an error means for an operation:
 //! [`crate::session::sqlstate`] does. What one server remembers beside it is in [`crate::server`].
 
+mod connection_limit;
+mod connection_permits;
 mod examination;
 pub mod isolation;
 mod key_expiry;
@@ -26,6 +28,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::config::Limits;
 
+pub use connection_limit::ConnectionLimit;
 pub use examination::SessionSetting;
 pub use reserved::{CheckError, ResetError, ResetPermit};
 
@@ -101,6 +104,7 @@ impl From<OpenError> for DatabaseError {
 pub struct Database {
     pool: Pool,
     reserved: Arc<ReservedConnections>,
+    limit: ConnectionLimit,
 }
 
 /// Waits for the database at most `limit` long; an answer that does not come in time counts as a lost connection.
@@ -182,6 +186,7 @@ impl Database {
         demand_schema(&mut connection, schema).await?;
         MIGRATIONS.run(&mut connection).await?;
         let seeded = seed_if_empty(&mut connection, seed, reset).await?;
+        let limit = ConnectionLimit::read(&mut connection).await?;
         connection.close().await?;
 
         // The set-up does not have these, because a migration may take long.
@@ -189,13 +194,14 @@ impl Database {
             SessionSetting::time("statement_timeout", limits.statement_timeout),
             SessionSetting::time("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout),
         ]));
-        let pool = Pool::examined(Arc::clone(&opener), limits)?;
+        let pool_size = limit.pool_size(limits.pool_size);
+        let pool = Pool::examined(Arc::clone(&opener), &Limits { pool_size, ..*limits })?;
         // The pooler may give the next session what this one has left.
         if opener.is_pooled() {
             opener.open(Examination::Alone).await?.connection.close().await?;
         }
         let reserved = Arc::new(ReservedConnections::new(opener, limits));
-        Ok((Self { pool, reserved }, seeded))
+        Ok((Self { pool, reserved, limit }, seeded))
     }
 
     /// The same database, reached through these connections.
@@ -208,6 +214,12 @@ impl Database {
     #[must_use]
     pub fn connect_options(&self) -> &PgConnectOptions {
         self.reserved.opener.options()
+    }
+
+    /// How many connections PostgreSQL allows, as it was at the start.
+    #[must_use]
+    pub fn connection_limit(&self) -> ConnectionLimit {
+        self.limit
     }
 
     /// The connections that serve requests.

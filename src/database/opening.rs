@@ -73,6 +73,18 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether there may only be too many connections: PostgreSQL says so (53300), a pooler refuses a client (08P01), or the connection
+    /// was waited for too long.
+    pub(super) fn is_limit(&self, pooled: bool) -> bool {
+        match self {
+            Self::Connect(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
+            Self::Connect(error) => has_code(error, "53300") || pooled && is_protocol_violation(error),
+            _ => false,
+        }
+    }
+}
+
 /// To callers that know only sqlx's errors, such a connection is a lost one.
 impl From<OpenError> for sqlx::Error {
     fn from(error: OpenError) -> Self {
@@ -247,8 +259,12 @@ impl OpenedSession {
     }
 }
 
-/// 08P01: PgBouncer refuses a startup parameter, or a transaction in statement mode.
+/// 08P01: PgBouncer refuses a startup parameter, a transaction in statement mode, or a client too many.
 pub(super) fn is_protocol_violation(error: &sqlx::Error) -> bool {
+    has_code(error, "08P01")
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
-    database.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.code() == "08P01")
+    database.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.code() == code)
 }

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{
-    self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts,
-};
+use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::connection_permits::ConnectionPermits;
 use super::opening::{ConnectionOpener, Examination, OpenError, OpenedSession};
 use super::waiting::WaitingGuard;
 use crate::config::Limits;
@@ -33,14 +33,19 @@ const EXAMINATION_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Pool {
     slots: managed::Pool<ConnectionManager>,
+    permits: Arc<ConnectionPermits>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
+    size: usize,
 }
 
 /// A connection on loan; dropping it puts it back.
 #[derive(Debug)]
 pub struct Lease {
+    // Dropped in this order: the next holder of the permit finds the connection.
     slot: Object<ConnectionManager>,
+    #[expect(dead_code, reason = "held for its Drop")]
+    permit: OwnedSemaphorePermit,
 }
 
 /// The number of connections, and of requests that wait for one.
@@ -96,40 +101,85 @@ impl Pool {
     /// # Errors
     /// As [`Pool::new`].
     pub fn examined(opener: Arc<ConnectionOpener>, limits: &Limits) -> Result<Self, managed::BuildError> {
-        let manager = ConnectionManager { opener, generation: AtomicU64::new(0), proved_generation: AtomicU64::new(0) };
+        let manager = ConnectionManager {
+            opener,
+            generation: AtomicU64::new(0),
+            proved_generation: AtomicU64::new(0),
+            opening: AtomicUsize::new(0),
+        };
         let slots = managed::Pool::builder(manager)
             .max_size(limits.pool_size)
             // The connection used last has the warmest caches, here and in its backend.
             .queue_mode(QueueMode::Lifo)
+            // A request has a permit before it takes a slot, so it never waits for a slot.
+            .wait_timeout(Some(Duration::ZERO))
             .create_timeout(Some(limits.connect_timeout))
             .recycle_timeout(Some(EXAMINATION_TIMEOUT))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        Ok(Self { slots, waiting: Arc::default(), queue: limits.queue })
+        let permits = Arc::new(ConnectionPermits::new(limits.pool_size));
+        Ok(Self { slots, permits, waiting: Arc::default(), queue: limits.queue, size: limits.pool_size })
     }
 
-    /// Takes a connection, and waits for one if none is free.
+    /// Takes a connection, and waits for one if none is free. If the database refuses to open more, it waits for one that is open.
     ///
     /// # Errors
     /// [`LeaseError`].
     pub async fn lease(&self, wait_until: Instant) -> Result<Lease, LeaseError> {
         // Without waiting first, so that only requests that have to wait are counted.
-        let mut taken = self.take(Duration::ZERO).await;
-        if matches!(taken, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or(LeaseError::QueueFull)?;
-            taken = self.take(wait_until.saturating_duration_since(Instant::now())).await;
-        }
-        match taken {
-            Ok(slot) => Ok(Lease { slot }),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(LeaseError::WaitedTooLong),
-            Err(PoolError::Closed) => Err(LeaseError::Stopping),
-            Err(error) => Err(LeaseError::Unavailable(error.to_string())),
+        let mut permit = match self.permits.try_take()? {
+            Some(permit) => permit,
+            None => self.wait(wait_until).await?,
+        };
+        loop {
+            match self.slots.get().await {
+                Ok(slot) => {
+                    if Object::metrics(&slot).recycle_count == 0 {
+                        self.permits.opened();
+                    }
+                    return Ok(Lease { slot, permit });
+                }
+                // Each round gives up a permit, so there are no more than permits.
+                Err(error) if self.is_full(&error) => {
+                    self.permits.give_up(permit, &error);
+                    permit = self.wait(wait_until).await?;
+                }
+                Err(PoolError::Closed) => return Err(LeaseError::Stopping),
+                Err(error) => return Err(LeaseError::Unavailable(error.to_string())),
+            }
         }
     }
 
-    /// A wait of 0 means "do not wait" to deadpool.
-    async fn take(&self, wait: Duration) -> Result<Object<ConnectionManager>, PoolError<OpenError>> {
-        self.slots.timeout_get(&Timeouts { wait: Some(wait), ..self.slots.timeouts() }).await
+    async fn wait(&self, wait_until: Instant) -> Result<OwnedSemaphorePermit, LeaseError> {
+        let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or(LeaseError::QueueFull)?;
+        self.permits.take(wait_until).await
+    }
+
+    /// Whether no further connection can be opened now, and others are open or about to be.
+    fn is_full(&self, error: &PoolError<OpenError>) -> bool {
+        let manager = self.slots.manager();
+        let refused = match error {
+            PoolError::Timeout(TimeoutType::Create) => true,
+            PoolError::Backend(error) => error.is_limit(manager.opener.is_pooled()),
+            _ => false,
+        };
+        refused && (self.slots.status().size > 0 || manager.opening.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The most connections that it opens.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Examines a connection that is open, and closes it. Returns whether it is read-only, or `None` if there is no
+    /// connection that can be used.
+    pub(super) async fn examine_one(&self, wait_until: Instant) -> Option<bool> {
+        let lease = self.lease(wait_until).await.ok()?;
+        // Taken out, because a caller that waits no longer would put back a connection in an unknown state.
+        let mut session = Object::take(lease.slot).session;
+        session.examine().await.ok()?;
+        Some(session.read_only)
     }
 
     /// The pool's figures now.
@@ -141,6 +191,7 @@ impl Pool {
 
     /// Closes the idle connections and lends no more.
     pub fn close(&self) {
+        self.permits.close();
         self.slots.close();
     }
 }
@@ -168,6 +219,17 @@ struct ConnectionManager {
     generation: AtomicU64,
     /// The last generation of which a connection was examined with a second one. The start of the server did so for the first.
     proved_generation: AtomicU64,
+    /// Connections that are about to be opened.
+    opening: AtomicUsize,
+}
+
+/// Counts a connection that is about to be opened, until it is dropped.
+struct Opening<'a>(&'a AtomicUsize);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -188,6 +250,8 @@ impl managed::Manager for ConnectionManager {
     type Error = OpenError;
 
     async fn create(&self) -> Result<OpenedConnection, OpenError> {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        let _opening = Opening(&self.opening);
         let generation = self.generation.load(Ordering::Relaxed);
         let proved = self.proved_generation.load(Ordering::Relaxed) >= generation;
         let examination = if proved { Examination::Alone } else { Examination::BesideIfPooled };

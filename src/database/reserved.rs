@@ -3,7 +3,7 @@
 //! They are bounded, because a flood of such requests would otherwise take every connection that PostgreSQL allows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -19,6 +19,9 @@ const RESETS: usize = 1;
 
 /// Health checks at once: more would tell nothing more.
 const CHECKS: usize = 2;
+
+/// How long a health check waits for a connection of its own, and for one of the pool's.
+const CHECK_OPENING: Duration = Duration::from_millis(900);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -107,14 +110,27 @@ impl Database {
         Some(ResetPermit { permit })
     }
 
-    /// Whether the database answers and takes changes, asked on a connection of its own.
+    /// Whether the database answers and takes changes, asked on a connection of its own, or on one of the pool's if the database gives no
+    /// other.
     ///
     /// # Errors
     /// [`CheckError`].
     pub async fn check(&self) -> Result<(), CheckError> {
         let _permit = self.reserved.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let opened = self.reserved.open().await?;
-        self.await_answer(opened.connection.close()).await?;
-        if opened.read_only { Err(CheckError::ReadOnly) } else { Ok(()) }
+        let opening = tokio::time::timeout(CHECK_OPENING, self.reserved.open()).await;
+        let refused = match opening {
+            Ok(Ok(opened)) => {
+                self.await_answer(opened.connection.close()).await?;
+                return if opened.read_only { Err(CheckError::ReadOnly) } else { Ok(()) };
+            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => OpenError::Connect(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        };
+        // The pool may have all connections that the database allows.
+        match self.pool.examine_one(Instant::now() + CHECK_OPENING).await {
+            Some(false) => Ok(()),
+            Some(true) => Err(CheckError::ReadOnly),
+            None => Err(refused.into()),
+        }
     }
 }

@@ -21,7 +21,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use super::opening::is_protocol_violation;
 use super::within;
 
-/// How long the second connection waits for a server process before the first one ends its transaction.
+/// How long the second connection waits for a server process, before and after the first one ends its transaction.
 const SECOND_WAIT: Duration = Duration::from_secs(1);
 
 /// How long an answer may take otherwise.
@@ -92,7 +92,7 @@ pub(super) async fn examine_beside(
         Err(_elapsed) => {
             // It waits for the end of the transaction, or for the end of the session.
             end(first).await?;
-            match tokio::time::timeout(ANSWER_WAIT, &mut beginning).await {
+            match tokio::time::timeout(SECOND_WAIT, &mut beginning).await {
                 Ok(begun) => begun,
                 Err(_elapsed) => {
                     return Ok(Verdict::NoSecond("its first statement waits for a server process".to_owned()));

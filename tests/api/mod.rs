@@ -4,6 +4,7 @@ mod contention;
 mod database;
 mod exposition;
 mod failures;
+mod few_connections;
 mod group_commit;
 mod hang_up;
 mod headers;

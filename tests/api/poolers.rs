@@ -18,7 +18,7 @@ use crate::common::pgbouncer::{ADMINISTRATOR, IGNORES_OPTIONS, PgBouncer};
 use crate::common::{Answer, Lab, Setup, cluster, new_database, offering};
 
 /// Each has a user of its own, so that its changes can be counted.
-const CLIENTS: i64 = 28;
+pub const CLIENTS: i64 = 28;
 
 /// Changes of each client.
 const CHANGES: i64 = 12;
@@ -44,7 +44,7 @@ async fn lab_behind(pooler: &PgBouncer, cluster: &Arc<Cluster>) -> Lab {
 
 /// Lets clients withdraw 1 at a time by all approaches, each from a user of its own. Returns for each client the
 /// acknowledged changes and those of unknown outcome; every other answer is a 503.
-async fn withdraw(lab: &Lab, changes: i64) -> Vec<(i64, i64, i64)> {
+pub async fn withdraw(lab: &Lab, changes: i64) -> Vec<(i64, i64, i64)> {
     let approaches: Vec<Approach> = offering(Workload::Balance).collect();
     let mut clients = JoinSet::new();
     for (user, approach) in (1..=CLIENTS).zip(approaches.into_iter().cycle()) {
@@ -56,7 +56,8 @@ async fn withdraw(lab: &Lab, changes: i64) -> Vec<(i64, i64, i64)> {
                 match answer.status.as_u16() {
                     200 => acknowledged += 1,
                     504 => unknown += 1,
-                    503 => {}
+                    // It is shown if the test fails.
+                    503 => println!("{approach}: {}", answer.body),
                     status => panic!("{approach}: {status} {}", answer.body),
                 }
             }
@@ -67,7 +68,7 @@ async fn withdraw(lab: &Lab, changes: i64) -> Vec<(i64, i64, i64)> {
 }
 
 /// Compares the rows with the answers; the connection goes to PostgreSQL directly.
-async fn demand_all_explained(direct: &mut PgConnection, counts: &[(i64, i64, i64)]) {
+pub async fn demand_all_explained(direct: &mut PgConnection, counts: &[(i64, i64, i64)]) {
     for (user, acknowledged, unknown) in counts {
         let balance = sqlx::query_scalar("select balance from concurrency_lab.users where id = $1").bind(user);
         let balance: i64 = balance.fetch_one(&mut *direct).await.expect("the user");
