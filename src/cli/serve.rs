@@ -22,7 +22,7 @@ use crate::dashboard::model::permission::{ExperimentPermission, TOKEN_MIN};
 use crate::dashboard::service::experiment_databases::ExperimentDatabases;
 use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
-use crate::database::{Database, SeedOutcome};
+use crate::database::{ConnectionLimit, Database, SeedOutcome};
 use crate::engine::Engine;
 use crate::http::{AppState, HttpService, listener};
 use crate::metrics::Metrics;
@@ -210,6 +210,7 @@ async fn serve_from(
         () = interrupts.clone().reach(1) => return Ok(()),
     };
     warn_about_seed(seeded, arguments.seed);
+    warn_about_connections(&database, limits);
     let metrics = if arguments.metrics { Metrics::on(Approach::VARIANTS) } else { Metrics::off() };
     let engine = Engine::new(Server::new(database, limits, metrics), *limits);
     let app = Arc::new(AppState {
@@ -290,6 +291,23 @@ fn warn_about_seed(seeded: SeedOutcome, wanted: Seed) {
     tell(&format!(
         "concurrency-lab: warning: the database has the data of {found}, not of --seed {wanted}. They are kept; \
          `serve --reset --seed {wanted}` or POST /reset replaces them."
+    ));
+}
+
+fn warn_about_connections(database: &Database, limits: &Limits) {
+    let (size, limit) = (database.pool().size(), database.connection_limit());
+    if size >= limits.pool_size {
+        return;
+    }
+    let ConnectionLimit { max_connections, reserved, of_role, of_database } = limit;
+    let of = |name, limit: Option<i32>| limit.map(|limit| format!(", {name} {limit}")).unwrap_or_default();
+    tell(&format!(
+        "concurrency-lab: warning: PostgreSQL allows this role {} connections (max_connections {max_connections}, of which {reserved} \
+         are reserved{}{}), fewer than --pool-size {} and a few beside it need. The pool has {size}; requests wait for them.",
+        limit.usable(),
+        of("limit of the role", of_role),
+        of("limit of the database", of_database),
+        limits.pool_size,
     ));
 }
 

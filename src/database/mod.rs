@@ -3,14 +3,19 @@
 //! It knows no sessions and no approaches, and it does not say what an error means for an operation:
 //! [`crate::session::sqlstate`] does. What one server remembers beside it is in [`crate::server`].
 
+mod connection_limit;
+mod connection_permits;
+mod examination;
 pub mod isolation;
 mod key_expiry;
 mod migrations;
+pub mod opening;
 pub mod pool;
 mod reserved;
 pub mod schema;
 pub mod seed;
 mod settings;
+mod sharing;
 pub(crate) mod waiting;
 
 use std::future::Future;
@@ -23,12 +28,15 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::config::Limits;
 
-pub use reserved::{ResetError, ResetPermit};
+pub use connection_limit::ConnectionLimit;
+pub use examination::SessionSetting;
+pub use reserved::{CheckError, ResetError, ResetPermit};
 
 use migrations::MIGRATIONS;
+use opening::{ConnectionOpener, Examination, OpenError};
 use pool::Pool;
 use reserved::ReservedConnections;
-use schema::{claim_schema, seed_if_empty};
+use schema::{claim_schema, demand_schema, seed_if_empty};
 use seed::Seed;
 
 /// The schema that holds everything of a server's.
@@ -43,6 +51,25 @@ pub enum DatabaseError {
     /// No server answers there, or it refuses the connection.
     #[error("cannot connect to the database: {0}")]
     Connect(#[source] sqlx::Error),
+    /// Its sessions are not what this program needs.
+    #[error("the database cannot be used: {0}. Nothing was changed")]
+    Session(#[source] OpenError),
+    /// An explorer's database behind a pooler.
+    #[error(
+        "a connection pooler is between this program and PostgreSQL, and the explorer must reach PostgreSQL directly: it asks for the \
+         settings of each session when it connects, and it watches the server processes"
+    )]
+    Indirect,
+    /// The schema in which our tables would be created is another one.
+    #[error(
+        "the schema of the session is {found:?} and not \"{wanted}\", so no table was created; does the role's search_path or a pooler change it?"
+    )]
+    OtherSchema {
+        /// Ours.
+        wanted: String,
+        /// What PostgreSQL says.
+        found: Option<String>,
+    },
     /// The server is too old.
     #[error("the database is PostgreSQL {0}; version 13 or newer is needed")]
     TooOld(String),
@@ -63,11 +90,21 @@ pub enum DatabaseError {
     Pool(#[from] deadpool::managed::BuildError),
 }
 
+impl From<OpenError> for DatabaseError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Connect(error) => Self::Connect(error),
+            other => Self::Session(other),
+        }
+    }
+}
+
 /// A database that is migrated and ready. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
     reserved: Arc<ReservedConnections>,
+    limit: ConnectionLimit,
 }
 
 /// Waits for the database at most `limit` long; an answer that does not come in time counts as a lost connection.
@@ -102,7 +139,8 @@ impl Database {
         PgConnectOptions::from_str(url).map_err(DatabaseError::Url)
     }
 
-    /// Connects, creates our schema or recognises it, migrates it, and seeds an empty database (with `reset`, any database).
+    /// Connects, looks for a pooler that this program cannot use, creates our schema or recognises it, migrates it, and seeds an empty
+    /// database (with `reset`, any database).
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -112,13 +150,15 @@ impl Database {
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, SeedOutcome), DatabaseError> {
-        Self::prepare_in(SCHEMA, options, limits, seed, reset).await
+        let opener = opener(SCHEMA, options, limits);
+        let connection = opener.open(Examination::Beside).await?.connection;
+        Self::prepare_with(SCHEMA, connection, &opener, limits, seed, reset).await
     }
 
-    /// The same in a schema of another name.
+    /// The same in a schema of another name, and only without a pooler: for callers that open sessions of their own.
     ///
     /// # Errors
-    /// As [`Database::prepare`].
+    /// As [`Database::prepare`], and [`DatabaseError::Indirect`].
     pub async fn prepare_in(
         schema: &str,
         options: PgConnectOptions,
@@ -126,34 +166,42 @@ impl Database {
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, SeedOutcome), DatabaseError> {
-        let settings = [
-            ("search_path", schema.to_owned()),
-            // Every statement here finds its rows by their keys, whatever the values are. By default PostgreSQL would plan
-            // a statement with an array parameter anew each time, which is a fifth of what a batch costs it.
-            ("plan_cache_mode", "force_generic_plan".to_owned()),
-            // A plan that was made while a table was tiny must still be good when the table has grown. (At SERIALIZABLE, a
-            // scan of a whole table also conflicts with every transaction that writes to it, however small the table is.)
-            ("enable_seqscan", "off".to_owned()),
-            ("lock_timeout", limits.lock_timeout.as_millis().to_string()),
-            // The set-up does not get the settings from here on: a migration may take long.
-            ("statement_timeout", limits.statement_timeout.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout.as_millis().to_string()),
-        ];
-        let setup_options = options
-            .application_name("concurrency-lab")
-            .options(settings[..4].iter().cloned())
-            .disable_statement_logging();
-        let connecting = PgConnection::connect_with(&setup_options);
-        let mut connection = within(limits.connect_timeout, connecting).await.map_err(DatabaseError::Connect)?;
+        let opener = opener(schema, options, limits);
+        let connection = opener.open(Examination::Beside).await?.connection;
+        if opener.is_pooled() {
+            return Err(DatabaseError::Indirect);
+        }
+        Self::prepare_with(schema, connection, &opener, limits, seed, reset).await
+    }
+
+    async fn prepare_with(
+        schema: &str,
+        mut connection: PgConnection,
+        opener: &ConnectionOpener,
+        limits: &Limits,
+        seed: Seed,
+        reset: bool,
+    ) -> Result<(Self, SeedOutcome), DatabaseError> {
         claim_schema(&mut connection, schema).await?;
+        demand_schema(&mut connection, schema).await?;
         MIGRATIONS.run(&mut connection).await?;
         let seeded = seed_if_empty(&mut connection, seed, reset).await?;
+        let limit = ConnectionLimit::read(&mut connection).await?;
         connection.close().await?;
 
-        let options = setup_options.options(settings[4..].iter().cloned());
-        let pool = Pool::new(options.clone(), limits)?;
-        let reserved = Arc::new(ReservedConnections::new(options, limits));
-        Ok((Self { pool, reserved }, seeded))
+        // The set-up does not have these, because a migration may take long.
+        let opener = Arc::new(opener.with_more(&[
+            SessionSetting::time("statement_timeout", limits.statement_timeout),
+            SessionSetting::time("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout),
+        ]));
+        let pool_size = limit.pool_size(limits.pool_size);
+        let pool = Pool::examined(Arc::clone(&opener), &Limits { pool_size, ..*limits })?;
+        // The pooler may give the next session what this one has left.
+        if opener.is_pooled() {
+            opener.open(Examination::Alone).await?.connection.close().await?;
+        }
+        let reserved = Arc::new(ReservedConnections::new(opener, limits));
+        Ok((Self { pool, reserved, limit }, seeded))
     }
 
     /// The same database, reached through these connections.
@@ -165,7 +213,13 @@ impl Database {
     /// How its connections are opened.
     #[must_use]
     pub fn connect_options(&self) -> &PgConnectOptions {
-        &self.reserved.options
+        self.reserved.opener.options()
+    }
+
+    /// How many connections PostgreSQL allows, as it was at the start.
+    #[must_use]
+    pub fn connection_limit(&self) -> ConnectionLimit {
+        self.limit
     }
 
     /// The connections that serve requests.
@@ -185,4 +239,20 @@ impl Database {
     ) -> Result<T, sqlx::Error> {
         within(self.reserved.answer_timeout, answer).await
     }
+}
+
+/// How the set-up connects.
+fn opener(schema: &str, options: PgConnectOptions, limits: &Limits) -> ConnectionOpener {
+    let options = options.application_name("concurrency-lab").disable_statement_logging();
+    let settings = vec![
+        SessionSetting::new("search_path", schema),
+        // Every statement here finds its rows by their keys, whatever the values are. By default PostgreSQL would plan
+        // a statement with an array parameter anew each time, which is a fifth of what a batch costs it.
+        SessionSetting::new("plan_cache_mode", "force_generic_plan"),
+        // A plan that was made while a table was tiny must still be good when the table has grown. (At SERIALIZABLE, a
+        // scan of a whole table also conflicts with every transaction that writes to it, however small the table is.)
+        SessionSetting::new("enable_seqscan", "off"),
+        SessionSetting::time("lock_timeout", limits.lock_timeout),
+    ];
+    ConnectionOpener::new(options, settings, limits.connect_timeout)
 }

@@ -4,42 +4,48 @@
 //! open transaction to the next user when it is cancelled (0.9.0). Here a connection that is given back is simply put on
 //! a stack; [`crate::session::Session`] gives back only clean connections. `make bench` compares the two pools.
 //!
-//! A connection that has been idle is pinged before it is used again. When one is found dead, all connections as old as it
-//! are pinged before their next use. So after a restart of the database, requests do not fail one by one on dead
-//! connections.
+//! A connection that has been idle is examined before it is used again, in one round trip ([`super::opening`]). When one is
+//! found to be dead, read-only, or not the session that it was, all connections as old as it are examined before their next use.
+//! So after a restart of the database, or after a standby has answered for a while, requests do not fail one by one. A connection
+//! that was read-only when it was last examined is used once, and is not put back: reads go on, and the next user gets a new one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{
-    self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts,
-};
-use sqlx::Connection as _;
+use deadpool::managed::{self, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::connection_permits::ConnectionPermits;
+use super::opening::{ConnectionOpener, Examination, OpenError, OpenedSession};
 use super::waiting::WaitingGuard;
 use crate::config::Limits;
 
-/// A connection that was idle for longer is pinged before use. A busy pool never pings.
-const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is examined before use. A busy pool examines none.
+const IDLE_BEFORE_EXAMINATION: Duration = Duration::from_secs(1);
 
-/// How long a ping may take before its connection counts as dead.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the examination may take before its connection counts as dead.
+const EXAMINATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A bounded set of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool {
     slots: managed::Pool<ConnectionManager>,
+    permits: Arc<ConnectionPermits>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
+    size: usize,
 }
 
 /// A connection on loan; dropping it puts it back.
 #[derive(Debug)]
 pub struct Lease {
+    // Dropped in this order: the next holder of the permit finds the connection.
     slot: Object<ConnectionManager>,
+    #[expect(dead_code, reason = "held for its Drop")]
+    permit: OwnedSemaphorePermit,
 }
 
 /// The number of connections, and of requests that wait for one.
@@ -81,44 +87,99 @@ impl LeaseError {
 }
 
 impl Pool {
-    /// A pool that opens its connections as they are needed, at most `limits.pool_size`.
+    /// A pool that opens its connections as they are needed, at most `limits.pool_size`. It does not examine them, but pings
+    /// those that were idle.
     ///
     /// # Errors
     /// A configuration that deadpool does not take.
     pub fn new(options: PgConnectOptions, limits: &Limits) -> Result<Self, managed::BuildError> {
-        let slots = managed::Pool::builder(ConnectionManager { options, generation: AtomicU64::new(0) })
+        Self::examined(Arc::new(ConnectionOpener::new(options, Vec::new(), limits.connect_timeout)), limits)
+    }
+
+    /// The same, with connections that are opened and examined by this opener.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn examined(opener: Arc<ConnectionOpener>, limits: &Limits) -> Result<Self, managed::BuildError> {
+        let manager = ConnectionManager {
+            opener,
+            generation: AtomicU64::new(0),
+            proved_generation: AtomicU64::new(0),
+            opening: AtomicUsize::new(0),
+        };
+        let slots = managed::Pool::builder(manager)
             .max_size(limits.pool_size)
             // The connection used last has the warmest caches, here and in its backend.
             .queue_mode(QueueMode::Lifo)
+            // A request has a permit before it takes a slot, so it never waits for a slot.
+            .wait_timeout(Some(Duration::ZERO))
             .create_timeout(Some(limits.connect_timeout))
-            .recycle_timeout(Some(PING_TIMEOUT))
+            .recycle_timeout(Some(EXAMINATION_TIMEOUT))
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
-        Ok(Self { slots, waiting: Arc::default(), queue: limits.queue })
+        let permits = Arc::new(ConnectionPermits::new(limits.pool_size));
+        Ok(Self { slots, permits, waiting: Arc::default(), queue: limits.queue, size: limits.pool_size })
     }
 
-    /// Takes a connection, and waits for one if none is free.
+    /// Takes a connection, and waits for one if none is free. If the database refuses to open more, it waits for one that is open.
     ///
     /// # Errors
     /// [`LeaseError`].
     pub async fn lease(&self, wait_until: Instant) -> Result<Lease, LeaseError> {
         // Without waiting first, so that only requests that have to wait are counted.
-        let mut taken = self.take(Duration::ZERO).await;
-        if matches!(taken, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or(LeaseError::QueueFull)?;
-            taken = self.take(wait_until.saturating_duration_since(Instant::now())).await;
-        }
-        match taken {
-            Ok(slot) => Ok(Lease { slot }),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(LeaseError::WaitedTooLong),
-            Err(PoolError::Closed) => Err(LeaseError::Stopping),
-            Err(error) => Err(LeaseError::Unavailable(error.to_string())),
+        let mut permit = match self.permits.try_take()? {
+            Some(permit) => permit,
+            None => self.wait(wait_until).await?,
+        };
+        loop {
+            match self.slots.get().await {
+                Ok(slot) => {
+                    if Object::metrics(&slot).recycle_count == 0 {
+                        self.permits.opened();
+                    }
+                    return Ok(Lease { slot, permit });
+                }
+                // Each round gives up a permit, so there are no more than permits.
+                Err(error) if self.is_full(&error) => {
+                    self.permits.give_up(permit, &error);
+                    permit = self.wait(wait_until).await?;
+                }
+                Err(PoolError::Closed) => return Err(LeaseError::Stopping),
+                Err(error) => return Err(LeaseError::Unavailable(error.to_string())),
+            }
         }
     }
 
-    /// A wait of 0 means "do not wait" to deadpool.
-    async fn take(&self, wait: Duration) -> Result<Object<ConnectionManager>, PoolError<sqlx::Error>> {
-        self.slots.timeout_get(&Timeouts { wait: Some(wait), ..self.slots.timeouts() }).await
+    async fn wait(&self, wait_until: Instant) -> Result<OwnedSemaphorePermit, LeaseError> {
+        let _waiting = WaitingGuard::join(&self.waiting, self.queue).ok_or(LeaseError::QueueFull)?;
+        self.permits.take(wait_until).await
+    }
+
+    /// Whether no further connection can be opened now, and others are open or about to be.
+    fn is_full(&self, error: &PoolError<OpenError>) -> bool {
+        let manager = self.slots.manager();
+        let refused = match error {
+            PoolError::Timeout(TimeoutType::Create) => true,
+            PoolError::Backend(error) => error.is_limit(manager.opener.is_pooled()),
+            _ => false,
+        };
+        refused && (self.slots.status().size > 0 || manager.opening.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The most connections that it opens.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Examines a connection that is open, and closes it. Returns whether it is read-only, or `None` if there is no
+    /// connection that can be used.
+    pub(super) async fn examine_one(&self, wait_until: Instant) -> Option<bool> {
+        let lease = self.lease(wait_until).await.ok()?;
+        // Taken out, because a caller that waits no longer would put back a connection in an unknown state.
+        let mut session = Object::take(lease.slot).session;
+        session.examine().await.ok()?;
+        Some(session.read_only)
     }
 
     /// The pool's figures now.
@@ -130,6 +191,7 @@ impl Pool {
 
     /// Closes the idle connections and lends no more.
     pub fn close(&self) {
+        self.permits.close();
         self.slots.close();
     }
 }
@@ -137,21 +199,14 @@ impl Pool {
 impl Lease {
     /// The connection itself.
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.slot.connection
+        &mut self.slot.session.connection
     }
 
-    /// Closes the connection instead of putting it back, because its state is not known. Idle connections of the same age
-    /// are pinged before their next use. The server rolls back what was open.
+    /// Closes the connection instead of putting it back, because its state is not known, or because it is read-only. Idle
+    /// connections of the same age are examined before their next use. The server rolls back what was open.
     pub fn discard(self) {
-        let generation = self.slot.generation;
         if let Some(pool) = Object::pool(&self.slot) {
-            // One failure ends one generation, however many of its connections report the failure.
-            let _ = pool.manager().generation.compare_exchange(
-                generation,
-                generation + 1,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            pool.manager().end_generation(self.slot.generation);
         }
         drop(Object::take(self.slot));
     }
@@ -159,35 +214,66 @@ impl Lease {
 
 #[derive(Debug)]
 struct ConnectionManager {
-    options: PgConnectOptions,
-    /// Connections of an older generation are pinged before they are used again.
+    opener: Arc<ConnectionOpener>,
+    /// Connections of an older generation are examined before they are used again.
     generation: AtomicU64,
+    /// The last generation of which a connection was examined with a second one. The start of the server did so for the first.
+    proved_generation: AtomicU64,
+    /// Connections that are about to be opened.
+    opening: AtomicUsize,
+}
+
+/// Counts a connection that is about to be opened, until it is dropped.
+struct Opening<'a>(&'a AtomicUsize);
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
 struct OpenedConnection {
-    connection: PgConnection,
+    session: OpenedSession,
     generation: u64,
+}
+
+impl ConnectionManager {
+    /// One failure ends one generation, however many of its connections report the failure.
+    fn end_generation(&self, generation: u64) {
+        let _ = self.generation.compare_exchange(generation, generation + 1, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 impl managed::Manager for ConnectionManager {
     type Type = OpenedConnection;
-    type Error = sqlx::Error;
+    type Error = OpenError;
 
-    async fn create(&self) -> Result<OpenedConnection, sqlx::Error> {
+    async fn create(&self) -> Result<OpenedConnection, OpenError> {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        let _opening = Opening(&self.opening);
         let generation = self.generation.load(Ordering::Relaxed);
-        // Boxed: it is large and seldom needed, and otherwise the future of every attempt would have room for it.
-        let connection = Box::pin(PgConnection::connect_with(&self.options)).await?;
-        Ok(OpenedConnection { connection, generation })
+        let proved = self.proved_generation.load(Ordering::Relaxed) >= generation;
+        let examination = if proved { Examination::Alone } else { Examination::BesideIfPooled };
+        let session = self.opener.open(examination).await.inspect_err(|error| {
+            if !matches!(error, OpenError::Connect(_)) {
+                self.end_generation(generation);
+            }
+        })?;
+        self.proved_generation.fetch_max(generation, Ordering::Relaxed);
+        Ok(OpenedConnection { session, generation })
     }
 
-    async fn recycle(&self, opened: &mut OpenedConnection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, opened: &mut OpenedConnection, metrics: &Metrics) -> RecycleResult<OpenError> {
         let generation = self.generation.load(Ordering::Relaxed);
         // deadpool sets `last_used` when a connection is lent.
-        if opened.generation != generation || metrics.last_used() > IDLE_BEFORE_PING {
-            opened.connection.ping().await.map_err(RecycleError::Backend)?;
+        if opened.generation != generation || metrics.last_used() > IDLE_BEFORE_EXAMINATION {
+            if let Err(error) = Box::pin(opened.session.examine()).await {
+                self.end_generation(generation);
+                return Err(RecycleError::Backend(error));
+            }
             opened.generation = generation;
         }
-        Ok(())
+        if opened.session.read_only { Err(RecycleError::message("it was read-only")) } else { Ok(()) }
     }
 }

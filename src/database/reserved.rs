@@ -3,14 +3,15 @@
 //! They are bounded, because a flood of such requests would otherwise take every connection that PostgreSQL allows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::opening::{ConnectionOpener, Examination, OpenError, OpenedSession};
 use super::seed::Seed;
-use super::{Database, schema, within};
+use super::{Database, schema};
 use crate::config::Limits;
 
 /// Resets at once: a second one would only wait for the same locks.
@@ -19,11 +20,13 @@ const RESETS: usize = 1;
 /// Health checks at once: more would tell nothing more.
 const CHECKS: usize = 2;
 
+/// How long a health check waits for a connection of its own, and for one of the pool's.
+const CHECK_OPENING: Duration = Duration::from_millis(900);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct ReservedConnections {
-    pub(super) options: PgConnectOptions,
-    connect_timeout: Duration,
+    pub(super) opener: Arc<ConnectionOpener>,
     pub(super) answer_timeout: Duration,
     queue_wait: Duration,
     resets: Arc<Semaphore>,
@@ -31,10 +34,9 @@ pub(super) struct ReservedConnections {
 }
 
 impl ReservedConnections {
-    pub(super) fn new(options: PgConnectOptions, limits: &Limits) -> Self {
+    pub(super) fn new(opener: Arc<ConnectionOpener>, limits: &Limits) -> Self {
         Self {
-            options,
-            connect_timeout: limits.connect_timeout,
+            opener,
             answer_timeout: limits.statement_timeout + limits.statement_grace,
             queue_wait: limits.queue_wait,
             resets: Arc::new(Semaphore::new(RESETS)),
@@ -43,7 +45,11 @@ impl ReservedConnections {
     }
 
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        within(self.connect_timeout, PgConnection::connect_with(&self.options)).await
+        Ok(self.open().await?.connection)
+    }
+
+    async fn open(&self) -> Result<OpenedSession, OpenError> {
+        self.opener.open(Examination::Alone).await
     }
 }
 
@@ -63,6 +69,20 @@ pub struct ResetError {
     pub error: sqlx::Error,
     /// Whether COMMIT was the statement that failed. If not, nothing was changed.
     pub at_commit: bool,
+}
+
+/// Why no change is possible now.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The database does not answer, or refuses the connection.
+    #[error(transparent)]
+    Lost(#[from] sqlx::Error),
+    /// The connection cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It is a standby, or `default_transaction_read_only` is on.
+    #[error("it accepts no changes, because its transactions are read-only")]
+    ReadOnly,
 }
 
 impl Database {
@@ -90,14 +110,27 @@ impl Database {
         Some(ResetPermit { permit })
     }
 
-    /// Whether the database answers, asked on a connection of its own.
+    /// Whether the database answers and takes changes, asked on a connection of its own, or on one of the pool's if the database gives no
+    /// other.
     ///
     /// # Errors
-    /// As PostgreSQL reports.
-    pub async fn check(&self) -> Result<(), sqlx::Error> {
+    /// [`CheckError`].
+    pub async fn check(&self) -> Result<(), CheckError> {
         let _permit = self.reserved.checks.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut connection = self.reserved.connect().await?;
-        self.await_answer(connection.ping()).await?;
-        self.await_answer(connection.close()).await
+        let opening = tokio::time::timeout(CHECK_OPENING, self.reserved.open()).await;
+        let refused = match opening {
+            Ok(Ok(opened)) => {
+                self.await_answer(opened.connection.close()).await?;
+                return if opened.read_only { Err(CheckError::ReadOnly) } else { Ok(()) };
+            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => OpenError::Connect(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        };
+        // The pool may have all connections that the database allows.
+        match self.pool.examine_one(Instant::now() + CHECK_OPENING).await {
+            Some(false) => Ok(()),
+            Some(true) => Err(CheckError::ReadOnly),
+            None => Err(refused.into()),
+        }
     }
 }

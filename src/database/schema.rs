@@ -49,6 +49,18 @@ pub async fn claim_schema(connection: &mut PgConnection, schema: &str) -> Result
     Ok(transaction.commit().await?)
 }
 
+/// Checks that tables are created in our schema.
+///
+/// # Errors
+/// [`DatabaseError::OtherSchema`]; [`DatabaseError::Prepare`].
+pub(super) async fn demand_schema(connection: &mut PgConnection, schema: &str) -> Result<(), DatabaseError> {
+    let found: Option<String> = sqlx::query_scalar("select current_schema()::text").fetch_one(connection).await?;
+    if found.as_deref() == Some(schema) {
+        return Ok(());
+    }
+    Err(DatabaseError::OtherSchema { wanted: schema.to_owned(), found })
+}
+
 /// Seeds a database that was never seeded (with `reset`, any database). The lock on the table lets only one of two
 /// servers seed it.
 pub(super) async fn seed_if_empty(

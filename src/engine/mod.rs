@@ -131,7 +131,7 @@ impl Engine {
         Gauges {
             pool_open: pool.open,
             pool_idle: pool.idle,
-            pool_limit: self.limits.pool_size,
+            pool_limit: self.server.database().pool().size(),
             pool_waiting: pool.waiting,
             row_waiting: self.server.admission().waiting(),
             mutex_waiting: self.server.mutexes().waiting(),

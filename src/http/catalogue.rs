@@ -1,5 +1,6 @@
 //! The catalogue: all approaches with their claims, one approach with its SQL, and the health of the server.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ pub async fn healthz() -> Response {
     answer::json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// `GET /readyz`: the process and its database answer.
+/// `GET /readyz`: the process and its database answer, and the database accepts changes.
 pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Response {
     match in_time(app.engine.server().database().check()).await {
         Ok(()) => answer::json(StatusCode::OK, &Health { status: "ready" }),
@@ -99,7 +100,7 @@ pub async fn readyz(State(app): State<Arc<AppState>>, request: Request) -> Respo
 ///
 /// # Errors
 /// The reason, as a 503.
-pub async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, OperationError> {
+pub async fn in_time<T, E: Display>(answer: impl Future<Output = Result<T, E>>) -> Result<T, OperationError> {
     let reason = match tokio::time::timeout(READY_TIMEOUT, answer).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error.to_string(),

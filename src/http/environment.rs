@@ -51,7 +51,7 @@ pub async fn environment(State(app): State<Arc<AppState>>, request: Request) -> 
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 commit: COMMIT.map(str::to_owned),
                 cores: u32::try_from(cores).unwrap_or(u32::MAX),
-                pool_size: limits.pool_size as u64,
+                pool_size: app.engine.server().database().pool().size() as u64,
                 row_sessions: limits.row_sessions as u64,
                 lab_headers: app.lab_headers,
                 postgres,

@@ -1,7 +1,9 @@
 //! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and
 //! a server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
+pub mod pgbouncer;
 mod postgres;
+pub mod standby;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -238,6 +240,13 @@ pub fn directory() -> tempfile::TempDir {
     let anyone_may_enter = std::os::unix::fs::PermissionsExt::from_mode(0o711);
     std::fs::set_permissions(directory.path(), anyone_may_enter).expect("its mode");
     directory
+}
+
+/// The user as which a database server must run, because it refuses to run as root.
+pub fn account() -> Option<nix::unistd::User> {
+    let is_root = nix::unistd::Uid::effective().is_root();
+    let names: &[&str] = if is_root { &["postgres", "nobody"] } else { &[] };
+    names.iter().find_map(|name| nix::unistd::User::from_name(name).expect("the users"))
 }
 
 /// The root folder of the repository.

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::experiment_databases::{DatabasePurpose, ExperimentDatabases};
 use super::experiment_slot::ExperimentSlot;
 use crate::dashboard::model::lock_sample::{LockReading, LockSample, ObservedSession, SampledServer};
+use crate::database::SessionSetting;
+use crate::database::opening::{ConnectionOpener, Examination};
 
 /// Between two samples.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -235,11 +237,14 @@ impl SamplerConnection {
 }
 
 async fn connect(options: PgConnectOptions) -> Result<PgConnection, String> {
-    let limit = QUERY_MAX.as_millis().to_string();
-    let settings = [("statement_timeout", limit.as_str()), ("search_path", "concurrency_lab,concurrency_lab_explore")];
-    let options = options.application_name(NAME).options(settings).disable_statement_logging();
-    match tokio::time::timeout(CONNECT_MAX, PgConnection::connect_with(&options)).await {
+    let settings = vec![
+        SessionSetting::time("statement_timeout", QUERY_MAX),
+        SessionSetting::new("search_path", "concurrency_lab,concurrency_lab_explore"),
+    ];
+    let options = options.application_name(NAME).disable_statement_logging();
+    let opener = ConnectionOpener::new(options, settings, CONNECT_MAX);
+    match tokio::time::timeout(CONNECT_MAX, opener.open(Examination::Alone)).await {
         Err(_elapsed) => Err(format!("PostgreSQL accepted no connection within {} s", CONNECT_MAX.as_secs())),
-        Ok(connection) => connection.map_err(|error| error.to_string()),
+        Ok(opened) => opened.map(|opened| opened.connection).map_err(|error| error.to_string()),
     }
 }

@@ -71,7 +71,13 @@ fn ready() -> ApiOperation {
     let done = answered("The process and its database answer.", &[], "Health", &json!({ "status": "ready" }));
     ApiOperation {
         causes: errors::anywhere().chain([unreachable()]).collect(),
-        ..get("/readyz", "readyz", "server", "Check that the process and its database answer", done)
+        ..get(
+            "/readyz",
+            "readyz",
+            "server",
+            "Check that the process and its database answer, and that changes are possible",
+            done,
+        )
     }
 }
 
