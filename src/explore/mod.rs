@@ -52,6 +52,7 @@ pub mod file_role;
 pub mod findings;
 pub mod mutation;
 pub mod named_ids;
+pub mod new_sequence_values;
 pub mod oracle;
 pub mod position;
 pub mod report;

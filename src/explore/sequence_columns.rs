@@ -137,6 +137,15 @@ impl SequenceColumns {
     }
 }
 
+/// A column, as `name = value`, without its value if that is one of these.
+#[must_use]
+pub fn without_values(column: &str, given: &BTreeSet<String>) -> String {
+    match column.split_once(" = ") {
+        Some((name, value)) if given.contains(value) => format!("{name} = {FROM_SEQUENCE}"),
+        _ => column.to_owned(),
+    }
+}
+
 /// Whether a column, as `name = value`, has a value of a sequence, which is not there.
 #[must_use]
 pub fn is_from_sequence(value: &str) -> bool {

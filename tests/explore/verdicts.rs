@@ -403,3 +403,33 @@ async fn the_checksum_of_a_large_table_is_about_all_columns() {
     )
     .await;
 }
+
+/// Values of sequences that no column default takes: by a statement, a function, a domain, a view.
+#[tokio::test]
+async fn values_of_sequences_count_nowhere_if_statements_take_them() {
+    let orders = "create sequence s; create table orders (id bigint primary key, who text);";
+    let twice = |sql: &str| ["begin".to_owned(), sql.replace('?', "'a'"), sql.replace('?', "'a'"), "commit".to_owned()];
+    let once = |sql: &str| ["begin".to_owned(), sql.replace('?', "'b'"), "commit".to_owned()];
+    let trigger = "create function number() returns trigger language plpgsql as $$ begin new.id = nextval('s'); return new; end $$; \
+                   create trigger number before insert on orders for each row execute function number();";
+    let domain = "create sequence s; create domain number as bigint default nextval('s'); create table orders (id number, who text);";
+    let counted = "insert into orders values (nextval('s'), ? || (select count(*) from orders))";
+    for (what, setup, insert, broken) in [
+        ("nextval in the statement", orders.to_owned(), "insert into orders values (nextval('s'), ?)", false),
+        ("a trigger", format!("{orders}{trigger}"), "insert into orders (who) values (?)", false),
+        ("a domain", domain.to_owned(), "insert into orders (who) values (?)", false),
+        ("what was counted is compared", orders.to_owned(), counted, true),
+    ] {
+        let (two, one) = (twice(insert), once(insert));
+        let (two, one): (Vec<&str>, Vec<&str>) =
+            (two.iter().map(String::as_str).collect(), one.iter().map(String::as_str).collect());
+        let cluster = common::cluster().await;
+        let mut database =
+            ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+        let found = explore(&mut database, &file(&setup, "", &[&two, &one]), SearchPlan::default()).await;
+        let expected = if broken { ExplorationVerdict::Broken } else { ExplorationVerdict::Proved };
+        assert_eq!(found.verdict, expected, "{what}");
+        assert!(broken || found.limits.concat().contains("values: orders.id"), "{what}: {:?}", found.limits);
+        database.close().await.expect("a clean end");
+    }
+}

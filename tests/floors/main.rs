@@ -48,6 +48,7 @@ const FLOORS: &[Table<'_>] = &[
             "sql_words",
             "row_text",
             "sequence_columns",
+            "new_sequence_values",
             "named_ids",
             "table_rows",
             "findings",

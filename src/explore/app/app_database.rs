@@ -16,6 +16,7 @@ use crate::explore::file::execution::snapshot::{RowSnapshot, functions_change_mo
 use crate::explore::file::final_rows::FinalRows;
 use crate::explore::file::schema_catalog::OWN_SCHEMAS;
 use crate::explore::file::sending::error_text;
+use crate::explore::new_sequence_values::SequencePositions;
 use crate::explore::sequence_columns::SequenceColumns;
 
 /// The beginning of the name of each such database.
@@ -48,6 +49,8 @@ pub struct AppDatabase {
     definitions: BTreeSet<String>,
     /// The ids that were there when its state was kept. A copy has the same OIDs.
     by_sequence: SequenceColumns,
+    /// Where the sequences stood when its state was kept.
+    positions: SequencePositions,
     /// Statements that give a copy the settings, rights and owner of the database, which CREATE DATABASE does not copy.
     own_settings: Vec<String>,
     deadlock_timeout: Option<Duration>,
@@ -71,6 +74,7 @@ impl AppDatabase {
             snapshot: None,
             definitions: BTreeSet::new(),
             by_sequence: SequenceColumns::default(),
+            positions: SequencePositions::default(),
             own_settings: Vec::new(),
             deadlock_timeout,
         };
@@ -147,6 +151,7 @@ impl AppDatabase {
         let mut by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?;
         by_sequence.keep_values(self.admin()?).await?;
         self.by_sequence = by_sequence;
+        self.positions = SequencePositions::read(self.admin()?, OWN_SCHEMAS).await?;
         let name = self.name.clone();
         self.own_settings = database_settings(&mut self.maintenance, &name).await?;
         self.disconnect().await?;
@@ -279,6 +284,15 @@ impl AppDatabase {
         rows.shown.extend(changed.iter().cloned());
         rows.compared.extend(changed);
         Ok(rows)
+    }
+
+    /// The values that sequences have given since its state was kept.
+    ///
+    /// # Errors
+    /// [`ExploreError::Database`].
+    pub async fn given_by_sequences(&mut self) -> Result<BTreeSet<String>, ExploreError> {
+        let now = SequencePositions::read(self.admin()?, OWN_SCHEMAS).await?;
+        Ok(now.given_since(&self.positions))
     }
 
     /// Whether a function changes more than rows.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::expect::StatementRef;
 use super::own_commit::commits_inside;
 use super::schema_catalog::SchemaCatalog;
+use super::schema_code::calls_nextval;
 use super::script::{ScriptStatement, SessionScript};
 use crate::explore::schedule::Actor;
 use crate::explore::search::independence::{is_about_rows, is_plain_read};
@@ -80,6 +81,12 @@ pub fn runs_code(found: &[String]) -> Option<String> {
 pub fn commits_in_the_middle(sessions: &[SessionScript], catalog: &SchemaCatalog) -> Option<String> {
     let found = statements_that(sessions, |sql| commits_inside(sql, catalog));
     of_names(&found, |names| format!("each of these statements may commit in its middle, and is one step: {names}"))
+}
+
+/// Whether a statement takes a value of a sequence by itself.
+#[must_use]
+pub fn call_nextval(sessions: &[SessionScript]) -> bool {
+    !statements_that(sessions, calls_nextval).is_empty()
 }
 
 /// The statements of which this is true, each as `A: select`.

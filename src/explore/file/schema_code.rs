@@ -17,6 +17,8 @@ pub struct SchemaCode {
     pub triggered: BTreeSet<String>,
     /// A change of any table may fire such a trigger, by way of a view or a foreign key.
     pub any_change_fires: bool,
+    /// A function, a domain or a view may give a column a value of a sequence.
+    pub uses_sequences: bool,
     /// A procedure may end a transaction.
     pub ends_transactions: bool,
 }
@@ -63,12 +65,23 @@ impl SchemaCode {
             ),
         )
         .await?;
+        let hides_sequences: bool = query_one(
+            connection,
+            format!(
+                "select exists (select from pg_type join pg_namespace on pg_namespace.oid = typnamespace \
+                                where {schemas} and typtype = 'd' and typdefault like '%nextval(%') \
+                     or exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace where {schemas} and relkind = 'v') \
+                        and exists (select from pg_class join pg_namespace on pg_namespace.oid = relnamespace where {schemas} and relkind = 'S')"
+            ),
+        )
+        .await?;
         let names: BTreeSet<String> = routines.iter().map(|(name, ..)| name.clone()).collect();
         let calls = |text: &str| words_anywhere(text).iter().any(|word| names.contains(word));
         let fires = |text: &str| sent_by(text) > 0 || calls(text);
         let triggered: BTreeSet<String> =
             triggers.into_iter().filter(|(_, body)| fires(body)).map(|(table, _)| table).collect();
         Ok(Self {
+            uses_sequences: hides_sequences || routines.iter().any(|(.., body)| calls_nextval(body)),
             ends_transactions: routines.iter().any(|(.., body)| may_end_a_transaction(body)),
             any_change_fires: elsewhere && !triggered.is_empty(),
             triggered: defaults
@@ -118,6 +131,12 @@ fn sent_by(body: &str) -> usize {
     words_anywhere(body).iter().filter(|word| sends.contains(&word.as_str())).count()
 }
 
+/// Whether a text takes a value of a sequence by itself.
+#[must_use]
+pub fn calls_nextval(text: &str) -> bool {
+    words_anywhere(text).iter().any(|word| matches!(word.as_str(), "nextval" | "lastval" | "currval"))
+}
+
 /// Whether code ends a transaction by itself, such as a DO that commits.
 #[must_use]
 pub fn may_end_a_transaction(code: &str) -> bool {
@@ -133,6 +152,7 @@ mod tests {
         let code = SchemaCode {
             routines: ["book".to_owned()].into(),
             triggered: ["log".to_owned()].into(),
+            uses_sequences: false,
             ends_transactions: false,
             any_change_fires: false,
         };

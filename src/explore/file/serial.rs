@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::script::SerialCheck;
 use super::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::schedule::Actor;
-use crate::explore::sequence_columns::is_from_sequence;
+use crate::explore::sequence_columns::{is_from_sequence, without_values};
 use crate::explore::transcript::GAVE_UP;
 
 /// Errors that a session may give up after without having done anything wrong: 40001, 40P01, 55P03.
@@ -75,6 +75,20 @@ impl End {
         heard(self) == heard(serial)
             && uncompared.without(&None, &self.rows) == uncompared.without(&None, &serial.rows)
             && (check == SerialCheck::Rows || answers(self) == answers(serial))
+    }
+
+    /// The end without these values, wherever they are.
+    #[must_use]
+    pub fn without_values(&self, given: &BTreeSet<String>) -> Self {
+        let masked = |rows: &[Vec<String>]| -> Vec<Vec<String>> {
+            let row = |row: &Vec<String>| row.iter().map(|column| without_values(column, given)).collect();
+            rows.iter().map(row).collect()
+        };
+        let answer = |answer: &ScriptAnswer| ScriptAnswer { rows: masked(&answer.rows), ..answer.clone() };
+        let session = |(actor, (heard, answers)): (&Actor, &(String, Vec<ScriptAnswer>))| {
+            (*actor, (heard.clone(), answers.iter().map(answer).collect()))
+        };
+        Self { sessions: self.sessions.iter().map(session).collect(), rows: masked(&self.rows) }
     }
 
     fn all_rows(&self) -> impl Iterator<Item = (ComparedPlace, &Vec<String>)> {

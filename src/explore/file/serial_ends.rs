@@ -47,6 +47,31 @@ impl SerialEnds {
         self.ends.insert(sessions, ends);
     }
 
+    /// Whether an end is that of a serial order, apart from values that sequences have given, which may be in any column.
+    ///
+    /// # Errors
+    /// [`SerialMismatch`].
+    pub fn explain_without(
+        &mut self,
+        end: &End,
+        check: SerialCheck,
+        given: &BTreeSet<String>,
+    ) -> Result<(), SerialMismatch> {
+        let masked: BTreeMap<Vec<Actor>, Vec<End>> = self
+            .ends
+            .iter()
+            .map(|(sessions, ends)| (sessions.clone(), ends.iter().map(|end| end.without_values(given)).collect()))
+            .collect();
+        let whole = std::mem::replace(&mut self.ends, masked);
+        let before = self.not_compared.clone();
+        let explained = self.explain(&end.without_values(given), check);
+        self.ends = whole;
+        if explained.is_err() {
+            self.not_compared = before;
+        }
+        explained
+    }
+
     /// Whether an end is that of a serial order of the sessions that took part, which must be known.
     ///
     /// # Errors

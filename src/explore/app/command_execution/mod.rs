@@ -31,7 +31,7 @@ use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::invariants::broken_invariants;
 use crate::explore::file::limits;
 use crate::explore::file::schema_catalog::OWN_SCHEMAS;
-use crate::explore::file::schema_code::SchemaCode;
+use crate::explore::file::schema_code::{SchemaCode, calls_nextval};
 use crate::explore::file::script::Invariant;
 use crate::explore::file::serial_ends::SerialEnds;
 use crate::explore::file::template::Variables;
@@ -71,6 +71,8 @@ pub struct CommandExecution<'d> {
     silent: BTreeSet<String>,
     /// The code in the database that sends statements of its own.
     code: SchemaCode,
+    /// A command takes values of sequences by itself.
+    calls_nextval: bool,
     /// Statements outside a transaction whose commit is no step of its own.
     own_commits: BTreeSet<String>,
     /// Texts of several statements, which are one step.
@@ -131,6 +133,7 @@ impl<'d> CommandExecution<'d> {
             failing: BTreeSet::new(),
             silent: BTreeSet::new(),
             code,
+            calls_nextval: false,
             own_commits: BTreeSet::new(),
             several_statements: BTreeSet::new(),
             running_code: BTreeSet::new(),
@@ -246,6 +249,7 @@ impl<'d> CommandExecution<'d> {
             }
         }
         for text in end.record.texts() {
+            self.calls_nextval |= calls_nextval(text);
             let of_time =
                 statements(text).iter().find_map(|words| Some(format!("{actor}: {} {}", words[0], of_words(words)?)));
             self.by_time.extend(of_time);

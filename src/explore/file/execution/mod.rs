@@ -25,7 +25,7 @@ use super::mistakes::{self, FailureLog};
 use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
-use super::schema_catalog::{SCHEMA, SchemaCatalog};
+use super::schema_catalog::{OWN_SCHEMAS, SCHEMA, SchemaCatalog};
 use super::script::{Invariant, ScheduleTest, Script, ScriptStatement, ScriptVariant, SerialCheck, SessionScript};
 use super::sending::error_text;
 use super::serial::End;
@@ -38,6 +38,7 @@ use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
+use crate::explore::new_sequence_values::SequencePositions;
 use crate::explore::run::gate::{Gate, GateEvent};
 use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
@@ -65,6 +66,8 @@ pub struct ScriptExecution<'d> {
     tasks: JoinSet<(Actor, Result<SessionEnd, ScriptError>)>,
     catalog: SchemaCatalog,
     by_sequence: Arc<SequenceColumns>,
+    /// Where the sequences stand before the first statement, if their values may be in any column.
+    positions: Option<SequencePositions>,
     prepared: PreparedTransactions,
     /// The rows after the setup, if nothing else must be put back.
     snapshot: Option<RowSnapshot>,
@@ -121,6 +124,7 @@ impl<'d> ScriptExecution<'d> {
             tasks: JoinSet::new(),
             catalog: SchemaCatalog::default(),
             by_sequence: Arc::default(),
+            positions: None,
             prepared: PreparedTransactions::default(),
             snapshot: None,
             access: None,
@@ -155,6 +159,9 @@ impl<'d> ScriptExecution<'d> {
         self.varies = Variation::of(&texts).or(self.catalog.varies);
         self.access = FileAccess::of(self.script, &self.sessions, &self.catalog).map(Arc::new);
         mark_own_commits(&mut self.sessions, &self.catalog, self.access.as_deref());
+        if self.catalog.code.uses_sequences || limits::call_nextval(&self.sessions) {
+            self.positions = Some(SequencePositions::read(&mut self.admin, OWN_SCHEMAS).await?);
+        }
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
         // A time of the setup must be that of its own interleaving.
