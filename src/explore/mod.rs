@@ -12,7 +12,7 @@
 //! 3. [`transcript`]: what happened in one interleaving, step by step
 //! 4. [`search_order`]: the orders in which interleavings can be run
 //! 5. [`sql_words`]: properties of a statement that follow from its words
-//! 6. [`row_text`]: returned rows as text
+//! 6. [`row_text`]: returned rows as text; [`sequence_columns`] and [`new_sequence_values`]: which of their values a sequence gave
 //! 7. [`named_ids`]: names in place of generated ids
 //! 8. [`table_rows`]: the rows of the explorer's tables, read and written
 //! 9. [`findings`]: what explorations found
