@@ -74,11 +74,10 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether there may only be too many connections: PostgreSQL says so (53300), a pooler refuses a client (08P01), or the connection
-    /// was waited for too long.
+    /// Whether there may only be too many connections: PostgreSQL says so (53300), or a pooler refuses a client (08P01) or lets it wait.
     pub(super) fn is_limit(&self, pooled: bool) -> bool {
         match self {
-            Self::Connect(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
+            Self::Connect(sqlx::Error::Io(error)) => pooled && error.kind() == std::io::ErrorKind::TimedOut,
             Self::Connect(error) => has_code(error, "53300") || pooled && is_protocol_violation(error),
             _ => false,
         }
@@ -128,6 +127,8 @@ pub struct OpenedSession {
     pub connection: PgConnection,
     /// Whether its transactions can change nothing.
     pub read_only: bool,
+    /// A second connection has shown that it has its server process to itself.
+    pub has_own_process: bool,
     /// `None`: it is not examined.
     proof: Option<SessionProof>,
 }
@@ -184,7 +185,7 @@ impl ConnectionOpener {
         let started = Instant::now();
         let mut connection = self.connect().await?;
         if self.settings.is_empty() {
-            return Ok(OpenedSession { connection, read_only: false, proof: None });
+            return Ok(OpenedSession { connection, read_only: false, has_own_process: false, proof: None });
         }
         let marker = Uuid::new_v4().simple().to_string();
         let looking = examination::look(&mut connection, &marker, &self.settings);
@@ -195,23 +196,28 @@ impl ConnectionOpener {
             self.pooled.store(true, Ordering::Relaxed);
         }
         // This comes before anything is set, because the other clients of a shared server process would get it.
-        if examination == Examination::Beside || examination == Examination::BesideIfPooled && self.is_pooled() {
-            Box::pin(self.demand_exclusive(&mut connection, examination)).await?;
-        }
+        let beside =
+            examination == Examination::Beside || examination == Examination::BesideIfPooled && self.is_pooled();
+        let has_own_process = beside && Box::pin(self.demand_exclusive(&mut connection, examination)).await?;
         if !first.in_force {
             within(self.connect_timeout, examination::set(&mut connection, &self.settings)).await?;
         }
         let proof = Some(SessionProof::new(first.process, marker, Arc::clone(&self.settings)));
-        let mut opened = OpenedSession { connection, read_only: false, proof };
+        let mut opened = OpenedSession { connection, read_only: false, has_own_process, proof };
         match tokio::time::timeout(self.connect_timeout, opened.examine()).await {
             Ok(examined) => examined.map(|()| opened),
             Err(_elapsed) => Err(OpenError::Connect(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
         }
     }
 
-    async fn demand_exclusive(&self, connection: &mut PgConnection, examination: Examination) -> Result<(), OpenError> {
+    /// Whether a second connection has shown that the first has its server process to itself.
+    async fn demand_exclusive(
+        &self,
+        connection: &mut PgConnection,
+        examination: Examination,
+    ) -> Result<bool, OpenError> {
         match Box::pin(sharing::examine_beside(connection, self.connect())).await? {
-            Verdict::Exclusive => Ok(()),
+            Verdict::Exclusive => Ok(true),
             Verdict::Shared(mode) => {
                 let pooler = sharing::name_of_pooler(&self.bare).await;
                 Err(OpenError::Shared { pooler, mode })
@@ -219,7 +225,7 @@ impl ConnectionOpener {
             Verdict::NoSecond(reason) if examination == Examination::Beside => Err(OpenError::NoSecond(reason)),
             Verdict::NoSecond(reason) => {
                 tracing::debug!(reason, "no second connection to look for a pooler that shares server processes");
-                Ok(())
+                Ok(false)
             }
         }
     }

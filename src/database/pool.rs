@@ -140,7 +140,7 @@ impl Pool {
                     return Ok(Lease { slot, permit });
                 }
                 // Each round gives up a permit, so there are no more than permits.
-                Err(error) if self.is_full(&error) => {
+                Err(error) if self.is_full(&error) && Instant::now() < wait_until => {
                     self.permits.give_up(permit, &error);
                     permit = self.wait(wait_until).await?;
                 }
@@ -159,7 +159,7 @@ impl Pool {
     fn is_full(&self, error: &PoolError<OpenError>) -> bool {
         let manager = self.slots.manager();
         let refused = match error {
-            PoolError::Timeout(TimeoutType::Create) => true,
+            PoolError::Timeout(TimeoutType::Create) => manager.opener.is_pooled(),
             PoolError::Backend(error) => error.is_limit(manager.opener.is_pooled()),
             _ => false,
         };
@@ -260,7 +260,9 @@ impl managed::Manager for ConnectionManager {
                 self.end_generation(generation);
             }
         })?;
-        self.proved_generation.fetch_max(generation, Ordering::Relaxed);
+        if session.has_own_process {
+            self.proved_generation.fetch_max(generation, Ordering::Relaxed);
+        }
         Ok(OpenedConnection { session, generation })
     }
 
@@ -269,7 +271,7 @@ impl managed::Manager for ConnectionManager {
         // deadpool sets `last_used` when a connection is lent.
         if opened.generation != generation || metrics.last_used() > IDLE_BEFORE_EXAMINATION {
             if let Err(error) = Box::pin(opened.session.examine()).await {
-                self.end_generation(generation);
+                self.end_generation(opened.generation);
                 return Err(RecycleError::Backend(error));
             }
             opened.generation = generation;

@@ -103,7 +103,10 @@ pub(super) async fn examine_beside(
     drop(beginning);
     let second_process = match begun {
         Ok(rows) => number(&rows)?,
-        Err(error) => return Ok(Verdict::NoSecond(error.to_string())),
+        Err(error) => {
+            end(first).await?;
+            return Ok(Verdict::NoSecond(error.to_string()));
+        }
     };
     if second_process == process {
         return shared;

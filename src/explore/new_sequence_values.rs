@@ -9,10 +9,11 @@ use sqlx::postgres::PgConnection;
 /// Values of one sequence that are looked at.
 const VALUES_MAX: usize = 1_000;
 
-/// Where each sequence stood, by its OID: its last value, and whether it has given it.
+/// Where each sequence stood, by its name (a schema that is set up again has the same names): its last value, whether it has given it, and its
+/// increment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SequencePositions {
-    last: BTreeMap<u32, (i64, bool, i64)>,
+    last: BTreeMap<String, (i64, bool, i64)>,
 }
 
 impl SequencePositions {
@@ -22,16 +23,15 @@ impl SequencePositions {
     /// An error of the database.
     pub async fn read(connection: &mut PgConnection, schemas: &str) -> Result<Self, sqlx::Error> {
         let query = format!(
-            "select pg_class.oid, format('%I.%I', nspname, relname), seqincrement from pg_class \
+            "select format('%I.%I', nspname, relname), seqincrement from pg_class \
              join pg_namespace on pg_namespace.oid = relnamespace join pg_sequence on seqrelid = pg_class.oid where {schemas}"
         );
-        let sequences: Vec<(sqlx::postgres::types::Oid, String, i64)> =
-            sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
+        let sequences: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
         let mut last = BTreeMap::new();
-        for (oid, name, increment) in sequences {
+        for (name, increment) in sequences {
             let query = format!("select last_value, is_called from {name}");
             let (value, called): (i64, bool) = sqlx::query_as(AssertSqlSafe(query)).fetch_one(&mut *connection).await?;
-            last.insert(oid.0, (value, called, increment));
+            last.insert(name, (value, called, increment));
         }
         Ok(Self { last })
     }
@@ -41,6 +41,7 @@ impl SequencePositions {
     pub fn given_since(&self, before: &Self) -> BTreeSet<String> {
         let mut given = BTreeSet::new();
         for (sequence, (value, called, increment)) in &self.last {
+            // One that was made since began somewhere: its first value is not known.
             let (first, was_called, _) = before.last.get(sequence).copied().unwrap_or((*value, false, *increment));
             if !called || *increment == 0 || was_called && first == *value {
                 continue;
@@ -63,7 +64,9 @@ mod tests {
 
     #[test]
     fn the_values_between_two_readings_were_given() {
-        let at = |value, called, increment| SequencePositions { last: [(1, (value, called, increment))].into() };
+        let at = |value, called, increment| SequencePositions {
+            last: [("s".to_owned(), (value, called, increment))].into(),
+        };
         for (before, now, expected) in [
             (at(1, false, 1), at(1, false, 1), vec![]),
             (at(1, false, 1), at(1, true, 1), vec!["1"]),

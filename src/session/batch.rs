@@ -9,7 +9,7 @@
 //! The strategy decides how a batch is made: its [`Protocol`].
 //!
 //! An error may concern one change only: its row is locked by another session, or a trigger refuses it. Such a batch is made again in
-//! halves, and these in halves, until the change stands alone. Only its request gets the error. From the first failure on, a lock is waited for
+//! halves, and these in halves, until the change stands alone. Only its request gets the error. After a lock timeout, the parts wait for a lock
 //! only briefly, because the batch has waited for it already.
 
 use std::collections::VecDeque;
@@ -32,7 +32,8 @@ use crate::database::pool::Pool;
 use crate::server::Server;
 use domain::state::{Change, ChangeResult};
 
-/// Parts of a batch that may fail before the rest is no longer divided. One bad change in a batch of a thousand fails in 11 of them.
+/// Parts of a batch that may fail before the rest is no longer divided. One bad change in a batch of a thousand fails in 11 of them. Requests
+/// of a later part that fails are told that nothing was done.
 const FAILED_PARTS_MAX: usize = 40;
 
 /// One request's part of a batch.
@@ -259,21 +260,41 @@ async fn make_parts(
 ) -> Vec<BatchAnswer> {
     let mut answers = Vec::with_capacity(entries.len());
     let (mut parts, mut failed) = (vec![entries], 0);
+    let wait_until = session.wait_until;
     while let Some(part) = parts.pop() {
-        match make(session, protocol, memory, part).await {
-            Ok(made) => answers.extend(made.into_iter().chain(std::iter::repeat_with(unanswered)).take(part.len())),
-            Err(error) => {
-                session.fail_attempt().await;
-                memory.forget();
-                failed += 1;
-                if part.len() > 1 && failed < FAILED_PARTS_MAX && error.may_concern_one_change() {
-                    session.waits_briefly = true;
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                } else {
-                    answers.extend(part.iter().map(|_| Err(error.clone())));
+        let error = match make(session, protocol, memory, part).await {
+            Ok(made) => {
+                answers.extend(made.into_iter().chain(std::iter::repeat_with(unanswered)).take(part.len()));
+                if session.waits_briefly {
+                    // The single statement of a batch about known balances would wait for locks as long as ever.
+                    memory.forget();
                 }
+                continue;
             }
+            Err(error) => error,
+        };
+        session.fail_attempt().await;
+        session.wait_until = wait_until;
+        memory.forget();
+        failed += 1;
+        if !error.may_concern_one_change() {
+            answers.extend(part.iter().map(|_| Err(error.clone())));
+            // What is left is not sent. After a lost race its requests try again, as those of this part do.
+            let left = parts.drain(..).map(<[BatchEntry]>::len).sum();
+            let rest = match error {
+                AttemptError::Conflict(_) => error,
+                _ => AttemptError::NotDone("Another part of the batch failed".into()),
+            };
+            answers.extend(std::iter::repeat_with(|| Err(rest.clone())).take(left));
+        } else if part.len() == 1 {
+            answers.push(Err(error));
+        } else if failed < FAILED_PARTS_MAX {
+            session.waits_briefly |= error == AttemptError::LockTimeout;
+            let (first, second) = part.split_at(part.len() / 2);
+            parts.extend([second, first]);
+        } else {
+            let not_done = || Err(AttemptError::NotDone("Too many changes of the batch failed".into()));
+            answers.extend(std::iter::repeat_with(not_done).take(part.len()));
         }
     }
     session.waits_briefly = false;

@@ -45,6 +45,8 @@ pub fn classify(error: &sqlx::Error, decisive: bool) -> AttemptError {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             lost(error.to_string(), decisive)
         }
+        // An answer that cannot be read.
+        other if decisive => AttemptError::OutcomeUnknown(other.to_string().into()),
         other => AttemptError::Bug(other.to_string().into()),
     }
 }

@@ -45,7 +45,8 @@
 //! - If the answer of COMMIT is lost, the outcome is unknown for the whole batch (504).
 //! - If another session keeps a row locked, every request that shares a batch with a request for that row waits, until
 //!   the lock timeout. Then the batch is made again in halves, with short waits, and only the request for that row gets
-//!   503. The same happens with a change that a trigger or a constraint refuses.
+//!   503. The same happens with a change that a trigger or a constraint refuses. If many changes of a batch fail, so
+//!   may some of their neighbours (503).
 //! - If the batch loses a deadlock, the server builds it again from its requests. It can lose one to a reset, which
 //!   locks tables; to a transfer of another approach that holds the row of a user in one of its bookings; and to a
 //!   request elsewhere that holds one of its idempotency keys, because a batch stores keys last and others claim them

@@ -304,7 +304,9 @@ async fn a_batch_of_which_no_change_can_be_made_answers_each_request() {
     lab.connection().await.execute(refuse).await.expect("a trigger");
     let changes: Vec<_> = (1..=60).map(|user| change(user, -1)).collect();
     let answers = together(&lab, &changes).await;
-    assert!(answers.iter().all(|answer| answer.status == 500), "{answers:?}");
+    // After many failures the rest is no longer divided: nothing was done.
+    assert!(answers.iter().all(|answer| [500, 503].contains(&answer.status.as_u16())), "{answers:?}");
+    assert!(answers[..10].iter().all(|answer| answer.status == 500), "{answers:?}");
     assert_eq!(number(&lab, "select count(*) from users where version > 1 and id <> 90").await, 0);
 }
 
