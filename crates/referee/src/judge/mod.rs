@@ -31,6 +31,8 @@ mod unnumbered;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashSet;
 
 use self::bookings::Bookings;
@@ -41,7 +43,7 @@ use self::history_index::{HistoryIndex, Partition};
 use self::order::WriteTimes;
 use self::search::{OrderDemands, OrderFound};
 use self::unfilled::Unacknowledged;
-use crate::history::{History, Outcome, Reason, Request};
+use crate::history::{History, Outcome, Reason, RecordedOperation, Request};
 use crate::judgement::{Anomaly, Judgement};
 use domain::Row;
 
@@ -75,16 +77,18 @@ pub fn judge(history: &History) -> Judgement {
         for row in history.before.keys().filter(|row| !after.contains_key(row)) {
             undecided.push(format!("{row} is missing in the final state, so its final value was not checked"));
         }
-        let unread =
-            index.rows.iter().enumerate().filter(|(_, row)| matches!(row.row, Row::Event(_)) && !row.knows_bookings());
-        for (number, event) in unread {
-            if index.rows_of.iter().any(|rows| rows[0] as usize == number) {
-                undecided.push(format!(
-                    "the bookings of {} were not read, so lost and double bookings are known by the answers and its number of seats only",
-                    event.row
-                ));
-            }
-        }
+        let event = |operation: &RecordedOperation| match operation.request {
+            Request::Booking { event, .. } => index.find(Row::Event(event)),
+            _ => None,
+        };
+        let asked: BTreeSet<u32> = history.operations.iter().filter_map(event).collect();
+        let unread = asked.into_iter().map(|event| index.row(event)).filter(|event| !event.knows_bookings());
+        undecided.extend(unread.map(|event| {
+            format!(
+                "the bookings of {} were not read, so lost and double bookings are known by the answers and its number of seats only",
+                event.row
+            )
+        }));
     } else {
         undecided.push("the final state could not be read, so it was not compared with the answers".to_owned());
     }
@@ -130,8 +134,8 @@ impl Judge<'_, '_> {
         }
         // Values that number the writes must not contradict the versions that are known.
         let contradicts =
-            matches!(numbering, Some(Numbering::Values(step)) if !versions_agree(self.index, partition, step));
-        if numbering.is_none() || findings.is_empty() && contradicts {
+            || matches!(numbering, Some(Numbering::Values(step)) if !versions_agree(self.index, partition, step));
+        if numbering.is_none() || findings.is_empty() && contradicts() {
             let (checks_left, found_otherwise) = (&mut self.checks_left, !self.findings.is_empty());
             if !unnumbered::judge(self.index, partition, self.bookings, checks_left, found_otherwise, &mut findings) {
                 self.leave_open(partition, "not all answers have versions, and there are too many orders to try");
