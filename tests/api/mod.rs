@@ -6,6 +6,7 @@ mod exposition;
 mod failures;
 mod few_connections;
 mod group_commit;
+mod group_commit_failures;
 mod hang_up;
 mod headers;
 mod hosts;
