@@ -1,13 +1,13 @@
 //! Small explore files that a naive explorer judges wrongly, each with what is right: `tests/explore/cases/`. Their first lines say why.
 
 use concurrency_lab::explore::ExploreError;
-use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{Exploration, ExplorationVerdict, FailureKind};
 use concurrency_lab::explore::search::SearchPlan;
 use concurrency_lab::explore::search_order::SearchOrder;
 use concurrency_lab::explore::transcript::StepOutcome;
 
+use super::fixture::explorer_database;
 use crate::common;
 use ExplorationVerdict::{Broken, DependsOnTime, NotJudged, Proved};
 
@@ -18,8 +18,7 @@ pub async fn explore_text(text: &str, reduce: bool) -> Vec<Result<Exploration, E
 
 async fn explore_as(text: &str, plan: &SearchPlan) -> Vec<Result<Exploration, ExploreError>> {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     let script = Script::parse(text).expect("an explore file");
     let mut all = Vec::new();
     for variant in &script.variants {

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use concurrency_lab::explore::explorer_database::ExplorerDatabase;
-use concurrency_lab::explore::file::{Script, execution};
+use concurrency_lab::explore::file::Script;
 use concurrency_lab::explore::findings::{Exploration, ExplorationVerdict};
 use concurrency_lab::explore::search::SearchPlan;
-use private_postgres::Cluster;
 
-use super::fixture::reduced;
+use super::fixture::{explore_file, explorer_database, reduced};
 use crate::common;
 
 const TABLES: &str = "create table a (id int primary key, n int not null); insert into a values (1, 10), (2, 20); \
@@ -30,12 +29,6 @@ fn file(setup: &str, outcome: &str, begin: &str, sessions: &[&[&str]]) -> Script
     Script::parse(&text).expect("a file")
 }
 
-async fn explore(database: &mut ExplorerDatabase, script: &Script, plan: SearchPlan) -> Exploration {
-    let variant = &script.variants[0];
-    let subject = execution::subject(script, variant, "commuting.toml");
-    execution::explore(database, script, variant, subject, plan, &mut |_| true).await.expect("an exploration")
-}
-
 /// What both searches must agree on: the outcomes, and whether something waited.
 fn found(exploration: &Exploration) -> (ExplorationVerdict, BTreeSet<Vec<String>>, bool) {
     let outcomes = exploration.outcomes.iter().map(|outcome| outcome.lines.clone()).collect();
@@ -44,21 +37,17 @@ fn found(exploration: &Exploration) -> (ExplorationVerdict, BTreeSet<Vec<String>
 
 /// Explores a file with both searches; they must agree. Returns the numbers of interleavings.
 async fn agree(database: &mut ExplorerDatabase, script: &Script, what: &str) -> (u64, u64) {
-    let full = explore(database, script, SearchPlan::default()).await;
-    let less = explore(database, script, reduced()).await;
+    let full = explore_file(database, script, SearchPlan::default()).await;
+    let less = explore_file(database, script, reduced()).await;
     assert!(full.complete && less.complete, "{what}");
     assert_eq!(found(&full), found(&less), "{what}");
     (full.interleavings, less.interleavings)
 }
 
-async fn database(cluster: &Cluster) -> ExplorerDatabase {
-    ExplorerDatabase::open(&common::new_database(cluster).await).await.expect("an explorer's database")
-}
-
 #[tokio::test]
 async fn sessions_that_share_nothing_are_run_in_few_orders() {
     let cluster = common::cluster().await;
-    let mut database = database(&cluster).await;
+    let mut database = explorer_database(&cluster).await;
     for (what, one, other) in [
         (
             "two tables",
@@ -90,7 +79,7 @@ type Sharing<'a> = (&'a str, &'a str, &'a str, &'a str, [&'a str; 2], [&'a str; 
 /// Nothing that matters is left out of these, though some orders may be.
 async fn explore_orders_that_matter(cases: &[Sharing<'_>]) {
     let cluster = common::cluster().await;
-    let mut database = database(&cluster).await;
+    let mut database = explorer_database(&cluster).await;
     for (what, setup, outcome, begin, one, other) in cases {
         let (full, less) = agree(&mut database, &file(setup, outcome, begin, &[one, other]), what).await;
         assert!(less > 4, "{what}: {less} of {full}");
@@ -213,13 +202,13 @@ async fn sessions_that_share_rows_are_run_in_all_orders_that_matter() {
 #[tokio::test]
 async fn two_sessions_of_ten_statements_on_two_rows_are_proved_by_a_few_interleavings() {
     let cluster = common::cluster().await;
-    let mut database = database(&cluster).await;
+    let mut database = explorer_database(&cluster).await;
     let (one, other) = ("update a set n = n + 1 where id = 1", "update a set n = n + 1 where id = 2");
     let text = format!(
         "title = \"ten\"\nsetup = {TABLES:?}\noutcome = {OUTCOME:?}\n[[session]]\nstatements = {:?}\n[[session]]\nstatements = {:?}\n",
         [one; 10], [other; 10]
     );
-    let found = explore(&mut database, &Script::parse(&text).expect("a file"), reduced()).await;
+    let found = explore_file(&mut database, &Script::parse(&text).expect("a file"), reduced()).await;
     assert_eq!((found.verdict, found.outcomes.len()), (ExplorationVerdict::Proved, 1));
     assert!(found.complete && found.interleavings <= 4, "{} interleavings", found.interleavings);
     database.close().await.expect("a clean end");

@@ -10,6 +10,7 @@ use concurrency_lab::explore::test_case::Crash;
 use concurrency_lab::strategy::{Approach, Claim};
 use strum::IntoEnumIterator as _;
 
+use super::fixture::explorer_database;
 use crate::common;
 
 /// Explores an approach on one server. The first client crashes after each of its statements in turn.
@@ -31,8 +32,7 @@ async fn explore_crashes(
 /// Every approach that claims to be atomic in a crash is atomic in every interleaving with another client.
 async fn atomic_approaches_are_atomic(kind: CrashKind, scenario: ExploreScenario, limit: u64) {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     for approach in Approach::iter() {
         let info = approach.info();
         if !info.crash_atomic || info.claims.of(scenario.workload()) != Claim::Safe {
@@ -68,8 +68,7 @@ async fn a_client_that_hangs_up_leaves_a_whole_change() {
 #[tokio::test]
 async fn approaches_without_a_transaction_leave_half_a_change() {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     for approach in [Approach::Naive, Approach::InProcessMutex] {
         let found =
             explore_crashes(&mut database, approach, ExploreScenario::OppositeTransfers, CrashKind::Cut, 200).await;

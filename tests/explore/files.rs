@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use concurrency_lab::explore::exploration::ProgressCallback;
-use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::search::SearchPlan;
 
+use super::fixture::explorer_database;
 use crate::common;
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -19,8 +19,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Explores every variant of these files, and collects the expectations that are not met.
 async fn misses(files: Vec<PathBuf>, reduce: bool) -> Vec<String> {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     let mut misses = Vec::new();
     let go_on: ProgressCallback<'_> = &mut |_| true;
     for path in files {

@@ -11,6 +11,7 @@ use concurrency_lab::explore::catalog::{subject, test_cases};
 use concurrency_lab::explore::execution::ApproachExecution;
 use concurrency_lab::explore::exploration::explore;
 use concurrency_lab::explore::explorer_database::ExplorerDatabase;
+use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{Exploration, ExplorationVerdict};
 use concurrency_lab::explore::run::interleaving_runner::InterleavingRunner;
 use concurrency_lab::explore::run::observations::{Observations, Unsettled};
@@ -26,6 +27,18 @@ use referee::judgement::Anomaly;
 
 use crate::common;
 
+/// An explorer's database on this cluster.
+pub async fn explorer_database(cluster: &Cluster) -> ExplorerDatabase {
+    ExplorerDatabase::open(&common::new_database(cluster).await).await.expect("an explorer's database")
+}
+
+/// Explores the first variant of an explore file.
+pub async fn explore_file(database: &mut ExplorerDatabase, script: &Script, plan: SearchPlan) -> Exploration {
+    let variant = &script.variants[0];
+    let subject = execution::subject(script, variant, "file.toml");
+    execution::explore(database, script, variant, subject, plan, &mut |_| true).await.expect("an exploration")
+}
+
 /// See the [module](self).
 pub struct Explorer {
     database: ExplorerDatabase,
@@ -35,9 +48,7 @@ pub struct Explorer {
 impl Explorer {
     pub async fn new() -> Self {
         let cluster = common::cluster().await;
-        let database =
-            ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
-        Self { database, _cluster: cluster }
+        Self { database: explorer_database(&cluster).await, _cluster: cluster }
     }
 
     /// Changes the schema for all later interleavings.

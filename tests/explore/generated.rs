@@ -11,7 +11,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use concurrency_lab::explore::ExploreError;
-use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::execution::ScriptExecution;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::Exploration;
@@ -23,6 +22,7 @@ use concurrency_lab::explore::transcript::{StepOutcome, Transcript, TranscriptSt
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use super::fixture::explorer_database;
 use crate::common::{self, OwnDatabase};
 
 /// Files of a run of the suite.
@@ -132,8 +132,7 @@ fn essence(found: &Result<Exploration, ExploreError>) -> (String, BTreeSet<(Vec<
 #[tokio::test]
 async fn the_reduced_search_of_generated_files_finds_what_the_full_one_finds() {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     let mut random = fastrand::Rng::with_seed(setting("LAB_GENERATED_SEED", 1));
     let (mut compared, mut left_out, mut broken) = (0, 0_u64, 0);
     let files = setting("LAB_GENERATED", FILES);
@@ -338,8 +337,7 @@ fn several_wait_at_once(transcript: &Transcript) -> bool {
 async fn psql_sessions_in_the_order_of_an_interleaving_get_the_same_answers() {
     let own = OwnDatabase::new();
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     let mut monitor = PgConnection::connect(&own.url).await.expect("a connection");
     let mut random = fastrand::Rng::with_seed(setting("LAB_GENERATED_SEED", 2));
     let (mut driven, mut waited) = (0, 0);

@@ -7,6 +7,7 @@ mod fixture;
 mod cases;
 mod claims;
 mod commuting;
+mod comparisons;
 mod counts;
 mod crash;
 mod endings;

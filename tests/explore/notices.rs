@@ -1,6 +1,5 @@
 //! Notices: the session that receives one has it beside the result of its statement, and nothing is compared with it.
 
-use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::Script;
 use concurrency_lab::explore::file::execution::ScriptExecution;
 use concurrency_lab::explore::findings::ExplorationVerdict;
@@ -9,6 +8,7 @@ use concurrency_lab::explore::search::replay;
 use concurrency_lab::explore::transcript::Transcript;
 
 use super::cases::explore_one;
+use super::fixture::explorer_database;
 use crate::common;
 
 const FILE: &str = r#"
@@ -37,8 +37,7 @@ const FILE: &str = r#"
 /// A schedule, run twice: the second time the sessions use the connections of the first.
 async fn replayed(schedule: &str) -> [Transcript; 2] {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     let script = Script::parse(FILE).expect("an explore file");
     let mut execution = ScriptExecution::open(&mut database, &script, &script.variants[0]).await.expect("an execution");
     let schedule = schedule.parse().expect("a schedule");

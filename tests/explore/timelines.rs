@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use concurrency_lab::explore::catalog::test_cases;
 use concurrency_lab::explore::execution::ApproachExecution;
-use concurrency_lab::explore::explorer_database::ExplorerDatabase;
 use concurrency_lab::explore::file::{Script, execution};
 use concurrency_lab::explore::findings::{CrashKind, Servers};
 use concurrency_lab::explore::mutation::Mutation;
@@ -17,6 +16,7 @@ use concurrency_lab::explore::test_case::{Crash, TestCase};
 use concurrency_lab::session::statement::Isolation;
 use concurrency_lab::strategy::Approach;
 
+use super::fixture::explorer_database;
 use crate::common;
 
 fn test_case(approach: Approach, scenario: ExploreScenario) -> TestCase {
@@ -66,8 +66,7 @@ fn timelines() -> Vec<(&'static str, TestCase, &'static str)> {
 #[tokio::test]
 async fn timelines_of_approaches_are_as_in_their_files() {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     for (name, case, schedule) in timelines() {
         let schedule = schedule.parse().expect("a schedule");
         let judged = replay(&mut ApproachExecution::new(&mut database, case), &schedule).await;
@@ -79,8 +78,7 @@ async fn timelines_of_approaches_are_as_in_their_files() {
 #[tokio::test]
 async fn timelines_of_explore_files_are_as_in_their_files() {
     let cluster = common::cluster().await;
-    let mut database =
-        ExplorerDatabase::open(&common::new_database(&cluster).await).await.expect("an explorer's database");
+    let mut database = explorer_database(&cluster).await;
     for (name, file, schedule) in [
         ("write skew", "write-skew", "AABBAB"),
         ("two inserters deadlock", "two-unique-keys", "AABBAB"),
