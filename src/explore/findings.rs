@@ -65,6 +65,22 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Of a file: what it explores, and nothing of the conditions of approaches.
+    #[must_use]
+    pub fn of_file(title: &str, variant: String, path: &str, clients: usize, claim: ClaimedSafety) -> Self {
+        Self {
+            scenario: title.to_owned(),
+            approach: variant,
+            file: Some(path.to_owned()),
+            clients: u32::try_from(clients).unwrap_or(u32::MAX),
+            servers: None,
+            isolation: None,
+            without: None,
+            crash: None,
+            claim,
+        }
+    }
+
     /// Whether it is claimed to be safe.
     #[must_use]
     pub fn is_claimed_safe(&self) -> bool {

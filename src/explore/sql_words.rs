@@ -59,6 +59,19 @@ pub fn one_statement(sql: &str) -> Option<Words> {
     }
 }
 
+/// How many words of a text are wanted ones, in lower case. Those in literals and comments count too, such as the body of a function.
+#[must_use]
+pub fn count_anywhere(text: &str, is_wanted: impl Fn(&str) -> bool) -> usize {
+    let is_part = |part: char| part.is_alphanumeric() || part == '_';
+    text.to_lowercase().split(|part| !is_part(part)).filter(|word| !word.is_empty() && is_wanted(word)).count()
+}
+
+/// Whether a text has such a word anywhere; see [`count_anywhere`].
+#[must_use]
+pub fn has_anywhere(text: &str, is_wanted: impl Fn(&str) -> bool) -> bool {
+    count_anywhere(text, is_wanted) > 0
+}
+
 /// Whether a statement returns rows, by its words. Then no row is an answer, and not the lack of one.
 #[must_use]
 pub fn returns_rows(sql: &str) -> bool {
@@ -148,6 +161,14 @@ mod tests {
         }
         assert!(begins_with("/* x */ Start\nTransaction", &["begin", "start transaction"]));
         assert!(!begins_with("beginning", &["begin"]));
+    }
+
+    #[test]
+    fn words_are_found_in_literals_and_bodies_too() {
+        let text = "do $$ begin Insert into t values ('now'); insert into t_2 values (1); end $$ -- insert";
+        assert_eq!(count_anywhere(text, |word| word == "insert"), 3);
+        assert!(has_anywhere(text, |word| word == "now") && has_anywhere(text, |word| word == "t_2"));
+        assert!(!has_anywhere(text, |word| word == "sert" || word.is_empty()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::definitions::{database_settings, definitions};
 use crate::explore::error::ExploreError;
-use crate::explore::file::clock::{TIMEOUTS, may_read_the_clock};
+use crate::explore::file::clock::TIMEOUTS;
 use crate::explore::file::execution::snapshot::{RowSnapshot, functions_change_more};
 use crate::explore::file::final_rows::FinalRows;
 use crate::explore::file::schema_catalog::OWN_SCHEMAS;
@@ -54,6 +54,15 @@ pub struct AppDatabase {
     /// Statements that give a copy the settings, rights and owner of the database, which CREATE DATABASE does not copy.
     own_settings: Vec<String>,
     deadlock_timeout: Option<Duration>,
+}
+
+/// What a session of a program has from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionDefaults {
+    /// The isolation level of transactions that name none.
+    pub isolation: String,
+    /// The timeouts that are set.
+    pub timeouts: Vec<String>,
 }
 
 impl AppDatabase {
@@ -152,8 +161,7 @@ impl AppDatabase {
         by_sequence.keep_values(self.admin()?).await?;
         self.by_sequence = by_sequence;
         self.positions = SequencePositions::read(self.admin()?, OWN_SCHEMAS).await?;
-        let name = self.name.clone();
-        self.own_settings = database_settings(&mut self.maintenance, &name).await?;
+        self.own_settings = database_settings(&mut self.maintenance, &self.name).await?;
         self.disconnect().await?;
         let (name, template) = (self.name.clone(), self.template());
         self.maintain(format!("alter database {name} rename to {template}")).await?;
@@ -163,14 +171,8 @@ impl AppDatabase {
     }
 
     async fn take_snapshot(&mut self) -> Result<(), ExploreError> {
-        let schemas = self.schemas().await?;
-        self.snapshot = RowSnapshot::take(self.admin()?, &schemas).await?;
+        self.snapshot = RowSnapshot::take(self.admin()?, OWN_SCHEMAS).await?;
         Ok(())
-    }
-
-    async fn schemas(&mut self) -> Result<Vec<String>, ExploreError> {
-        let query = format!("select nspname::text from pg_namespace where {OWN_SCHEMAS} order by 1");
-        Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?)
     }
 
     /// Brings it back to the state that was kept. `rows_only` says that nothing but rows was changed.
@@ -226,16 +228,18 @@ impl AppDatabase {
         }
     }
 
-    /// The isolation level of transactions that name none.
+    /// What a session of a program has from the start, by the settings of the role, the database and the server.
     ///
     /// # Errors
     /// [`ExploreError::Database`].
-    pub async fn default_isolation(&mut self) -> Result<String, ExploreError> {
-        // The admin's own level is fixed.
+    pub async fn session_defaults(&mut self) -> Result<SessionDefaults, ExploreError> {
+        // The admin's own settings are fixed.
         let mut plain = self.server.clone().database(&self.name).connect().await?;
-        let level = sqlx::query_scalar("show default_transaction_isolation").fetch_one(&mut plain).await?;
+        let isolation = sqlx::query_scalar("show default_transaction_isolation").fetch_one(&mut plain).await?;
+        let set = "select name from pg_settings where name = any($1) and setting <> '0' order by 1";
+        let timeouts = sqlx::query_scalar(set).bind(TIMEOUTS).fetch_all(&mut plain).await?;
         plain.close().await?;
-        Ok(level)
+        Ok(SessionDefaults { isolation, timeouts })
     }
 
     /// The names of tables, views, sequences and functions that are not PostgreSQL's.
@@ -249,22 +253,6 @@ impl AppDatabase {
         );
         let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
         Ok(names.into_iter().collect())
-    }
-
-    /// Whether a default, a function or a view reads the clock.
-    ///
-    /// # Errors
-    /// [`ExploreError::Database`].
-    pub async fn reads_the_clock(&mut self) -> Result<bool, ExploreError> {
-        let query = format!(
-            "select pg_get_expr(adbin, adrelid) from pg_attrdef join pg_class on pg_class.oid = adrelid \
-               join pg_namespace on pg_namespace.oid = relnamespace where {OWN_SCHEMAS} \
-             union all select prosrc from pg_proc join pg_namespace on pg_namespace.oid = pronamespace where {OWN_SCHEMAS} \
-             union all select pg_get_viewdef(pg_class.oid) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
-               where {OWN_SCHEMAS} and relkind in ('v', 'm')"
-        );
-        let texts: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(self.admin()?).await?;
-        Ok(texts.iter().any(|text| may_read_the_clock(text)))
     }
 
     /// The rows of this query, or of all tables; without a query, also what is defined otherwise than before.
@@ -301,21 +289,6 @@ impl AppDatabase {
     /// [`ExploreError::Database`].
     pub async fn functions_change_more(&mut self) -> Result<bool, ExploreError> {
         Ok(functions_change_more(self.admin()?, OWN_SCHEMAS).await?)
-    }
-
-    /// The timeouts that its sessions have from the start, by a setting of the role, the database or the server.
-    ///
-    /// # Errors
-    /// [`ExploreError::Database`].
-    pub async fn timeouts(&mut self) -> Result<Vec<String>, ExploreError> {
-        let mut plain = self.server.clone().database(&self.name).connect().await?;
-        let found: Vec<String> =
-            sqlx::query_scalar("select name from pg_settings where name = any($1) and setting <> '0' order by 1")
-                .bind(TIMEOUTS)
-                .fetch_all(&mut plain)
-                .await?;
-        plain.close().await?;
-        Ok(found)
     }
 
     /// Drops it.

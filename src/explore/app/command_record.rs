@@ -1,7 +1,6 @@
 //! What one run of a command sent, and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::sync::Arc;
 
 use postgres_proxy::{ClientUnit, ClientUnitKind, ConnectionId, KeptText, UnitAnswer};

@@ -18,19 +18,8 @@ use postgres_proxy::{ClientUnit, ClientUnitKind};
 
 use super::app_connection::AppConnection;
 use crate::explore::file::clock::reads_the_clock;
+use crate::explore::file::transaction_state::SESSION_FUNCTIONS;
 use crate::explore::sql_words::{Words, statements};
-
-/// Functions whose result depends on the session only.
-const OF_THE_SESSION: &[&str] = &[
-    "version",
-    "current_schema",
-    "current_schemas",
-    "current_database",
-    "current_setting",
-    "set_config",
-    "pg_backend_pid",
-    "pg_is_in_recovery",
-];
 
 /// The beginnings of functions and views that show or change what other sessions do.
 const OF_OTHERS: &[&str] = &[
@@ -149,7 +138,7 @@ fn is_of_the_session(words: &[String]) -> bool {
     let calls = words.iter().zip(words.iter().skip(1)).filter(|(name, next)| is_name(name) && *next == "(");
     words[0] == "select"
         && !words.iter().any(|word| word == "from" || word == "table")
-        && calls.map(|(name, _)| name).all(|name| OF_THE_SESSION.contains(&name.as_str()))
+        && calls.map(|(name, _)| name).all(|name| SESSION_FUNCTIONS.contains(&name.as_str()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::script::SessionScript;
 use super::session_end::SessionResult;
 use crate::explore::schedule::Actor;
-use crate::explore::sql_words::statements;
+use crate::explore::sql_words::{has_anywhere, statements};
 
 /// Settings after which a statement or a session ends by the clock.
 pub const TIMEOUTS: &[&str] = &[
@@ -63,8 +63,8 @@ impl Variation {
     #[must_use]
     pub fn of<'t>(texts: impl IntoIterator<Item = &'t String>) -> Self {
         texts.into_iter().fold(Self::default(), |found, text| Self {
-            clock: found.clock || has_word_of(text, CLOCK),
-            chance: found.chance || has_word_of(text, CHANCE),
+            clock: found.clock || may_read_the_clock(text),
+            chance: found.chance || has_anywhere(text, |word| CHANCE.contains(&word)),
         })
     }
 
@@ -85,13 +85,7 @@ pub fn reads_the_clock(words: &[String]) -> bool {
 /// Whether a text has a name of the clock anywhere, also in the body of a function.
 #[must_use]
 pub fn may_read_the_clock(text: &str) -> bool {
-    has_word_of(text, CLOCK)
-}
-
-fn has_word_of(text: &str, words: &[&str]) -> bool {
-    let is_part = |part: char| part.is_alphanumeric() || part == '_';
-    let text = text.to_ascii_lowercase();
-    text.split(|part| !is_part(part)).any(|word| words.contains(&word))
+    has_anywhere(text, |word| CLOCK.contains(&word))
 }
 
 /// The statements of a file that set a timeout or sleep, each as `B: set sets lock_timeout`.

@@ -79,8 +79,8 @@ struct ScriptRunner<'a> {
     notices: SessionNotices,
     conditions: Option<PgConnection>,
     barrier: &'a mut dyn StatementBarrier,
-    /// The values that this attempt has read.
     by_sequence: Arc<SequenceColumns>,
+    /// The values that this attempt has read.
     variables: Variables,
     transaction: TransactionState,
     /// The first error after which this attempt has continued.

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::postgres::PgConnection;
 
 use super::catalog_query::{query, query_one, query_scalars};
-use super::clock::Variation;
-use super::schema_code::{SchemaCode, words_anywhere};
+use super::schema_code::SchemaCode;
 use crate::explore::error::ExploreError;
 use crate::explore::search::access::{Access, Shareable};
 use crate::explore::search::independence::{is_about_rows, is_plain_read, names_its_tables};
-use crate::explore::sql_words::{TransactionControl, Words, one_statement, statements, transaction_control};
+use crate::explore::sql_words::{
+    TransactionControl, Words, has_anywhere, one_statement, statements, transaction_control,
+};
 
 /// The schema of a file's tables, the only one in the `search_path` of its sessions.
 pub const SCHEMA: &str = "concurrency_lab_explore_file";
@@ -40,8 +41,8 @@ pub struct SchemaCatalog {
     pub opaque: Option<&'static str>,
     /// The file names another schema, whose tables are not in this catalog.
     pub names_other_schemas: bool,
-    /// Whether defaults and functions read the clock, or use chance.
-    pub varies: Variation,
+    /// The condition on `nspname` of the file's own schema and of those that it names.
+    pub schemas: String,
     /// What its functions and triggers do.
     pub code: SchemaCode,
 }
@@ -135,22 +136,23 @@ impl SchemaCatalog {
         if defaults.iter().any(|default| !is_about_rows(&format!("select {default}"))) {
             catalog.opaque = Some("a column has a default that is more than a constant or a sequence");
         }
-        catalog.code = SchemaCode::read(connection, OWN_SCHEMAS).await?;
-        let bodies: Vec<String> =
-            query_scalars(connection, format!("select prosrc from pg_proc where pronamespace = {namespace}")).await?;
-        catalog.varies = Variation::of(defaults.iter().chain(&bodies));
         catalog.opaque = opaque_by(connection, &namespace).await?.or(catalog.opaque);
-        let schemas: Vec<String> = query_scalars(
+        let others: Vec<String> = query_scalars(
             connection,
-            format!(
-                "select lower(nspname) from pg_namespace where nspname not in ('{SCHEMA}', 'information_schema') and nspname not like 'pg\\_%'"
-            ),
+            format!("select lower(nspname) from pg_namespace where {OWN_SCHEMAS} and nspname <> '{SCHEMA}'"),
         )
         .await?;
-        catalog.names_other_schemas = texts.iter().any(|text| names_any(text, &schemas));
+        let named = |other: &String| texts.iter().any(|text| has_anywhere(text, |word| word == other));
+        let named: Vec<String> = others.into_iter().filter(named).collect();
+        let may_name = |word: &str| matches!(word, "schema" | "search_path");
+        catalog.names_other_schemas = !named.is_empty() || texts.iter().any(|text| has_anywhere(text, may_name));
         if catalog.names_other_schemas {
             catalog.opaque = Some("the file names another schema, or a search_path");
         }
+        let quote = |name: &str| format!("'{}'", name.replace('\'', "''"));
+        let quoted: Vec<String> = named.iter().map(String::as_str).chain([SCHEMA]).map(quote).collect();
+        catalog.schemas = format!("lower(nspname) in ({})", quoted.join(", "));
+        catalog.code = SchemaCode::read(connection, &catalog.schemas).await?;
         Ok(catalog)
     }
 
@@ -170,15 +172,14 @@ impl SchemaCatalog {
         if is_plain_read(sql) {
             return Some(touched);
         }
-        let has = |wanted: &str| words.iter().any(|word| word == wanted);
         if !names_its_tables(sql) {
             return None;
         }
-        // A subquery with a locking clause locks rows of its tables.
-        let locks = words.iter().any(|word| word == "for");
+        let has = |wanted: &str| words.iter().any(|word| word == wanted);
         touched.writes = match words[0].as_str() {
-            // Its first table is the one that it changes. (A common table expression would come before it.)
-            "insert" | "update" | "delete" if !locks => {
+            // Its first table is the one that it changes. (A common table expression would come before it.) But a subquery with a locking clause
+            // locks rows of its tables.
+            "insert" | "update" | "delete" if !has("for") => {
                 words.iter().map(name).find(|name| self.relations.contains(name)).into_iter().collect()
             }
             _ => mentioned.clone(),
@@ -250,11 +251,6 @@ async fn opaque_by(connection: &mut PgConnection, namespace: &str) -> Result<Opt
         }
     }
     Ok(None)
-}
-
-/// Whether a text has the name of one of these schemas, or could make one or look into one. Also in the body of a function.
-fn names_any(text: &str, schemas: &[String]) -> bool {
-    words_anywhere(text).iter().any(|word| matches!(word.as_str(), "schema" | "search_path") || schemas.contains(word))
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! Code in a schema that sends statements of its own: functions, procedures and triggers. What they send are no steps.
+//! Code in a schema: functions, procedures, triggers, defaults. The statements that it sends are no steps.
 
 use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
 
-use super::catalog_query::{query, query_one};
+use super::catalog_query::{query, query_one, query_scalars};
+use super::clock::Variation;
 use crate::explore::error::ExploreError;
-use crate::explore::sql_words::statements;
+use crate::explore::sql_words::{count_anywhere, has_anywhere, statements};
 
-/// Code in a schema that sends statements of its own.
+/// What the code in a schema does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaCode {
     /// Functions and procedures of several statements.
@@ -19,6 +20,8 @@ pub struct SchemaCode {
     pub any_change_fires: bool,
     /// A function, a domain or a view may give a column a value of a sequence.
     pub uses_sequences: bool,
+    /// Whether functions, defaults and views read the clock, or use chance.
+    pub varies: Variation,
     /// A procedure may end a transaction.
     pub ends_transactions: bool,
 }
@@ -55,6 +58,14 @@ impl SchemaCode {
             ),
         )
         .await?;
+        let views: Vec<String> = query_scalars(
+            connection,
+            format!(
+                "select pg_get_viewdef(pg_class.oid) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
+                 where {schemas} and relkind in ('v', 'm')"
+            ),
+        )
+        .await?;
         let elsewhere: bool = query_one(
             connection,
             format!(
@@ -76,11 +87,13 @@ impl SchemaCode {
         )
         .await?;
         let names: BTreeSet<String> = routines.iter().map(|(name, ..)| name.clone()).collect();
-        let calls = |text: &str| words_anywhere(text).iter().any(|word| names.contains(word));
+        let calls = |text: &str| has_anywhere(text, |word| names.contains(word));
         let fires = |text: &str| sent_by(text) > 0 || calls(text);
         let triggered: BTreeSet<String> =
             triggers.into_iter().filter(|(_, body)| fires(body)).map(|(table, _)| table).collect();
+        let bodies = routines.iter().map(|(.., body)| body);
         Ok(Self {
+            varies: Variation::of(bodies.chain(defaults.iter().map(|(_, text)| text)).chain(&views)),
             uses_sequences: hides_sequences || routines.iter().any(|(.., body)| calls_nextval(body)),
             ends_transactions: routines.iter().any(|(.., body)| may_end_a_transaction(body)),
             any_change_fires: elsewhere && !triggered.is_empty(),
@@ -93,16 +106,14 @@ impl SchemaCode {
             routines: routines
                 .iter()
                 .filter(|(name, language, body)| {
-                    let others = words_anywhere(body).iter().any(|word| word != name && names.contains(word));
+                    let others = has_anywhere(body, |word| word != name && names.contains(word));
                     others || if language == "sql" { statements(body).len() > 1 } else { sent_by(body) > 1 }
                 })
                 .map(|(name, ..)| name.clone())
                 .collect(),
         })
     }
-}
 
-impl SchemaCode {
     /// Whether a text runs code that sends statements of its own: a DO, a call, or a trigger.
     #[must_use]
     pub fn is_run_by(&self, sql: &str) -> bool {
@@ -118,29 +129,22 @@ impl SchemaCode {
     }
 }
 
-/// The words of a text in lower case, those in literals and comments too.
-#[must_use]
-pub fn words_anywhere(text: &str) -> Vec<String> {
-    let is_part = |part: char| part.is_alphanumeric() || part == '_';
-    text.to_lowercase().split(|part| !is_part(part)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
 /// How many statements a body of a function sends, at most.
 fn sent_by(body: &str) -> usize {
     let sends = ["select", "insert", "update", "delete", "merge", "perform", "execute", "call", "truncate", "lock"];
-    words_anywhere(body).iter().filter(|word| sends.contains(&word.as_str())).count()
+    count_anywhere(body, |word| sends.contains(&word))
 }
 
 /// Whether a text takes a value of a sequence by itself.
 #[must_use]
 pub fn calls_nextval(text: &str) -> bool {
-    words_anywhere(text).iter().any(|word| matches!(word.as_str(), "nextval" | "lastval" | "currval"))
+    has_anywhere(text, |word| matches!(word, "nextval" | "lastval" | "currval"))
 }
 
 /// Whether code ends a transaction by itself, such as a DO that commits.
 #[must_use]
 pub fn may_end_a_transaction(code: &str) -> bool {
-    words_anywhere(code).iter().any(|word| matches!(word.as_str(), "commit" | "rollback"))
+    has_anywhere(code, |word| matches!(word, "commit" | "rollback"))
 }
 
 #[cfg(test)]
@@ -152,9 +156,7 @@ mod tests {
         let code = SchemaCode {
             routines: ["book".to_owned()].into(),
             triggered: ["log".to_owned()].into(),
-            uses_sequences: false,
-            ends_transactions: false,
-            any_change_fires: false,
+            ..SchemaCode::default()
         };
         for (sql, expected) in [
             ("do $$ begin null; end $$", true),

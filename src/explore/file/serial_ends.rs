@@ -1,17 +1,28 @@
 //! The ends of the serial orders that were run, and whether an interleaving ends like one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::script::SerialCheck;
 use super::serial::{End, UncomparedColumns};
 use crate::explore::schedule::Actor;
 
+/// Times in whole seconds differ between two runs that are this far apart.
+pub const CLOCK_STEP: Duration = Duration::from_millis(1_010);
+
+/// The minute of the clock, from a fixed one.
+fn minute() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
+}
+
 /// The ends of the serial orders of sets of sessions.
 #[derive(Debug, Clone, Default)]
 pub struct SerialEnds {
     ends: BTreeMap<Vec<Actor>, Vec<End>>,
+    /// When the last run of serial orders began.
+    minute: u64,
     /// Values that are not compared.
-    pub uncompared: UncomparedColumns,
+    uncompared: UncomparedColumns,
     /// Columns of the ends that were to be explained and could not be compared whole.
     pub not_compared: BTreeSet<String>,
 }
@@ -36,6 +47,17 @@ impl SerialEnds {
     #[must_use]
     pub fn knows(&self, sessions: &[Actor]) -> bool {
         self.ends.contains_key(sessions)
+    }
+
+    /// Serial orders are about to be run.
+    pub fn begin(&mut self) {
+        self.minute = minute();
+    }
+
+    /// Whether times in whole minutes, hours and days may have changed since the last run.
+    #[must_use]
+    pub fn are_of_another_minute(&self) -> bool {
+        self.minute != minute()
     }
 
     /// The serial orders of these sessions end so, each in its place. What differs from an earlier run of the same order is not compared.

@@ -89,35 +89,31 @@ const OF_THE_SESSION: &[&str] = &[
     "unlisten",
 ];
 
-/// Functions that change nothing beyond the session, and that drivers call when they connect.
-const LOOK_UPS: &[&str] = &[
+/// Functions whose result depends on the session only, and that change no other.
+pub const SESSION_FUNCTIONS: &[&str] = &[
     "version",
-    "current_database",
     "current_schema",
     "current_schemas",
+    "current_database",
     "current_setting",
     "set_config",
-    "format_type",
-    "to_regclass",
-    "to_regtype",
-    "obj_description",
-    "col_description",
-    "array_agg",
-    "array_to_string",
-    "string_agg",
-    "concat",
-    "lower",
-    "upper",
-    "now",
-    "clock_timestamp",
-    "array_length",
-    "unnest",
-    "generate_subscripts",
+    "pg_backend_pid",
+    "pg_is_in_recovery",
 ];
 
-/// Functions of this kind read the catalog or the state of the server.
-const LOOK_UPS_BEGIN_WITH: &[&str] =
-    &["pg_get_", "pg_table_is_visible", "pg_encoding_to_char", "pg_is_in_recovery", "pg_backend_pid"];
+/// Further functions with which drivers look into the catalog.
+const LOOK_UPS: &[&str] = &[
+    "array_length",
+    "array_to_string",
+    "col_description",
+    "format_type",
+    "generate_subscripts",
+    "obj_description",
+    "pg_encoding_to_char",
+    "pg_table_is_visible",
+    "to_regclass",
+    "to_regtype",
+];
 
 /// Whether a text may change something that other sessions can see. In doubt it may.
 #[must_use]
@@ -136,8 +132,9 @@ fn is_look_up(words: &[String]) -> bool {
     let is_name = |word: &str| word.starts_with(|first: char| first.is_alphabetic() || first == '_' || first == '"');
     let harmless = |name: &str| {
         is_harmless_call(name)
+            || SESSION_FUNCTIONS.contains(&name)
             || LOOK_UPS.contains(&name)
-            || LOOK_UPS_BEGIN_WITH.iter().any(|begin| name.starts_with(begin))
+            || name.starts_with("pg_get_")
     };
     let calls = words.windows(2).filter(|pair| pair[1] == "(" && is_name(&pair[0]));
     let changes = |word: &String| matches!(word.as_str(), "into" | "for" | "insert" | "update" | "delete" | "merge");

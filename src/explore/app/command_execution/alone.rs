@@ -7,11 +7,10 @@ use crate::explore::app::command_record::CommandEnd;
 use crate::explore::app::step_rules::StepRules;
 use crate::explore::error::ExploreError;
 use crate::explore::file::clock::may_read_the_clock;
-use crate::explore::file::execution::serial_orders::{CLOCK_STEP, minute};
 use crate::explore::file::execution::snapshot::changes_only_rows;
 use crate::explore::file::script::SerialCheck;
 use crate::explore::file::serial::{End, orders};
-use crate::explore::file::serial_ends::SerialMismatch;
+use crate::explore::file::serial_ends::{CLOCK_STEP, SerialMismatch};
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 
@@ -22,7 +21,7 @@ type SerialRun = Result<(End, EndsByActor), String>;
 type EndsByActor = BTreeMap<Actor, CommandEnd>;
 
 /// The end of these commands, with these rows.
-pub fn end(ends: &BTreeMap<Actor, CommandEnd>, rows: Vec<Vec<String>>) -> End {
+pub fn end(ends: &EndsByActor, rows: Vec<Vec<String>>) -> End {
     let session = |(actor, end): (&Actor, &CommandEnd)| (*actor, end.as_session(&actor.to_string()));
     End::new(&ends.iter().map(session).collect(), rows)
 }
@@ -51,11 +50,10 @@ impl CommandExecution<'_> {
                 Err(why) => return Ok(Err(why)),
             }
         }
-        let clock_in_schema = self.database.reads_the_clock().await?;
         let writes = |text: &String| !text.trim_start().to_ascii_lowercase().starts_with("select");
         let begin_is_a_step = has_unknown_text
             || texts.iter().any(|text| may_read_the_clock(text))
-            || clock_in_schema && texts.iter().any(writes);
+            || self.code.varies.clock && texts.iter().any(writes);
         let lookup_is_a_step = has_unknown_text
             || !texts.iter().all(|text| changes_only_rows(text))
             || self.database.functions_change_more().await?;
@@ -114,7 +112,7 @@ impl CommandExecution<'_> {
 
     /// Runs all serial orders of these commands, and keeps how each ends.
     async fn run_all_orders(&mut self, commands: &[Actor]) -> Result<Result<Vec<EndsByActor>, String>, ExploreError> {
-        self.serial_minute = minute();
+        self.serial_ends.begin();
         let (mut serial, mut of_commands) = (Vec::new(), Vec::new());
         for order in orders(commands) {
             match self.run_serially(&order).await? {
@@ -165,17 +163,14 @@ impl CommandExecution<'_> {
             }
         }
         let mut explained = self.serial_ends.explain(end, check);
-        // Times in whole minutes, hours and days differ from those of a run before.
-        if explained.is_err() && self.serial_minute != minute() {
+        if explained.is_err() && self.serial_ends.are_of_another_minute() {
             self.run_known_orders(&participants).await?;
             explained = self.serial_ends.explain(end, check);
         }
         if explained.is_err() && (self.code.uses_sequences || self.calls_nextval) {
             let given = self.database.given_by_sequences().await?;
             // A column that is left out for it is named.
-            if self.serial_ends.explain_without(end, check, &given).is_ok() {
-                explained = Ok(());
-            }
+            explained = self.serial_ends.explain_without(end, check, &given).or(explained);
         }
         Ok(explained.map_err(|mismatch| match mismatch {
             SerialMismatch::Answers => {

@@ -14,17 +14,7 @@ use crate::explore::search::SearchPlan;
 /// What a report says of a file of commands.
 #[must_use]
 pub fn subject(file: &CommandFile, path: &str) -> Subject {
-    Subject {
-        scenario: file.title.clone(),
-        approach: String::new(),
-        file: Some(path.to_owned()),
-        clients: u32::try_from(file.commands.len()).unwrap_or(u32::MAX),
-        servers: None,
-        isolation: None,
-        without: None,
-        crash: None,
-        claim: file.expect.verdict.claim(),
-    }
+    Subject::of_file(&file.title, String::new(), path, file.commands.len(), file.expect.verdict.claim())
 }
 
 /// Explores a file of commands, and compares the result with its expectations.

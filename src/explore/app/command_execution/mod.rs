@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::app_database::AppDatabase;
+use super::app_database::{AppDatabase, SessionDefaults};
 use super::attendant::{Attendance, Attended, attend};
 use super::command_file::{CommandFile, CommandScript};
 use super::command_record::{CommandEnd, shortened};
@@ -60,8 +60,6 @@ pub struct CommandExecution<'d> {
     /// Since the last reset, nothing but rows was changed.
     rows_only: bool,
     serial_ends: SerialEnds,
-    /// When the serial orders were run last.
-    serial_minute: u64,
     unordered: BTreeSet<String>,
     /// What each command does alone.
     alone: Vec<String>,
@@ -110,10 +108,10 @@ impl<'d> CommandExecution<'d> {
             proxies.push(proxy);
         }
         let rules = StepRules::cautious(database.own_names().await?);
-        let default_level = database.default_isolation().await?;
         let code = SchemaCode::read(database.admin()?, OWN_SCHEMAS).await?;
-        let timeouts = database.timeouts().await?.into_iter();
-        let by_time = timeouts.map(|name| format!("{name} is set for all connections of this role")).collect();
+        let SessionDefaults { isolation: default_level, timeouts } = database.session_defaults().await?;
+        let set = |name: String| format!("{name} is set for all connections of this role");
+        let by_time = timeouts.into_iter().map(set).collect();
         Ok(Self {
             explorer,
             file,
@@ -127,7 +125,6 @@ impl<'d> CommandExecution<'d> {
             attendant: None,
             rows_only: true,
             serial_ends: SerialEnds::default(),
-            serial_minute: 0,
             unordered: BTreeSet::new(),
             alone: Vec::new(),
             failing: BTreeSet::new(),

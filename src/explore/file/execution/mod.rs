@@ -3,7 +3,7 @@
 
 mod judging;
 mod schema;
-pub mod serial_orders;
+mod serial_orders;
 pub mod snapshot;
 mod variant_exploration;
 
@@ -25,7 +25,7 @@ use super::mistakes::{self, FailureLog};
 use super::notices::NoticeRelays;
 use super::own_commit::mark_own_commits;
 use super::prepared::PreparedTransactions;
-use super::schema_catalog::{OWN_SCHEMAS, SCHEMA, SchemaCatalog};
+use super::schema_catalog::{SCHEMA, SchemaCatalog};
 use super::script::{Invariant, ScheduleTest, Script, ScriptStatement, ScriptVariant, SerialCheck, SessionScript};
 use super::sending::error_text;
 use super::serial::End;
@@ -75,8 +75,6 @@ pub struct ScriptExecution<'d> {
     access: Option<Arc<FileAccess>>,
     /// Whether anything in the file may read the clock, or use chance.
     varies: Variation,
-    /// When the serial orders were run last.
-    serial_minute: u64,
     /// The setup or an interleaving has run since the last teardown.
     needs_teardown: bool,
     /// How ends are compared with those of serial orders.
@@ -129,7 +127,6 @@ impl<'d> ScriptExecution<'d> {
             snapshot: None,
             access: None,
             varies: Variation::default(),
-            serial_minute: 0,
             needs_teardown: false,
             serial: script.serial,
             no_serial_orders: None,
@@ -156,19 +153,20 @@ impl<'d> ScriptExecution<'d> {
         self.set_up().await?;
         let texts = self.texts();
         self.catalog = SchemaCatalog::read(&mut self.admin, &texts).await?;
-        self.varies = Variation::of(&texts).or(self.catalog.varies);
+        self.varies = Variation::of(&texts).or(self.catalog.code.varies);
         self.access = FileAccess::of(self.script, &self.sessions, &self.catalog).map(Arc::new);
         mark_own_commits(&mut self.sessions, &self.catalog, self.access.as_deref());
+        self.read_ids().await?;
         if self.catalog.code.uses_sequences || limits::call_nextval(&self.sessions) {
-            self.positions = Some(SequencePositions::read(&mut self.admin, OWN_SCHEMAS).await?);
+            self.positions = Some(SequencePositions::read(&mut self.admin, &self.catalog.schemas).await?);
         }
         self.prepared = PreparedTransactions::read(&mut self.admin, &self.sessions).await?;
         let fields_run_again = self.script.reset.is_some() || self.script.teardown.is_some();
         // A time of the setup must be that of its own interleaving.
-        let ages = Variation::of(&self.script.setup).or(self.catalog.varies).clock;
+        let ages = Variation::of(&self.script.setup).or(self.catalog.code.varies).clock;
         let only_rows = snapshot::change_only_rows(&self.sessions) && !self.catalog.names_other_schemas;
         if !fields_run_again && !ages && only_rows {
-            self.snapshot = RowSnapshot::take(&mut self.admin, &[SCHEMA.to_owned()]).await?;
+            self.snapshot = RowSnapshot::take(&mut self.admin, &schema::own_schema()).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::ScriptExecution;
 use crate::database::schema::create_schema_sql;
 use crate::explore::error::ExploreError;
 use crate::explore::file::final_rows::FinalRows;
-use crate::explore::file::schema_catalog::{OWN_SCHEMAS, SCHEMA};
+use crate::explore::file::schema_catalog::SCHEMA;
 use crate::explore::file::script::{SerialCheck, SessionScript};
 use crate::explore::file::sending::error_text;
 use crate::explore::file::session_end::SessionConnections;
@@ -17,7 +17,9 @@ use crate::explore::schedule::Actor;
 use crate::explore::sequence_columns::SequenceColumns;
 
 /// The condition on `nspname` of a file's own schema.
-const OWN_SCHEMA: &str = "nspname = 'concurrency_lab_explore_file'";
+pub(super) fn own_schema() -> String {
+    format!("nspname = '{SCHEMA}'")
+}
 
 impl ScriptExecution<'_> {
     pub(super) async fn set_up(&mut self) -> Result<(), ExploreError> {
@@ -26,10 +28,17 @@ impl ScriptExecution<'_> {
         for setup in &script.setup {
             self.execute_field("setup", setup).await?;
         }
-        let mut by_sequence = SequenceColumns::read(&mut self.admin, OWN_SCHEMAS).await?;
-        by_sequence.keep_values(&mut self.admin).await?;
-        self.by_sequence = Arc::new(by_sequence);
         self.needs_teardown = true;
+        Ok(())
+    }
+
+    /// Reads which columns have values of sequences. A schema that was set up again has other OIDs. Only comparisons with serial orders need them.
+    pub(super) async fn read_ids(&mut self) -> Result<(), ExploreError> {
+        if self.script.serial != SerialCheck::Off {
+            let mut by_sequence = SequenceColumns::read(&mut self.admin, &self.catalog.schemas).await?;
+            by_sequence.keep_values(&mut self.admin).await?;
+            self.by_sequence = Arc::new(by_sequence);
+        }
         Ok(())
     }
 
@@ -38,7 +47,10 @@ impl ScriptExecution<'_> {
         match (&script.reset, &self.snapshot) {
             (Some(reset), _) => self.execute_field("reset", reset).await,
             (None, Some(snapshot)) => Ok(snapshot.restore(&mut self.admin).await?),
-            (None, None) => self.set_up().await,
+            (None, None) => {
+                self.set_up().await?;
+                self.read_ids().await
+            }
         }
     }
 
@@ -97,7 +109,7 @@ impl ScriptExecution<'_> {
         match &self.script.outcome {
             Some(query) => FinalRows::of_query(&mut self.admin, query, &self.by_sequence).await,
             None if self.script.serial == SerialCheck::Off => Ok(FinalRows::default()),
-            None => FinalRows::of_all_tables(&mut self.admin, OWN_SCHEMA, &self.by_sequence).await,
+            None => FinalRows::of_all_tables(&mut self.admin, &own_schema(), &self.by_sequence).await,
         }
     }
 }

@@ -1,29 +1,17 @@
-//! The serial orders of the sessions, run once, and the question whether an interleaving ends like one of them.
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! The serial orders of the sessions, and the question whether an interleaving ends like one of them.
 
 use super::ScriptExecution;
 use crate::explore::error::ExploreError;
 use crate::explore::file::end_judgement::WAITS_FOR_EVER;
-use crate::explore::file::schema_catalog::OWN_SCHEMAS;
 use crate::explore::file::script::{SERIAL_SESSIONS_MAX, SerialCheck};
 use crate::explore::file::serial::{End, orders};
-use crate::explore::file::serial_ends::SerialMismatch;
+use crate::explore::file::serial_ends::{CLOCK_STEP, SerialMismatch};
 use crate::explore::new_sequence_values::SequencePositions;
 use crate::explore::schedule::Actor;
 use crate::explore::search::Execution as _;
 
-/// Times in whole seconds differ between two runs that are this far apart.
-pub const CLOCK_STEP: Duration = Duration::from_millis(1_010);
-
 /// How often serial orders are run again where chance is involved. A value of two that chance gives is then found in 31 of 32 explorations.
 const RUNS_WITH_CHANCE: u32 = 5;
-
-/// The minute of the clock, from a fixed one.
-#[must_use]
-pub fn minute() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 60)
-}
 
 impl ScriptExecution<'_> {
     /// Runs all serial orders of all sessions (each session whole, one after the other) more than once: what then differs cannot be compared.
@@ -49,6 +37,9 @@ impl ScriptExecution<'_> {
             return Ok(());
         }
         self.run_all_orders(sessions).await?;
+        if self.serial == SerialCheck::Off {
+            return Ok(());
+        }
         let again = if self.varies.chance { RUNS_WITH_CHANCE } else { 1 };
         for _ in 0..again {
             if self.varies.clock {
@@ -60,7 +51,7 @@ impl ScriptExecution<'_> {
     }
 
     async fn run_all_orders(&mut self, sessions: &[Actor]) -> Result<(), ExploreError> {
-        self.serial_minute = minute();
+        self.serial_ends.begin();
         let mut ends = Vec::new();
         for order in orders(sessions) {
             ends.extend(self.run_serially(&order).await?);
@@ -114,24 +105,20 @@ impl ScriptExecution<'_> {
             return Ok(Ok(()));
         }
         let mut explained = self.serial_ends.explain(end, self.serial);
-        // Times in whole minutes, hours and days differ from those of a run before.
-        if explained.is_err() && self.varies.clock && self.serial_minute != minute() {
+        if explained.is_err() && self.varies.clock && self.serial_ends.are_of_another_minute() {
             self.run_all_orders(&participants).await?;
             explained = self.serial_ends.explain(end, self.serial);
         }
         if explained.is_err()
             && let Some(positions) = &self.positions
         {
-            let now = SequencePositions::read(&mut self.admin, OWN_SCHEMAS).await?;
+            let now = SequencePositions::read(&mut self.admin, &self.catalog.schemas).await?;
             // A column that is left out for it is named.
-            if self.serial_ends.explain_without(end, self.serial, &now.given_since(positions)).is_ok() {
-                explained = Ok(());
-            }
+            explained = self.serial_ends.explain_without(end, self.serial, &now.given_since(positions)).or(explained);
         }
-        let explained = explained.map_err(|mismatch| match mismatch {
+        Ok(explained.map_err(|mismatch| match mismatch {
             SerialMismatch::Answers => SerialMismatch::ANSWERS_OF_SESSIONS,
             SerialMismatch::Rows => "no serial order of the sessions ends like this",
-        });
-        Ok(explained)
+        }))
     }
 }

@@ -61,24 +61,22 @@ pub struct RowSnapshot {
 
 impl RowSnapshot {
     /// Copies the rows of these schemas into temporary tables of this connection; `None` if they alone do not make the state after the setup,
-    /// or if this user may not put them back.
+    /// or if this user may not put them back. `schemas` is a condition on `nspname`.
     ///
     /// # Errors
     /// An error of the database.
-    pub async fn take(connection: &mut PgConnection, schemas: &[String]) -> Result<Option<Self>, sqlx::Error> {
-        if has_more_than_rows(connection, schemas).await? {
+    pub async fn take(connection: &mut PgConnection, schemas: &str) -> Result<Option<Self>, sqlx::Error> {
+        if has_more_than_rows(connection, schemas).await? || functions_change_more(connection, schemas).await? {
             return Ok(None);
         }
-        let tables: Vec<(String, String)> = sqlx::query_as(
+        let query = format!(
             "select format('%I.%I', nspname, relname), \
                     coalesce(string_agg(quote_ident(attname), ', ' order by attnum) filter (where attgenerated = ''), '') \
              from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
              left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped \
-             where nspname = any($1) and relkind in ('r', 'p') group by pg_class.oid, nspname, relname, relkind order by pg_class.oid",
-        )
-        .bind(schemas)
-        .fetch_all(&mut *connection)
-        .await?;
+             where {schemas} and relkind in ('r', 'p') group by pg_class.oid, nspname, relname, relkind order by pg_class.oid"
+        );
+        let tables: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
         let Some(tables) = referred_first(tables, &foreign_keys(connection, schemas).await?) else { return Ok(None) };
         let mut restore = vec!["begin".to_owned()];
         if !tables.is_empty() {
@@ -130,17 +128,15 @@ async fn execute(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::E
 }
 
 /// The foreign keys of these schemas: the table that refers, and the one that it refers to.
-async fn foreign_keys(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<(String, String)>, sqlx::Error> {
-    sqlx::query_as(
-        "select format('%I.%I', of_child.nspname, child.relname), format('%I.%I', of_parent.nspname, parent.relname) \
+async fn foreign_keys(connection: &mut PgConnection, schemas: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let query = format!(
+        "with own as (select oid, nspname from pg_namespace where {schemas}) \
+         select format('%I.%I', own.nspname, child.relname), format('%I.%I', of_parent.nspname, parent.relname) \
          from pg_constraint join pg_class child on child.oid = conrelid join pg_class parent on parent.oid = confrelid \
-         join pg_namespace of_child on of_child.oid = child.relnamespace \
-         join pg_namespace of_parent on of_parent.oid = parent.relnamespace \
-         where contype = 'f' and of_child.nspname = any($1) and child.oid <> parent.oid",
-    )
-    .bind(schemas)
-    .fetch_all(connection)
-    .await
+         join own on own.oid = child.relnamespace join pg_namespace of_parent on of_parent.oid = parent.relnamespace \
+         where contype = 'f' and child.oid <> parent.oid"
+    );
+    sqlx::query_as(AssertSqlSafe(query)).fetch_all(connection).await
 }
 
 /// The tables in an order in which each comes after those that it refers to; `None` if they refer to each other in a circle.
@@ -160,23 +156,18 @@ fn referred_first(tables: Vec<(String, String)>, foreign_keys: &[(String, String
     Some(ordered)
 }
 
-/// Triggers, materialized views, foreign tables, rules, functions that may change more than rows, tables with statistics, which truncating resets, and
-/// tables with row security, which may hide rows from their owner.
-async fn has_more_than_rows(connection: &mut PgConnection, schemas: &[String]) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "with schemas as (select oid from pg_namespace where nspname = any($1)) \
-         select exists (select from pg_class where relnamespace in (select oid from schemas) \
-                        and (relkind in ('m', 'f') or relkind in ('r', 'p') and (reltuples >= 0 or relrowsecurity))) \
-             or exists (select from pg_trigger join pg_class on pg_class.oid = tgrelid \
-                        where relnamespace in (select oid from schemas) and not tgisinternal) \
-             or exists (select from pg_rewrite join pg_class on pg_class.oid = ev_class \
-                        where relnamespace in (select oid from schemas) and rulename <> '_RETURN') \
-             or exists (select from pg_proc where pronamespace in (select oid from schemas) and prosrc ~* $2)",
-    )
-    .bind(schemas)
-    .bind(CHANGES_MORE)
-    .fetch_one(connection)
-    .await
+/// Triggers, materialized views, foreign tables, rules, tables with statistics, which truncating resets, and tables with row security, which may hide
+/// rows from their owner.
+async fn has_more_than_rows(connection: &mut PgConnection, schemas: &str) -> Result<bool, sqlx::Error> {
+    let query = format!(
+        "with own as (select oid from pg_namespace where {schemas}), \
+         relation as (select * from pg_class where relnamespace in (select oid from own)) \
+         select exists (select from relation where relkind in ('m', 'f') \
+                        or relkind in ('r', 'p') and (reltuples >= 0 or relrowsecurity)) \
+             or exists (select from pg_trigger join relation on relation.oid = tgrelid where not tgisinternal) \
+             or exists (select from pg_rewrite join relation on relation.oid = ev_class where rulename <> '_RETURN')"
+    );
+    sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(connection).await
 }
 
 /// Whether a function of these schemas may change more than rows. `schemas` is a condition on `nspname`.
@@ -191,14 +182,12 @@ pub async fn functions_change_more(connection: &mut PgConnection, schemas: &str)
 }
 
 /// Statements that give the sequences of these schemas the values that they have now.
-async fn set_sequences(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, sqlx::Error> {
-    let names: Vec<String> = sqlx::query_scalar(
+async fn set_sequences(connection: &mut PgConnection, schemas: &str) -> Result<Vec<String>, sqlx::Error> {
+    let query = format!(
         "select format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace \
-         where nspname = any($1) and relkind = 'S' order by 1",
-    )
-    .bind(schemas)
-    .fetch_all(&mut *connection)
-    .await?;
+         where {schemas} and relkind = 'S' order by 1"
+    );
+    let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut *connection).await?;
     let mut statements = Vec::new();
     for name in names {
         let literal = name.replace('\'', "''");

@@ -14,17 +14,8 @@ use crate::explore::search::SearchPlan;
 /// What a report says of a variant of a file.
 #[must_use]
 pub fn subject(script: &Script, variant: &ScriptVariant, path: &str) -> Subject {
-    Subject {
-        scenario: script.title.clone(),
-        approach: variant.to_string(),
-        file: Some(path.to_owned()),
-        clients: u32::try_from(variant.sessions.len()).unwrap_or(u32::MAX),
-        servers: None,
-        isolation: None,
-        without: None,
-        crash: None,
-        claim: variant.expect.verdict.claim(),
-    }
+    let claim = variant.expect.verdict.claim();
+    Subject::of_file(&script.title, variant.to_string(), path, variant.sessions.len(), claim)
 }
 
 /// Explores a variant of a file, and compares the result with the expectations in the file.
