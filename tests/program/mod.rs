@@ -22,6 +22,7 @@ mod mutated_files;
 mod options;
 mod pages;
 mod race;
+mod requests;
 mod runs;
 mod scenarios;
 mod served;

@@ -20,9 +20,30 @@ use crate::session::statement::Isolation;
 pub struct ExploreArgs {
     /// What to explore: scenarios (last-money, money-for-all, deposit-and-withdrawal, opposite-transfers,
     /// transfer-and-withdrawal, last-seat, same-user, increments), or explore files (docs/EXPLORE.md), or files of
-    /// commands (docs/APPS.md) [default: all scenarios]. The permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
+    /// applications (docs/APPS.md) [default: all scenarios]. The permutations of isolationtester's files (FILE.spec) are run and printed as isolationtester prints them.
     #[arg(value_name = "SCENARIO|FILE.toml|FILE.spec")]
     pub what: Vec<String>,
+
+    /// Starts this application and explores the requests of --request, without a file (docs/APPS.md). It finds its database by `DATABASE_URL`,
+    /// and its port by `PORT`.
+    #[arg(long, value_name = "COMMAND", requires = "request", conflicts_with = "what")]
+    pub app: Option<String>,
+
+    /// A request to the application of --app, once for each: a method, a path, and maybe JSON or text. --request 'POST /withdraw {"amount":30}'
+    #[arg(long, value_name = "REQUEST", requires = "app")]
+    pub request: Vec<String>,
+
+    /// A program that prepares the database of --app, once: its migrations and its first rows.
+    #[arg(long, value_name = "COMMAND", requires = "app")]
+    pub prepare: Option<String>,
+
+    /// Writes what --app and --request say to this file, which can be explored later. A file that is there is not replaced.
+    #[arg(long, value_name = "FILE.toml", requires = "app")]
+    pub write: Option<PathBuf>,
+
+    /// Only tells what each request or command of an application sends alone, and explores nothing.
+    #[arg(long, env = "LAB_DRY_RUN", value_parser = BoolishValueParser::new(), conflicts_with_all = ["replay", "replay_from", "html"])]
+    pub dry_run: bool,
 
     /// Explores every interleaving of the steps of a FILE.spec, in place of its permutations.
     #[arg(long, env = "LAB_ALL", value_parser = BoolishValueParser::new())]
@@ -102,7 +123,7 @@ pub struct ExploreArgs {
     #[arg(long, env = "LAB_FAIL_ON", value_name = "FAILURE,…", value_delimiter = ',', value_parser = PossibleValuesParser::new(FailureKind::VARIANTS).try_map(|name| name.parse::<FailureKind>()))]
     pub fail_on: Vec<FailureKind>,
 
-    /// Trusts the files: the programs that a file of commands names run without a question (docs/APPS.md). A file with `superuser = true`, and
+    /// Trusts the files: the programs that a file of an application names run without a question (docs/APPS.md). A file with `superuser = true`, and
     /// every FILE.spec, may do all that a superuser may, also run programs on this machine. There is no variable for it, because a file `.env` could set it.
     #[arg(long)]
     pub trust_file: bool,

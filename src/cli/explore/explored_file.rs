@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::SCRIPT_FILE_BYTES;
-use crate::explore::app::CommandFile;
+use crate::explore::app::AppFile;
 use crate::explore::file::Script;
 use crate::explore::file_role::FileRights;
 use crate::explore::spec::grammar::IsolationSpec;
@@ -21,8 +21,8 @@ pub fn has_extension(name: &str, wanted: &str) -> bool {
 pub enum ExploredFile {
     /// Sessions with their statements: an explore file, or the steps of a spec.
     Script(Script),
-    /// Programs.
-    Commands(CommandFile),
+    /// Requests to an application, or programs.
+    App(Box<AppFile>),
 }
 
 impl ExploredFile {
@@ -43,9 +43,9 @@ impl ExploredFile {
             return Ok(Self::Script(script));
         }
         let text = read_text(path, SCRIPT_FILE_BYTES).map_err(|error| format!("{name}: {error}"))?;
-        if CommandFile::is_one(&text) {
-            let file = CommandFile::parse(&text, path).map_err(|error| format!("{name}: {error}"))?;
-            return Ok(Self::Commands(file));
+        if AppFile::is_one(&text) {
+            let file = AppFile::parse(&text, path).map_err(|error| format!("{name}: {error}"))?;
+            return Ok(Self::App(Box::new(file)));
         }
         let script = Script::parse(&text).map_err(|error| format!("{name}: {error}"))?;
         if script.rights == FileRights::Superuser && !trusted {

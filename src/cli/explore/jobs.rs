@@ -10,7 +10,7 @@ use super::arguments::{ALL, CrashArg, ExploreArgs};
 use super::explored_file::{ExploredFile, has_extension};
 use crate::cli::CliError;
 use crate::cli::options::{approach, given, usage};
-use crate::explore::app::{CommandFile, command_execution};
+use crate::explore::app::{AppFile, app_execution};
 use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{ScriptVariant, execution};
 use crate::explore::findings::Servers;
@@ -71,7 +71,10 @@ impl ExploreArgs {
         }
         self.check_order()?;
         let mut jobs = Vec::new();
-        if files.is_empty() || !scenarios.is_empty() {
+        if let Some(app) = self.app_of_options()? {
+            let path = self.write.as_ref().map_or_else(|| "app.toml".to_owned(), |path| path.display().to_string());
+            jobs.push(self.of_app(app, &path)?);
+        } else if files.is_empty() || !scenarios.is_empty() {
             jobs.extend(self.of_scenarios(&scenarios)?);
         }
         for file in files {
@@ -80,6 +83,12 @@ impl ExploreArgs {
         let single = if self.replay.is_some() { Some("--replay") } else { self.after.as_ref().map(|_| "--after") };
         if let Some(option) = single.filter(|_| self.crash.as_ref().is_some_and(|crash| crash.after.is_none())) {
             return usage(format!("{option} needs a single crash point; name it, such as --crash=cut:2"));
+        }
+        if self.dry_run && jobs.iter().any(|job| !matches!(job.what, JobSubject::App(_))) {
+            return usage(
+                "--dry-run: only applications have it (docs/APPS.md); name a file with [[request]] or [[command]]"
+                    .to_owned(),
+            );
         }
         if let Some(option) = single.filter(|_| jobs.len() != 1) {
             return usage(format!(
@@ -152,19 +161,19 @@ impl ExploreArgs {
         }
     }
 
-    fn of_commands(&self, file: CommandFile, path: &str) -> Result<ExploreJob, CliError> {
+    fn of_app(&self, file: AppFile, path: &str) -> Result<ExploreJob, CliError> {
         if self.variant.is_some() {
             return usage(format!(
-                "--variant: {path} is a file of commands, which has no variants; leave --variant out"
+                "--variant: {path} is a file of an application, which has no variants; leave --variant out"
             ));
         }
-        let subject = command_execution::subject(&file, path);
-        Ok(ExploreJob { subject, what: JobSubject::Commands(Arc::new(file)), plan: self.plan() })
+        let subject = app_execution::subject(&file, path);
+        Ok(ExploreJob { subject, what: JobSubject::App(Arc::new(file)), plan: self.plan() })
     }
 
     fn of_file(&self, path: &str) -> Result<Vec<ExploreJob>, CliError> {
         let script = match ExploredFile::read(Path::new(path), self.trust_file).map_err(CliError::Usage)? {
-            ExploredFile::Commands(file) => return Ok(vec![self.of_commands(file, path)?]),
+            ExploredFile::App(file) => return Ok(vec![self.of_app(*file, path)?]),
             ExploredFile::Script(script) => Arc::new(script),
         };
         let job = |variant: &ScriptVariant| ExploreJob {

@@ -1,6 +1,8 @@
 //! `concurrency-lab explore`: makes the jobs of its arguments, runs them, prints the report, and determines the exit code.
 
+mod app_options;
 mod arguments;
+mod dry_run;
 mod explored_file;
 mod jobs;
 mod progress;
@@ -76,7 +78,8 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
         return replay_from::run(&arguments, matches, path).await;
     }
     let jobs = arguments.jobs(matches)?;
-    trust::confirm(&jobs, arguments.trust_file)?;
+    // What the command line names needs no question.
+    trust::confirm(&jobs, arguments.trust_file || arguments.app.is_some())?;
     let began = (Instant::now(), SystemTime::now());
     // The file is opened before anything is explored, because that may take hours.
     let page =
@@ -89,6 +92,7 @@ pub async fn explore(arguments: ExploreArgs, matches: Option<&ArgMatches>) -> Re
     let stop = CancellationToken::new();
     let _listening = AbortOnDropHandle::new(tokio::spawn(stop_on_signals(stop.clone(), arguments.events)));
     let result = match (&arguments.replay, jobs.first()) {
+        _ if arguments.dry_run => dry_run::run(&databases.workers, &jobs, &stop).await,
         (Some(schedule), Some(job)) => replay::run(&arguments, &databases.workers, job, schedule, &stop).await,
         _ => explore_all(&arguments, &databases.workers, jobs, began, (page, folder.as_deref()), &stop).await,
     };

@@ -6,7 +6,7 @@ use super::ExploreArgs;
 use crate::cli::CliError;
 use crate::cli::output::{print, terminal};
 use crate::explore::ExploreError;
-use crate::explore::app::command_execution::CommandExecution;
+use crate::explore::app::app_execution::AppExecution;
 use crate::explore::execution::ApproachExecution;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::execution::ScriptExecution;
@@ -101,8 +101,8 @@ pub async fn replay_job(
             let judged = judged.map_err(|error| error.in_file(&file))?;
             Ok(ReplayedSchedule { judged, good_end, silence })
         }
-        JobSubject::Commands(file) => {
-            let mut execution = CommandExecution::open(database, file).await?;
+        JobSubject::App(file) => {
+            let mut execution = AppExecution::open(database, file).await?;
             let judged = match execution.run_serial_orders().await {
                 Ok(Ok(())) => replay_with(&mut execution, schedule, after_end).await,
                 Ok(Err(why)) => Err(ExploreError::Schedule(why)),

@@ -151,9 +151,11 @@ fn job(subject: &Subject, witness: &ViolationWitness, trusted: bool) -> Result<E
     let Some(file) = &subject.file else { return of_approach(subject, witness) };
     let script = match ExploredFile::read(Path::new(file), trusted)? {
         ExploredFile::Script(script) => std::sync::Arc::new(script),
-        ExploredFile::Commands(_) => {
+        ExploredFile::App(_) => {
             let schedule = &witness.transcript.schedule;
-            return Err(format!("{file} is a file of commands; run a witness of it again with --replay {schedule}"));
+            return Err(format!(
+                "{file} is a file of an application; run a witness of it again with --replay {schedule}"
+            ));
         }
     };
     let Some(variant) = script.variants.iter().find(|variant| variant.to_string() == subject.approach) else {

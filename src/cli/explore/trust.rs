@@ -14,7 +14,7 @@ use crate::report::printable::printable;
 pub fn confirm(jobs: &[ExploreJob], trusted: bool) -> Result<(), CliError> {
     let mut told = String::new();
     for job in jobs {
-        let JobSubject::Commands(file) = &job.what else { continue };
+        let JobSubject::App(file) = &job.what else { continue };
         let path = job.subject.file.as_deref().unwrap_or_default();
         let folder = file.folder.display().to_string();
         told.extend([printable(path), " runs these programs in ".to_owned(), printable(&folder), ":\n".to_owned()]);

@@ -8,6 +8,9 @@ use crate::explore::sql_words::{Words, statements};
 /// The level at which each statement has a snapshot of its own.
 const READ_COMMITTED: &str = "read committed";
 
+/// The function that gives up all advisory locks of a session. Drivers call it before a connection returns to its pool.
+pub const UNLOCKS_ALL: &str = "pg_advisory_unlock_all";
+
 /// An isolation level that the words do not tell.
 const UNKNOWN: &str = "an isolation level that the explorer cannot tell";
 
@@ -20,6 +23,8 @@ pub struct AppConnection {
     status: Option<BlockStatus>,
     /// Units that were forwarded and are not answered.
     in_flight: usize,
+    /// A step was forwarded in the open transaction, so that its end matters to others.
+    has_taken_a_step: bool,
     /// The level of transactions that name none.
     session_level: String,
     /// The level of the open transaction, if it names one.
@@ -38,6 +43,7 @@ impl AppConnection {
             pid: None,
             status: None,
             in_flight: 0,
+            has_taken_a_step: false,
             session_level: default_level.to_owned(),
             transaction_level: None,
             has_advisory_locks: false,
@@ -59,9 +65,16 @@ impl AppConnection {
         self.status = Some(BlockStatus::Idle);
     }
 
+    /// The same in a transaction block.
+    #[cfg(test)]
+    pub fn in_a_block(self, has_taken_a_step: bool) -> Self {
+        Self { status: Some(BlockStatus::InBlock), has_taken_a_step, ..self }
+    }
+
     /// A unit goes to the server.
-    pub fn forwarded(&mut self) {
+    pub fn forwarded(&mut self, is_step: bool) {
         self.in_flight += 1;
+        self.has_taken_a_step |= is_step;
     }
 
     /// The server has answered a unit.
@@ -78,11 +91,16 @@ impl AppConnection {
         }
         if answer.status == Some(BlockStatus::Idle) {
             self.transaction_level = None;
+            self.has_taken_a_step = false;
         }
     }
 
     fn follow(&mut self, words: &Words) {
-        self.has_advisory_locks |= words.iter().any(|word| word.contains("advisory"));
+        if words.iter().any(|word| word == UNLOCKS_ALL) {
+            self.has_advisory_locks = false;
+        } else {
+            self.has_advisory_locks |= words.iter().any(|word| word.contains("advisory"));
+        }
         let Some(level) = level_of(words) else { return };
         let of_session = words.iter().any(|word| {
             matches!(word.trim_matches(['"', '\'']), "session" | "default_transaction_isolation" | "set_config")
@@ -100,6 +118,12 @@ impl AppConnection {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.in_flight == 0 && self.status == Some(BlockStatus::Idle)
+    }
+
+    /// Outside a transaction block for certain, or in one that has done nothing that matters to others; and nothing is in flight.
+    #[must_use]
+    pub fn ends_nothing(&self) -> bool {
+        self.is_idle() || self.in_flight == 0 && self.status.is_some() && !self.has_taken_a_step
     }
 
     /// The isolation level of its next statement.

@@ -1,4 +1,4 @@
-//! The database of the commands: made for them, prepared once, put back before each interleaving, and dropped at the end.
+//! The database of an application: made for them, prepared once, put back before each interleaving, and dropped at the end.
 //!
 //! Where only rows were changed, the rows are put back ([`RowSnapshot`]). Otherwise the database is dropped and copied again from a template,
 //! which takes longer and puts everything back. No program is connected then, because each ends with its interleaving.
@@ -24,6 +24,9 @@ const PREFIX: &str = "concurrency_lab_app_";
 
 /// How long a reset may wait for locks of sessions that are about to end.
 const RESET_LOCK_TIMEOUT: &str = "10s";
+
+/// The SQLSTATE of a wait that `lock_timeout` has ended.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// How long the sessions of programs may take to end after they were terminated.
 const SESSIONS_END_MAX: Duration = Duration::from_secs(10);
@@ -190,6 +193,26 @@ impl AppDatabase {
         self.make(&template).await?;
         // Temporary tables have ended with their connection.
         if rows_only { Ok(()) } else { self.take_snapshot().await }
+    }
+
+    /// Whether its rows alone make the state that was kept, so that they can be put back beside open connections.
+    #[must_use]
+    pub fn can_put_rows_back(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Puts the rows back beside the open connections of a server. Returns whether that was possible: not if there is more than rows to put
+    /// back, or a transaction keeps a table locked.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn put_rows_back(&mut self) -> Result<bool, ExploreError> {
+        let Some(snapshot) = self.snapshot.clone() else { return Ok(false) };
+        match snapshot.restore(self.admin()?).await {
+            Ok(()) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn disconnect(&mut self) -> Result<(), ExploreError> {

@@ -22,9 +22,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::actor_record::{ActorEnd, ActorOutcome};
 use super::app_connection::AppConnection;
 use super::attended_command::{AttendedCommand, HeldStep, StepUnderWay, next_go};
-use super::command_record::CommandEnd;
 use super::running_command::{ExitedCommand, RunningCommand, kill_group};
 use super::step_rules::StepRules;
 use super::step_text::{StepText, lost, outcome};
@@ -50,8 +50,8 @@ const CUT_MAX: Duration = Duration::from_secs(10);
 pub struct Attendance {
     /// The events of all proxies.
     pub owner: Owner,
-    /// The proxy of each command, by actor.
-    pub proxies: Arc<Vec<Proxy>>,
+    /// The proxy of each command.
+    pub proxies: Arc<BTreeMap<Actor, Proxy>>,
     /// Which units are steps.
     pub rules: StepRules,
     /// The isolation level of transactions that name none.
@@ -70,7 +70,7 @@ pub struct Attended {
     /// For the next interleaving.
     pub owner: Owner,
     /// How the commands ended; those that were killed are missing.
-    pub ends: BTreeMap<Actor, CommandEnd>,
+    pub ends: BTreeMap<Actor, ActorEnd>,
     /// Why a command could not be run to its end.
     pub unfit: Option<(Actor, String)>,
 }
@@ -78,7 +78,7 @@ pub struct Attended {
 struct Attendant {
     attendance: Attendance,
     commands: Vec<AttendedCommand>,
-    ends: BTreeMap<Actor, CommandEnd>,
+    ends: BTreeMap<Actor, ActorEnd>,
     unfit: Option<(Actor, String)>,
 }
 
@@ -88,8 +88,8 @@ pub fn attend(attendance: Attendance, commands: Vec<(Actor, RunningCommand)>) ->
     let mut exits = JoinSet::new();
     let mut attended = Vec::new();
     for (actor, running) in commands {
-        let Actor::Client(number) = actor else { continue };
-        let address = attendance.proxies[usize::from(number)].address();
+        let (Actor::Client(number), Some(proxy)) = (actor, attendance.proxies.get(&actor)) else { continue };
+        let address = proxy.address();
         let go = attendance.gate.as_ref().map(|events| {
             let (go, received) = mpsc::channel(1);
             let _ = events.send((actor, GateEvent::Started { go, server: number, session: Uuid::new_v4() }));
@@ -215,14 +215,14 @@ impl Attendant {
         command.units.insert((id, unit.number), Arc::clone(&unit));
         command.since = Instant::now();
         if !is_step || !gated {
-            connection.forwarded();
+            connection.forwarded(is_step);
             release(permit);
             return;
         }
         if let Some(step) = command.step.as_mut().filter(|step| step.is_prepared) {
             if step.connection == id {
                 // The statement was prepared in the same step.
-                connection.forwarded();
+                connection.forwarded(true);
                 (step.unit, step.is_prepared) = (unit.number, false);
                 release(permit);
                 return;
@@ -261,7 +261,7 @@ impl Attendant {
         command.since = Instant::now();
         match command.connections.get_mut(&held.connection).filter(|_| !is_void) {
             Some(connection) => {
-                connection.forwarded();
+                connection.forwarded(true);
                 release(held.permit);
             }
             None => self.step_returned(index, lost("the connection had ended before the statement was sent")),
@@ -337,7 +337,8 @@ impl Attendant {
             }
             let Some(exited) = command.exited.take() else { continue };
             command.has_ended = true;
-            let end = CommandEnd { exited, record: std::mem::take(&mut command.record) };
+            let outcome = ActorOutcome::Exited(exited);
+            let end = ActorEnd { outcome, record: std::mem::take(&mut command.record) };
             let (actor, heard) = (command.actor, end.heard());
             self.ends.insert(actor, end);
             self.send(actor, GateEvent::OperationEnded(heard));
@@ -358,7 +359,7 @@ impl Attendant {
             let open = self
                 .attendance
                 .proxies
-                .iter()
+                .values()
                 .flat_map(|proxy| proxy.connections().into_iter().map(move |connection| proxy.cut(connection.id)));
             if open.count() == 0 && exits.is_empty() {
                 break;

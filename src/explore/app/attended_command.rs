@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use postgres_proxy::{ClientUnit, ConnectionId, UnitPermit};
 use tokio::sync::mpsc;
 
+use super::actor_record::ActorRecord;
 use super::app_connection::AppConnection;
-use super::command_record::CommandRecord;
 use super::running_command::ExitedCommand;
 use crate::explore::schedule::Actor;
 
@@ -49,7 +49,7 @@ pub struct AttendedCommand {
     pub go: Option<mpsc::Receiver<()>>,
     /// Since when its program is at work.
     pub since: Instant,
-    pub record: CommandRecord,
+    pub record: ActorRecord,
     pub exited: Option<ExitedCommand>,
     pub has_ended: bool,
 }
@@ -67,7 +67,7 @@ impl AttendedCommand {
             step: None,
             go,
             since: Instant::now(),
-            record: CommandRecord::default(),
+            record: ActorRecord::default(),
             exited: None,
             has_ended: false,
         }
@@ -78,16 +78,29 @@ impl AttendedCommand {
     }
 }
 
-/// The next command whose step may go.
-pub async fn next_go(commands: &mut [AttendedCommand]) -> usize {
+/// An actor whose steps the runner lets go.
+pub trait AnnouncesSteps {
+    /// Receives the word that its step may go, if the runner knows of a step; none without a gate, or once the runner has ended.
+    fn announced(&mut self) -> Option<&mut Option<mpsc::Receiver<()>>>;
+}
+
+impl AnnouncesSteps for AttendedCommand {
+    fn announced(&mut self) -> Option<&mut Option<mpsc::Receiver<()>>> {
+        self.is_announced.then_some(&mut self.go)
+    }
+}
+
+/// The next actor whose step may go.
+pub async fn next_go(actors: &mut [impl AnnouncesSteps]) -> usize {
     std::future::poll_fn(|context| {
-        for (index, command) in commands.iter_mut().enumerate().filter(|(_, command)| command.is_announced) {
-            let Some(go) = &mut command.go else { continue };
+        for (index, actor) in actors.iter_mut().enumerate() {
+            let Some(word) = actor.announced() else { continue };
+            let Some(go) = word else { continue };
             match go.poll_recv(context) {
                 Poll::Ready(Some(())) => return Poll::Ready(index),
                 Poll::Ready(None) => {
                     // The runner has ended, so the gate is open.
-                    command.go = None;
+                    *word = None;
                     return Poll::Ready(index);
                 }
                 Poll::Pending => {}

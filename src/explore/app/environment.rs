@@ -20,6 +20,8 @@ pub struct DatabaseEnvironment {
     user: String,
     password: String,
     database: String,
+    /// Where an application is to listen.
+    port: Option<u16>,
 }
 
 impl DatabaseEnvironment {
@@ -31,7 +33,13 @@ impl DatabaseEnvironment {
             .password()
             .map(|encoded| percent_decode_str(encoded).decode_utf8_lossy().into_owned());
         let user = options.get_username().to_owned();
-        Self { address, user, password: password.unwrap_or_default(), database: database.to_owned() }
+        Self { address, user, password: password.unwrap_or_default(), database: database.to_owned(), port: None }
+    }
+
+    /// The same, with the port at which an application is to listen, as `{port}`.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        Self { port: Some(port), ..self }
     }
 
     fn url(&self) -> String {
@@ -58,8 +66,9 @@ impl DatabaseEnvironment {
     /// A text with values in place of the known placeholders. Other braces stay, because a shell uses them too.
     #[must_use]
     pub fn fill(&self, text: &str) -> String {
-        let known = PLACEHOLDERS.iter().filter_map(|name| Some((name, self.value(name)?)));
-        known.fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), &value))
+        let known = PLACEHOLDERS.iter().filter_map(|name| Some((*name, self.value(name)?)));
+        let port = self.port.map(|port| ("port", port.to_string()));
+        known.chain(port).fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), &value))
     }
 
     /// The variables that are set in any case.
@@ -79,14 +88,15 @@ impl DatabaseEnvironment {
     }
 }
 
-/// The first name in braces that is no placeholder, and the names that are.
+/// The first name in braces that is neither a placeholder nor one of `more`, and the names that are.
 #[must_use]
-pub fn unknown_placeholder(text: &str) -> Option<(String, String)> {
+pub fn unknown_placeholder(text: &str, more: &[&str]) -> Option<(String, String)> {
     let is_name =
         |name: &&str| !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
     let mut names = text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(is_name);
-    let unknown = names.find(|name| !PLACEHOLDERS.contains(name))?;
-    Some((unknown.to_owned(), PLACEHOLDERS.join(", ")))
+    let unknown = names.find(|name| !PLACEHOLDERS.contains(name) && !more.contains(name))?;
+    let known: Vec<&str> = more.iter().chain(&PLACEHOLDERS).copied().collect();
+    Some((unknown.to_owned(), known.join(", ")))
 }
 
 #[cfg(test)]
@@ -102,7 +112,7 @@ mod tests {
             "x postgres://a%20b:p%40%2Fw@127.0.0.1:6000/shop ${HOME} {print}"
         );
         assert_eq!(environment.fill("{host}:{db_port} {user} {password} {database}"), "127.0.0.1:6000 a b p@/w shop");
-        assert_eq!(unknown_placeholder("{database_url} {}"), None);
-        assert_eq!(unknown_placeholder("{port}").map(|(name, _)| name).as_deref(), Some("port"));
+        assert_eq!(unknown_placeholder("{database_url} {}", &[]), None);
+        assert_eq!(unknown_placeholder("{port}", &[]).map(|(name, _)| name).as_deref(), Some("port"));
     }
 }

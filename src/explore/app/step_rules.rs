@@ -6,9 +6,9 @@
 //! | unit | rule |
 //! |---|---|
 //! | BEGIN, START TRANSACTION | no step, unless a command may read when its transaction began |
-//! | SET, SHOW, RESET, DEALLOCATE, SAVEPOINT, RELEASE | no step, except SET CONSTRAINTS and SET TRANSACTION SNAPSHOT |
-//! | DISCARD | no step, unless the session may hold advisory locks |
-//! | ROLLBACK and COMMIT outside a transaction | no step |
+//! | SET, SHOW, RESET, DEALLOCATE, SAVEPOINT, RELEASE, CLOSE, LISTEN, UNLISTEN | no step, except SET CONSTRAINTS and SET TRANSACTION SNAPSHOT |
+//! | DISCARD, `pg_advisory_unlock_all` | no step, unless the session may hold advisory locks |
+//! | ROLLBACK and COMMIT outside a transaction, or of one without a step | no step |
 //! | SELECT of constants and of settings; look-ups in the system catalogs | no step where they take no snapshot that is used again; look-ups only if no command changes more than rows |
 //! | a unit that only prepares | no step; where it takes a snapshot that is used again, the beginning of the step that executes it |
 
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use postgres_proxy::{ClientUnit, ClientUnitKind};
 
-use super::app_connection::AppConnection;
+use super::app_connection::{AppConnection, UNLOCKS_ALL};
 use crate::explore::file::clock::reads_the_clock;
 use crate::explore::file::transaction_state::SESSION_FUNCTIONS;
 use crate::explore::sql_words::{Words, statements};
@@ -106,9 +106,12 @@ impl StepRules {
         match words[0].as_str() {
             "begin" | "start" => !self.begin_is_a_step,
             "set" => !has("constraints") && !has("snapshot"),
-            "show" | "reset" | "deallocate" | "savepoint" | "release" => true,
+            "show" | "reset" | "deallocate" | "savepoint" | "release" | "close" | "listen" | "unlisten" => true,
             "discard" => !connection.has_advisory_locks,
-            "rollback" | "abort" | "commit" | "end" => connection.is_idle() && !has("prepared"),
+            "rollback" | "abort" | "commit" | "end" => connection.ends_nothing() && !has("prepared"),
+            "select" if words.get(1).is_some_and(|name| name == UNLOCKS_ALL) && words.len() == 4 => {
+                !connection.has_advisory_locks && !connection.may_keep_a_snapshot(unit)
+            }
             "select" | "with" => {
                 !connection.may_keep_a_snapshot(unit)
                     && !has("into")
@@ -184,7 +187,7 @@ mod tests {
     /// In a transaction block: something is in flight, so that nothing is known for certain.
     fn open(level: &str) -> AppConnection {
         let mut connection = idle(level);
-        connection.forwarded();
+        connection.forwarded(true);
         connection
     }
 
@@ -209,6 +212,7 @@ mod tests {
             ("select * from pg_locks", true),
             ("with x as (delete from pg_type returning 1) select * from x", true),
             ("discard all", false),
+            ("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;", false),
             ("ROLLBACK", false),
             ("commit prepared 'x'", true),
             (";", false),
@@ -218,6 +222,10 @@ mod tests {
             assert_eq!(rules().is_step(&query(sql), &idle("read committed")), expected, "{sql}");
         }
         assert!(rules().is_step(&query("rollback"), &open("read committed")));
+        for (did_a_step, expected) in [(false, false), (true, true)] {
+            let connection = idle("read committed").in_a_block(did_a_step);
+            assert_eq!(rules().is_step(&query("commit"), &connection), expected);
+        }
     }
 
     #[test]
@@ -247,5 +255,6 @@ mod tests {
         let mut connection = idle("read committed");
         connection.has_advisory_locks = true;
         assert!(rules().is_step(&query("discard all"), &connection));
+        assert!(rules().is_step(&query("select pg_advisory_unlock_all()"), &connection));
     }
 }

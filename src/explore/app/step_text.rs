@@ -5,6 +5,18 @@ use postgres_proxy::{AnswerEnd, ClientUnit, StatementResult, UnitAnswer, ValueFo
 use crate::explore::sql_words::statements;
 use crate::explore::transcript::StepOutcome;
 
+/// Stands for a message that commits what ran before it.
+const COMMITS_BEFORE: &str = "-- commits what ran before";
+
+/// Stands for a message that neither runs nor prepares anything.
+const WITHOUT_SQL: &str = "-- a message without SQL";
+
+/// Whether a text describes a message that has no SQL.
+#[must_use]
+pub fn is_described(text: &str) -> bool {
+    matches!(text, COMMITS_BEFORE | WITHOUT_SQL)
+}
+
 /// A step that is about to be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepText {
@@ -30,14 +42,32 @@ impl StepText {
     }
 }
 
+/// The SQL of a unit without its literals and comments: what two runs of a program have in common.
+#[must_use]
+pub fn normalized(unit: &ClientUnit) -> String {
+    let sql = sql_of(unit);
+    let is_literal = |word: &str| {
+        let first = word.strip_prefix(['e', 'E', 'n', 'N', 'x', 'X', 'b', 'B']).unwrap_or(word);
+        first.starts_with('\'') || word.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let plain = |word: &String| if is_literal(word) { "?".to_owned() } else { word.clone() };
+    let statements = statements(&sql);
+    if statements.is_empty() {
+        return sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    let texts: Vec<String> =
+        statements.iter().map(|words| words.iter().map(plain).collect::<Vec<_>>().join(" ")).collect();
+    texts.join("; ")
+}
+
 /// The SQL that a unit runs or prepares. What is no SQL is described in a comment.
 #[must_use]
 pub fn sql_of(unit: &ClientUnit) -> String {
     if unit.executions.is_empty() {
         let prepared: Vec<&str> = unit.parses.iter().map(|sql| sql.text.as_str()).collect();
         return match prepared[..] {
-            [] if unit.ends_implicit_transaction => "-- commits what ran before".to_owned(),
-            [] => "-- a message without SQL".to_owned(),
+            [] if unit.ends_implicit_transaction => COMMITS_BEFORE.to_owned(),
+            [] => WITHOUT_SQL.to_owned(),
             _ => prepared.join("; "),
         };
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// SQL with placeholders. Only `{identifier}` is one, or identifiers with dots between them, so array and JSON literals are plain text.
-/// `{{identifier}` is the text `{identifier}`.
+/// SQL with placeholders. Only `{identifier}` is one, or identifiers with dots between them, so array and JSON literals are plain text. The last
+/// can be a JSON pointer, as in `{A.body./balance}`. `{{identifier}` is the text `{identifier}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct SqlTemplate(Vec<SqlPart>);
@@ -111,7 +111,9 @@ impl SqlTemplate {
 
 fn identifier_in_braces(behind: &str) -> Option<&str> {
     let (name, _) = behind.split_once('}')?;
-    name.split('.').all(is_identifier).then_some(name)
+    // A pointer begins with a slash and may have dots.
+    let (names, pointer) = name.split_once("./").unwrap_or((name, ""));
+    (names.split('.').all(is_identifier) && !pointer.contains(['{', '\'', '"'])).then_some(name)
 }
 
 fn is_identifier(name: &str) -> bool {

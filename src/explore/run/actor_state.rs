@@ -43,6 +43,8 @@ pub enum ActorPhase {
     WantsMutex(Row),
     /// It waits for the answer of a batch.
     Queued,
+    /// It waits inside its application, for something that only another actor can end.
+    WaitsInApplication,
     /// Its operation has ended.
     Ended,
 }

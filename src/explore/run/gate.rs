@@ -51,6 +51,10 @@ pub enum GateEvent {
     ReleasedMutexes,
     /// It waits for the answer of a batch.
     Queued,
+    /// Its application has been silent for so long that it must wait for something that PostgreSQL does not know of.
+    WaitsInApplication,
+    /// That wait may be over.
+    GoesOnInApplication,
     /// It has answered the changes of these sessions.
     Answered(Vec<Uuid>),
     /// Its session has ended.

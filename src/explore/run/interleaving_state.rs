@@ -116,6 +116,7 @@ impl InterleavingState {
                 ActorPhase::Running => waits(actor, state.blocked.as_ref().map_or("", |(_, wait)| wait.on.as_str())),
                 ActorPhase::WantsMutex(_) => waits(actor, "mutex"),
                 ActorPhase::Queued => waits(actor, "batch"),
+                ActorPhase::WaitsInApplication => waits(actor, "application"),
                 ActorPhase::Ended => ActorStatus::Ended(self.heard.get(&actor).cloned()),
             };
             (actor, status)
@@ -222,14 +223,17 @@ impl InterleavingState {
                 let writer = Actor::Writer(state.server);
                 self.actors.contains_key(&writer).then(|| vec![writer])
             }
-            ActorPhase::Ready { .. } | ActorPhase::Ended => None,
+            ActorPhase::Ready { .. } | ActorPhase::WaitsInApplication | ActorPhase::Ended => None,
         }
     }
 
     /// The actors that are not still.
     #[must_use]
     pub fn moving(&self) -> BTreeSet<Actor> {
-        let busy = |state: &ActorState| !matches!(state.phase, ActorPhase::Ready { .. } | ActorPhase::Ended);
+        // A wait inside an application counts as still, because only another actor can end it.
+        let busy = |state: &ActorState| {
+            !matches!(state.phase, ActorPhase::Ready { .. } | ActorPhase::WaitsInApplication | ActorPhase::Ended)
+        };
         let mut moving: BTreeSet<Actor> =
             self.actors.iter().filter(|(_, state)| busy(state)).map(|(actor, _)| *actor).collect();
         let holders: BTreeMap<Actor, Vec<Actor>> =
@@ -269,7 +273,7 @@ impl InterleavingState {
                     ActorPhase::Running => state.blocked.as_ref()?.1.on.clone(),
                     ActorPhase::WantsMutex(_) => "mutex".to_owned(),
                     ActorPhase::Queued => "batch".to_owned(),
-                    ActorPhase::Ready { .. } | ActorPhase::Ended => return None,
+                    ActorPhase::Ready { .. } | ActorPhase::WaitsInApplication | ActorPhase::Ended => return None,
                 };
                 Some((state.entry?, StepWait { holders: self.holders(*actor)?, on }))
             })
@@ -334,6 +338,8 @@ impl InterleavingState {
             }
             GateEvent::ReleasedMutexes => self.mutexes.retain(|_, holder| *holder != actor),
             GateEvent::Queued => state.phase = ActorPhase::Queued,
+            GateEvent::WaitsInApplication => state.phase = ActorPhase::WaitsInApplication,
+            GateEvent::GoesOnInApplication => state.phase = ActorPhase::Running,
             GateEvent::Answered(sessions) => self.apply_answers(&sessions, step),
             GateEvent::OperationEnded(heard) => {
                 state.phase = ActorPhase::Ended;

@@ -19,6 +19,7 @@ const OF_ROWS_AND_SESSIONS: &[&str] = &[
     "close",
     "commit",
     "copy",
+    "deallocate",
     "declare",
     "delete",
     "discard",

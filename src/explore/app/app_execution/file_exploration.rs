@@ -1,9 +1,9 @@
-//! The exploration of a file of commands: its interleavings, what limits the verdict, and what the file expects.
+//! The exploration of a file of an application: its interleavings, what limits the verdict, and what the file expects.
 
 use std::collections::BTreeSet;
 
-use super::CommandExecution;
-use crate::explore::app::command_file::CommandFile;
+use super::AppExecution;
+use crate::explore::app::app_file::AppFile;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
 use crate::explore::explorer_database::ExplorerDatabase;
@@ -11,30 +11,30 @@ use crate::explore::file::script::SerialCheck;
 use crate::explore::findings::{Exploration, ExplorationVerdict, Subject};
 use crate::explore::search::SearchPlan;
 
-/// What a report says of a file of commands.
+/// What a report says of a file of an application.
 #[must_use]
-pub fn subject(file: &CommandFile, path: &str) -> Subject {
-    Subject::of_file(&file.title, String::new(), path, file.commands.len(), file.expect.verdict.claim())
+pub fn subject(file: &AppFile, path: &str) -> Subject {
+    Subject::of_file(&file.title, String::new(), path, file.actors.len(), file.expect.verdict.claim())
 }
 
-/// Explores a file of commands, and compares the result with its expectations.
+/// Explores a file of an application, and compares the result with its expectations.
 ///
 /// # Errors
-/// [`ExploreError`]; [`ExploreError::Script`] if its database cannot be prepared, or a command cannot be started.
+/// [`ExploreError`]; [`ExploreError::Script`] if its database cannot be prepared, or a program cannot be started.
 pub async fn explore(
     database: &mut ExplorerDatabase,
-    file: &CommandFile,
+    file: &AppFile,
     subject: Subject,
     mut plan: SearchPlan,
     go_on: ProgressCallback<'_>,
 ) -> Result<Exploration, ExploreError> {
     let (partial, wants_reduce) = (plan.limit.is_some() || plan.after.is_some(), plan.reduce);
     plan.reduce = false;
-    let mut execution = CommandExecution::open(database, file).await?;
+    let mut execution = AppExecution::open(database, file).await?;
     let mut counter = ExplorationCounter::new();
     let explored = execution.explore(&mut counter, plan, go_on).await;
-    let (alone, mut limits, surprises) = (execution.alone.clone(), execution.limits(), execution.surprises.clone());
-    let depends_on_time = !execution.by_time.is_empty();
+    let (alone, mut limits, observed) = (execution.known_of_each(), execution.limits(), execution.observed.clone());
+    let depends_on_time = !observed.by_time.is_empty();
     let closed = execution.close().await;
     let begun = explored?;
     closed?;
@@ -42,7 +42,8 @@ pub async fn explore(
         let why = "what statements of a program do beyond their words is not known";
         limits.push(format!("--reduce left nothing out: {why}"));
     }
-    for surprise in surprises {
+    let unexpected = observed.unexpected();
+    for surprise in observed.surprises.into_iter().chain(unexpected) {
         counter.add_undecided(surprise);
     }
     let is_judged = file.serial != SerialCheck::Off || !file.invariants.is_empty();
@@ -54,6 +55,8 @@ pub async fn explore(
             ExplorationVerdict::DependsOnTime
         }
         ExplorationVerdict::Proved | ExplorationVerdict::HeldSoFar if !is_judged => ExplorationVerdict::NotJudged,
+        // What rests on an inferred wait is no proof.
+        ExplorationVerdict::Proved if !observed.inferred.is_empty() => ExplorationVerdict::HeldSoFar,
         verdict => verdict,
     };
     // Expectations are about all interleavings, so they are not checked for a part.
@@ -62,4 +65,22 @@ pub async fn explore(
         exploration.missed = file.expect.misses(&exploration, &BTreeSet::new());
     }
     Ok(exploration)
+}
+
+impl AppExecution<'_> {
+    /// Runs the serial orders and the interleavings. Returns whether interleavings were run at all.
+    async fn explore(
+        &mut self,
+        counter: &mut ExplorationCounter,
+        plan: SearchPlan,
+        go_on: ProgressCallback<'_>,
+    ) -> Result<bool, ExploreError> {
+        match self.run_serial_orders().await? {
+            Ok(()) => counter.explore(self, plan, go_on).await.map(|()| true),
+            Err(why) => {
+                counter.add_undecided(why);
+                Ok(false)
+            }
+        }
+    }
 }

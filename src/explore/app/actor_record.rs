@@ -1,13 +1,15 @@
-//! What one run of a command sent, and how it ended.
+//! What one run of a request or a command sent, and how it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use postgres_proxy::{ClientUnit, ClientUnitKind, ConnectionId, KeptText, UnitAnswer};
+use serde_json::Value;
 
 use super::app_connection::AppConnection;
+use super::request_sending::AppAnswer;
 use super::running_command::ExitedCommand;
-use super::step_text::sql_of;
+use super::step_text::{is_described, normalized, sql_of};
 use crate::explore::file::clock::{TIMEOUTS, was_ended_by_time};
 use crate::explore::file::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::file::template::{Literal, Variables};
@@ -25,11 +27,11 @@ const SHOWN_STATEMENTS: usize = 40;
 /// Characters of a statement that a summary shows.
 const SHOWN_SQL: usize = 90;
 
-/// What a command sent.
+/// What a request or a command sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CommandRecord {
+pub struct ActorRecord {
     /// The units of each connection, in order.
-    connections: BTreeMap<ConnectionId, Vec<SentUnit>>,
+    connections: BTreeMap<ConnectionId, Vec<RecordedUnit>>,
     /// The SQLSTATE of the last error that it was answered.
     last_error: Option<String>,
     /// It has committed a statement that may have changed something.
@@ -48,22 +50,33 @@ pub struct CommandRecord {
 
 /// One unit that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SentUnit {
+struct RecordedUnit {
     sql: String,
+    /// Without its literals.
+    normalized: String,
     is_step: bool,
     level: String,
 }
 
-/// A command that has ended.
+/// A request or a command that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandEnd {
-    /// How its process ended.
-    pub exited: ExitedCommand,
+pub struct ActorEnd {
+    /// How it ended.
+    pub outcome: ActorOutcome,
     /// What it sent.
-    pub record: CommandRecord,
+    pub record: ActorRecord,
 }
 
-impl CommandRecord {
+/// How a request or a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActorOutcome {
+    /// A command's process ended so.
+    Exited(ExitedCommand),
+    /// A request was answered so, or why it was not.
+    Answered(Result<AppAnswer, String>),
+}
+
+impl ActorRecord {
     /// A connection was opened, with these parameters.
     pub fn opened<'p>(&mut self, connection: ConnectionId, parameters: impl Iterator<Item = (&'p str, &'p str)>) {
         self.connections.entry(connection).or_default();
@@ -81,8 +94,16 @@ impl CommandRecord {
         let executions = unit.executions.iter().all(|execution| whole(&execution.sql));
         let all = unit.execution_count <= unit.executions.len() as u64;
         self.has_unknown_text |= !executions || !all || unit.kind == ClientUnitKind::FunctionCall;
+        let several = unit.executions.iter().filter_map(|execution| execution.sql.as_ref());
+        let several = several.filter(|sql| is_step && statements(&sql.text).len() > 1);
+        self.several_statements.extend(several.map(|sql| shortened(&sql.text)));
         let level = connection.level().to_owned();
-        self.connections.entry(id).or_default().push(SentUnit { sql: sql_of(unit), is_step, level });
+        self.connections.entry(id).or_default().push(RecordedUnit {
+            sql: sql_of(unit),
+            normalized: normalized(unit),
+            is_step,
+            level,
+        });
     }
 
     /// A unit was answered. `before` is the connection as it was.
@@ -95,9 +116,9 @@ impl CommandRecord {
         }
         let outside = before.is_outside_a_transaction() && answer.error.is_none();
         for sql in unit.executions.iter().filter_map(|execution| execution.sql.as_ref()) {
-            if statements(&sql.text).len() > 1 {
-                self.several_statements.insert(shortened(&sql.text));
-            } else if outside && transaction_control(&sql.text) == TransactionControl::None && may_change(&sql.text) {
+            let is_one = statements(&sql.text).len() <= 1;
+            if is_one && outside && transaction_control(&sql.text) == TransactionControl::None && may_change(&sql.text)
+            {
                 self.own_commits.insert(shortened(&sql.text));
             }
         }
@@ -111,9 +132,18 @@ impl CommandRecord {
         self.changed |= unit.ends_implicit_transaction && answer.error.is_none();
     }
 
-    /// The texts that it sent.
+    /// Its steps without their literals, sorted, because it may use other connections next time: what two runs of it have in common.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let steps = self.connections.values().flatten().filter(|unit| unit.is_step);
+        let mut steps: Vec<String> = steps.map(|unit| unit.normalized.clone()).collect();
+        steps.sort();
+        steps
+    }
+
+    /// The texts of SQL that it sent.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.connections.values().flatten().map(|unit| unit.sql.as_str())
+        self.connections.values().flatten().map(|unit| unit.sql.as_str()).filter(|text| !is_described(text))
     }
 
     /// What it sent, in words: a line, and one for each connection.
@@ -162,7 +192,7 @@ fn timeout_at_start(name: &str, value: &str) -> Option<&'static str> {
 }
 
 /// The units, those that are no steps in parentheses; the same text several times in a row is counted.
-fn repeated(units: &[SentUnit]) -> Vec<String> {
+fn repeated(units: &[RecordedUnit]) -> Vec<String> {
     let mut texts: Vec<(String, usize)> = Vec::new();
     for unit in units {
         let short = shortened(&unit.sql);
@@ -176,33 +206,52 @@ fn repeated(units: &[SentUnit]) -> Vec<String> {
     texts.into_iter().map(shown).collect()
 }
 
-impl CommandEnd {
-    /// In words, such as `exit code 0: done`. A command that failed after an error that other sessions cause has given up.
+impl ActorEnd {
+    /// In words, such as `exit code 0: done` or `200: {"balance":70}`. What failed after an error that other sessions cause has given up.
     #[must_use]
     pub fn heard(&self) -> String {
-        let ExitedCommand { code, output } = &self.exited;
-        let line = output.last_line();
-        let end = if line.is_empty() { format!("exit code {code}") } else { format!("exit code {code}: {line}") };
+        let end = match &self.outcome {
+            ActorOutcome::Exited(ExitedCommand { code, output }) => match output.last_line() {
+                line if line.is_empty() => format!("exit code {code}"),
+                line => format!("exit code {code}: {line}"),
+            },
+            ActorOutcome::Answered(Ok(answer)) => answer.in_words(),
+            ActorOutcome::Answered(Err(why)) => format!("no answer: {why}"),
+        };
         if self.gave_up() { format!("{GAVE_UP}{end}") } else { end }
+    }
+
+    /// Whether it did not do what it was asked: an exit code other than 0, a status from 400 on, no answer.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        match &self.outcome {
+            ActorOutcome::Exited(exited) => exited.code != 0,
+            ActorOutcome::Answered(answer) => !answer.as_ref().is_ok_and(AppAnswer::is_ok),
+        }
+    }
+
+    /// The status of an answer, if it was answered.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match &self.outcome {
+            ActorOutcome::Answered(Ok(answer)) => Some(answer.status),
+            _ => None,
+        }
     }
 
     fn gave_up(&self) -> bool {
         let by_others = self.record.last_error.as_ref().is_some_and(|last| CAUSED_BY_OTHERS.contains(&last.as_str()));
-        self.exited.code != 0 && by_others
+        self.has_failed() && by_others
     }
 
-    /// The end as that of a session: exit code and last line are its only answer, so that a last line that differs in two runs of the
-    /// same order is not compared.
+    /// The end as that of a session: what it came to is its only answer, so that a value that differs in two runs of the same order is not
+    /// compared. Of a refusal only the status is compared, because its text may tell how it came about.
     #[must_use]
     pub fn as_session(&self, actor: &str) -> SessionResult {
-        let answer = vec![
-            format!("{actor}'s exit code = {}", self.exited.code),
-            format!("{actor}'s last line = {}", self.exited.output.last_line()),
-        ];
         let heard = if self.gave_up() { format!("{GAVE_UP}failed") } else { "ended".to_owned() };
         SessionResult {
             heard,
-            answers: vec![ScriptAnswer { statement: "end".to_owned(), rows: vec![answer] }],
+            answers: vec![ScriptAnswer { statement: "end".to_owned(), rows: vec![self.compared(actor)] }],
             sqlstate: self.record.last_error.clone(),
             changed: self.record.changed,
             sent: Vec::new(),
@@ -210,13 +259,59 @@ impl CommandEnd {
         }
     }
 
+    /// What it came to, as columns `name = value`.
+    #[must_use]
+    pub fn compared(&self, actor: &str) -> Vec<String> {
+        match &self.outcome {
+            ActorOutcome::Exited(exited) => vec![
+                format!("{actor}'s exit code = {}", exited.code),
+                format!("{actor}'s last line = {}", exited.output.last_line()),
+            ],
+            ActorOutcome::Answered(Ok(answer)) => {
+                let body = if answer.is_ok() { answer.values() } else { Vec::new() };
+                let value = |(pointer, value): (String, Value)| format!("{actor}'s body {pointer} = {}", plain(&value));
+                let status = format!("{actor}'s status = {}", answer.status);
+                [status].into_iter().chain(body.into_iter().map(value)).collect()
+            }
+            ActorOutcome::Answered(Err(_)) => vec![format!("{actor}'s status = none")],
+        }
+    }
+
     /// What invariants can use of it.
     #[must_use]
     pub fn values(&self, actor: &str) -> Variables {
-        let code = Literal::new("INT4", Some(&self.exited.code.to_string()));
-        let line = Literal::new("TEXT", Some(&self.exited.output.last_line()));
-        Variables::from([(format!("{actor}.exit_code"), code), (format!("{actor}.last_line"), line)])
+        let named = |name: &str, value: Literal| (format!("{actor}.{name}"), value);
+        match &self.outcome {
+            ActorOutcome::Exited(exited) => Variables::from([
+                named("exit_code", Literal::new("INT4", Some(&exited.code.to_string()))),
+                named("last_line", Literal::new("TEXT", Some(&exited.output.last_line()))),
+            ]),
+            ActorOutcome::Answered(Ok(answer)) => {
+                let mut values = Variables::from([
+                    named("status", Literal::new("INT4", Some(&answer.status.to_string()))),
+                    named("ok", Literal::new("BOOL", Some(if answer.is_ok() { "t" } else { "f" }))),
+                ]);
+                values.extend(answer.values().into_iter().map(|(pointer, value)| {
+                    let literal = match &value {
+                        Value::Null => Literal::null(),
+                        Value::Bool(yes) => Literal::new("BOOL", Some(if *yes { "t" } else { "f" })),
+                        Value::Number(number) => Literal::new("NUMERIC", Some(&number.to_string())),
+                        other => Literal::new("TEXT", Some(&plain(other))),
+                    };
+                    named(&format!("body.{pointer}"), literal)
+                }));
+                values
+            }
+            ActorOutcome::Answered(Err(_)) => {
+                Variables::from([named("status", Literal::null()), named("ok", Literal::new("BOOL", Some("f")))])
+            }
+        }
     }
+}
+
+/// A value of a body as text; a string without its quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
