@@ -97,7 +97,8 @@ async fn half_closed(lab: &Lab, bytes: &str) -> String {
 
 #[tokio::test]
 async fn a_client_that_closes_its_sending_half_gets_its_answer() {
-    let lab = Lab::start().await;
+    let limits = Limits { body_read_timeout: Duration::from_millis(500), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let body = r#"{"userId":1,"amount":-2}"#;
     let change = |more: &str| {
         format!(
@@ -121,7 +122,8 @@ async fn a_client_that_closes_its_sending_half_gets_its_answer() {
     assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
     // What has not arrived as a whole is no request.
     let request = change("");
-    half_closed(&lab, &request[..request.len() - 5]).await;
+    let answer = half_closed(&lab, &request[..request.len() - 5]).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     half_closed(&lab, &request[..20]).await;
     assert_eq!(half_closed(&lab, "").await, "");
     assert_eq!(lab.account(1).await.version, 5);
