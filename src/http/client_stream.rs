@@ -1,9 +1,9 @@
 //! A client's connection, on which the client may stop sending before it has its answer.
 //!
 //! A client may close its sending half after a request and wait for the answer, as `nc -N` does. hyper would take the end of what the client
-//! sends for the end of the client, and drop the request. So that end is kept from hyper from the moment when the request has been read
-//! until its answer has been sent. A reset is not: no answer could arrive any more, so hyper drops the request, and its operation
-//! runs to its end alone (`engine/detach_on_drop.rs`).
+//! sends for the end of the client, and drop the request. So that end is kept from hyper from the moment when the head of the request has been
+//! read until its answer has been sent. (If the body is not complete, its time limit ends the request.) A reset is not kept from it: no answer
+//! could arrive any more, so hyper drops the request, and its operation runs to its end alone (`engine/detach_on_drop.rs`).
 //!
 //! A client that has closed the whole connection, without a reset, looks the same as one that waits: TCP shows the difference only when an
 //! answer is sent. A stream of events has no end for which a client could wait, so there the end of what the client sends counts as always.
@@ -16,14 +16,14 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The request has not been read to its end, or there is none: the end of the connection is one.
+/// There is no request: the end of the connection is one.
 const RECEIVING: u8 = 0;
 
-/// The request has been read, and its answer is not complete.
+/// The head of the request has been read, and its answer is not complete.
 const ANSWERING: u8 = 1;
 
 /// The answer is complete, and may not be sent yet.
@@ -42,12 +42,9 @@ impl ExchangeState {
         self.0.load(Ordering::Relaxed) == state
     }
 
-    /// The body of a request, whose end is noticed.
-    pub(super) fn receive(&self, body: Incoming) -> Body {
-        if body.is_end_stream() {
-            self.step(RECEIVING, ANSWERING);
-        }
-        Body::new(ReceivedBody { body, exchange: self.clone() })
+    /// A request has arrived. The answer before may not be sent yet, if the client sends its next request without waiting for it.
+    pub(super) fn begin(&self) {
+        self.0.store(ANSWERING, Ordering::Relaxed);
     }
 
     /// The body of an answer with these headers, whose end is noticed.
@@ -57,45 +54,6 @@ impl ExchangeState {
             self.step(ANSWERING, RECEIVING);
         }
         SentBody { body, exchange: self.clone() }
-    }
-}
-
-/// The body of a request. At its end, or when it is not read any further, the answer follows.
-#[derive(Debug)]
-struct ReceivedBody {
-    body: Incoming,
-    exchange: ExchangeState,
-}
-
-impl Drop for ReceivedBody {
-    fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            self.exchange.step(RECEIVING, ANSWERING);
-        }
-    }
-}
-
-impl HttpBody for ReceivedBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.exchange.step(RECEIVING, ANSWERING);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -183,7 +141,8 @@ impl AsyncWrite for ClientStream {
     /// hyper calls this when it has written all that it had.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.exchange.step(ANSWERED, RECEIVING) && self.ended {
+        let answered = self.exchange.step(ANSWERED, RECEIVING);
+        if self.ended && (answered || self.exchange.is(RECEIVING)) {
             context.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

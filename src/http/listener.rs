@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -66,8 +67,9 @@ pub async fn serve(listener: TcpListener, http_service: HttpService, limits: &Li
         let stream = ClientStream::new(stream, exchange.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (http_service, exchange) = (http_service.clone(), exchange.clone());
+            exchange.begin();
             async move {
-                let answer = http_service.answer(request.map(|body| exchange.receive(body))).await;
+                let answer = http_service.answer(request.map(Body::new)).await;
                 let (head, body) = answer.into_parts();
                 let body = exchange.send(&head.headers, body);
                 Ok::<_, Infallible>(Response::from_parts(head, body))
