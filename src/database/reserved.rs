@@ -105,7 +105,7 @@ impl Database {
             }
         }
         if let Err(error) = self.await_answer(connection.close()).await {
-            tracing::debug!(%error, "the reset is done, but its connection did not close cleanly");
+            tracing::debug!(error = %ErrorText(&error), "the reset is done, but its connection did not close cleanly");
         }
         Ok(())
     }

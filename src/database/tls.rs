@@ -69,7 +69,7 @@ impl fmt::Display for CertificateFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             CertificateError::Other(other) if other.to_string() == OLD_VERSION => formatter.write_str(
-                "it is an X.509 certificate of version 1, and only version 3 can be verified. `openssl req -x509` makes one of version 3",
+                "it is an X.509 certificate of version 1, and this program can verify only those of version 3. `openssl req -x509` makes one",
             ),
             // A wrong signature: an authority that is trusted only has the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => formatter.write_str(
