@@ -9,12 +9,13 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use tracing::Metadata;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::{ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::ACCESS_LOG_LINES;
+use crate::database::commit_warning::CommitWarnings;
 use crate::http::access_log;
 use crate::report::printable::shown_except;
 
@@ -29,7 +30,10 @@ pub struct LogGuard {
 /// # Errors
 /// When the filter is not valid.
 pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let wanted = || EnvFilter::try_new(filter);
+    // The filters have a hint of a level, so that an event below `filter` costs nothing.
+    let is_access = || filter_fn(is_access_line).with_max_level_hint(LevelFilter::TRACE);
+    let is_other = || filter_fn(|line| !is_access_line(line)).with_max_level_hint(LevelFilter::TRACE);
     let colours = io::stderr().is_terminal();
     // Each write takes as many whole lines as fit: one write for each line would make the thread the bottleneck.
     let stderr = ShownLog { out: BufWriter::new(io::stderr()), colours };
@@ -37,14 +41,15 @@ pub fn start(filter: &str) -> Result<LogGuard, ParseError> {
     let (buffered, writer) = buffer.thread_name("access-log").finish(stderr);
     let dropped = buffered.error_counter();
     tracing_subscriber::registry()
-        .with(filter)
+        // It has a filter of its own: whatever is logged, a commit that PostgreSQL warns about must be noticed.
+        .with(CommitWarnings::layer())
         .with(
             fmt::layer()
                 .with_ansi(colours)
                 .with_writer(move || ShownLog { out: io::stderr(), colours })
-                .with_filter(filter_fn(|line| !is_access(line))),
+                .with_filter(wanted()?.and(is_other())),
         )
-        .with(fmt::layer().with_ansi(colours).with_writer(buffered).with_filter(filter_fn(is_access)))
+        .with(fmt::layer().with_ansi(colours).with_writer(buffered).with_filter(wanted()?.and(is_access())))
         .init();
     Ok(LogGuard { writer: Some(writer), dropped })
 }
@@ -68,7 +73,7 @@ impl<W: Write> Write for ShownLog<W> {
     }
 }
 
-fn is_access(line: &Metadata<'_>) -> bool {
+fn is_access_line(line: &Metadata<'_>) -> bool {
     line.target() == access_log::TARGET
 }
 

@@ -22,7 +22,7 @@ use crate::dashboard::model::permission::{ExperimentPermission, TOKEN_MIN};
 use crate::dashboard::service::experiment_databases::ExperimentDatabases;
 use crate::dashboard::{Dashboard, DashboardSettings};
 use crate::database::seed::Seed;
-use crate::database::{ConnectionLimit, Database, SeedOutcome};
+use crate::database::{ConnectionLimit, Database, ErrorText, SeedOutcome, lost_by_a_crash};
 use crate::engine::Engine;
 use crate::http::{AppState, HttpService, listener};
 use crate::metrics::Metrics;
@@ -64,7 +64,7 @@ pub struct ServeArgs {
     #[arg(long, env = "LAB_ROOT_APPROACH", default_value = "atomic-returning", value_parser = approach)]
     root_approach: Approach,
 
-    /// A host name under which changes are accepted, besides IP addresses and localhost; may be repeated.
+    /// A host name under which requests are accepted, besides IP addresses and localhost; may be repeated.
     #[arg(long = "allow-host", env = "LAB_ALLOW_HOST", value_name = "NAME", value_delimiter = ',')]
     allow_host: Vec<String>,
 
@@ -211,6 +211,7 @@ async fn serve_from(
     };
     warn_about_seed(seeded, arguments.seed);
     warn_about_connections(&database, limits);
+    warn_about_durability(&database).await;
     let metrics = if arguments.metrics { Metrics::on(Approach::VARIANTS) } else { Metrics::off() };
     let engine = Engine::new(Server::new(database, limits, metrics), *limits);
     let app = Arc::new(AppState {
@@ -244,7 +245,10 @@ async fn serve_from(
     if tokio::time::timeout(limits.drain, engine.drain()).await.is_err() {
         tracing::warn!("stopping although some operations did not finish within {} s", limits.drain.as_secs());
     }
-    failed.map_or(Ok(()), |reason| Err(CliError::Environment(database_failure(source, arguments.temporary, &reason))))
+    let Some(reason) = failed else { return Ok(()) };
+    Err(CliError::Environment(format!(
+        "the temporary PostgreSQL has failed and stays down, so the server has stopped: {reason}. Start the server again"
+    )))
 }
 
 /// Deletes idempotency keys that are too old, until it is dropped.
@@ -253,7 +257,9 @@ async fn forget_keys(engine: Engine) {
         tokio::time::sleep(engine.limits().idempotency_sweep).await;
         match engine.server().database().forget_old_keys(engine.limits()).await {
             Ok(deleted) => tracing::debug!(deleted, "deleted old idempotency keys"),
-            Err(error) => tracing::warn!(%error, "cannot delete old idempotency keys; the server tries again later"),
+            Err(error) => {
+                tracing::warn!(error = %ErrorText(&error), "cannot delete old idempotency keys; the server tries again later");
+            }
         }
     }
 }
@@ -311,6 +317,18 @@ fn warn_about_connections(database: &Database, limits: &Limits) {
     ));
 }
 
+/// Names the settings of PostgreSQL by which a crash can take back a change that was answered with 200.
+async fn warn_about_durability(database: &Database) {
+    match database.settings().await {
+        Ok((_, settings)) => {
+            if let Some(found) = lost_by_a_crash(&settings) {
+                tell(&format!("concurrency-lab: warning: PostgreSQL has {found}"));
+            }
+        }
+        Err(error) => tracing::warn!(%error, "cannot read the settings of the database"),
+    }
+}
+
 /// The number of client connections that the limit of open files allows.
 fn client_connections(limits: &Limits) -> Result<usize, CliError> {
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| CliError::Environment(error.to_string()))?;
@@ -324,20 +342,7 @@ fn client_connections(limits: &Limits) -> Result<usize, CliError> {
     Ok(room.min(limits.client_connections))
 }
 
-/// Why the server has stopped although nothing asked it to. The directory of a temporary PostgreSQL is removed at the end, so only that of
-/// another one has a log to read.
-fn database_failure(source: &ServeDatabase, temporary: bool, reason: &str) -> String {
-    let next = match source {
-        ServeDatabase::Private(cluster) if !temporary => {
-            let log = cluster.data_dir().join("postgres.log");
-            format!("Read its log {}, then start the server again", log.display())
-        }
-        ServeDatabase::Private(_) | ServeDatabase::Given(_) => "Start the server again".to_owned(),
-    };
-    format!("the private PostgreSQL has failed and stays down, so the server has stopped: {reason}. {next}")
-}
-
-/// Resolves when the private PostgreSQL has failed and stays down; the reason as text.
+/// Resolves when a temporary PostgreSQL has failed and stays down; the reason as text. One whose data are kept is restarted until it runs again.
 fn database_failed(source: &ServeDatabase) -> impl Future<Output = String> + use<> {
     let status = match source {
         ServeDatabase::Private(cluster) => Some(cluster.status()),

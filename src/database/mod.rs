@@ -3,8 +3,10 @@
 //! It knows no sessions and no approaches, and it does not say what an error means for an operation:
 //! [`crate::session::sqlstate`] does. What one server remembers beside it is in [`crate::server`].
 
+pub mod commit_warning;
 mod connection_limit;
 mod connection_permits;
+mod error_text;
 mod examination;
 pub mod isolation;
 mod key_expiry;
@@ -15,7 +17,9 @@ mod reserved;
 pub mod schema;
 pub mod seed;
 mod settings;
+mod setup_fault;
 mod sharing;
+mod tls;
 pub(crate) mod waiting;
 
 use std::future::Future;
@@ -29,8 +33,11 @@ use sqlx::{ConnectOptions, Connection};
 use crate::config::Limits;
 
 pub use connection_limit::ConnectionLimit;
+pub use error_text::ErrorText;
 pub use examination::SessionSetting;
 pub use reserved::{CheckError, ResetError, ResetPermit};
+pub use settings::lost_by_a_crash;
+pub use tls::connect;
 
 use migrations::MIGRATIONS;
 use opening::{ConnectionOpener, Examination, OpenError};
@@ -38,6 +45,7 @@ use pool::Pool;
 use reserved::ReservedConnections;
 use schema::{claim_schema, demand_schema, seed_if_empty};
 use seed::Seed;
+use setup_fault::{SetupConditions, SetupStep};
 
 /// The schema that holds everything of a server's.
 pub const SCHEMA: &str = "concurrency_lab";
@@ -49,7 +57,7 @@ pub enum DatabaseError {
     #[error("--database-url (DATABASE_URL) is not a PostgreSQL URL: {0}")]
     Url(#[source] sqlx::Error),
     /// No server answers there, or it refuses the connection.
-    #[error("cannot connect to the database: {0}")]
+    #[error("cannot connect to the database: {}", ErrorText(.0))]
     Connect(#[source] sqlx::Error),
     /// Its sessions are not what this program needs.
     #[error("the database cannot be used: {0}. Nothing was changed")]
@@ -70,6 +78,14 @@ pub enum DatabaseError {
         /// What PostgreSQL says.
         found: Option<String>,
     },
+    /// A right, a setting or something else that the set-up needs is missing.
+    #[error("the database cannot be used: {missing} (PostgreSQL: {reason})")]
+    Missing {
+        /// What is missing, and what would provide it.
+        missing: String,
+        /// What PostgreSQL said.
+        reason: String,
+    },
     /// The server is too old.
     #[error("the database is PostgreSQL {0}; version 13 or newer is needed")]
     TooOld(String),
@@ -83,7 +99,7 @@ pub enum DatabaseError {
     #[error("the schema of concurrency-lab does not fit this version of it: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement of the set-up failed.
-    #[error("cannot prepare the database: {0}")]
+    #[error("cannot prepare the database: {}", ErrorText(.0))]
     Prepare(#[from] sqlx::Error),
     /// The pool cannot be built.
     #[error("cannot build the connection pool: {0}")]
@@ -150,9 +166,10 @@ impl Database {
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, SeedOutcome), DatabaseError> {
+        let conditions = SetupConditions::new(&options, limits.lock_timeout);
         let opener = opener(SCHEMA, options, limits);
-        let connection = opener.open(Examination::Beside).await?.connection;
-        Self::prepare_with(SCHEMA, connection, &opener, limits, seed, reset).await
+        let connection = first_connection(&opener, &conditions).await?;
+        Self::prepare_with(SCHEMA, connection, &opener, &conditions, limits, seed, reset).await
     }
 
     /// The same in a schema of another name, and only without a pooler: for callers that open sessions of their own.
@@ -166,26 +183,34 @@ impl Database {
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, SeedOutcome), DatabaseError> {
+        let conditions = SetupConditions::new(&options, limits.lock_timeout);
         let opener = opener(schema, options, limits);
-        let connection = opener.open(Examination::Beside).await?.connection;
+        let connection = first_connection(&opener, &conditions).await?;
         if opener.is_pooled() {
             return Err(DatabaseError::Indirect);
         }
-        Self::prepare_with(schema, connection, &opener, limits, seed, reset).await
+        Self::prepare_with(schema, connection, &opener, &conditions, limits, seed, reset).await
     }
 
     async fn prepare_with(
         schema: &str,
         mut connection: PgConnection,
         opener: &ConnectionOpener,
+        conditions: &SetupConditions,
         limits: &Limits,
         seed: Seed,
         reset: bool,
     ) -> Result<(Self, SeedOutcome), DatabaseError> {
-        claim_schema(&mut connection, schema).await?;
-        demand_schema(&mut connection, schema).await?;
-        MIGRATIONS.run(&mut connection).await?;
-        let seeded = seed_if_empty(&mut connection, seed, reset).await?;
+        let claimed = async {
+            claim_schema(&mut connection, schema).await?;
+            demand_schema(&mut connection, schema).await
+        };
+        claimed.await.map_err(|error| conditions.explain(SetupStep::Schema, error))?;
+        let filled = async {
+            MIGRATIONS.run(&mut connection).await?;
+            Ok(seed_if_empty(&mut connection, seed, reset).await?)
+        };
+        let seeded = filled.await.map_err(|error| conditions.explain(SetupStep::Tables, error))?;
         let limit = ConnectionLimit::read(&mut connection).await?;
         connection.close().await?;
 
@@ -239,6 +264,15 @@ impl Database {
     ) -> Result<T, sqlx::Error> {
         within(self.reserved.answer_timeout, answer).await
     }
+}
+
+/// The connection of the set-up.
+async fn first_connection(
+    opener: &ConnectionOpener,
+    conditions: &SetupConditions,
+) -> Result<PgConnection, DatabaseError> {
+    let opened = opener.open(Examination::Beside).await;
+    opened.map(|opened| opened.connection).map_err(|error| conditions.explain(SetupStep::Connect, error.into()))
 }
 
 /// How the set-up connects.

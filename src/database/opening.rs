@@ -17,18 +17,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use uuid::Uuid;
 
+use super::error_text::{ErrorText, sqlstate};
 use super::examination::{self, SessionProof, SessionSetting};
 use super::sharing::{self, PoolingMode, Verdict};
+use super::tls::connect;
 use super::within;
 
 /// Why a new connection is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No server answers, or it refuses the connection.
-    #[error(transparent)]
+    #[error("{}", ErrorText(.0))]
     Connect(#[from] sqlx::Error),
     /// Other sessions use the server process of this session between its statements.
     #[error(
@@ -78,7 +80,7 @@ impl OpenError {
     pub(super) fn is_limit(&self, pooled: bool) -> bool {
         match self {
             Self::Connect(sqlx::Error::Io(error)) => pooled && error.kind() == std::io::ErrorKind::TimedOut,
-            Self::Connect(error) => has_code(error, "53300") || pooled && is_protocol_violation(error),
+            Self::Connect(error) => sqlstate(error) == Some("53300") || pooled && is_protocol_violation(error),
             _ => false,
         }
     }
@@ -233,13 +235,13 @@ impl ConnectionOpener {
     /// A connection that is not examined. If the server refuses the startup parameters, they are left out.
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         if self.refused.load(Ordering::Relaxed) {
-            return within(self.connect_timeout, PgConnection::connect_with(&self.bare)).await;
+            return within(self.connect_timeout, connect(&self.bare)).await;
         }
-        let refusal = match within(self.connect_timeout, PgConnection::connect_with(&self.startup)).await {
+        let refusal = match within(self.connect_timeout, connect(&self.startup)).await {
             Err(error) if !self.settings.is_empty() && is_protocol_violation(&error) => error,
             connected => return connected,
         };
-        match within(self.connect_timeout, PgConnection::connect_with(&self.bare)).await {
+        match within(self.connect_timeout, connect(&self.bare)).await {
             Ok(connection) => {
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(connection)
@@ -267,10 +269,5 @@ impl OpenedSession {
 
 /// 08P01: PgBouncer refuses a startup parameter, a transaction in statement mode, or a client too many.
 pub(super) fn is_protocol_violation(error: &sqlx::Error) -> bool {
-    has_code(error, "08P01")
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    let sqlx::Error::Database(database) = error else { return false };
-    database.try_downcast_ref::<PgDatabaseError>().is_some_and(|answer| answer.code() == code)
+    sqlstate(error) == Some("08P01")
 }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::opening::{ConnectionOpener, Examination, OpenError, OpenedSession};
 use super::seed::Seed;
-use super::{Database, schema};
+use super::{Database, ErrorText, commit_warning, schema};
 use crate::config::Limits;
 
 /// Resets at once: a second one would only wait for the same locks.
@@ -62,7 +62,7 @@ pub struct ResetPermit {
 
 /// A reset that failed. Its SQLSTATE is not classified here.
 #[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+#[error("{}", ErrorText(error))]
 pub struct ResetError {
     /// What PostgreSQL or the connection reported.
     #[source]
@@ -75,7 +75,7 @@ pub struct ResetError {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The database does not answer, or refuses the connection.
-    #[error(transparent)]
+    #[error("{}", ErrorText(.0))]
     Lost(#[from] sqlx::Error),
     /// The connection cannot be used.
     #[error(transparent)]
@@ -95,10 +95,17 @@ impl Database {
         let mut connection = self.reserved.connect().await.map_err(before_commit)?;
         let mut transaction = self.await_answer(connection.begin()).await.map_err(before_commit)?;
         self.await_answer(schema::replace_data(&mut transaction, seed)).await.map_err(before_commit)?;
-        let committed = self.await_answer(transaction.commit()).await;
-        committed.map_err(|error| ResetError { error, at_commit: true })?;
+        let at_commit = |error| ResetError { error, at_commit: true };
+        let (committed, warning) = commit_warning::noticed(self.await_answer(transaction.commit())).await;
+        committed.map_err(at_commit)?;
+        if let Some(warning) = warning {
+            let doubt = self.await_answer(commit_warning::doubt(&mut connection, &warning)).await.map_err(at_commit)?;
+            if let Some(doubt) = doubt {
+                return Err(at_commit(sqlx::Error::Io(std::io::Error::other(doubt))));
+            }
+        }
         if let Err(error) = self.await_answer(connection.close()).await {
-            tracing::debug!(%error, "the reset is done, but its connection did not close cleanly");
+            tracing::debug!(error = %ErrorText(&error), "the reset is done, but its connection did not close cleanly");
         }
         Ok(())
     }

@@ -16,9 +16,11 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+use sqlx::{Connection as _, Executor as _, Row as _};
 
+use super::error_text::ErrorText;
 use super::opening::is_protocol_violation;
+use super::tls::connect;
 use super::within;
 
 /// How long the second connection waits for a server process, before and after the first one ends its transaction.
@@ -83,7 +85,7 @@ pub(super) async fn examine_beside(
         Ok(second) => second,
         Err(error) => {
             end(first).await?;
-            return Ok(Verdict::NoSecond(error.to_string()));
+            return Ok(Verdict::NoSecond(ErrorText(&error).to_string()));
         }
     };
     let mut beginning = Box::pin(second.fetch_all(sqlx::raw_sql(BEGIN)));
@@ -105,7 +107,7 @@ pub(super) async fn examine_beside(
         Ok(rows) => number(&rows)?,
         Err(error) => {
             end(first).await?;
-            return Ok(Verdict::NoSecond(error.to_string()));
+            return Ok(Verdict::NoSecond(ErrorText(&error).to_string()));
         }
     };
     if second_process == process {
@@ -142,7 +144,7 @@ fn number(rows: &[sqlx::postgres::PgRow]) -> Result<i32, sqlx::Error> {
 /// The name of the pooler. PgBouncer tells it to its administrators, in a database of its own; others it refuses in its own way.
 pub(super) async fn name_of_pooler(options: &PgConnectOptions) -> String {
     let asked = within(NAME_WAIT, async {
-        let mut console = options.clone().database("pgbouncer").connect().await?;
+        let mut console = connect(&options.clone().database("pgbouncer")).await?;
         let row = console.fetch_one(sqlx::raw_sql("show version")).await?;
         row.try_get::<String, _>(0)
     });

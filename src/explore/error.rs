@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, ErrorText};
 
 /// Why an exploration fails.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum ExploreError {
     #[error(transparent)]
     Prepare(#[from] DatabaseError),
     /// The database does not answer, or answers with an error that no client caused.
-    #[error("the database failed during the exploration: {0}")]
+    #[error("the database failed during the exploration: {}", ErrorText(.0))]
     Database(#[from] sqlx::Error),
     /// The runtime or the thread of a worker cannot be started.
     #[error("cannot start a worker: {0}")]

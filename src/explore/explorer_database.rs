@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -23,7 +23,7 @@ use super::table_rows;
 use crate::config::{Limits, RetryPolicy};
 use crate::database::pool::Pool;
 use crate::database::seed::Seed;
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, connect};
 use crate::session::statement::Isolation;
 use domain::state::State;
 
@@ -114,7 +114,7 @@ impl ExplorerDatabase {
     pub async fn open_worker(worker: &WorkerDatabase) -> Result<Self, ExploreError> {
         let options = &worker.explorer;
         // Taken before anything is changed, and held until the connection closes: two explorers would change each other's rows.
-        let mut lock = options.clone().application_name("concurrency-lab explore").connect().await?;
+        let mut lock = connect(&options.clone().application_name("concurrency-lab explore")).await?;
         let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 1))")
             .bind(SCHEMA)
             .fetch_one(&mut lock)
@@ -125,7 +125,7 @@ impl ExplorerDatabase {
         let (database, _) = Database::prepare_in(SCHEMA, options.clone(), &LIMITS, Seed::Counter, true).await?;
         let names = ActorNames::new();
         let plain = database.connect_options().clone().options([("synchronous_commit", "off"), ("jit", "off")]);
-        let mut admin = plain.connect().await?;
+        let mut admin = connect(&plain).await?;
         let lowered = admin.execute("set deadlock_timeout = '1ms'").await;
         let deadlock_timeout = lowered.is_ok().then_some(DEADLOCK_TIMEOUT);
         let session_options = match deadlock_timeout {

@@ -8,8 +8,10 @@
 //! - On a database of the user's the statements have the rights of its user. The command says so before it runs them.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use uuid::Uuid;
+
+use crate::database::connect;
 
 /// The first version in which a role may be allowed to set a parameter.
 const GRANTS_PARAMETERS: i32 = 150_000;
@@ -46,7 +48,7 @@ impl WorkerDatabase {
     /// # Errors
     /// As the server refuses.
     pub async fn create(superuser: &PgConnectOptions, count: usize) -> Result<Vec<Self>, sqlx::Error> {
-        let mut connection = superuser.connect().await?;
+        let mut connection = connect(superuser).await?;
         let close = "select format('revoke connect on database %I from public', datname) from pg_database";
         let others: Vec<String> = sqlx::query_scalar(close).fetch_all(&mut connection).await?;
         for statement in others {
@@ -90,7 +92,7 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx:
 /// # Errors
 /// When the database does not answer.
 pub async fn rights_on(database: &PgConnectOptions) -> Result<String, sqlx::Error> {
-    let mut connection = database.connect().await?;
+    let mut connection = connect(database).await?;
     let query = "select current_user::text, rolsuper, \
                  pg_has_role(current_user, 'pg_execute_server_program', 'usage') \
                  from pg_roles where rolname = current_user";

@@ -61,7 +61,7 @@ impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         if let Some(LoggedRequest { started, method, path }) = self.0.take() {
             let duration_us = micros(started);
-            tracing::info!(target: TARGET, %method, ?path, duration_us, "the client closed the connection before the answer; the operation runs to its end");
+            tracing::info!(target: TARGET, %method, ?path, duration_us, "the connection was reset before the answer; the operation runs to its end");
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The first step of every request: it gets an id, and if it changes something, the server checks its Origin and Host.
+//! The first step of every request: it gets an id, and the server checks its Host and, if it changes something, its Origin.
 //!
 //! The server listens where a browser can reach it. Any web page that a user visits may send requests to it (cross-site
 //! request forgery), or let its own host name resolve to 127.0.0.1 and read the answers too (DNS rebinding). So a
-//! request that changes something is refused if its Origin is not the Host that it asks for, or if that Host is a name
-//! that is not allowed. Command-line clients send no Origin and are not affected.
+//! request is refused if its Host is a name that is not allowed. One that changes something is also refused if its Origin is not that Host.
+//! A page with another Origin may send a read, but its browser does not show it the answer. Command-line clients send no Origin and are not
+//! affected.
 
 use std::net::IpAddr;
 
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
@@ -48,7 +49,14 @@ pub fn admit<B>(app: &AppState, request: &mut Request<B>) -> Result<HeaderValue,
         sign(&mut response, id);
         return Err(Box::new(response));
     }
-    let refusal = if request.method().is_safe() { None } else { refusal(request.headers(), &app.allowed_hosts) };
+    let (headers, allowed) = (request.headers(), &app.allowed_hosts);
+    let refusal = if request.method().is_safe() {
+        // HTTP/1.0 has no Host. Health checks send it so; no browser does.
+        let may_lack_host = request.version() == Version::HTTP_10 && !headers.contains_key(header::HOST);
+        if may_lack_host { None } else { checked_host(headers, allowed).err() }
+    } else {
+        refusal(headers, allowed)
+    };
     if let Some(reason) = refusal {
         let mut response = Rejection::new(StatusCode::FORBIDDEN, reason).into_response();
         sign(&mut response, id);
@@ -82,18 +90,26 @@ fn encoded(id: Uuid) -> HeaderValue {
     HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
-/// Why a request that changes something is refused, if it is.
-pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+/// The Host of a request, if requests are accepted under that name; otherwise why not.
+pub fn checked_host<'a>(headers: &'a HeaderMap, allowed: &[String]) -> Result<&'a str, String> {
     let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         Some(Ok(host)) => host,
-        Some(Err(_)) => return Some("Host: expected visible ASCII characters only".to_owned()),
-        None => return Some("Host: missing".to_owned()),
+        Some(Err(_)) => return Err("Host: expected visible ASCII characters only".to_owned()),
+        None => return Err("Host: missing".to_owned()),
     };
-    if !host_allowed(host, allowed) {
-        return Some(format!(
-            "Host: expected an IP address, localhost or a name given by --allow-host, found {host:?}"
-        ));
+    if host_allowed(host, allowed) {
+        Ok(host)
+    } else {
+        Err(format!("Host: expected an IP address, localhost or a name given by --allow-host, found {host:?}"))
     }
+}
+
+/// Why a request that changes something is refused, if it is.
+pub fn refusal(headers: &HeaderMap, allowed: &[String]) -> Option<String> {
+    let host = match checked_host(headers, allowed) {
+        Ok(host) => host,
+        Err(reason) => return Some(reason),
+    };
     let origin = headers.get(header::ORIGIN)?;
     let own = origin
         .to_str()

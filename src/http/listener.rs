@@ -8,6 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::HttpService;
+use super::client_stream::{ClientStream, ExchangeState};
 use crate::config::Limits;
 
 /// Connections that the kernel may queue until the server accepts them. The kernel caps this at `net.core.somaxconn`.
@@ -59,10 +63,17 @@ pub async fn serve(listener: TcpListener, http_service: HttpService, limits: &Li
                 continue;
             }
         };
-        let http_service = http_service.clone();
-        let service = service_fn(move |request| {
-            let http_service = http_service.clone();
-            async move { Ok::<_, Infallible>(http_service.answer(request).await) }
+        let (http_service, exchange) = (http_service.clone(), ExchangeState::default());
+        let stream = ClientStream::new(stream, exchange.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (http_service, exchange) = (http_service.clone(), exchange.clone());
+            exchange.begin();
+            async move {
+                let answer = http_service.answer(request.map(Body::new)).await;
+                let (head, body) = answer.into_parts();
+                let body = exchange.send(&head.headers, body);
+                Ok::<_, Infallible>(Response::from_parts(head, body))
+            }
         });
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {

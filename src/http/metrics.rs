@@ -114,7 +114,7 @@ impl<F> RequestInProgress<F> {
 
 impl<F> Drop for RequestInProgress<F> {
     fn drop(&mut self) {
-        // There was no answer: the handler panicked, or the client hung up.
+        // There was no answer: the handler panicked, or the client's connection was reset.
         self.end(if self.running { RequestEnding::Bug } else { RequestEnding::Abandoned });
     }
 }

@@ -15,6 +15,7 @@
 //! - [`problem`]: errors as problem documents, for clients that ask for them
 //! - [`mod@openapi`], [`docs`]: the description of the interface, for programs and for people
 //! - [`listener`]: connections, their limits, and the graceful stop
+//! - [`client_stream`]: clients that stop sending before they have their answer
 
 pub mod access_log;
 pub mod answer;
@@ -23,6 +24,7 @@ mod balances;
 pub(crate) mod body;
 mod bookings;
 mod catalogue;
+mod client_stream;
 mod counters;
 mod docs;
 pub mod environment;
@@ -44,7 +46,6 @@ use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, patch};
-use hyper::body::Incoming;
 use strum::IntoEnumIterator;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
@@ -67,7 +68,7 @@ pub struct AppState {
     pub seed: Seed,
     /// The approach that the root's routes use.
     pub root_approach: Approach,
-    /// Host names, beside IP addresses and localhost, under which changes are accepted.
+    /// Host names, beside IP addresses and localhost, under which requests are accepted.
     pub allowed_hosts: Vec<String>,
     /// Whether the experiment headers (`Lab-Trace`, `Lab-Think-Time`, `Lab-Fault`) have an effect.
     pub lab_headers: bool,
@@ -141,13 +142,13 @@ impl HttpService {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, mut request: Request<Incoming>) -> Response {
+    pub async fn answer(&self, mut request: Request<Body>) -> Response {
         let entry = access_log::AccessLogEntry::of(&request);
         let admitted = guard::admit(&self.app, &mut request);
         let errors = ErrorForm::wanted(&request);
         let response = match admitted {
             Ok(id) => {
-                let routed = self.routes.clone().oneshot(request.map(Body::new)).await;
+                let routed = self.routes.clone().oneshot(request).await;
                 let mut response = routed.unwrap_or_else(|impossible| match impossible {}).map(Body::new);
                 guard::sign(&mut response, id);
                 response

@@ -45,8 +45,8 @@ const KINDS: [ProblemKind; 13] = [
         StatusCode::FORBIDDEN,
         "foreign",
         "Foreign origin or host",
-        "A change must come from this server's own pages or from no page at all, and name this server by an IP address, \
-         localhost, or a name of --allow-host.",
+        "A request must name this server by an IP address, localhost, or a name of --allow-host. A change must also come from \
+         this server's own pages or from no page at all.",
     ),
     kind(
         StatusCode::NOT_FOUND,

@@ -40,7 +40,7 @@ pub enum RequestEnding {
     Unsupported,
     /// 500: a bug in this program.
     Bug,
-    /// The client hung up before its answer. The operation goes on to its end in a task of its own.
+    /// The client's connection was reset before its answer. The operation goes on to its end in a task of its own.
     Abandoned,
 }
 

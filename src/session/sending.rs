@@ -8,6 +8,7 @@ use sqlx::{Executor, Postgres};
 use super::probe::Completed;
 use super::statement::{COMMIT, Effect, ITS_COMMIT, Parameters, Statement};
 use super::{AttemptError, Session, Transaction, bug, sqlstate};
+use crate::database::{ErrorText, commit_warning};
 
 impl Session {
     pub(super) async fn control(&mut self, statement: &'static Statement) -> Result<(), AttemptError> {
@@ -64,11 +65,20 @@ impl Session {
         let sent = observed.then(Instant::now);
         self.in_flight = true;
         let connection = lease.connection();
+        let mut in_doubt = None;
         let answer = async {
             if apart {
                 connection.execute("begin").await?;
             }
-            let answer = exchange(connection).await;
+            let answer = if decisive {
+                let (answer, warning) = commit_warning::noticed(exchange(connection)).await;
+                if let (Ok(_), Some(warning)) = (&answer, warning) {
+                    in_doubt = commit_warning::doubt(connection, &warning).await?;
+                }
+                answer
+            } else {
+                exchange(connection).await
+            };
             if apart && answer.is_err() {
                 connection.execute("rollback").await?;
             }
@@ -91,6 +101,9 @@ impl Session {
             self.discard_connection();
             return Err(sqlstate::lost("the connection was cut".to_owned(), decisive));
         }
+        if let Some(reason) = in_doubt {
+            return Err(AttemptError::OutcomeUnknown(reason.into()));
+        }
         match result {
             Ok(rows) if apart => Box::pin(self.commit_apart()).await.map(|()| rows),
             Ok(rows) => Ok(rows),
@@ -111,7 +124,7 @@ impl Session {
                 self.transaction = Transaction::Aborted;
             }
         } else {
-            tracing::warn!(session = %self.id, statement = statement.name, %error, "database connection discarded");
+            tracing::warn!(session = %self.id, statement = statement.name, error = %ErrorText(error), "database connection discarded");
             self.discard_connection();
         }
         sqlstate::classify(error, decisive)

@@ -9,7 +9,7 @@
 //! | class 23 (`check_violation`, `unique_violation`, `foreign_key_violation` …) | a constraint refused; the strategy says which refusal that is |
 //! | 22003 `numeric_value_out_of_range` | the new value does not fit |
 //! | 55P03 `lock_not_available` (`lock_timeout`) | not done |
-//! | 57014 `query_canceled` (`statement_timeout`) | not done |
+//! | 57014 `query_canceled` (`statement_timeout`, or an administrator; only the text says which) | not done |
 //! | 25P03 (`idle_in_transaction_session_timeout`), 53300 (`too_many_connections`), 57P03 (starting up) | not done |
 //! | 25006 (`read_only_sql_transaction`), 0A000 (`feature_not_supported`: SERIALIZABLE on a standby, an outdated plan) | not done |
 //! | 26000, 42P05 (a prepared statement that is missing, or that is there already) | not done |
@@ -67,7 +67,7 @@ fn classify_answer(
             AttemptError::Constraint(constraint.unwrap_or_default().to_owned().into())
         }
         "55P03" => AttemptError::LockTimeout,
-        "57014" => AttemptError::NotDone(Cow::Borrowed("Statement timeout")),
+        "57014" => AttemptError::NotDone(format!("Statement cancelled: {message}").into()),
         // Only a session that is idle inside a transaction gets it, before its next statement is run.
         "25P03" => AttemptError::NotDone(Cow::Borrowed("Idle in transaction for too long")),
         // No session was opened, or the session may not write, or another session's statements are in its way.

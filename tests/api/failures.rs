@@ -48,7 +48,9 @@ async fn a_statement_timeout_is_503_and_changes_nothing() {
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let holder = hold_row(&lab).await;
     for approach in offering(Workload::Balance) {
-        lab.patch(approach, WITHDRAW).await.expect(503, r#"{"error":"Statement timeout"}"#);
+        lab.patch(approach, WITHDRAW)
+            .await
+            .expect(503, r#"{"error":"Statement cancelled: canceling statement due to statement timeout"}"#);
     }
     holder.close().await.expect("a clean end");
     assert_eq!(lab.account(1).await.version, 1);

@@ -6,7 +6,7 @@ use concurrency_lab::config::Limits;
 use concurrency_lab::database::seed::Seed;
 use concurrency_lab::strategy::{Approach, Claim};
 use domain::Workload;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -82,4 +82,49 @@ async fn nothing_is_left(lab: &Lab, approach: Approach) {
         },
     )
     .await;
+}
+
+/// Sends these bytes, closes the sending half, and returns everything that the server sends until it closes the connection.
+async fn half_closed(lab: &Lab, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(lab.address).await.expect("a connection");
+    stream.write_all(bytes.as_bytes()).await.expect("the request");
+    stream.shutdown().await.expect("a closed half");
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer));
+    read.await.expect("the connection ends in time").expect("the answer");
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_half_gets_its_answer() {
+    let limits = Limits { body_read_timeout: Duration::from_millis(500), ..Limits::default() };
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let body = r#"{"userId":1,"amount":-2}"#;
+    let change = |more: &str| {
+        format!(
+            "PATCH /approach/pessimistic/balance HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n{more}\r\n{body}",
+            body.len()
+        )
+    };
+    // The server works on it after it has seen the end of what the client sends.
+    let answer = half_closed(&lab, &change("lab-think-time: 200\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"balance":9998}"#), "{answer}");
+    // Several requests at once are all answered.
+    let answer = half_closed(&lab, &[change(""), change("lab-think-time: 50\r\n"), change("")].concat()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 3, "{answer}");
+    assert!(answer.ends_with(r#"{"balance":9992}"#), "{answer}");
+    let answer = half_closed(&lab, "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let document = lab.get("/openapi.json").await.body;
+    assert!(answer.ends_with(&document) && document.len() > 100_000, "{} bytes", answer.len());
+    // A body of another type is refused before it is read.
+    let answer = half_closed(&lab, &change("").replace("application/json", "text/plain")).await;
+    assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+    // What has not arrived as a whole is no request.
+    let request = change("");
+    let answer = half_closed(&lab, &request[..request.len() - 5]).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    half_closed(&lab, &request[..20]).await;
+    assert_eq!(half_closed(&lab, "").await, "");
+    assert_eq!(lab.account(1).await.version, 5);
 }

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::common::Lab;
+use crate::common::{Lab, Setup};
 
 /// The status of the answer to these bytes.
 async fn status(lab: &Lab, request: &str) -> u16 {
@@ -44,4 +44,27 @@ async fn no_foreign_page_shows_a_page_of_the_documentation_or_guesses_its_type()
         assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
     }
+}
+
+/// The page of a name that resolves to this machine could read every answer of the server (DNS rebinding).
+#[tokio::test]
+async fn a_read_under_a_name_that_is_not_allowed_is_refused() {
+    let lab = Lab::with(Setup { allowed_hosts: vec!["lab.example".to_owned()], ..Setup::default() }).await;
+    let own = lab.address.to_string();
+    for path in ["/balance/1", "/environment", "/approaches", "/healthz", "/metrics", "/docs", "/nonsense"] {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            let request = |host: &str| format!("{method} {path} HTTP/1.1\r\n{host}\r\n");
+            for host in ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", ""] {
+                assert_eq!(status(&lab, &request(&format!("Host: {host}\r\n"))).await, 403, "{method} {path} {host}");
+            }
+            assert_eq!(status(&lab, &request("")).await, 403, "{method} {path}");
+            for host in [own.as_str(), "localhost:1", "[::1]:3000", "10.1.2.3", "LAB.example:80"] {
+                assert_ne!(status(&lab, &request(&format!("Host: {host}\r\n"))).await, 403, "{method} {path} {host}");
+            }
+        }
+    }
+    // HTTP/1.0 has no Host. The health check of the image sends this request.
+    assert_eq!(status(&lab, "GET /readyz HTTP/1.0\r\n\r\n").await, 200);
+    assert_eq!(status(&lab, "GET /readyz HTTP/1.0\r\nHost: evil.example\r\n\r\n").await, 403);
+    assert_eq!(status(&lab, "DELETE /bookings/1 HTTP/1.0\r\n\r\n").await, 403);
 }

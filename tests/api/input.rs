@@ -154,5 +154,5 @@ async fn a_change_from_another_origin_or_under_another_host_name_is_refused() {
     let reset = lab.request(Method::POST, "/reset").header("origin", "http://evil.example");
     assert_eq!(Answer::of(reset).await.status, 403);
     let read = lab.request(Method::GET, "/balance/1").header("origin", "http://evil.example");
-    assert_eq!(Answer::of(read).await.status, 200, "reading changes nothing");
+    assert_eq!(Answer::of(read).await.status, 200, "a read from another origin: its page does not see the answer");
 }

@@ -10,6 +10,8 @@ use domain::Workload;
 use reqwest::Method;
 use sqlx::{Connection, Executor};
 use strum::IntoEnumIterator;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::exposition::{self, Samples};
 use crate::common::{Answer, Lab, Setup, eventually};
@@ -135,14 +137,21 @@ async fn wait_for_locks(lab: &Lab, sessions: i64) {
 }
 
 #[tokio::test]
-async fn waiting_requests_and_used_connections_are_shown_and_a_client_that_hung_up_is_counted() {
+async fn waiting_requests_and_used_connections_are_shown_and_a_connection_that_was_reset_is_counted() {
     let limits = Limits { row_sessions: 2, ..Limits::default() };
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
     let mut holder = lab.connection().await;
     holder.execute("begin; select from users where id = 1 for update").await.expect("the row");
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        waiting.push(tokio::spawn(Answer::of(lab.change(Approach::Pessimistic, WITHDRAW))));
+        let mut stream = TcpStream::connect(lab.address).await.expect("a connection");
+        let request = format!(
+            "PATCH /approach/pessimistic/balance HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{WITHDRAW}",
+            WITHDRAW.len()
+        );
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        waiting.push(stream);
     }
     wait_for_locks(&lab, 2).await;
     eventually("the third waits in the server", async || value(&scrape(&lab).await, "row_waiting_requests") == 1.0)
@@ -158,8 +167,8 @@ async fn waiting_requests_and_used_connections_are_shown_and_a_client_that_hung_
         assert_eq!(value(&samples, series), expected, "{series}");
     }
     assert_eq!(total(&samples, "requests_total"), 0.0, "no request has ended");
-    for request in waiting {
-        request.abort();
+    for stream in waiting {
+        stream.set_zero_linger().expect("a reset connection");
     }
     eventually("the server has seen that they are gone", async || {
         requests(&scrape(&lab).await, "pessimistic", "balance", "abandoned") == 3.0

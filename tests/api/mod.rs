@@ -1,5 +1,6 @@
 //! The server's behaviour over real HTTP, on a real PostgreSQL.
 
+mod certificates;
 mod contention;
 mod database;
 mod exposition;
@@ -19,5 +20,6 @@ mod problems;
 mod races;
 mod read_only;
 mod routes;
+mod setup;
 mod swallowed;
 mod workloads;

@@ -141,6 +141,7 @@ impl Operation<'_> {
             }
             "done" | "booking-not-found" => {}
             "lock-timeout" => recipe.before = "begin; lock table users, events, bookings, counters",
+            "foreign-host" => recipe.headers = vec![("host", "evil.example")],
             "foreign-origin" => recipe.headers = vec![("host", "127.0.0.1:3000"), ("origin", "http://evil.example")],
             "too-large" => recipe.body = Some(" ".repeat(20_000)),
             "not-json" => (recipe.content_type, recipe.body) = ("text/plain", Some("x".to_owned())),

@@ -4,6 +4,7 @@
 pub mod pgbouncer;
 mod postgres;
 pub mod standby;
+pub mod tls_postgres;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

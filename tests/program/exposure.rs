@@ -63,3 +63,16 @@ async fn json_routes_of_the_dashboard_take_only_json() {
         assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
     }
 }
+
+#[tokio::test]
+async fn no_page_of_the_dashboard_is_shown_under_a_name_that_is_not_allowed() {
+    let server = Served::on_shared(&[]);
+    for path in
+        ["/", "/lab/runs", "/lab/locks", "/lab/locks/events", "/lab/player", "/lab/experiment/events", "/environment"]
+    {
+        let get =
+            |host: &str| server.client.get(format!("{}{path}", server.url)).header("host", host.to_owned()).send();
+        assert_eq!(get("evil.example:3000").await.expect("an answer").status(), StatusCode::FORBIDDEN, "{path}");
+        assert_ne!(get("localhost:3000").await.expect("an answer").status(), StatusCode::FORBIDDEN, "{path}");
+    }
+}

@@ -112,7 +112,7 @@ pub fn postmaster(data_dir: &Path) -> Option<Pid> {
 }
 
 /// The URL of the private PostgreSQL that serves from this data directory.
-fn database_url(data_dir: &Path) -> String {
+pub fn database_url(data_dir: &Path) -> String {
     let endpoint = private_postgres::running_endpoint(data_dir).expect("an endpoint");
     let socket = endpoint.socket_dir.to_str().expect("a path").replace('/', "%2F");
     format!("postgres://{}:{}@{socket}/{}", endpoint.user, endpoint.password, endpoint.database)

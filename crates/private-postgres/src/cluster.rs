@@ -35,7 +35,7 @@ pub enum ClusterStatus {
     },
     /// PostgreSQL ended unexpectedly, and the supervisor starts it again.
     Restarting,
-    /// PostgreSQL ended too often and stays down; the reason as text.
+    /// A temporary PostgreSQL ended too often and stays down; the reason as text. One that is kept is restarted until it runs again.
     Failed(String),
 }
 

@@ -89,6 +89,11 @@ impl PreparedServer {
         self.data_dir.layout.root()
     }
 
+    /// Whether its directory is removed at the end.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
     pub(super) fn connect_options(&self) -> PgConnectOptions {
         // Every option is set here, so that variables such as PGHOST and PGSSLMODE have no effect.
         PgConnectOptions::new_without_pgpass()

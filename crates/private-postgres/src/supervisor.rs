@@ -3,7 +3,6 @@
 //! This is a thread and not a task: on Linux the kernel tells PostgreSQL to stop when the *thread* that spawned it ends.
 //! So that thread has to live exactly as long as PostgreSQL should. It ends when the other end of its [`Pause`] is dropped.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +24,17 @@ const WATCH_EVERY: Duration = Duration::from_millis(50);
 /// How often the supervisor checks the size of the log, which grows slowly.
 const MAINTAIN_EVERY: Duration = Duration::from_mins(1);
 
-/// At most this many restarts within [`RESTART_WINDOW`]. If PostgreSQL ends more often, another restart only hides the cause.
-const MAX_RESTARTS: usize = 5;
-const RESTART_WINDOW: Duration = Duration::from_mins(1);
+/// A PostgreSQL that ran for as long has recovered from what ended it before.
+const RECOVERED_AFTER: Duration = Duration::from_mins(1);
 
-/// The pause after a restart that failed: a lack of memory or disk space may take a moment to pass.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The pause before the second restart; each further one doubles it. The first restart follows at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause. A lack of memory or disk space may take hours to pass, and then the database should soon be back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A temporary PostgreSQL is given up after so many restarts without a recovery: its owner can start a new one.
+const RESTARTS_OF_TEMPORARY_MAX: u32 = 5;
 
 /// The owner dropped the cluster, or asked the supervisor to stop.
 #[derive(Debug)]
@@ -137,8 +141,9 @@ fn supervise(
 ) -> Result<(), PostgresError> {
     let mut current = first;
     let mut starts = 1;
-    let mut restarts = VecDeque::new();
+    let mut restarts = Restarts::default();
     loop {
+        let started = Instant::now();
         match watch(server, &mut current, pause) {
             Watched::Stopping => return current.stop(),
             Watched::Ended(outcome) => {
@@ -146,10 +151,13 @@ fn supervise(
                 reports.ended(ClusterStatus::Restarting);
             }
         }
+        if started.elapsed() >= RECOVERED_AFTER {
+            restarts = Restarts::default();
+        }
         match restart(server, &mut restarts, pause) {
             Ok(postmaster) => current = postmaster,
-            Err(Restart::Stopping) => return Ok(()),
-            Err(Restart::GivenUp(reason)) => {
+            Err(RestartFailure::Stopping) => return Ok(()),
+            Err(RestartFailure::GivenUp(reason)) => {
                 tracing::error!(%reason, "PostgreSQL stays down: it ended too often");
                 reports.ended(ClusterStatus::Failed(reason));
                 // The supervisor keeps the lock on the directory until the owner drops the cluster.
@@ -187,35 +195,61 @@ fn watch(server: &PreparedServer, postmaster: &mut Postmaster, pause: &Pause) ->
     }
 }
 
-enum Restart {
+enum RestartFailure {
     Stopping,
     GivenUp(String),
 }
 
-/// Starts PostgreSQL again, as often as the limit allows.
-fn restart(server: &PreparedServer, history: &mut VecDeque<Instant>, pause: &Pause) -> Result<Postmaster, Restart> {
+/// The restarts since PostgreSQL last ran for a while.
+#[derive(Debug, Default)]
+struct Restarts {
+    count: u32,
+}
+
+impl Restarts {
+    /// The pause before the next one.
+    fn pause(&self) -> Duration {
+        match self.count.checked_sub(1) {
+            None => Duration::ZERO,
+            // Doubled so often, it is longer than the longest.
+            Some(doubled) => LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.pow(doubled.min(10))),
+        }
+    }
+}
+
+/// Starts PostgreSQL again, with growing pauses between the attempts. Only a temporary PostgreSQL is given up.
+fn restart(server: &PreparedServer, restarts: &mut Restarts, pause: &Pause) -> Result<Postmaster, RestartFailure> {
     let mut last_error = None;
     loop {
-        while history.front().is_some_and(|restart| restart.elapsed() > RESTART_WINDOW) {
-            history.pop_front();
-        }
-        if history.len() >= MAX_RESTARTS {
-            let window_s = RESTART_WINDOW.as_secs();
-            let mut reason = format!("PostgreSQL had to be restarted {MAX_RESTARTS} times within {window_s} s");
+        if server.is_temporary() && restarts.count >= RESTARTS_OF_TEMPORARY_MAX {
+            let mut reason = format!("PostgreSQL had to be restarted {RESTARTS_OF_TEMPORARY_MAX} times in a row");
             if let Some(error) = last_error {
                 reason = format!("{reason}; the last restart failed: {error}");
             }
-            return Err(Restart::GivenUp(reason));
+            return Err(RestartFailure::GivenUp(reason));
         }
-        history.push_back(Instant::now());
+        pause.sleep(restarts.pause()).map_err(|Stopping| RestartFailure::Stopping)?;
+        restarts.count += 1;
         match server.launch(pause) {
             Ok(postmaster) => return Ok(postmaster),
-            Err(PostgresError::Cancelled) => return Err(Restart::Stopping),
+            Err(PostgresError::Cancelled) => return Err(RestartFailure::Stopping),
             Err(error) => {
-                tracing::error!(%error, "PostgreSQL could not be restarted; the next attempt follows");
+                let pause_ms = restarts.pause().as_millis();
+                tracing::error!(%error, pause_ms, "PostgreSQL could not be restarted; the next attempt follows after a pause");
                 last_error = Some(error);
             }
         }
-        pause.sleep(RETRY_AFTER).map_err(|Stopping| Restart::Stopping)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_restart_follows_at_once_and_the_pauses_grow_to_a_bound() {
+        let pauses: Vec<u128> = (0..8).map(|count| Restarts { count }.pause().as_millis()).collect();
+        assert_eq!(pauses, [0, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
+        assert_eq!(Restarts { count: u32::MAX }.pause(), LONGEST_PAUSE);
     }
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::database::within;
+use crate::database::{ErrorText, within};
 
 /// How long connecting, and each answer, may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub enum ExclusiveLeaseError {
     #[error("sessions of an earlier experiment are still connected to this database after {} s", LEFT_MAX.as_secs())]
     Left,
     /// The database cannot be used.
-    #[error("cannot use the database of experiments: {0}")]
+    #[error("cannot use the database of experiments: {}", ErrorText(.0))]
     Database(#[from] sqlx::Error),
 }
 
@@ -97,7 +97,8 @@ impl ExclusiveLease {
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    within(ANSWER_MAX, options.clone().application_name("concurrency-lab experiment lease").connect()).await
+    let options = options.clone().application_name("concurrency-lab experiment lease");
+    within(ANSWER_MAX, crate::database::connect(&options)).await
 }
 
 /// Identifies a database: its number on its server, and the server's start time.

@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Semaphore;
 
+use crate::database::ErrorText;
 use private_postgres::{Cluster, ClusterStatus, PostgresError};
 
 /// `max_connections` of the temporary PostgreSQL: a run with its pool, the player's sessions, the lock sampler, and a psql session.
@@ -34,7 +35,7 @@ pub enum ExperimentDatabaseError {
     )]
     Start(#[from] PostgresError),
     /// Its databases cannot be created.
-    #[error("cannot create databases on the temporary PostgreSQL for experiments: {0}")]
+    #[error("cannot create databases on the temporary PostgreSQL for experiments: {}", ErrorText(.0))]
     Database(#[from] sqlx::Error),
     /// The server closes.
     #[error("the server is closing")]

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::experiment_databases::{DatabasePurpose, ExperimentDatabases};
 use super::experiment_slot::ExperimentSlot;
 use crate::dashboard::model::lock_sample::{LockReading, LockSample, ObservedSession, SampledServer};
-use crate::database::SessionSetting;
 use crate::database::opening::{ConnectionOpener, Examination};
+use crate::database::{ErrorText, SessionSetting};
 
 /// Between two samples.
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -222,7 +222,7 @@ impl SamplerConnection {
         let query = sqlx::query_as(QUERY).bind(all).bind(NAME).bind(SESSIONS_MAX).fetch_all(&mut connection);
         let sessions: Vec<ObservedSession> = match tokio::time::timeout(QUERY_MAX, query).await {
             Err(_elapsed) => return Err(format!("PostgreSQL did not answer within {} s", QUERY_MAX.as_secs())),
-            Ok(sessions) => sessions.map_err(|error| error.to_string())?,
+            Ok(sessions) => sessions.map_err(|error| ErrorText(&error).to_string())?,
         };
         self.connection = Some(connection);
         Ok(sessions)

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::definitions::{database_settings, definitions};
+use crate::database::connect;
 use crate::explore::error::ExploreError;
 use crate::explore::file::clock::TIMEOUTS;
 use crate::explore::file::execution::snapshot::{RowSnapshot, functions_change_more};
@@ -75,7 +76,7 @@ impl AppDatabase {
     /// [`ExploreError`].
     pub async fn create(server: &PgConnectOptions, deadlock_timeout: Option<Duration>) -> Result<Self, ExploreError> {
         let server = server.clone().application_name("concurrency-lab explore").disable_statement_logging();
-        let maintenance = server.connect().await?;
+        let maintenance = connect(&server).await?;
         let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         let mut database = Self {
             server,
@@ -132,7 +133,7 @@ impl AppDatabase {
             ("client_min_messages", "error"),
             ("default_transaction_isolation", "read committed"),
         ]);
-        self.admin = Some(options.connect().await?);
+        self.admin = Some(connect(&options).await?);
         Ok(())
     }
 
@@ -257,7 +258,7 @@ impl AppDatabase {
     /// [`ExploreError::Database`].
     pub async fn session_defaults(&mut self) -> Result<SessionDefaults, ExploreError> {
         // The admin's own settings are fixed.
-        let mut plain = self.server.clone().database(&self.name).connect().await?;
+        let mut plain = connect(&self.server.clone().database(&self.name)).await?;
         let isolation = sqlx::query_scalar("show default_transaction_isolation").fetch_one(&mut plain).await?;
         let set = "select name from pg_settings where name = any($1) and setting <> '0' order by 1";
         let timeouts = sqlx::query_scalar(set).bind(TIMEOUTS).fetch_all(&mut plain).await?;

@@ -12,11 +12,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use uuid::Uuid;
+
+use crate::database::connect;
 
 /// Notices of one step that are kept. Further ones are counted.
 const NOTICES_MAX: usize = 20;
@@ -98,7 +100,7 @@ impl NoticeRelays {
         number: u16,
     ) -> Result<(PgConnection, SessionNotices), sqlx::Error> {
         let notices = SessionNotices::default();
-        let Some(folder) = &self.folder else { return Ok((options.connect().await?, notices)) };
+        let Some(folder) = &self.folder else { return Ok((connect(options).await?, notices)) };
         let (server, port) = (ServerStream::connect(options).await?, number + 1);
         let socket = folder.join(format!(".s.PGSQL.{port}"));
         let listener = UnixListener::bind(&socket)?;

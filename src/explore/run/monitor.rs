@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
-use crate::database::within;
+use crate::database::{connect, within};
 use crate::explore::error::ExploreError;
 use crate::explore::schedule::Actor;
 use crate::explore::table_rows;
@@ -114,7 +114,7 @@ impl WaitMonitor {
     /// [`ExploreError::Database`].
     pub async fn connect(options: &PgConnectOptions, names: ActorNames) -> Result<Self, ExploreError> {
         let options = options.clone().application_name(&format!("{}monitor", names.prefix));
-        Ok(Self { connection: options.connect().await?, names, backends: ActorBackends::default() })
+        Ok(Self { connection: connect(&options).await?, names, backends: ActorBackends::default() })
     }
 
     /// The server processes that belong to actors whatever their `application_name` is.

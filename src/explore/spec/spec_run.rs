@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::grammar::{IsolationSpec, PermutedStep, StepPlace};
 use super::permutation::{PermutationError, PermutationRunner};
 use super::session::SpecConnection;
+use crate::database::{ErrorText, connect};
 use crate::explore::file::copies_a_stream;
 use crate::explore::file_role::{FileRights, WorkerDatabase};
 
@@ -22,11 +23,12 @@ const DATABASE: &str = "isolation_regression";
 #[derive(Debug, thiserror::Error)]
 pub enum SpecRunError {
     /// The server cannot be reached.
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", ErrorText(.0))]
     Server(sqlx::Error),
     /// The database of the spec cannot be created.
     #[error(
-        "cannot create {DATABASE}, the database of a spec: {0}; if it is left of another run, drop it with: drop database {DATABASE}"
+        "cannot create {DATABASE}, the database of a spec: {}; if it is left of another run, drop it with: drop database {DATABASE}",
+        ErrorText(.0)
     )]
     Create(sqlx::Error),
     /// The database of the spec cannot be dropped.
@@ -63,7 +65,7 @@ pub async fn run(
 ) -> Result<(), SpecRunError> {
     check_copy(spec)?;
     let permutations = permutations(spec)?;
-    let mut administrator = server.explorer.connect().await.map_err(SpecRunError::Server)?;
+    let mut administrator = connect(&server.explorer).await.map_err(SpecRunError::Server)?;
     // The collation of the expected outputs.
     let owner = server.of_file(rights);
     let create = format!(
@@ -80,10 +82,10 @@ pub async fn run(
     let closed = administrator.close().await;
     if let (Err(_), Err(error)) = (&result, &dropped) {
         // The first error is returned; this one would be lost.
-        tracing::warn!("{}", SpecRunError::Drop(error.to_string()));
+        tracing::warn!("{}", SpecRunError::Drop(ErrorText(error).to_string()));
     }
     result?;
-    dropped.and(closed).map_err(|error| SpecRunError::Drop(error.to_string()))
+    dropped.and(closed).map_err(|error| SpecRunError::Drop(ErrorText(&error).to_string()))
 }
 
 /// A session would wait for the data of COPY, and could not even be canceled.

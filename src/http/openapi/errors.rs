@@ -49,7 +49,10 @@ pub fn refused(refusals: &[Refusal]) -> impl Iterator<Item = ErrorCause> {
 
 /// The errors of any operation.
 pub fn anywhere() -> impl Iterator<Item = ErrorCause> {
-    std::iter::once(ErrorCause::failed("internal", &OperationError::Bug("".into()), true))
+    let foreign = guard::checked_host(&sent(&[("host", "evil.example")]), &[]).err();
+    let foreign =
+        foreign.map(|reason| ErrorCause::rejected("foreign-host", Rejection::new(StatusCode::FORBIDDEN, reason)));
+    foreign.into_iter().chain([ErrorCause::failed("internal", &OperationError::Bug("".into()), true)])
 }
 
 /// The errors of a read.

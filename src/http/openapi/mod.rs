@@ -48,7 +48,9 @@ fn described() -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": env!("CARGO_PKG_LICENSE") },
             "description": "Every way of guarding a read-decide-write against concurrency, behind the same routes: under \
                 `/approach/{approach}`, and at the root for the approach of `serve --root-approach`. Errors are \
-                `{\"error\":\"…\"}`, or a problem document (RFC 9457) for `Accept: application/problem+json`.",
+                `{\"error\":\"…\"}`, or a problem document (RFC 9457) for `Accept: application/problem+json`. Every request, a read \
+                too, names this server in `Host` by an IP address, `localhost`, or a name of `serve --allow-host`; otherwise the \
+                answer is 403.",
         },
         "tags": [
             { "name": "balance", "description": "One user's balance." },

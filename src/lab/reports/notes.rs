@@ -1,6 +1,7 @@
 //! What a reader must know before believing a figure. A note is a sentence; where it concerns several approaches it names them.
 
 use super::view;
+use crate::database::lost_by_a_crash;
 use crate::lab::results::{ApproachResult, Round, Run};
 use crate::report::INTERRUPTED;
 use crate::report::figures::counted;
@@ -23,6 +24,10 @@ pub fn warnings(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
     if run.interrupted {
         notes.push(INTERRUPTED.to_owned());
+    }
+    let settings = run.environment.server.as_ref().map(|server| &server.settings);
+    if let Some(found) = settings.and_then(lost_by_a_crash) {
+        notes.push(format!("These figures are not those of a durable database. PostgreSQL has {found}."));
     }
     let mut limits: Vec<(&str, Vec<String>)> = Vec::new();
     for result in &run.results {
@@ -122,6 +127,15 @@ mod tests {
         assert!(warnings(&run)[0].contains("(check-constraint)"), "{:?}", warnings(&run));
         run.results[3].rounds[1].latency.from_intended = true;
         assert_eq!(warnings(&run), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_database_that_is_not_durable_is_told() {
+        let mut run = sample::run();
+        let server = run.environment.server.as_mut().expect("a server");
+        server.settings.insert("synchronous_commit".to_owned(), "off".to_owned());
+        let found = warnings(&run);
+        assert!(found.len() == 1 && found[0].contains("PostgreSQL has synchronous_commit = off: "), "{found:?}");
     }
 
     #[test]

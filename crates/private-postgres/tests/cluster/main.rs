@@ -92,29 +92,43 @@ async fn a_cancelled_start_leaves_no_process_and_no_lock() {
     assert_eq!(ask(&cluster, "select 'x'").await, "x");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_postmaster_that_keeps_ending_stays_down() {
-    let dir = temp_dir();
-    let cluster = start(&dir).await;
+/// Kills each postmaster until the cluster is given up, or until it has been killed `kills` times.
+async fn kill_again_and_again(cluster: &Cluster, kills: u64) -> Option<String> {
     let mut status = cluster.status();
     let watched = async {
         loop {
             let now = status.borrow_and_update().clone();
             match now {
+                ClusterStatus::Running { starts } if starts > kills => return None,
                 ClusterStatus::Running { .. } => {
                     kill(pid(cluster.postmaster_pid().unwrap()), Signal::SIGKILL).unwrap();
                     status.wait_for(|status| *status != now).await.unwrap();
                 }
                 ClusterStatus::Restarting => status.changed().await.unwrap(),
-                ClusterStatus::Failed(reason) => return reason,
+                ClusterStatus::Failed(reason) => return Some(reason),
             }
         }
     };
-    let reason = tokio::time::timeout(LIMIT, watched).await.unwrap();
-    assert!(reason.contains("restarted 5 times within 60 s"), "{reason}");
+    tokio::time::timeout(LIMIT, watched).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_postmaster_that_keeps_ending_stays_down() {
+    let cluster = Cluster::start_temporary(None, MAX_CONNECTIONS).await.unwrap();
+    let reason = kill_again_and_again(&cluster, u64::MAX).await.expect("it is given up");
+    assert!(reason.contains("restarted 5 times in a row"), "{reason}");
     assert_eq!(cluster.postmaster_pid(), None);
     cluster.stop().await.unwrap();
-    start(&dir).await.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postmaster_whose_data_are_kept_is_restarted_however_often_it_ends() {
+    let dir = temp_dir();
+    let cluster = start(&dir).await;
+    leave_row(&cluster).await;
+    assert_eq!(kill_again_and_again(&cluster, 6).await, None, "it runs again after the sixth end");
+    expect_row(&cluster).await;
+    cluster.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

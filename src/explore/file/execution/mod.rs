@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -34,6 +34,7 @@ use super::session_end::{ScriptError, SessionConnections, SessionEnd, SessionRes
 use super::statement_access::FileAccess;
 use super::template::{SqlTemplate, Variables};
 use super::{limits, runner, schedule_tests};
+use crate::database::connect;
 use crate::database::schema::claim_schema;
 use crate::explore::error::ExploreError;
 use crate::explore::exploration::{ExplorationCounter, ProgressCallback};
@@ -109,7 +110,7 @@ impl<'d> ScriptExecution<'d> {
         let options = database
             .plain_options_of(Actor::Writer(0), SCHEMA, script.rights)
             .application_name("concurrency-lab explore");
-        let mut admin = options.options([("lock_timeout", RESET_LOCK_TIMEOUT)]).connect().await?;
+        let mut admin = connect(&options.options([("lock_timeout", RESET_LOCK_TIMEOUT)])).await?;
         claim_schema(&mut admin, SCHEMA).await?;
         let relays = NoticeRelays::new(&mut admin).await?;
         let mut execution = Self {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use sqlx::{AssertSqlSafe, Executor as _};
 
 use super::ScriptExecution;
+use crate::database::connect;
 use crate::database::schema::create_schema_sql;
 use crate::explore::error::ExploreError;
 use crate::explore::file::final_rows::FinalRows;
@@ -96,7 +97,7 @@ impl ScriptExecution<'_> {
         let options: PgConnectOptions = self.database.plain_options_of(actor, SCHEMA, self.script.rights);
         let has_conditions = script.statements.iter().any(|statement| statement.stop_if.is_some());
         let conditions = if has_conditions {
-            Some(options.clone().application_name("concurrency-lab explore").connect().await?)
+            Some(connect(&options.clone().application_name("concurrency-lab explore")).await?)
         } else {
             None
         };
