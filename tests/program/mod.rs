@@ -15,6 +15,7 @@ mod explore_replays;
 mod explore_rights;
 mod explore_terminal;
 mod exposure;
+mod faults;
 mod fuzz;
 mod hostile_files;
 mod instrument;
