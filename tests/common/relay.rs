@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::ConnectOptions as _;
@@ -34,6 +34,12 @@ struct RelayState {
     target: Mutex<PathBuf>,
     /// Whether nothing is forwarded.
     held: watch::Sender<bool>,
+    /// The next statement that is prepared with one of these texts waits before its execution.
+    late: Mutex<&'static [&'static str]>,
+    /// Whether it waits still.
+    late_held: watch::Sender<bool>,
+    /// Whether its execution has been asked for.
+    late_came: AtomicBool,
     /// How many of 1000 messages to the server end their connection.
     cuts_per_mille: AtomicU32,
 }
@@ -43,8 +49,10 @@ impl Relay {
     pub async fn start(target: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("its address").port();
-        let held = watch::Sender::new(false);
-        let state = Arc::new(RelayState { target: Mutex::new(target), held, cuts_per_mille: AtomicU32::new(0) });
+        let (held, late_held) = (watch::Sender::new(false), watch::Sender::new(false));
+        let (target, late, late_came) = (Mutex::new(target), Mutex::default(), AtomicBool::new(false));
+        let cuts_per_mille = AtomicU32::new(0);
+        let state = Arc::new(RelayState { target, held, late, late_held, late_came, cuts_per_mille });
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let (shared, opened) = (Arc::clone(&state), Arc::clone(&connections));
         let accepting = tokio::spawn(async move {
@@ -88,6 +96,23 @@ impl Relay {
         self.state.held.send_replace(held);
     }
 
+    /// Holds the next statement that is prepared with one of these texts: the message after its text, which executes it.
+    pub fn hold_statement(&self, texts: &'static [&'static str]) {
+        self.state.late_held.send_replace(true);
+        self.state.late_came.store(false, Ordering::Relaxed);
+        *locked(&self.state.late) = texts;
+    }
+
+    /// Whether it holds such a statement.
+    pub fn holds_statement(&self) -> bool {
+        self.state.late_came.load(Ordering::Relaxed)
+    }
+
+    /// Forwards that statement, although its client may not wait for it any more.
+    pub fn forward_statement(&self) {
+        self.state.late_held.send_replace(false);
+    }
+
     /// Cuts a connection at so many of 1000 messages to the server, one half of them before the message is forwarded, the other half
     /// after it and before its answer.
     pub fn cut_at_messages(&self, per_mille: u32) {
@@ -118,22 +143,39 @@ impl RelayState {
         mut to: impl AsyncWrite + Unpin,
         to_server: bool,
     ) -> io::Result<()> {
-        let mut buffer = vec![0; BUFFER_BYTES];
+        let (mut buffer, mut executes_late) = (vec![0; BUFFER_BYTES], false);
         loop {
             let read = from.read(&mut buffer).await?;
             if read == 0 {
                 return Ok(());
             }
-            let mut held = self.held.subscribe();
-            // The sender lives as long as this state.
-            let _ = held.wait_for(|held| !held).await;
             let bytes = &buffer[..read];
+            let held = if executes_late {
+                self.late_came.store(true, Ordering::Relaxed);
+                &self.late_held
+            } else {
+                &self.held
+            };
+            executes_late = to_server && self.is_late(bytes);
+            // The sender lives as long as this state.
+            let _ = held.subscribe().wait_for(|held| !held).await;
             match to_server.then(|| self.cut_at(bytes)).flatten() {
                 None => to.write_all(bytes).await?,
                 Some(Cut::Before) => return Ok(()),
                 Some(Cut::After) => return to.write_all(bytes).await,
             }
         }
+    }
+
+    /// Whether a message prepares the statement that is to be held.
+    fn is_late(&self, message: &[u8]) -> bool {
+        let mut late = locked(&self.late);
+        let has = |text: &&str| message.windows(text.len()).any(|part| part == text.as_bytes());
+        let found = late.iter().any(has);
+        if found {
+            *late = &[];
+        }
+        found
     }
 
     fn cut_at(&self, message: &[u8]) -> Option<Cut> {

@@ -28,20 +28,22 @@ impl FamilyResult {
     }
 }
 
-fn sum<'a>(all: impl IntoIterator<Item = &'a RequestCounts>) -> RequestCounts {
+/// The sum of some counts.
+pub fn sum<'a>(all: impl IntoIterator<Item = &'a RequestCounts>) -> RequestCounts {
     let mut total = RequestCounts::default();
     all.into_iter().for_each(|counts| total.add(counts));
     total
 }
 
-const COUNTS: &str = "requests | acknowledged | refused | 503 | not sent | unknown (made) | lost | 503 but made | made twice \
-                      | half made | other answers";
+const COUNTS: &str = "requests | repeated | acknowledged | refused | 503 | not sent | unknown (made) \
+                      | lost | 503 but made | made twice | half made | other answers";
 
 fn cells(counts: &RequestCounts) -> String {
     // Rows that no request explains are part of the column that they would be taken for.
     let lost = counts.lost + counts.unexplained_rows;
     [
         counts.requests.to_string(),
+        counts.repeated.to_string(),
         counts.acknowledged.to_string(),
         counts.refused.to_string(),
         counts.not_done.to_string(),

@@ -146,6 +146,8 @@ impl PairRows {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct RequestCounts {
     pub requests: u64,
+    /// Attempts beside the first of each request.
+    pub repeated: u64,
     pub acknowledged: u64,
     pub refused: u64,
     pub not_done: u64,
@@ -174,9 +176,10 @@ impl RequestCounts {
         }
     }
 
-    fn fields_mut(&mut self) -> [&mut u64; 13] {
+    fn fields_mut(&mut self) -> [&mut u64; 14] {
         [
             &mut self.requests,
+            &mut self.repeated,
             &mut self.acknowledged,
             &mut self.refused,
             &mut self.not_done,
@@ -192,7 +195,7 @@ impl RequestCounts {
         ]
     }
 
-    fn fields(mut self) -> [u64; 13] {
+    fn fields(mut self) -> [u64; 14] {
         self.fields_mut().map(|field| *field)
     }
 
@@ -247,6 +250,7 @@ impl LedgerVerdict {
         let (least, most) = request.allowed();
         let counts = &mut self.counts;
         counts.count_end(request.end(), credits > 0);
+        counts.repeated += request.attempts.len().saturating_sub(1) as u64;
         let what = if debits != expected_debits {
             counts.half_made += 1;
             "is half made"

@@ -1,7 +1,7 @@
 //! Clients that send changes while faults happen, and log every answer.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use concurrency_lab::strategy::Approach;
@@ -10,8 +10,6 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::ledger::{AnswerClass, Attempt, DIGITS, LoggedRequest, RequestKind};
-use crate::common::eventually;
-
 /// Clients that share the rows of a lane.
 pub const CLIENTS_PER_LANE: usize = 2;
 
@@ -23,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A client that hangs up does so within this time: about as long as an answer takes.
 const HANG_UP_WITHIN_US: u64 = 8_000;
+
+/// How long after a fault every approach acknowledges changes again, at most.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a request with a key is repeated after the load has ended.
 const REPEAT_LIMIT: Duration = Duration::from_secs(30);
@@ -36,11 +37,14 @@ pub struct Lane {
     pub pairs: i64,
     next: AtomicI64,
     acknowledged: AtomicU64,
+    /// The last answer that was none, for a message.
+    last_failure: Mutex<String>,
 }
 
 impl Lane {
     pub fn new(approach: Approach, keys: bool, first_pair: i64, pairs: i64) -> Self {
-        Self { approach, keys, first_pair, pairs, next: AtomicI64::new(0), acknowledged: AtomicU64::new(0) }
+        let (next, acknowledged, last_failure) = (AtomicI64::new(0), AtomicU64::new(0), Mutex::default());
+        Self { approach, keys, first_pair, pairs, next, acknowledged, last_failure }
     }
 
     /// The next request: all clients of the lane work on the same rows.
@@ -121,12 +125,22 @@ impl Load {
     pub async fn every_lane_acknowledges(&self, more: u64, when: &str) {
         let count = |lane: &Arc<Lane>| lane.acknowledged.load(Ordering::Relaxed);
         let before: Vec<u64> = self.lanes.iter().map(count).collect();
-        let missing = || {
-            let lanes = self.lanes.iter().zip(&before).filter(|(lane, before)| count(lane) < *before + more);
-            lanes.map(|(lane, _)| format!("{} (keys: {})", lane.approach, lane.keys)).collect::<Vec<_>>()
-        };
-        let what = format!("{when}, every approach acknowledges changes");
-        eventually(&what, async || missing().is_empty()).await;
+        let deadline = Instant::now() + RECOVERY_LIMIT;
+        loop {
+            let lanes = self.lanes.iter().zip(&before);
+            let mut missing =
+                lanes.filter(|(lane, before)| count(lane) < *before + more).map(|(lane, _)| lane).peekable();
+            if missing.peek().is_none() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{when}, some approaches acknowledge nothing for {RECOVERY_LIMIT:?}: {:#?}",
+                missing.collect::<Vec<_>>()
+            );
+            drop(missing);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Ends the load, and returns the log of each lane.
@@ -216,6 +230,9 @@ impl LaneClient {
             Some(Err(error)) => (AnswerClass::Unknown, format!("{error:?}")),
             Some(Ok((status, body))) => (classify(status, request.kind), format!("{status} {body}")),
         };
+        if !matches!(class, AnswerClass::Acknowledged | AnswerClass::Refused) {
+            text.clone_into(&mut self.lane.last_failure.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         Attempt { class, text, answered_after: self.started.elapsed() }
     }
 
