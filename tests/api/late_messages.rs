@@ -24,10 +24,10 @@ const START: i64 = 10_000;
 fn limits() -> Limits {
     Limits {
         statement_timeout: Duration::from_millis(300),
-        statement_grace: Duration::from_millis(200),
-        lock_timeout: Duration::from_millis(200),
+        statement_grace: Duration::from_millis(500),
+        lock_timeout: Duration::from_millis(100),
         // PostgreSQL ends the transaction whose next statement does not arrive.
-        idle_in_transaction_timeout: Duration::from_millis(600),
+        idle_in_transaction_timeout: Duration::from_millis(400),
         ..Limits::default()
     }
 }
@@ -47,10 +47,14 @@ async fn balance_after_a_late_write(lab: &Lab, relay: &Relay, approach: Approach
     let late = tokio::spawn(Answer::of(lab.change(approach, r#"{"userId":1,"amount":-2}"#)));
     eventually("the write is on its way", async || relay.holds_statement()).await;
     let late = late.await.expect("an answer");
+    let mut unknown = 0;
     eventually("another withdrawal is acknowledged", async || {
-        lab.patch(approach, r#"{"userId":1,"amount":-3}"#).await.status == 200
+        let other = lab.patch(approach, r#"{"userId":1,"amount":-3}"#).await.status;
+        unknown += i64::from(other == 504);
+        other == 200
     })
     .await;
+    assert_eq!(unknown, 0, "{approach}: the machine is too slow for these limits");
     relay.forward_statement();
     // The late statement is over when PostgreSQL has ended its session: the server has given that one up.
     let mut connection = lab.connection().await;

@@ -91,11 +91,10 @@ impl HarmedPostgres {
         self.answers().await;
     }
 
-    /// Kills one of its processes, after which PostgreSQL ends all others and recovers.
-    pub fn kill_backend(&self, pid: i32) {
-        assert!(self.processes().contains(&Pid::from_raw(pid)), "{pid} is no process of this PostgreSQL");
-        // It may have ended since.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    /// Kills one of its processes, after which PostgreSQL ends all others and recovers. Returns whether that process still lived.
+    pub fn kill_backend(&self, pid: i32) -> bool {
+        let pid = Pid::from_raw(pid);
+        self.processes().contains(&pid) && kill(pid, Signal::SIGKILL).is_ok()
     }
 
     /// Stops all of its processes for a time, so that it neither answers nor closes a connection.

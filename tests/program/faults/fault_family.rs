@@ -141,8 +141,11 @@ fn sessions() -> String {
 async fn kill_backend(rig: &FaultRig) {
     let mut administrator = rig.administrator().await;
     let pid = format!("select pid from {} limit 1", sessions());
-    let pid: i32 = sqlx::query_scalar(AssertSqlSafe(pid)).fetch_one(&mut administrator).await.expect("a session");
-    rig.postgres.kill_backend(pid);
+    eventually("the process of a session is killed", async || {
+        let pid = sqlx::query_scalar(AssertSqlSafe(pid.clone())).fetch_optional(&mut administrator).await;
+        pid.expect("an answer").is_some_and(|pid| rig.postgres.kill_backend(pid))
+    })
+    .await;
     // PostgreSQL ends this session too, as it ends all.
     eventually("PostgreSQL ends its sessions", async || administrator.ping().await.is_err()).await;
     let recovered = rig.administrator().await;
