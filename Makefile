@@ -1,6 +1,6 @@
 # On a fresh machine two commands are enough: `make run` and `make test`.
 
-.PHONY: run test check build-tests bench bench-dashboard soak
+.PHONY: run test check build-tests bench bench-dashboard soak faults
 
 # Installs what is missing, builds, serves on 127.0.0.1:3000, judges every approach under load, and serves on until Ctrl-C.
 run:
@@ -53,3 +53,10 @@ soak:
 	@scripts/setup.sh test
 	cargo build --release
 	@scripts/soak.sh
+
+# Faults of PostgreSQL, the network, PgBouncer, the server and its clients under load; every answer is compared with the tables. Prints
+# Markdown tables; docs/RELIABILITY.md explains them. FAULT_SECONDS sets the time for each of 17 families, FAULT_FAMILY chooses one.
+faults:
+	@scripts/setup.sh test
+	$(linted) FAULT_SECONDS=$${FAULT_SECONDS:-20} \
+	  cargo test --locked --test all -- --nocapture program::faults::under_every_fault

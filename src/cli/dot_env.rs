@@ -60,6 +60,10 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
                      --postgres-bin"
                 ));
             }
+            // The environment cannot hold it.
+            own if own.contains('\0') || value.contains('\0') => {
+                return Err(format!("{:?} has a NUL byte in its name or value", beginning(own, SHOWN_MAX)));
+            }
             own if own.starts_with("LAB_") || own == "DATABASE_URL" => taken.push((name, value)),
             _ => {}
         }
@@ -78,6 +82,12 @@ mod tests {
         assert_eq!(variables(text.as_bytes()).unwrap(), own.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let refused = variables(b"LAB_SEED=booking\nLAB_POSTGRES_BIN=/tmp/bin\n").unwrap_err();
         assert!(refused.starts_with("LAB_POSTGRES_BIN is not taken from it"), "{refused}");
+    }
+
+    #[test]
+    fn a_value_that_no_environment_can_hold_is_refused() {
+        let refused = variables(b"LAB_LISTEN=127.0.\0:3000\n").unwrap_err();
+        assert_eq!(refused, "\"LAB_LISTEN\" has a NUL byte in its name or value");
     }
 
     #[test]

@@ -17,7 +17,10 @@
 //! order. Otherwise two transfers could wait for each other for ever, because no database is there to find the
 //! deadlock.
 //!
-//! **How it fails.** Silently, as soon as a second server writes.
+//! **How it fails.** Silently, as soon as a second server writes. On one server too, if a write is late: the network holds it until the
+//! server has given up, answered 504 and released the mutex. Other requests then change the row and are acknowledged. When the late
+//! write arrives, it sets a balance that was computed from the old one, and their changes are gone. A lock outside the database
+//! cannot stop a statement that is on its way; a version in the statement's WHERE could.
 
 use async_trait::async_trait;
 

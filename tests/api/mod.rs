@@ -13,6 +13,7 @@ mod headers;
 mod hosts;
 mod idempotency;
 mod input;
+mod late_messages;
 mod metrics;
 mod openapi;
 mod poolers;

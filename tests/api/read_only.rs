@@ -11,7 +11,8 @@ use domain::Workload;
 use private_postgres::Cluster;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use crate::common::standby::{Relay, Standby, socket};
+use crate::common::relay::Relay;
+use crate::common::standby::{Standby, socket};
 use crate::common::{Lab, Setup, offering};
 
 const WITHDRAW: &str = r#"{"userId":1,"amount":-2}"#;

@@ -1,8 +1,10 @@
 //! The fixture of all tests: a real PostgreSQL that concurrent tests share, and for each test a database of its own and
 //! a server of its own on a free port. The last test to end stops the PostgreSQL and removes its files.
 
+pub mod harmed_postgres;
 pub mod pgbouncer;
 mod postgres;
+pub mod relay;
 pub mod standby;
 pub mod tls_postgres;
 

@@ -79,10 +79,11 @@ fn socket(directory: &Path) -> PathBuf {
 fn spawn(directory: &Path, database: &PgConnectOptions, mode: &str, lines: &[&str]) -> Child {
     let path = directory.join("pgbouncer.ini");
     let (url, folder) = (database.to_url_lossy(), directory.display());
-    let password = url.password().unwrap_or_default();
+    // PgBouncer ignores the line of a database with an empty password.
+    let password = url.password().map(|password| format!(" password='{password}'")).unwrap_or_default();
     let host = database.get_socket().expect("a socket").display().to_string();
     let configuration = format!(
-        "[databases]\n* = host='{host}' port={} user={} password='{password}'\n\n[pgbouncer]\nlisten_port = {PORT}\n\
+        "[databases]\n* = host='{host}' port={} user={}{password}\n\n[pgbouncer]\nlisten_port = {PORT}\n\
          unix_socket_dir = {folder}\nauth_type = trust\n\
          auth_file = {folder}/users\nadmin_users = {ADMINISTRATOR}\npool_mode = {mode}\nlogfile = {folder}/log\n\
          default_pool_size = 60\n{}\n",

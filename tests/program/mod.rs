@@ -16,6 +16,7 @@ mod explore_rights;
 mod explore_terminal;
 mod exposure;
 mod full_disk;
+mod faults;
 mod fuzz;
 mod hostile_files;
 mod instrument;
