@@ -155,6 +155,7 @@ const FLOORS: &[Table<'_>] = &[
             "service_link",
             "attended_request",
             "request_interleaving",
+            "request_arrivals",
             "request_settling",
             "service_attendant",
             "proxying",

@@ -128,7 +128,8 @@ fn a_guarded_update_and_serializable_with_retries_are_proved() {
 
 #[test]
 fn two_requests_of_different_kinds_meet() {
-    counts(&RequestsOf::routes(["/locked", "/naive"], "", "", "").found(), 10, 6);
+    // Only the two serial orders are right.
+    counts(&RequestsOf::routes(["/locked", "/naive"], "", "", "").found(), 10, 8);
 }
 
 #[test]
@@ -175,10 +176,7 @@ fn what_cannot_be_attributed_or_repeated_is_undecided_with_the_reason() {
     let shared = undecided("/shared", "");
     assert!(shared.contains("one connection is shared by several requests"), "{shared}");
     let cached = undecided("/cached", "");
-    assert!(
-        cached.contains("does not send the same statements") && cached.contains("reset = \\\"restart\\\""),
-        "{cached}"
-    );
+    assert!(cached.contains("does not do the same") && cached.contains("reset = \\\"restart\\\""), "{cached}");
 }
 
 #[test]
@@ -192,8 +190,9 @@ fn an_application_with_a_cache_is_started_anew_before_each_interleaving() {
 #[test]
 fn a_transaction_that_stays_open_is_named() {
     let found = RequestsOf::route("/leak", "", "").found();
-    assert_eq!(found["verdict"], "broken", "{found:#}");
-    assert!(found["witness"]["anomalies"].to_string().contains("waits for ever"), "{found:#}");
+    assert_eq!(found["verdict"], "undecided", "{found:#}");
+    assert!(found["undecided"].to_string().contains("A leaves a transaction open after it is answered"), "{found:#}");
+    assert!(has_limit(&found, "left a transaction open"), "{found:#}");
 }
 
 #[test]
@@ -293,7 +292,7 @@ fn nothing_of_an_application_is_left_when_the_lab_is_killed() {
     let until = |wanted: bool| {
         let begun = Instant::now();
         while (processes() > 0) != wanted {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{} processes", processes());
+            assert!(begun.elapsed() < Duration::from_mins(1), "{} processes", processes());
             std::thread::sleep(Duration::from_millis(20));
         }
     };

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::app_connection::AppConnection;
 use super::request_sending::AppAnswer;
 use super::running_command::ExitedCommand;
-use super::step_text::{is_described, normalized, sql_of};
+use super::step_text::{fingerprint, is_described, sql_of};
 use crate::explore::file::clock::{TIMEOUTS, was_ended_by_time};
 use crate::explore::file::session_end::{ScriptAnswer, SessionResult};
 use crate::explore::file::template::{Literal, Variables};
 use crate::explore::file::transaction_state::may_change;
-use crate::explore::sql_words::{TransactionControl, statements, transaction_control};
+use crate::explore::sql_words::{TransactionControl, begins_with, statements, transaction_control};
 use crate::explore::transcript::GAVE_UP;
 use crate::report::figures::counted;
 
@@ -52,8 +52,8 @@ pub struct ActorRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RecordedUnit {
     sql: String,
-    /// Without its literals.
-    normalized: String,
+    /// See [`fingerprint`].
+    fingerprint: String,
     is_step: bool,
     level: String,
 }
@@ -100,7 +100,7 @@ impl ActorRecord {
         let level = connection.level().to_owned();
         self.connections.entry(id).or_default().push(RecordedUnit {
             sql: sql_of(unit),
-            normalized: normalized(unit),
+            fingerprint: fingerprint(unit),
             is_step,
             level,
         });
@@ -130,13 +130,21 @@ impl ActorRecord {
             }
         }
         self.changed |= unit.ends_implicit_transaction && answer.error.is_none();
+        let commits = |sql: &str| begins_with(sql, &["commit", "end"]) || outside && may_change(sql);
+        if answer.error.is_none()
+            && unit.executions.iter().filter_map(|run| run.sql.as_ref()).any(|sql| commits(&sql.text))
+        {
+            // A later attempt has succeeded.
+            self.last_error = None;
+        }
     }
 
-    /// Its steps without their literals, sorted, because it may use other connections next time: what two runs of it have in common.
+    /// Its steps with their values, without time and chance, sorted, because it may use other connections next time: what two runs of it have
+    /// in common.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let steps = self.connections.values().flatten().filter(|unit| unit.is_step);
-        let mut steps: Vec<String> = steps.map(|unit| unit.normalized.clone()).collect();
+        let mut steps: Vec<String> = steps.map(|unit| unit.fingerprint.clone()).collect();
         steps.sort();
         steps
     }
@@ -178,7 +186,8 @@ pub fn shortened(sql: &str) -> String {
 }
 
 /// The timeout that a parameter of a connection's start sets, by itself or among the `options`. 0 turns one off.
-fn timeout_at_start(name: &str, value: &str) -> Option<&'static str> {
+#[must_use]
+pub fn timeout_at_start(name: &str, value: &str) -> Option<&'static str> {
     let is_on = |value: &str| value.bytes().any(|byte| byte.is_ascii_digit() && byte != b'0');
     let is_set = |timeout: &&&str| {
         **timeout == name && is_on(value)

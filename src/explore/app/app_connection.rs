@@ -67,6 +67,7 @@ impl AppConnection {
 
     /// The same in a transaction block.
     #[cfg(test)]
+    #[must_use]
     pub fn in_a_block(self, has_taken_a_step: bool) -> Self {
         Self { status: Some(BlockStatus::InBlock), has_taken_a_step, ..self }
     }

@@ -202,6 +202,16 @@ impl AppDatabase {
         self.snapshot.is_some()
     }
 
+    /// Whether a session holds an advisory lock.
+    ///
+    /// # Errors
+    /// [`ExploreError`].
+    pub async fn holds_advisory_locks(&mut self) -> Result<bool, ExploreError> {
+        let query = "select exists (select from pg_locks where locktype = 'advisory' \
+                     and database = (select oid from pg_database where datname = current_database()))";
+        Ok(sqlx::query_scalar(query).fetch_one(self.admin()?).await?)
+    }
+
     /// Puts the rows back beside the open connections of a server. Returns whether that was possible: not if there is more than rows to put
     /// back, or a transaction keeps a table locked.
     ///

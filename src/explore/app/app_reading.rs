@@ -378,7 +378,7 @@ mod tests {
         assert!(AppFile::is_one(REQUESTS));
         assert_eq!((file.title.as_str(), file.actors_in_words()), ("withdraw", "requests and commands"));
         let titles: Vec<String> = file.actors.iter().map(ActorScript::title).collect();
-        assert_eq!(titles, ["POST /withdraw {\"user\":1,\"amount\":30}", "POST /form user=1&note=a+b%26c", "psql"]);
+        assert_eq!(titles, ["POST /withdraw {\"amount\":30,\"user\":1}", "POST /form note=a+b%26c&user=1", "psql"]);
         assert_eq!(file.programs().collect::<Vec<_>>(), ["node server.js", "psql"]);
         let service = file.service.expect("a service");
         assert_eq!((service.instances, service.reset, service.tags), (1, ServiceReset::Rows, StatementTags::Unread));

@@ -1,16 +1,18 @@
 //! One request during an interleaving, as its attendant sees it.
 
-use std::time::{Duration, Instant};
+use std::hash::BuildHasher as _;
+use std::time::Instant;
 
 use postgres_proxy::{AnswerPermit, ClientUnit, UnitAnswer};
+use rustc_hash::FxBuildHasher;
 use tokio::sync::mpsc;
 
 use super::actor_record::ActorRecord;
 use super::attended_command::{AnnouncesSteps, HeldStep, StepUnderWay};
-use super::reactions::{History, Reaction, RequestPosition};
+use super::reactions::{HistoryStep, RequestHistory, RequestPosition, RequestReaction};
 use super::request_script::RequestScript;
 use super::request_sending::AppAnswer;
-use super::step_text::{StepText, normalized, outcome};
+use super::step_text::{StepText, masked, normalized, outcome};
 use crate::explore::schedule::Actor;
 use crate::explore::sql_words::has_anywhere;
 use crate::explore::transcript::StepOutcome;
@@ -33,12 +35,11 @@ pub struct AttendedRequest {
     pub withheld: Option<WithheldAnswer>,
     /// What it was answered.
     pub answer: Option<Result<AppAnswer, String>>,
-    pub history: History,
+    pub history: RequestHistory,
     /// Since when nothing was heard of it, or of the others if it waits.
     pub since: Instant,
-    /// When it began to run, and how long after that it did anything.
+    /// When it began to run.
     pub began: Instant,
-    pub reacted: Option<Duration>,
     /// How often in a row the application was at rest since then.
     pub looks: u32,
     /// Receives the word that its step may go; none without a gate, or once the runner has ended.
@@ -75,7 +76,7 @@ pub enum RequestPhase {
 pub struct WithheldAnswer {
     pub outcome: StepOutcome,
     /// The step and its answer, for the history.
-    pub said: String,
+    pub said: HistoryStep,
     /// What was attempted, if it is an advisory lock that another session has.
     pub failed_attempt: Option<String>,
     pub permit: Option<AnswerPermit>,
@@ -95,7 +96,7 @@ impl WithheldAnswer {
         let tries = is_false && has_anywhere(&unit.sql(), |word| word.starts_with("pg_try_advisory"));
         Self {
             outcome: outcome(answer),
-            said: format!("{}: {said}", normalized(unit)),
+            said: HistoryStep { step: format!("{}: {said}", normalized(unit)), rows: rows_of(answer) },
             failed_attempt: tries.then(|| attempt(unit)),
             permit,
         }
@@ -103,8 +104,16 @@ impl WithheldAnswer {
 
     /// A unit without an answer.
     pub fn lost(unit: &ClientUnit, outcome: StepOutcome) -> Self {
-        Self { outcome, said: format!("{}: lost", normalized(unit)), failed_attempt: None, permit: None }
+        let said = HistoryStep { step: format!("{}: lost", normalized(unit)), rows: 0 };
+        Self { outcome, said, failed_attempt: None, permit: None }
     }
+}
+
+/// A number for the rows of an answer, without time and chance.
+fn rows_of(answer: &UnitAnswer) -> u64 {
+    let values = answer.results.iter().flat_map(|result| result.rows.iter().flatten());
+    let texts: Vec<String> = values.map(|value| masked(value.text.as_deref().unwrap_or_default())).collect();
+    FxBuildHasher.hash_one(texts)
 }
 
 /// A unit that tries to take an advisory lock, with its values.
@@ -125,10 +134,9 @@ impl AttendedRequest {
             step: None,
             withheld: None,
             answer: None,
-            history: History::new(),
+            history: RequestHistory::new(),
             since: Instant::now(),
             began: Instant::now(),
-            reacted: None,
             looks: 0,
             go,
             is_announced: false,
@@ -139,7 +147,7 @@ impl AttendedRequest {
 
     /// It was sent, or has the answer of its step.
     pub fn begins_to_run(&mut self) {
-        (self.began, self.since, self.reacted) = (Instant::now(), Instant::now(), None);
+        (self.began, self.since) = (Instant::now(), Instant::now());
     }
 
     pub fn position(&self) -> RequestPosition {
@@ -147,10 +155,10 @@ impl AttendedRequest {
     }
 
     /// What it has done at its position.
-    pub fn reaction(&self) -> Reaction {
+    pub fn reaction(&self) -> RequestReaction {
         let mut sent: Vec<String> = self.held.iter().map(|held| normalized(&held.unit)).collect();
         sent.sort();
-        Reaction { sent, answered: self.answer.is_some() }
+        RequestReaction { sent, answered: self.answer.is_some() }
     }
 
     /// Whether it waits inside the application.

@@ -57,7 +57,9 @@ pub fn owner(scene: ArrivalScene<'_>, fit: impl Fn(usize) -> Fit) -> StatementOw
         _ => {
             let mut fitting = candidates.iter().filter(|candidate| fit(**candidate) != Fit::No);
             match (fitting.next(), fitting.next()) {
-                (Some(only), None) if fit(*only) == Fit::Yes => StatementOwner::Request(*only),
+                (Some(only), None) if fit(*only) == Fit::Yes || scene.running == Some(*only) => {
+                    StatementOwner::Request(*only)
+                }
                 _ => StatementOwner::Ambiguous,
             }
         }
@@ -94,6 +96,7 @@ mod tests {
             (ArrivalScene { running: Some(0), waiting: &[1], ..SCENE }, unknown, Ambiguous),
             (ArrivalScene { running: Some(0), waiting: &[1], ..SCENE }, all, Ambiguous),
             (ArrivalScene { running: Some(0), waiting: &[1], ..SCENE }, maybe_1, Ambiguous),
+            (ArrivalScene { running: Some(1), waiting: &[0], ..SCENE }, maybe_1, Request(1)),
             (ArrivalScene { running: Some(0), waiting: &[1], ..SCENE }, only_1, Request(1)),
             (ArrivalScene { waiting: &[0, 1], ..SCENE }, only_1, Request(1)),
             // One connection for all requests.

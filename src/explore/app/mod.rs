@@ -17,7 +17,7 @@
 //! 4. [`actor_record`]: what a request or a command sent, and how it ended
 //! 5. `attended_command`, [`attendant`]: commands during an interleaving, from the events of their proxies to those of a gate
 //! 6. `reactions`, `attribution`: what a request does next, and whose a statement is
-//! 7. `service_link`, `attended_request`, `request_interleaving`, `request_settling`, `service_attendant`: requests during an interleaving
+//! 7. `service_link`, `attended_request`, `request_interleaving`, `request_arrivals`, `request_settling`, `service_attendant`: requests during an interleaving
 //! 8. `proxying`, `service`: a server with its proxy and its attendant
 //! 9. `definitions`: what is defined beside the rows; [`app_database`]: the database, put back before each interleaving
 //! 10. [`app_execution`]: runs all requests and commands of a file
@@ -38,6 +38,7 @@ pub mod environment;
 mod process_activity;
 mod proxying;
 mod reactions;
+mod request_arrivals;
 mod request_interleaving;
 pub mod request_script;
 pub mod request_sending;

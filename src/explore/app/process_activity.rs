@@ -54,15 +54,20 @@ mod tests {
                 .spawn()
                 .expect("a process");
             let group = Pid::from_raw(i32::try_from(process.id()).expect("a pid"));
-            let begun = Instant::now();
             // At its start it is at work in any case.
-            while is_at_work(&[group]) != expected && begun.elapsed() < Duration::from_secs(10) {
-                std::thread::yield_now();
-            }
-            assert_eq!(is_at_work(&[group]), expected, "{script}");
+            becomes(group, expected);
             nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("its group");
             process.wait().expect("its end");
-            assert!(!is_at_work(&[group]));
+            becomes(group, false);
+        }
+    }
+
+    #[track_caller]
+    fn becomes(group: Pid, at_work: bool) {
+        let begun = Instant::now();
+        while is_at_work(&[group]) != at_work {
+            assert!(begun.elapsed() < Duration::from_secs(10), "at work: {}", !at_work);
+            std::thread::yield_now();
         }
     }
 }

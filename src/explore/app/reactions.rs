@@ -4,11 +4,20 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-/// What a request was answered so far: each step with its command tag or SQLSTATE.
-pub type History = Vec<String>;
+/// What a request was answered so far.
+pub type RequestHistory = Vec<HistoryStep>;
+
+/// A step and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HistoryStep {
+    /// The step without its literals, and its command tag or SQLSTATE.
+    pub step: String,
+    /// A number that tells rows with different values apart, because what an application does next may depend on them.
+    pub rows: u64,
+}
 
 /// A request, by its place in the file, after a history.
-pub type RequestPosition = (usize, History);
+pub type RequestPosition = (usize, RequestHistory);
 
 /// Where all requests are.
 pub type AllPositions = Vec<RequestPosition>;
@@ -25,12 +34,9 @@ const NEW_SILENCE: Duration = Duration::from_millis(300);
 /// The same where it was known to wait. The slowest known reaction counts four times.
 const KNOWN_SILENCE: Duration = Duration::from_millis(30);
 
-/// No silence must last longer, whatever the slowest known reaction is.
-const SILENCE_MAX: Duration = Duration::from_secs(4);
-
 /// What a request does at a position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reaction {
+pub struct RequestReaction {
     /// The texts of the steps that it sends at once, sorted.
     pub sent: Vec<String>,
     /// Whether it was answered.
@@ -40,9 +46,9 @@ pub struct Reaction {
 /// See the [module](self).
 #[derive(Debug, Clone, Default)]
 pub struct Reactions {
-    known: HashMap<RequestPosition, BTreeSet<Reaction>>,
-    /// All texts that a request has sent at a position, those that are no steps too.
-    texts: HashMap<RequestPosition, BTreeSet<String>>,
+    known: HashMap<RequestPosition, BTreeSet<RequestReaction>>,
+    /// All texts that a request has sent after these steps, whatever their rows were; those that are no steps too. None where it was answered.
+    texts: HashMap<(usize, Vec<String>), BTreeSet<String>>,
     slowest: HashMap<RequestPosition, Duration>,
     /// A request was silent while all were there.
     silent: HashSet<(usize, AllPositions)>,
@@ -62,33 +68,34 @@ pub enum Fit {
 impl Reactions {
     /// How long a request that has done so much must be silent until this is all. Zero if that is known.
     #[must_use]
-    pub fn time_for_more(&self, position: &RequestPosition, now: &Reaction) -> Duration {
+    pub fn time_for_more(&self, position: &RequestPosition, now: &RequestReaction) -> Duration {
         let Some(known) = self.known.get(position).filter(|known| known.contains(now)) else { return NEW_REACTION };
         // The answer of a request that stands at a step changes nothing.
-        let goes_on = |other: &Reaction| other.sent != now.sent && other.contains(now);
-        let answers = |other: &Reaction| now.sent.is_empty() && other != now && other.contains(now);
+        let goes_on = |other: &RequestReaction| other.sent != now.sent && other.contains(now);
+        let answers = |other: &RequestReaction| now.sent.is_empty() && other != now && other.contains(now);
         if known.iter().any(|other| goes_on(other) || answers(other)) { LARGER_REACTION } else { Duration::ZERO }
     }
 
     /// This was all, after so much time.
-    pub fn learn(&mut self, position: RequestPosition, reaction: Reaction, after: Duration) {
+    pub fn learn(&mut self, position: RequestPosition, reaction: RequestReaction, after: Duration) {
         let slowest = self.slowest.entry(position.clone()).or_default();
         *slowest = after.max(*slowest);
+        self.texts.entry(steps(&position)).or_default();
         self.known.entry(position).or_default().insert(reaction);
     }
 
     /// A request has sent a text.
-    pub fn sent(&mut self, position: RequestPosition, text: &str) {
-        self.texts.entry(position).or_default().insert(text.to_owned());
+    pub fn sent(&mut self, position: &RequestPosition, text: &str) {
+        self.texts.entry(steps(position)).or_default().insert(text.to_owned());
     }
 
     /// Whether a text is what a request sends at a position.
     #[must_use]
     pub fn fit(&self, position: &RequestPosition, text: &str) -> Fit {
-        match (self.texts.get(position), self.known.get(position)) {
-            (Some(texts), _) if texts.contains(text) => Fit::Yes,
-            (None, None) => Fit::Unknown,
-            _ => Fit::No,
+        match self.texts.get(&steps(position)) {
+            Some(texts) if texts.contains(text) => Fit::Yes,
+            Some(_) => Fit::No,
+            None => Fit::Unknown,
         }
     }
 
@@ -97,10 +104,8 @@ impl Reactions {
     pub fn silence(&self, request: usize, all: &AllPositions, position: &RequestPosition) -> Duration {
         let slowest = self.slowest.get(position).copied();
         match slowest {
-            Some(slowest) if self.silent.contains(&(request, all.clone())) => {
-                (slowest * 4 + KNOWN_SILENCE).min(SILENCE_MAX)
-            }
-            slowest => NEW_SILENCE.max(slowest.unwrap_or_default() * 5).min(SILENCE_MAX),
+            Some(slowest) if self.silent.contains(&(request, all.clone())) => slowest * 4 + KNOWN_SILENCE,
+            slowest => NEW_SILENCE.max(slowest.unwrap_or_default() * 5),
         }
     }
 
@@ -110,7 +115,12 @@ impl Reactions {
     }
 }
 
-impl Reaction {
+/// A position without the rows that were read.
+fn steps((request, history): &RequestPosition) -> (usize, Vec<String>) {
+    (*request, history.iter().map(|step| step.step.clone()).collect())
+}
+
+impl RequestReaction {
     /// Whether it has all of another one.
     fn contains(&self, other: &Self) -> bool {
         let mut left = self.sent.clone();
@@ -123,12 +133,12 @@ impl Reaction {
 mod tests {
     use super::*;
 
-    fn reaction(sent: &[&str], answered: bool) -> Reaction {
-        Reaction { sent: sent.iter().map(|text| (*text).to_owned()).collect(), answered }
+    fn reaction(sent: &[&str], answered: bool) -> RequestReaction {
+        RequestReaction { sent: sent.iter().map(|text| (*text).to_owned()).collect(), answered }
     }
 
     fn at(history: &[&str]) -> RequestPosition {
-        (0, history.iter().map(|step| (*step).to_owned()).collect())
+        (0, history.iter().map(|step| HistoryStep { step: (*step).to_owned(), rows: 0 }).collect())
     }
 
     #[test]
@@ -160,7 +170,7 @@ mod tests {
     fn a_text_fits_where_it_was_sent_before() {
         let mut reactions = Reactions::default();
         assert_eq!(reactions.fit(&at(&[]), "read"), Fit::Unknown);
-        reactions.sent(at(&[]), "read");
+        reactions.sent(&at(&[]), "read");
         assert_eq!((reactions.fit(&at(&[]), "read"), reactions.fit(&at(&[]), "write")), (Fit::Yes, Fit::No));
         reactions.learn(at(&["read"]), reaction(&[], true), Duration::ZERO);
         assert_eq!(reactions.fit(&at(&["read"]), "write"), Fit::No);

@@ -14,27 +14,21 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postgres_proxy::{ClientUnit, ConnectionId, UnitPermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::actor_record::shortened;
-use super::app_file::StatementTags;
-use super::attended_command::{HeldStep, StepUnderWay};
+use super::attended_command::StepUnderWay;
 use super::attended_request::{AttendedRequest, RequestPhase, WithheldAnswer, attempt};
-use super::attribution::{ArrivalScene, StatementOwner, owner};
-use super::request_sending::{AppAnswer, send, tagged_request};
+use super::request_sending::{AppAnswer, send};
 use super::service_link::ServiceLink;
 use super::step_rules::StepRules;
-use super::step_text::{StepText, lost, normalized, sql_of};
+use super::step_text::{StepText, lost};
 use crate::explore::run::gate::{GateEvent, GateEvents};
 use crate::explore::schedule::Actor;
 use crate::explore::transcript::StepOutcome;
-
-/// How long an ambiguous statement waits for the others, before it counts as undecidable.
-const AMBIGUOUS_MAX: Duration = Duration::from_millis(1_500);
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -45,15 +39,19 @@ pub struct RequestInterleaving {
     /// The moment at which a request is sent is chosen by the runner, because a request waited inside the application before its first
     /// statement.
     pub send_is_a_step: bool,
+    /// Commands run beside the requests, and may let them go on.
+    pub beside_commands: bool,
+    /// Everything was let go.
+    pub was_opened: bool,
     /// Ends it early.
     pub stop: CancellationToken,
     /// The answers of the application, by index.
     pub answers: JoinSet<(usize, Result<AppAnswer, String>)>,
     pub running: Option<usize>,
-    last: Option<usize>,
+    pub last: Option<usize>,
     /// The request that took the last step.
     stepper: Option<usize>,
-    unknown: VecDeque<UnknownUnit>,
+    pub unknown: VecDeque<UnknownUnit>,
     /// Why it could not be run to its end.
     pub unfit: Option<(Actor, String)>,
     /// Requests that seemed to wait inside the application.
@@ -64,11 +62,11 @@ pub struct RequestInterleaving {
 
 /// A unit that more than one request could have sent.
 #[derive(Debug)]
-struct UnknownUnit {
-    connection: ConnectionId,
-    unit: Arc<ClientUnit>,
-    permit: Option<UnitPermit>,
-    since: Instant,
+pub struct UnknownUnit {
+    pub connection: ConnectionId,
+    pub unit: Arc<ClientUnit>,
+    pub permit: Option<UnitPermit>,
+    pub since: Instant,
 }
 
 impl RequestInterleaving {
@@ -85,6 +83,8 @@ impl RequestInterleaving {
             gate,
             rules,
             send_is_a_step,
+            beside_commands: false,
+            was_opened: false,
             stop,
             answers: JoinSet::new(),
             running: None,
@@ -123,140 +123,10 @@ impl RequestInterleaving {
         }
     }
 
-    /// A unit has arrived.
-    pub fn arrived(
-        &mut self,
-        link: &mut ServiceLink,
-        connection: ConnectionId,
-        unit: Arc<ClientUnit>,
-        permit: Option<UnitPermit>,
-    ) {
-        if link.is_of_no_request(connection, &unit) {
-            link.pass(connection, &unit, permit);
-            return;
-        }
-        match self.owner_of(link, connection, &unit) {
-            StatementOwner::Request(index) => self.take(link, index, (connection, unit, permit)),
-            StatementOwner::Ambiguous => {
-                self.unknown.push_back(UnknownUnit { connection, unit, permit, since: Instant::now() });
-            }
-            StatementOwner::Shared(one, other) => {
-                let (owner, second) = (self.requests[one].actor, self.requests[other].actor);
-                let why = format!(
-                    "{second} sends {} on the connection on which the transaction of {owner} is open: one connection is shared by several \
-                     requests, so its statements belong to none of them; give each request a connection of its own, from a pool",
-                    shortened(&sql_of(&unit))
-                );
-                self.is_unfit(one, why);
-                link.pass(connection, &unit, permit);
-            }
-            StatementOwner::Stranger => {
-                link.strangers.insert(shortened(&normalized(&unit)));
-                link.pass(connection, &unit, permit);
-            }
-        }
-    }
-
-    fn owner_of(&mut self, link: &ServiceLink, connection: ConnectionId, unit: &ClientUnit) -> StatementOwner {
-        let text = normalized(unit);
-        let tagged = match link.tags {
-            StatementTags::Unread => None,
-            _ => tagged_request(&sql_of(unit)).and_then(|number| self.index_of(number)),
-        };
-        let waiting: Vec<usize> = self.indices(AttendedRequest::waits_inside).collect();
-        let in_transaction_of = link
-            .in_transaction_of(connection)
-            .filter(|owner| self.requests.get(*owner).is_some_and(|owner| owner.phase != RequestPhase::Ended));
-        let owner_waits = in_transaction_of.is_some_and(|owner| {
-            let request = &self.requests[owner];
-            let in_step = request.step.as_ref().is_some_and(|step| step.connection == connection && !step.is_prepared);
-            self.running.is_some_and(|running| running != owner)
-                && (in_step || request.held.iter().any(|held| held.connection == connection))
-        });
-        let scene = ArrivalScene {
-            tagged: tagged.filter(|_| link.tags == StatementTags::Used),
-            in_transaction_of,
-            owner_waits,
-            running: self.running,
-            waiting: &waiting,
-            last: self.last,
-        };
-        let found = owner(scene, |index| link.reactions.fit(&self.requests[index].position(), &text));
-        if let (Some(tagged), StatementOwner::Request(index)) = (tagged, found)
-            && tagged != index
-        {
-            let (found, tagged) = (self.requests[index].actor, self.requests[tagged].actor);
-            let why =
-                format!("a statement of {tagged}, by its tag, was taken for one of {found}: {}", shortened(&text));
-            self.is_unfit(index, why);
-        }
-        found
-    }
-
-    fn index_of(&self, number: usize) -> Option<usize> {
-        self.requests.iter().position(|request| request.number == number)
-    }
-
-    pub fn indices(&self, is_so: impl Fn(&AttendedRequest) -> bool) -> impl Iterator<Item = usize> {
-        (0..self.requests.len()).filter(move |index| is_so(&self.requests[*index]))
-    }
-
-    /// A unit is that of this request.
-    fn take(
-        &mut self,
-        link: &mut ServiceLink,
-        index: usize,
-        (id, unit, permit): (ConnectionId, Arc<ClientUnit>, Option<UnitPermit>),
-    ) {
-        let Some(found) = link.connections.get(&id) else { return };
-        let is_step = self.rules.is_step(&unit, &found.connection);
-        let request = &mut self.requests[index];
-        request.record.sent(id, &unit, &found.connection, is_step);
-        link.reactions.sent(request.position(), &normalized(&unit));
-        link.arrived(id, &unit, Some((index, request.actor)));
-        if !is_step {
-            if request.phase != RequestPhase::Ended {
-                self.works(index);
-            }
-            link.forwarded(id, false);
-            permit.into_iter().for_each(UnitPermit::release);
-            return;
-        }
-        if request.answer.is_some() {
-            self.after_answer.insert(request.actor);
-        }
-        if request.phase == RequestPhase::Ended {
-            let why = format!(
-                "it sends {} after it was answered and seemed to have ended, so what it does then is not in order",
-                shortened(&sql_of(&unit))
-            );
-            self.is_unfit(index, why);
-            link.forwarded(id, true);
-            permit.into_iter().for_each(UnitPermit::release);
-            return;
-        }
-        self.works(index);
-        let request = &mut self.requests[index];
-        if let Some(step) = request.step.as_mut().filter(|step| step.is_prepared && step.connection == id) {
-            // The statement was prepared in the same step.
-            (step.unit, step.is_prepared) = (unit.number, false);
-            request.phase = RequestPhase::InDatabase;
-            link.forwarded(id, true);
-            permit.into_iter().for_each(UnitPermit::release_and_withhold_answer);
-            self.stops_running(index);
-            return;
-        }
-        request.held.push(HeldStep { connection: id, unit, permit });
-        if !request.is_announced {
-            request.held.sort_by_cached_key(|held| normalized(&held.unit));
-        }
-    }
-
     /// Something was heard of a request: it does not wait inside the application.
-    fn works(&mut self, index: usize) {
+    pub fn works(&mut self, index: usize) {
         let request = &mut self.requests[index];
         request.since = Instant::now();
-        request.reacted.get_or_insert_with(|| request.began.elapsed());
         if request.waits_inside() {
             let told = request.phase == RequestPhase::WaitsInside { told: true };
             request.phase = RequestPhase::Runs;
@@ -269,9 +139,18 @@ impl RequestInterleaving {
 
     pub fn stops_running(&mut self, index: usize) {
         if self.running == Some(index) {
-            self.running = None;
+            // Another one may run already, because something woke it.
+            let other = self.indices(|request| request.phase == RequestPhase::Runs).find(|other| *other != index);
+            self.running = other;
         }
         self.last = Some(index);
+    }
+
+    /// What a request did last may end the wait of another one.
+    pub fn may_wake_others(&mut self) {
+        for request in self.requests.iter_mut().filter(|request| request.waits_inside()) {
+            request.since = Instant::now();
+        }
     }
 
     /// The server has answered a step of a request, or has prepared its statement.
@@ -410,39 +289,13 @@ impl RequestInterleaving {
 
     /// Whether another request can move without this one.
     pub fn others_can_go(&self, but: usize) -> bool {
-        self.indices(|request| {
-            let stands = request.phase == RequestPhase::Stands && request.is_announced;
-            stands || request.phase == RequestPhase::NotSent || request.withheld.is_some()
-        })
-        .any(|index| index != but)
-    }
-
-    /// Finds the owners of units that several requests could have sent. Returns whether any was found.
-    pub fn resolve(&mut self, link: &mut ServiceLink) -> bool {
-        let Some(unknown) = self.unknown.pop_front() else { return false };
-        match self.owner_of(link, unknown.connection, &unknown.unit) {
-            StatementOwner::Request(index) => {
-                self.take(link, index, (unknown.connection, unknown.unit, unknown.permit));
-                return true;
-            }
-            _ if unknown.since.elapsed() > AMBIGUOUS_MAX => {
-                let index = self.running.or(self.last).unwrap_or_default();
-                let why = format!(
-                    "several requests could have sent {}; tags in the statements would tell (docs/APPS.md)",
-                    shortened(&sql_of(&unknown.unit))
-                );
-                self.is_unfit(index, why);
-                link.pass(unknown.connection, &unknown.unit, unknown.permit);
-                return true;
-            }
-            _ => self.unknown.push_front(unknown),
-        }
-        false
-    }
-
-    /// Whether a unit waits for its owner to be found.
-    pub fn has_unknown_unit(&self) -> bool {
-        !self.unknown.is_empty()
+        self.beside_commands
+            || self
+                .indices(|request| {
+                    let stands = request.phase == RequestPhase::Stands && request.is_announced;
+                    stands || request.phase == RequestPhase::NotSent || request.withheld.is_some()
+                })
+                .any(|index| index != but)
     }
 
     /// The next request whose withheld answer goes: that of the last step first.
@@ -453,6 +306,7 @@ impl RequestInterleaving {
 
     /// Lets everything go.
     pub fn open(&mut self) {
+        self.was_opened = self.requests.iter().any(|request| request.phase != RequestPhase::Ended);
         self.gate = None;
         self.unknown.clear();
         for request in &mut self.requests {

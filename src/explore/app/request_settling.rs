@@ -108,12 +108,14 @@ impl RequestInterleaving {
         }
         let request = &mut self.requests[index];
         request.looks = 0;
-        link.reactions.learn(position, reaction, request.reacted.unwrap_or_default());
+        let reacted = request.since.saturating_duration_since(request.began);
+        link.reactions.learn(position, reaction, reacted);
         if self.requests[index].step.take().is_some() {
             // What was prepared is not executed now.
             self.tell(index, GateEvent::Returned(StepOutcome::Done));
         }
         self.stops_running(index);
+        self.may_wake_others();
         if self.requests[index].held.is_empty() {
             self.ends(index);
         } else {
@@ -163,6 +165,14 @@ impl RequestInterleaving {
         let needed = link.reactions.silence(request.number, &all, &all[index]);
         let needed = if self.others_can_go(index) { needed } else { needed.max(HOPELESS_SILENCE) };
         if silence < needed || self.has_unknown_unit() {
+            return;
+        }
+        if !self.beside_commands
+            && self.indices(|request| request.phase != RequestPhase::Ended).all(|other| other == index)
+        {
+            // It waits for no other request.
+            let why = format!("{}; no other request is under way", silent_for(needed, true));
+            self.is_unfit(index, why);
             return;
         }
         if !link.is_at_rest() {

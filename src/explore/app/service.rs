@@ -149,7 +149,7 @@ impl AppService {
         requests: Vec<(Actor, usize, RequestScript)>,
         gate: Option<&GateEvents>,
         rules: StepRules,
-        stop: CancellationToken,
+        (beside_commands, stop): (bool, CancellationToken),
     ) -> Result<oneshot::Receiver<RequestsAttended>, ExploreError> {
         let Some(running) = &self.running else {
             return Err(ExploreError::Script("app.start: the application does not run".to_owned()));
@@ -164,7 +164,8 @@ impl AppService {
             AttendedRequest::new(actor, number, script, running.port_of(number), go)
         };
         let requests = requests.into_iter().map(attended).collect();
-        let interleaving = RequestInterleaving::new(requests, gate.cloned(), rules, self.send_is_a_step, stop);
+        let mut interleaving = RequestInterleaving::new(requests, gate.cloned(), rules, self.send_is_a_step, stop);
+        interleaving.beside_commands = beside_commands;
         let (reply, attended) = oneshot::channel();
         let order = ServiceOrder::Attend(Box::new(interleaving), reply);
         self.orders.try_send(order).map_err(|_| attendant_ended())?;

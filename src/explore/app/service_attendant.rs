@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::actor_record::ActorEnd;
 use super::attended_command::next_go;
 use super::attended_request::{AttendedRequest, RequestPhase, WithheldAnswer};
-use super::reactions::Reactions;
+use super::reactions::{NEW_REACTION, Reactions};
 use super::request_interleaving::RequestInterleaving;
 use super::service_link::ServiceLink;
 use super::step_rules::StepRules;
@@ -63,8 +63,12 @@ pub struct RequestsAttended {
     pub after_answer: BTreeSet<Actor>,
     /// Statements that belong to no request.
     pub strangers: BTreeSet<String>,
-    /// What was let go at the end changes more than rows.
+    /// Something that was sent changes more than rows, by a request that has not ended too.
     pub changed_more_than_rows: bool,
+    /// A session of the application may have an advisory lock.
+    pub may_have_advisory_locks: bool,
+    /// Timeouts that its connections set.
+    pub timeouts: BTreeSet<String>,
     /// The connections of the application.
     pub connections: usize,
 }
@@ -96,14 +100,18 @@ impl ServiceAttendant {
     pub async fn run(mut self) {
         while let Some(order) = self.pass(None).await {
             match order {
-                ServiceOrder::Started(groups) => self.link.groups = groups,
+                ServiceOrder::Started(groups) => {
+                    self.link.groups = groups;
+                    // What it sends at its start belongs to no request.
+                    self.link.strangers.clear();
+                }
                 ServiceOrder::Forget => self.link.reactions = Reactions::default(),
                 ServiceOrder::WatchIdle(reply) => {
                     self.link.strangers.clear();
                     self.pass(Some(IDLE_TIME)).await;
                     let found = std::mem::take(&mut self.link.strangers);
-                    self.link.background.extend(found.iter().cloned());
-                    let _ = reply.send(found);
+                    self.link.learn_background(found);
+                    let _ = reply.send(self.link.background.clone());
                 }
                 ServiceOrder::Attend(interleaving, reply) => {
                     let attended = self.attend(*interleaving).await;
@@ -132,6 +140,9 @@ impl ServiceAttendant {
 
     async fn attend(&mut self, mut interleaving: RequestInterleaving) -> RequestsAttended {
         self.proxy.withhold_notifications(true);
+        if let Some(trouble) = self.link.trouble.clone() {
+            interleaving.is_unfit(0, trouble);
+        }
         let mut clock = interval(CLOCK_STEP);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let strangers = std::mem::take(&mut self.link.strangers);
@@ -156,10 +167,12 @@ impl ServiceAttendant {
         }
         let mut attended = self.attended(&interleaving);
         attended.strangers.extend(strangers);
-        attended.is_stuck = !self.let_go_all(&mut interleaving).await || !attended.left_open.is_empty();
+        attended.is_stuck = !self.let_go_all(&mut interleaving).await || self.link.is_under_way();
         // What was let go belongs to requests.
         let let_go = std::mem::take(&mut self.link.strangers);
-        attended.changed_more_than_rows = !let_go.iter().all(|text| changes_only_rows(text));
+        attended.changed_more_than_rows |= !let_go.iter().all(|text| changes_only_rows(text));
+        attended.may_have_advisory_locks = self.link.may_have_advisory_locks();
+        attended.timeouts = self.link.timeouts.clone();
         self.link.forget_owners();
         self.proxy.withhold_notifications(false);
         attended
@@ -179,7 +192,12 @@ impl ServiceAttendant {
             waits_inside: interleaving.indices(AttendedRequest::waits_inside).map(actor).collect(),
             after_answer: interleaving.after_answer.clone(),
             strangers: std::mem::take(&mut self.link.strangers),
-            changed_more_than_rows: false,
+            changed_more_than_rows: !interleaving
+                .requests
+                .iter()
+                .all(|request| request.record.texts().all(changes_only_rows)),
+            may_have_advisory_locks: false,
+            timeouts: BTreeSet::new(),
             connections: self.link.connections.len(),
         }
     }
@@ -188,17 +206,30 @@ impl ServiceAttendant {
     async fn let_go_all(&mut self, interleaving: &mut RequestInterleaving) -> bool {
         interleaving.open();
         let begun = Instant::now();
-        while !interleaving.answers.is_empty() {
+        let mut last_event = Instant::now();
+        // What comes after an answer still belongs to the request.
+        while !interleaving.answers.is_empty()
+            || interleaving.was_opened
+                && (self.link.is_under_way() || last_event.elapsed() < NEW_REACTION || !self.link.is_at_rest())
+        {
             let left = LET_GO_MAX.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                interleaving.answers.abort_all();
+                return false;
+            }
             let next = async {
                 tokio::select! {
                     biased;
                     event = self.owner.next() => event.map(Some),
-                    _ = interleaving.answers.join_next() => Some(None),
+                    Some(_) = interleaving.answers.join_next() => Some(None),
+                    () = tokio::time::sleep(CLOCK_STEP) => Some(None),
                 }
             };
             match timeout(left, next).await {
-                Ok(Some(Some(event))) => self.apply(event, None),
+                Ok(Some(Some(event))) => {
+                    last_event = Instant::now();
+                    self.apply(event, None);
+                }
                 Ok(Some(None)) => {}
                 Ok(None) | Err(_) => {
                     interleaving.answers.abort_all();
@@ -213,13 +244,14 @@ impl ServiceAttendant {
         let ProxyEvent { connection: id, kind, .. } = event;
         match kind {
             ProxyEventKind::Accepted => self.link.accepted(id),
-            ProxyEventKind::Opened(startup) => self.link.opened(id, startup),
+            ProxyEventKind::Opened(startup) => self.link.opened(id, &startup),
             ProxyEventKind::Ready { backend_pid } => self.link.ready(id, backend_pid),
             ProxyEventKind::UnitArrived { unit, permit } => {
                 if let Some(interleaving) = interleaving {
                     interleaving.arrived(&mut self.link, id, unit, permit);
                     return;
                 }
+                self.link.note_timeouts(&unit);
                 let connection = self.link.connections.get(&id);
                 let is_step = connection.is_some_and(|found| self.rules.is_step(&unit, &found.connection));
                 if is_step && !self.link.is_of_no_request(id, &unit) {
@@ -240,8 +272,9 @@ impl ServiceAttendant {
                 }
             }
             ProxyEventKind::LostTrack { reason } => {
+                let why = format!("the proxy does not understand a message of the application: {reason}");
+                self.link.trouble = Some(why.clone());
                 if let Some(interleaving) = interleaving {
-                    let why = format!("the proxy does not understand a message of the application: {reason}");
                     interleaving.is_unfit(0, why);
                 }
             }
@@ -255,10 +288,14 @@ impl ServiceAttendant {
             }
             ProxyEventKind::Closed(closed) => {
                 let owner = self.link.closed(id);
+                let wants_encryption = closed.by == ClosedBy::ClientWantsEncryption;
+                let why = "the application insists on an encrypted connection, which the proxy does not offer; \
+                           use sslmode=disable or prefer";
+                if wants_encryption {
+                    self.link.trouble = Some(why.to_owned());
+                }
                 let Some(interleaving) = interleaving else { return };
-                if closed.by == ClosedBy::ClientWantsEncryption {
-                    let why = "the application insists on an encrypted connection, which the proxy does not offer; \
-                               use sslmode=disable or prefer";
+                if wants_encryption {
                     interleaving.is_unfit(0, why.to_owned());
                 }
                 if let Some(index) = owner {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use nix::unistd::Pid;
 use postgres_proxy::{ClientUnit, ConnectionId, StartupPacket, UnitAnswer, UnitPermit};
 
+use super::actor_record::timeout_at_start;
 use super::app_connection::AppConnection;
 use super::app_file::StatementTags;
 use super::process_activity::is_at_work;
 use super::reactions::Reactions;
 use super::step_text::normalized;
+use crate::explore::file::clock::of_words;
 use crate::explore::run::monitor::ActorBackends;
 use crate::explore::schedule::Actor;
+use crate::explore::sql_words::{TransactionControl, statements, transaction_control};
 
 /// An application, as its proxy shows it.
 #[derive(Debug)]
@@ -30,8 +33,10 @@ pub struct ServiceLink {
     /// The server processes, for the monitor.
     pub backends: ActorBackends,
     default_level: String,
-    /// What its connections set when they are opened.
-    pub startups: Vec<StartupPacket>,
+    /// Timeouts that its connections set, by themselves or when they are opened.
+    pub timeouts: BTreeSet<String>,
+    /// Why statements of it cannot be seen, if that is so.
+    pub trouble: Option<String>,
     /// Statements that came and belong to no request, without their literals.
     pub strangers: BTreeSet<String>,
 }
@@ -42,8 +47,8 @@ pub struct ServiceConnection {
     pub connection: AppConnection,
     /// The request that used it last, by its index in the interleaving.
     pub owner: Option<usize>,
-    /// It has sent nothing: the application may have opened it for a statement that comes next.
-    is_new: bool,
+    /// What it sends until it is outside a transaction belongs to no request.
+    is_of_no_request: bool,
 }
 
 /// A unit that is not answered.
@@ -67,25 +72,25 @@ impl ServiceLink {
             groups: Vec::new(),
             backends,
             default_level,
-            startups: Vec::new(),
+            timeouts: BTreeSet::new(),
+            trouble: None,
             strangers: BTreeSet::new(),
         }
     }
 
     pub fn accepted(&mut self, id: ConnectionId) {
         let connection = AppConnection::new(&self.default_level);
-        self.connections.insert(id, ServiceConnection { connection, owner: None, is_new: true });
+        self.connections.insert(id, ServiceConnection { connection, owner: None, is_of_no_request: false });
     }
 
-    pub fn opened(&mut self, id: ConnectionId, startup: StartupPacket) {
+    pub fn opened(&mut self, id: ConnectionId, startup: &StartupPacket) {
         if let Some(found) = self.connections.get_mut(&id) {
             for (name, value) in &startup.parameters {
                 found.connection.start_with(name, value);
             }
         }
-        if !self.startups.contains(&startup) {
-            self.startups.push(startup);
-        }
+        let timeouts = startup.parameters.iter().filter_map(|(name, value)| timeout_at_start(name, value));
+        self.timeouts.extend(timeouts.map(|timeout| format!("the application sets {timeout} when it connects")));
     }
 
     pub fn ready(&mut self, id: ConnectionId, backend_pid: i32) {
@@ -107,7 +112,6 @@ impl ServiceLink {
         let request = of.map(|(request, _)| request);
         self.units.insert((id, unit.number), SentUnit { unit: Arc::clone(unit), request });
         let Some(found) = self.connections.get_mut(&id) else { return };
-        found.is_new = false;
         if let Some((request, actor)) = of {
             found.owner = Some(request);
             found.connection.pid.into_iter().for_each(|pid| self.backends.insert(pid, actor));
@@ -151,25 +155,63 @@ impl ServiceLink {
         self.connections.values().filter(is_open).count()
     }
 
-    /// Whether a connection is being opened, or was opened and has sent nothing.
+    /// Whether a connection is being opened.
     pub fn is_connecting(&self) -> bool {
         self.connections.values().any(|found| found.connection.pid.is_none())
     }
 
-    /// Whether the texts of a unit belong to no request: the user or the time before the first request says so.
-    pub fn is_of_no_request(&self, id: ConnectionId, unit: &ClientUnit) -> bool {
-        if self.in_transaction_of(id).is_some() {
+    /// Whether a unit belongs to no request: the user says so, or the time before the first request. It decides for the rest of its
+    /// transaction, whose beginning may have seemed to be that of a request.
+    pub fn is_of_no_request(&mut self, id: ConnectionId, unit: &ClientUnit) -> bool {
+        let Some(found) = self.connections.get_mut(&id) else { return false };
+        if found.connection.is_idle() {
+            found.is_of_no_request = false;
+        }
+        if found.is_of_no_request {
+            return true;
+        }
+        // The transaction of a request has done something by then.
+        if found.owner.is_some() && !found.connection.ends_nothing() {
             return false;
         }
         let text = normalized(unit);
-        self.background.contains(&text) || {
-            let sql = plain(&unit.sql());
-            self.ignore.iter().any(|ignored| sql.contains(ignored))
+        let sql = plain(&unit.sql());
+        let is_of_no_request =
+            self.background.contains(&text) || self.ignore.iter().any(|ignored| sql.contains(ignored));
+        if is_of_no_request {
+            found.is_of_no_request = true;
+            found.owner = None;
         }
+        is_of_no_request
+    }
+
+    /// A unit came without a request, before the first one was sent. What only begins or ends a transaction tells nothing.
+    pub fn learn_background(&mut self, texts: BTreeSet<String>) {
+        let is_control =
+            |text: &String| transaction_control(text) != TransactionControl::None || text.starts_with("savepoint");
+        self.background.extend(texts.into_iter().filter(|text| !is_control(text)));
+    }
+
+    /// Takes over what a unit sets, whoever sends it.
+    pub fn note_timeouts(&mut self, unit: &ClientUnit) {
+        for words in statements(&unit.sql()).iter().filter(|words| words[0] == "set") {
+            self.timeouts.extend(of_words(words).map(|what| format!("the application sends {} {what}", words[0])));
+        }
+    }
+
+    /// Whether the server has not answered all units, or a transaction is open.
+    pub fn is_under_way(&self) -> bool {
+        !self.units.is_empty() || self.connections.values().any(|found| !found.connection.is_idle())
+    }
+
+    /// Whether a session may have advisory locks.
+    pub fn may_have_advisory_locks(&self) -> bool {
+        self.connections.values().any(|found| found.connection.has_advisory_locks)
     }
 
     /// No request uses a connection any more.
     pub fn forget_owners(&mut self) {
+        self.units.values_mut().for_each(|sent| sent.request = None);
         for found in self.connections.values_mut() {
             found.owner = None;
             found.connection.pid.into_iter().for_each(|pid| self.backends.remove(pid));

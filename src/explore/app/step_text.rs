@@ -45,19 +45,55 @@ impl StepText {
 /// The SQL of a unit without its literals and comments: what two runs of a program have in common.
 #[must_use]
 pub fn normalized(unit: &ClientUnit) -> String {
-    let sql = sql_of(unit);
+    normalized_sql(&sql_of(unit))
+}
+
+/// The same of a text.
+#[must_use]
+pub fn normalized_sql(sql: &str) -> String {
+    with_literals(sql, |_| "?".to_owned())
+}
+
+/// The SQL of a unit without its comments, and its values, without what is likely to be time or chance.
+#[must_use]
+pub fn fingerprint(unit: &ClientUnit) -> String {
+    let StepText { sql, values, .. } = StepText::of(unit);
+    let sql = with_literals(&sql, |literal| masked(literal.trim_matches('\'')));
+    let values: Vec<String> = values.iter().map(|value| masked(value)).collect();
+    if values.is_empty() { sql } else { format!("{sql} ({})", values.join(", ")) }
+}
+
+/// A text with other literals, and without comments.
+fn with_literals(sql: &str, literal: impl Fn(&str) -> String) -> String {
     let is_literal = |word: &str| {
         let first = word.strip_prefix(['e', 'E', 'n', 'N', 'x', 'X', 'b', 'B']).unwrap_or(word);
         first.starts_with('\'') || word.starts_with(|first: char| first.is_ascii_digit())
     };
-    let plain = |word: &String| if is_literal(word) { "?".to_owned() } else { word.clone() };
-    let statements = statements(&sql);
+    let plain = |word: &String| if is_literal(word) { literal(word) } else { word.clone() };
+    let statements = statements(sql);
     if statements.is_empty() {
         return sql.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     let texts: Vec<String> =
         statements.iter().map(|words| words.iter().map(plain).collect::<Vec<_>>().join(" ")).collect();
     texts.join("; ")
+}
+
+/// A value, or a word for it if it looks like an id of chance, a time, or a secret.
+#[must_use]
+pub fn masked(value: &str) -> String {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let has = |wanted: char| value.contains(wanted);
+    let word = if uuid::Uuid::try_parse(value).is_ok() {
+        "an id"
+    } else if digits >= 8 && (has(':') || value.matches('-').count() >= 2) {
+        "a time"
+    } else if digits >= 10 && digits + 1 >= value.len() || value.len() >= 16 && !has(' ') && digits > 0 {
+        "a token"
+    } else {
+        return value.to_owned();
+    };
+    format!("<{word}>")
 }
 
 /// The SQL that a unit runs or prepares. What is no SQL is described in a comment.
@@ -128,4 +164,33 @@ fn columns(result: &StatementResult, row: &[WireValue]) -> Vec<String> {
         format!("{name} = {}", value(found))
     };
     row.iter().enumerate().map(column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_and_comments_are_left_out_of_a_normalized_text() {
+        assert_eq!(
+            normalized_sql("SELECT  a FROM t WHERE b = 'x' AND c > 3 /*req=A*/"),
+            "select a from t where b = ? and c > ?"
+        );
+        assert_eq!(normalized_sql("select 'unterminated"), "select 'unterminated");
+    }
+
+    #[test]
+    fn what_looks_like_time_or_chance_is_masked() {
+        for (value, expected) in [
+            ("70", "70"),
+            ("insufficient funds", "insufficient funds"),
+            ("6f1c7b7e-5a5a-4a7c-9c1e-0123456789ab", "<an id>"),
+            ("2026-11-29 22:00:00.123+00", "<a time>"),
+            ("1764453600123", "<a token>"),
+            ("d41d8cd98f00b204e9800998ecf8427e", "<an id>"),
+            ("eyJhbGciOiJIUzI1NiJ9.e30", "<a token>"),
+        ] {
+            assert_eq!(masked(value), expected, "{value}");
+        }
+    }
 }

@@ -36,6 +36,8 @@ impl IdenticalClients {
             }
             _ => true,
         };
-        runner.ready().filter(may_begin).collect()
+        let choices: Vec<Actor> = runner.ready().filter(may_begin).collect();
+        // The first of two identical ones may wait for something before it begins.
+        if choices.is_empty() { runner.ready().collect() } else { choices }
     }
 }

@@ -136,7 +136,7 @@ impl DepthFirst {
     async fn run(&mut self, execution: &mut dyn Execution, haste: bool) -> Result<InterleavingEnd, ExploreError> {
         let identical = || IdenticalClients::of(execution, self.plan.permute);
         let identical = self.identical.get_or_insert_with(identical).clone();
-        let access = execution.access();
+        let (access, step_key) = (execution.access(), execution.step_key());
         let (mut runner, gathered) = execution.begin().await?;
         if let Err(why) = gathered {
             return Ok(InterleavingEnd::Undecided(Schedule::default(), why));
@@ -155,9 +155,9 @@ impl DepthFirst {
                     _ => InterleavingEnd::Ended(seen),
                 });
             }
-            // Steps are compared by name: their text may contain what was read before, such as the number of a transaction.
-            let name = |actor: &Actor| runner.next_step(*actor).map(|(name, _)| name.to_owned());
-            let steps = choices.iter().filter_map(name).collect();
+            // Not by the whole text, which may contain what was read before, such as the number of a transaction.
+            let key = |actor: &Actor| runner.next_step(*actor).map(|(name, sql)| step_key(name, sql));
+            let steps = choices.iter().filter_map(key).collect();
             let Some(actor) = self.choose(choices, steps, depth, &mut pruned) else {
                 return Ok(InterleavingEnd::Diverged);
             };

@@ -38,6 +38,11 @@ pub trait Execution: Send {
     /// Whether two clients ask for the same, so that exchanging them changes nothing.
     fn identical(&self, one: u8, other: u8) -> bool;
 
+    /// By what a step is recognised when it is run again in the same place: its name, or what its text has in common in two runs.
+    fn step_key(&self) -> fn(&str, &str) -> String {
+        |name, _sql| name.to_owned()
+    }
+
     /// What statements access, where that is known and every session is at READ COMMITTED.
     fn access(&self) -> Option<Arc<dyn StatementAccess>> {
         None

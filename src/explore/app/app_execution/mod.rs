@@ -26,6 +26,7 @@ use super::running_command::{CommandGuard, RunningCommand};
 use super::service::AppService;
 use super::service_attendant::RequestsAttended;
 use super::step_rules::StepRules;
+use super::step_text::normalized_sql;
 use crate::explore::error::ExploreError;
 use crate::explore::explorer_database::ExplorerDatabase;
 use crate::explore::file::end_judgement::EndJudgement;
@@ -40,7 +41,7 @@ use crate::explore::run::interleaving_runner::InterleavingRunner;
 use crate::explore::run::observations::{Observations, Unsettled};
 use crate::explore::schedule::Actor;
 use crate::explore::search::{Execution, JudgedInterleaving};
-use alone::SentTexts;
+use alone::{FirstRun, SentTexts};
 use chance::{hide_chance, without_chance};
 pub use file_exploration::{explore, subject};
 use observed::AppObserved;
@@ -65,10 +66,16 @@ pub struct AppExecution<'d> {
     rows_only: bool,
     serial_ends: SerialEnds,
     unordered: BTreeSet<String>,
+    /// No request leaves a transaction open, so each can be sent alone after a start.
+    can_warm_up: bool,
+    /// What each request was answered when it was first sent.
+    first_answers: BTreeMap<Actor, Vec<String>>,
+    /// It is known which statements come without a request.
+    was_watched: bool,
     /// What the requests sent to an application that had just been started.
     first_uses: SentTexts,
     /// What each request does that is sent first.
-    first_steps: BTreeMap<Actor, Vec<String>>,
+    first_runs: BTreeMap<Actor, FirstRun>,
     /// What each actor does alone.
     alone: Vec<String>,
     /// The code in the database that sends statements of its own.
@@ -86,11 +93,13 @@ struct RunUnderWay {
 
 /// How actors that ran have ended.
 #[derive(Debug, Default)]
-struct RunEnd {
+struct AppRunEnd {
     /// Those that were not ended by force.
     ends: BTreeMap<Actor, ActorEnd>,
     /// Why one could not be run to its end.
     unfit: Option<(Actor, String)>,
+    /// Requests that have left a transaction open.
+    left_open: BTreeSet<Actor>,
     /// Requests that waited inside the application to the end.
     waits_inside: BTreeSet<Actor>,
 }
@@ -147,7 +156,9 @@ impl AppExecution<'_> {
         let mut under_way =
             RunUnderWay { commands: None, requests: None, stop: stop.clone(), is_interleaving: gate.is_some() };
         if let Some(service) = self.service.as_ref().filter(|_| !requests.is_empty()) {
-            let attended = service.begin(requests, gate.as_ref(), self.rules.clone(), stop.clone())?;
+            let beside_commands = !running.is_empty();
+            let attended =
+                service.begin(requests, gate.as_ref(), self.rules.clone(), (beside_commands, stop.clone()))?;
             under_way.requests = Some(attended);
         }
         if !running.is_empty() {
@@ -170,9 +181,9 @@ impl AppExecution<'_> {
     }
 
     /// Waits until all actors have ended. `kill` ends them: programs are killed, and requests let go.
-    async fn finish(&mut self, kill: bool) -> Result<RunEnd, ExploreError> {
+    async fn finish(&mut self, kill: bool) -> Result<AppRunEnd, ExploreError> {
         let Some(RunUnderWay { commands, requests, stop, is_interleaving }) = self.under_way.take() else {
-            return Ok(RunEnd::default());
+            return Ok(AppRunEnd::default());
         };
         if kill {
             stop.cancel();
@@ -181,7 +192,7 @@ impl AppExecution<'_> {
                 self.database.end_sessions(Duration::ZERO).await?;
             }
         }
-        let (mut end, had_commands) = (RunEnd::default(), commands.is_some());
+        let (mut end, had_commands) = (AppRunEnd::default(), commands.is_some());
         if let Some(commands) = commands {
             let mut attended = match commands.await.map_err(JoinError::try_into_panic) {
                 Ok(attended) => attended,
@@ -199,9 +210,14 @@ impl AppExecution<'_> {
             service.must_restart |= attended.is_stuck || kill && had_commands;
             self.observed.add_requests(&attended, is_interleaving);
             self.rows_only &= !attended.changed_more_than_rows && !attended.is_stuck;
+            if attended.may_have_advisory_locks && self.database.holds_advisory_locks().await? {
+                service.must_restart = true;
+                self.observed.left_locks |= true;
+            }
             end.ends.extend(attended.ends);
             end.unfit = end.unfit.or(attended.unfit);
             end.waits_inside = attended.waits_inside;
+            end.left_open = attended.left_open;
         }
         for (actor, ended) in &end.ends {
             self.rows_only &= self.observed.add_end(*actor, ended, &self.code, &self.rules);
@@ -225,7 +241,10 @@ impl AppExecution<'_> {
         }
         self.database.reset(rows_only).await?;
         service.start().await?;
-        let is_kept = service.is_kept() && self.database.can_put_rows_back();
+        if !std::mem::replace(&mut self.was_watched, true) {
+            self.observed.background = service.watch_idle().await?;
+        }
+        let is_kept = service.is_kept() && self.database.can_put_rows_back() && self.can_warm_up;
         if is_kept { self.warm_up_service().await } else { Ok(()) }
     }
 
@@ -233,21 +252,29 @@ impl AppExecution<'_> {
     /// connections and looks into the catalogs.
     async fn warm_up_service(&mut self) -> Result<(), ExploreError> {
         for actor in self.actors() {
-            if self.script(actor).is_some_and(|(_, script)| script.request().is_some()) {
-                self.start(&[actor], None)?;
-                let run = self.finish(false).await?;
-                run.ends.values().for_each(|end| self.first_uses.add(&end.record));
-                if let Some((actor, why)) = run.unfit {
-                    return Err(ExploreError::Script(format!("{actor}, sent alone: {why}")));
-                }
+            if self.script(actor).is_none_or(|(_, script)| script.request().is_none()) {
+                continue;
+            }
+            self.start(&[actor], None)?;
+            let run = self.finish(false).await?;
+            run.ends.values().for_each(|end| self.first_uses.add(&end.record));
+            if let Some(end) = run.ends.get(&actor) {
+                let answer = FirstRun::of(actor, end).answer;
+                self.first_answers.entry(actor).or_insert(answer);
+            }
+            if let Some((actor, why)) = run.unfit {
+                return Err(ExploreError::Script(format!("{actor}, sent alone: {why}")));
+            }
+            let Some(service) = &mut self.service else { return Ok(()) };
+            if service.must_restart || !self.database.put_rows_back().await? {
+                // It has left a transaction open.
+                self.can_warm_up = false;
+                service.stop().await;
+                self.database.reset(false).await?;
+                return service.start().await;
             }
         }
-        if self.database.put_rows_back().await? {
-            return Ok(());
-        }
-        let why =
-            "the rows cannot be put back after a request was sent alone, because the application keeps a table locked";
-        Err(ExploreError::Script(why.to_owned()))
+        Ok(())
     }
 
     fn limits(&self) -> Vec<String> {
@@ -286,7 +313,7 @@ impl Execution for AppExecution<'_> {
 
     async fn judge(&mut self, mut seen: Observations) -> Result<JudgedInterleaving, ExploreError> {
         let waits_for_ever = seen.heard.len() < self.file.actors.len();
-        let RunEnd { ends, waits_inside, .. } = self.finish(waits_for_ever).await?;
+        let AppRunEnd { ends, waits_inside, .. } = self.finish(waits_for_ever).await?;
         limits::add_unordered(&mut self.unordered, &seen.entries);
         let rows = self.database.rows(self.file.outcome.as_deref()).await?;
         let mut judgement = EndJudgement::default();
@@ -311,6 +338,10 @@ impl Execution for AppExecution<'_> {
         Ok(judgement.of_interleaving(seen, titles, after))
     }
 
+    fn step_key(&self) -> fn(&str, &str) -> String {
+        |_name, sql| normalized_sql(sql)
+    }
+
     fn clients(&self) -> u8 {
         u8::try_from(self.file.actors.len()).unwrap_or(u8::MAX)
     }
@@ -318,6 +349,10 @@ impl Execution for AppExecution<'_> {
     fn identical(&self, one: u8, other: u8) -> bool {
         // An invariant that names an actor tells it apart.
         let named = |invariant: &Invariant| invariant.query.placeholders().next().is_some();
+        // Which instance answers tells requests apart, too.
+        if self.file.service.as_ref().is_some_and(|service| service.instances > 1) {
+            return false;
+        }
         let script = |number: u8| self.file.actors.get(usize::from(number));
         !self.file.invariants.iter().any(named) && script(one).is_some() && script(one) == script(other)
     }

@@ -41,6 +41,8 @@ pub struct AppObserved {
     pub inferred: BTreeSet<Actor>,
     after_answer: BTreeSet<Actor>,
     left_open: BTreeSet<Actor>,
+    /// A request left an advisory lock of its session.
+    pub left_locks: bool,
     /// Interleavings in which a request was answered 500 or above, by request and status.
     server_errors: BTreeMap<(Actor, u16), u64>,
     /// The most connections that the application had.
@@ -102,6 +104,7 @@ impl AppObserved {
         self.after_answer.extend(&attended.after_answer);
         self.left_open.extend(&attended.left_open);
         self.strangers.extend(attended.strangers.iter().cloned());
+        self.by_time.extend(attended.timeouts.iter().cloned());
         self.connections = self.connections.max(attended.connections);
         let errors = attended
             .ends
@@ -166,8 +169,11 @@ impl AppObserved {
         let left_open = limits::of_names(&named(&self.left_open), |names| {
             format!("{names} left a transaction open, so the application was started anew after it")
         });
+        let left_locks = self.left_locks.then(|| {
+            "a request left an advisory lock to its session, so the application was started anew after it".to_owned()
+        });
         let by_time = self.by_time.iter().map(|what| format!("it depends on time: {what}"));
-        [failing, silent, own_commits, several, running_code, background, inferred, left_open]
+        [failing, silent, own_commits, several, running_code, background, inferred, left_open, left_locks]
             .into_iter()
             .flatten()
             .chain(by_time)
