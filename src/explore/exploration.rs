@@ -187,7 +187,8 @@ impl ExplorationCounter {
         let complete = finished && !self.resumed;
         let interleavings = self.interleavings;
         let pruned = self.searched.iter().map(|(progress, _)| progress.pruned).sum();
-        let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum();
+        // The sum of nothing is -0.
+        let estimate = self.searched.iter().map(|(progress, _)| progress.estimate()).sum::<f64>() + 0.0;
         let sample = self.sample.take().map(|(order, seed, different)| {
             // Of several crash points, each has a sample of its own.
             let only = if let [(progress, _)] = self.searched[..] { progress.sample } else { None };

@@ -191,7 +191,7 @@ fn an_application_with_a_cache_is_started_anew_before_each_interleaving() {
 fn a_transaction_that_stays_open_is_named() {
     let found = RequestsOf::route("/leak", "", "").found();
     assert_eq!(found["verdict"], "undecided", "{found:#}");
-    assert!(found["undecided"].to_string().contains("A leaves a transaction open after it is answered"), "{found:#}");
+    assert!(found["undecided"].to_string().contains("leaves a transaction open after it is answered"), "{found:#}");
     assert!(has_limit(&found, "left a transaction open"), "{found:#}");
 }
 

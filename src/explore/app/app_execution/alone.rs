@@ -224,9 +224,11 @@ impl AppExecution<'_> {
             (true, false) => {}
             (true, true) => drop(self.observed.failing.insert(format!("{actor} ({heard})"))),
             (false, true) if end.status().is_none() => {
-                let title = self.script(actor).map(|(_, script)| script.title()).unwrap_or_default();
+                let (title, kind) = self.script(actor).map_or_else(Default::default, |(_, script)| {
+                    (script.title(), if script.request().is_some() { "request" } else { "command" })
+                });
                 return Err(ExploreError::Script(format!(
-                    "{actor} ({title}): it sends no statement to its database when it runs alone, and ends with {heard}"
+                    "{kind} {actor} ({title}): it sends no statement to its database when it runs alone, and ends with {heard}"
                 )));
             }
             (false, failed) => {
