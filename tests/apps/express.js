@@ -55,6 +55,20 @@ async function withdraw(query, { user, amount }, read = 'SELECT balance FROM acc
 
 const LOCKING = 'SELECT balance FROM accounts WHERE id = $1 FOR UPDATE';
 
+// A login that gives a cookie and a token, which are looked up in the database; both are needed.
+app.post('/login', async (request, response) => {
+  const token = `t${Math.random()}`;
+  await pool.query('INSERT INTO sessions (token, account) VALUES ($1, $2)', [token, request.body.user]);
+  response.cookie('sid', token).json({ session: { token } });
+});
+route('/member', async (request) => {
+  const token = request.get('authorization')?.replace('Bearer ', '');
+  if (request.get('cookie') !== `sid=${token}`) throw new Error('no cookie');
+  const { rows } = await onPool(request)('SELECT account FROM sessions WHERE token = $1', [token]);
+  if (rows.length === 0) throw new Error('no session');
+  return withdraw(onPool(request), { ...request.body, user: rows[0].account });
+});
+
 app.get('/ready', (_, response) => response.send('ok'));
 
 route('/naive', (request) => withdraw(onPool(request), request.body));

@@ -14,7 +14,7 @@ use super::served::run_to_end;
 use crate::common::{OwnDatabase, program, repository};
 
 const SETUP: &str = "create table accounts (id int primary key, balance int not null); insert into accounts values (1, 100), (2, 100); \
-                     create table notes (id serial primary key, account int not null)";
+                     create table notes (id serial primary key, account int not null); create table sessions (token text, account int)";
 
 /// A file of two requests to the server.
 struct RequestsOf {
@@ -138,6 +138,7 @@ fn a_mutex_of_one_process_is_inferred_and_two_processes_do_not_share_it() {
     // When each request is sent matters, so sending is a step: the second one at three moments, in both orders.
     counts(&one, 6, 0);
     assert_eq!(one["verdict"], "held-so-far", "an inferred wait proves nothing: {one:#}");
+    assert_eq!(one["missed"], json!([]), "and an expectation is not missed: {one:#}");
     assert!(has_limit(&one, "waited inside the application"), "{one:#}");
     let two = RequestsOf::route("/mutex", "instances = 2\n", "").found();
     counts(&two, 6, 4);
@@ -217,6 +218,29 @@ fn background_statements_and_notifications_disturb_nothing() {
 #[test]
 fn an_application_that_pauses_at_random_is_waited_for() {
     counts(&RequestsOf::route("/slow", "", "").found(), 6, 4);
+}
+
+#[test]
+fn a_request_can_log_in_before() {
+    let requests = RequestsOf::route("/member", "", "");
+    let text = std::fs::read_to_string(requests.path()).expect("the file");
+    let with_login = |letter: &str| {
+        format!(
+            "headers = {{ x-req = \"{letter}\", authorization = \"Bearer {{before./session/token}}\" }}\n\
+             before = [{{ send = \"POST /login\", json = {{ user = 1 }} }}]"
+        )
+    };
+    let text = ["A", "B"]
+        .iter()
+        .fold(text, |text, letter| text.replace(&format!("headers = {{ x-req = \"{letter}\" }}"), &with_login(letter)));
+    std::fs::write(requests.path(), &text).expect("a file");
+    let found = requests.found();
+    // Each looks its session up, reads and writes.
+    counts(&found, 20, 12);
+    std::fs::write(requests.path(), text.replace("POST /login", "POST /nowhere")).expect("a file");
+    let (code, _, errors) = requests.run(&[]);
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("request A: before: POST /nowhere {\"user\":1} is answered 404"), "{errors}");
 }
 
 #[test]

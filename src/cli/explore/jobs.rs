@@ -15,6 +15,7 @@ use crate::explore::catalog::{read_decide_write, subject, test_cases};
 use crate::explore::file::{ScriptVariant, execution};
 use crate::explore::findings::Servers;
 use crate::explore::mutation::{Mutation, TextNotFound};
+use crate::explore::report::ExploreFormat;
 use crate::explore::scenario::ExploreScenario;
 use crate::explore::search::SearchPlan;
 use crate::explore::search_order::SearchOrder;
@@ -70,6 +71,12 @@ impl ExploreArgs {
             ));
         }
         self.check_order()?;
+        if self.replay.is_some() && self.format == ExploreFormat::Junit && given("format") {
+            return usage(
+                "--format junit: a replay has no such report; it is printed as a table, or with --format json"
+                    .to_owned(),
+            );
+        }
         let mut jobs = Vec::new();
         if let Some(app) = self.app_of_options()? {
             let path = self.write.as_ref().map_or_else(|| "app.toml".to_owned(), |path| path.display().to_string());

@@ -289,16 +289,25 @@ impl AppDatabase {
         Ok(names.into_iter().collect())
     }
 
-    /// The rows of this query, or of all tables; without a query, also what is defined otherwise than before.
+    /// The rows of this query, or of all tables; without a query, also what is defined otherwise than before. `rows_only` says that nothing
+    /// but rows was changed, so that the definitions need not be read again.
     ///
     /// # Errors
     /// [`ExploreError::Script`] if the query fails.
-    pub async fn rows(&mut self, outcome: Option<&str>) -> Result<FinalRows, ExploreError> {
-        let by_sequence = SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?.with_values_of(&self.by_sequence);
+    pub async fn rows(&mut self, outcome: Option<&str>, rows_only: bool) -> Result<FinalRows, ExploreError> {
+        let as_before = rows_only && self.can_put_rows_back();
+        let by_sequence = if as_before {
+            self.by_sequence.clone()
+        } else {
+            SequenceColumns::read(self.admin()?, OWN_SCHEMAS).await?.with_values_of(&self.by_sequence)
+        };
         if let Some(query) = outcome {
             return FinalRows::of_query(self.admin()?, query, &by_sequence).await;
         }
         let mut rows = FinalRows::of_all_tables(self.admin()?, OWN_SCHEMAS, &by_sequence).await?;
+        if as_before {
+            return Ok(rows);
+        }
         let definitions = definitions(self.admin()?, OWN_SCHEMAS).await?;
         let new = definitions.difference(&self.definitions).map(|definition| vec![format!("new = {definition}")]);
         let gone = self.definitions.difference(&definitions).map(|definition| vec![format!("gone = {definition}")]);

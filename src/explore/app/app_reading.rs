@@ -77,6 +77,8 @@ struct RequestTable {
     text: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(default)]
+    before: Vec<RequestTable>,
 }
 
 #[derive(Deserialize)]
@@ -128,7 +130,7 @@ fn parse(text: &str, folder: &Path, name: String) -> Result<AppFile, String> {
     let service = file.app.service(folder, !file.request.is_empty())?;
     let mut actors = Vec::new();
     for request in file.request {
-        let request = request.read(actors.len())?;
+        let request = request.read(&format!("request {}", actor(actors.len())))?;
         actors.push(ActorScript::Request(request));
     }
     for command in file.command {
@@ -226,8 +228,7 @@ impl AppTable {
 }
 
 impl RequestTable {
-    fn read(self, index: usize) -> Result<RequestScript, String> {
-        let of = format!("request {}", actor(index));
+    fn read(self, of: &str) -> Result<RequestScript, String> {
         let mut request = RequestScript::parse(&format!("{of}: send"), &self.send)?;
         let bodies = [self.json.is_some(), self.form.is_some(), self.text.is_some()];
         if bodies.iter().filter(|given| **given).count() > 1 {
@@ -264,6 +265,13 @@ impl RequestTable {
             let value = HeaderValue::from_str(value)
                 .map_err(|_| expected(&field, "visible characters", format_args!("{value:?}")))?;
             request.headers.push((header, value));
+        }
+        for before in self.before {
+            let before = before.read(&format!("{of}: before"))?;
+            if !before.before.is_empty() {
+                return Err(format!("{of}: before: expected no before of its own; list all requests in order"));
+            }
+            request.before.push(before);
         }
         Ok(request)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::{Request, Version};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub struct AppAnswer {
     pub status: u16,
     /// The body, as text.
     pub body: String,
+    /// The cookies that it sets, each as `name=value`.
+    pub cookies: Vec<String>,
 }
 
 impl AppAnswer {
@@ -72,6 +74,26 @@ fn leaves(value: &Value, pointer: String, found: &mut Vec<(String, Value)>) {
     }
 }
 
+/// Sends the requests before a request, one after the other with the cookies of those before, and returns the request with what they gave.
+///
+/// # Errors
+/// Which of them was not done, or which value is missing.
+pub async fn prepare(port: u16, request: &RequestScript, number: usize) -> Result<RequestScript, String> {
+    let (mut cookies, mut body): (Vec<String>, Value) = (Vec::new(), Value::Null);
+    for before in &request.before {
+        let sent = before.after(&cookies, &body)?;
+        let answer = send(port, &sent, number).await.map_err(|why| format!("before: {}: {why}", before.title()))?;
+        if !answer.is_ok() {
+            return Err(format!("before: {} is answered {}", before.title(), answer.in_words()));
+        }
+        let name = |cookie: &String| cookie.split('=').next().unwrap_or_default().to_owned();
+        cookies.retain(|old| !answer.cookies.iter().any(|new| name(new) == name(old)));
+        cookies.extend(answer.cookies);
+        body = serde_json::from_str(&answer.body).unwrap_or_default();
+    }
+    request.after(&cookies, &body)
+}
+
 /// Sends a request to the application at this port, and waits for its whole answer. `number` is the request's place in the file, which its
 /// `traceparent` carries.
 ///
@@ -111,7 +133,9 @@ async fn exchange(
         let (head, body) = sender.send_request(sent).await?.into_parts();
         let body = Limited::new(body, BODY_MAX).collect().await?.to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(AppAnswer { status: head.status.as_u16(), body })
+        let set = head.headers.get_all(SET_COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let cookies = set.filter_map(|cookie| Some(cookie.split(';').next()?.trim().to_owned())).collect();
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(AppAnswer { status: head.status.as_u16(), body, cookies })
     };
     tokio::pin!(answer);
     tokio::select! {
@@ -154,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_values_of_a_body_have_pointers() {
-        let answer = |body: &str| AppAnswer { status: 200, body: body.to_owned() };
+        let answer = |body: &str| AppAnswer { status: 200, body: body.to_owned(), cookies: Vec::new() };
         let of = |body: &str| answer(body).values();
         let pair = |pointer: &str, value: Value| (pointer.to_owned(), value);
         assert_eq!(

@@ -16,6 +16,7 @@ use super::environment::DatabaseEnvironment;
 use super::proxying::start_proxy;
 use super::request_interleaving::RequestInterleaving;
 use super::request_script::RequestScript;
+use super::request_sending::prepare;
 use super::running_command::CommandGuard;
 use super::running_service::RunningService;
 use super::service_attendant::{RequestsAttended, ServiceAttendant, ServiceOrder};
@@ -93,6 +94,25 @@ impl AppService {
         self.running = Some(running);
         self.must_restart = self.script.reset == ServiceReset::Restart;
         Ok(())
+    }
+
+    /// Sends the requests before this one, and returns it with what they gave.
+    ///
+    /// # Errors
+    /// [`ExploreError::Script`] if one of them is not done.
+    pub async fn prepare(
+        &self,
+        actor: Actor,
+        number: usize,
+        request: &RequestScript,
+    ) -> Result<RequestScript, ExploreError> {
+        let Some(running) = self.running.as_ref().filter(|_| !request.before.is_empty()) else {
+            return Ok(request.clone());
+        };
+        let prepared = prepare(running.port_of(number), request, number).await;
+        // The statements of these requests belong to no request that is explored.
+        self.order(ServiceOrder::Disregard).await?;
+        prepared.map_err(|why| ExploreError::Script(format!("request {actor}: {why}")))
     }
 
     /// Whether it goes on running between two interleavings, so that its first use is not part of one.

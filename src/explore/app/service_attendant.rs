@@ -41,6 +41,8 @@ pub enum ServiceOrder {
     WatchIdle(oneshot::Sender<BTreeSet<String>>),
     /// The application was started: these are its process groups.
     Started(Vec<Pid>),
+    /// What came since the last order belongs to requests that are not explored.
+    Disregard,
     /// Other units count as steps now, so what is known of reactions is of no use.
     Forget,
 }
@@ -105,6 +107,7 @@ impl ServiceAttendant {
                     // What it sends at its start belongs to no request.
                     self.link.strangers.clear();
                 }
+                ServiceOrder::Disregard => self.link.strangers.clear(),
                 ServiceOrder::Forget => self.link.reactions = Reactions::default(),
                 ServiceOrder::WatchIdle(reply) => {
                     self.link.strangers.clear();

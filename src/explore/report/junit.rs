@@ -49,7 +49,9 @@ fn ending(exploration: &Exploration) -> JunitEnding {
         ExplorationVerdict::Proved | ExplorationVerdict::Broken => {
             JunitEnding::Passed(evidence.map(|evidence| format!("{}\n\n{evidence}", view::verdict(exploration))))
         }
-        ExplorationVerdict::HeldSoFar => JunitEnding::Skipped(view::incompleteness(exploration).unwrap_or_default()),
+        ExplorationVerdict::HeldSoFar => {
+            JunitEnding::Skipped(view::incompleteness(exploration).unwrap_or_else(|| exploration.limits.join("; ")))
+        }
         ExplorationVerdict::Undecided => JunitEnding::Skipped(exploration.undecided.join("; ")),
         ExplorationVerdict::DependsOnTime => JunitEnding::Skipped(exploration.limits.join("; ")),
         ExplorationVerdict::NotJudged => JunitEnding::Skipped(

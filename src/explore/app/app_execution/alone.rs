@@ -328,7 +328,7 @@ impl AppExecution<'_> {
             }
             ends.extend(run.ends);
         }
-        let rows = self.database.rows(self.file.outcome.as_deref()).await?;
+        let rows = self.database.rows(self.file.outcome.as_deref(), self.rows_only).await?;
         Ok(Ok((end(&ends, rows.compared), ends)))
     }
 

@@ -60,7 +60,10 @@ pub async fn explore(
         verdict => verdict,
     };
     // Expectations are about all interleavings, so they are not checked for a part.
-    let is_decided = !matches!(exploration.verdict, ExplorationVerdict::DependsOnTime | ExplorationVerdict::Undecided);
+    let is_decided = !matches!(
+        exploration.verdict,
+        ExplorationVerdict::DependsOnTime | ExplorationVerdict::Undecided | ExplorationVerdict::HeldSoFar
+    );
     if !partial && exploration.complete && is_decided {
         exploration.missed = file.expect.misses(&exploration, &BTreeSet::new());
     }

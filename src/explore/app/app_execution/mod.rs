@@ -22,6 +22,7 @@ use super::app_database::AppDatabase;
 use super::app_file::{ActorScript, AppFile};
 use super::attendant::{Attendance, Attended, attend};
 use super::environment::DatabaseEnvironment;
+use super::request_script::RequestScript;
 use super::running_command::{CommandGuard, RunningCommand};
 use super::service::AppService;
 use super::service_attendant::RequestsAttended;
@@ -66,6 +67,8 @@ pub struct AppExecution<'d> {
     rows_only: bool,
     serial_ends: SerialEnds,
     unordered: BTreeSet<String>,
+    /// The requests, with what those before them gave.
+    prepared: BTreeMap<Actor, RequestScript>,
     /// No request leaves a transaction open, so each can be sent alone after a start.
     can_warm_up: bool,
     /// What each request was answered when it was first sent.
@@ -140,7 +143,9 @@ impl AppExecution<'_> {
         for actor in actors {
             let Some((number, script)) = self.script(*actor) else { continue };
             match script {
-                ActorScript::Request(request) => requests.push((*actor, number, request.clone())),
+                ActorScript::Request(request) => {
+                    requests.push((*actor, number, self.prepared.get(actor).unwrap_or(request).clone()));
+                }
                 ActorScript::Command(command) => {
                     let environment = &self.environments[actor];
                     let started =
@@ -232,7 +237,7 @@ impl AppExecution<'_> {
         let rows_only = std::mem::replace(&mut self.rows_only, true);
         let Some(service) = &mut self.service else { return self.database.reset(rows_only).await };
         if rows_only && service.can_go_on() && self.database.put_rows_back().await? {
-            return Ok(());
+            return self.send_requests_before().await;
         }
         let had_ended = service.has_ended();
         let printed = service.stop().await;
@@ -245,7 +250,25 @@ impl AppExecution<'_> {
             self.observed.background = service.watch_idle().await?;
         }
         let is_kept = service.is_kept() && self.database.can_put_rows_back() && self.can_warm_up;
-        if is_kept { self.warm_up_service().await } else { Ok(()) }
+        if is_kept {
+            self.warm_up_service().await?;
+        }
+        self.send_requests_before().await
+    }
+
+    /// Sends the requests before those that are explored, such as a login.
+    async fn send_requests_before(&mut self) -> Result<(), ExploreError> {
+        let Some(service) = &self.service else { return Ok(()) };
+        let mut prepared = BTreeMap::new();
+        for actor in self.actors() {
+            if let Some((number, ActorScript::Request(request))) = self.script(actor)
+                && !request.before.is_empty()
+            {
+                prepared.insert(actor, service.prepare(actor, number, request).await?);
+            }
+        }
+        self.prepared = prepared;
+        Ok(())
     }
 
     /// Sends each request alone to an application that was just started, which does not count: at its first use an application opens
@@ -255,6 +278,7 @@ impl AppExecution<'_> {
             if self.script(actor).is_none_or(|(_, script)| script.request().is_none()) {
                 continue;
             }
+            self.send_requests_before().await?;
             self.start(&[actor], None)?;
             let run = self.finish(false).await?;
             run.ends.values().for_each(|end| self.first_uses.add(&end.record));
@@ -315,7 +339,7 @@ impl Execution for AppExecution<'_> {
         let waits_for_ever = seen.heard.len() < self.file.actors.len();
         let AppRunEnd { ends, waits_inside, .. } = self.finish(waits_for_ever).await?;
         limits::add_unordered(&mut self.unordered, &seen.entries);
-        let rows = self.database.rows(self.file.outcome.as_deref()).await?;
+        let rows = self.database.rows(self.file.outcome.as_deref(), self.rows_only).await?;
         let mut judgement = EndJudgement::default();
         if waits_for_ever {
             judgement.add_endless_wait(&endless_wait(self.file.actors_in_words(), &waits_inside));

@@ -74,6 +74,7 @@ impl<'d> AppExecution<'d> {
             rows_only: true,
             serial_ends: SerialEnds::default(),
             unordered: BTreeSet::new(),
+            prepared: BTreeMap::new(),
             can_warm_up: true,
             first_answers: BTreeMap::new(),
             was_watched: false,
