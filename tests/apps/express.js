@@ -83,6 +83,15 @@ route('/guarded', async (request) => {
   return rows[0];
 });
 
+// Refuses if another request has the row at the moment.
+route('/skips', (request) =>
+  inTransaction(request, 'BEGIN', async (query) => {
+    const { rows } = await query(`${LOCKING} SKIP LOCKED`, [request.body.user]);
+    if (rows.length === 0) throw new Refused('busy');
+    return withdraw(query, request.body, LOCKING);
+  }),
+);
+
 route('/serializable', async (request) => {
   for (;;) {
     try {

@@ -145,6 +145,29 @@ fn a_mutex_of_one_process_is_inferred_and_two_processes_do_not_share_it() {
 }
 
 #[test]
+fn a_pool_of_one_connection_is_waited_for_and_named() {
+    let found = RequestsOf::routes(["/locked", "/locked"], ", POOL = \"1\"", "", "").found();
+    assert_eq!((&found["violations"], &found["undecided"]), (&0.into(), &json!([])), "{found:#}");
+    assert_eq!(found["verdict"], "held-so-far", "{found:#}");
+    assert!(has_limit(&found, "it opened only 1 connection"), "{found:#}");
+}
+
+#[test]
+fn a_refusal_that_no_serial_order_gives_is_counted() {
+    let found = RequestsOf::route("/skips", "", "").found();
+    assert_eq!((&found["violations"], &found["undecided"]), (&0.into(), &json!([])), "{found:#}");
+    let told = found["alone"].to_string();
+    assert!(told.contains("is answered 409 in") && told.contains("where no serial order does so"), "{told}");
+}
+
+#[test]
+fn a_request_that_fails_alone_is_a_mistake() {
+    let (code, output, errors) = RequestsOf::routes(["/naive", "/nowhere"], "", "", "").run(&[]);
+    assert_eq!(code, Some(2), "{output}{errors}");
+    assert!(errors.contains("request B (POST /nowhere") && errors.contains("is answered 404"), "{errors}");
+}
+
+#[test]
 fn statements_in_parallel_and_after_the_answer_belong_to_their_requests() {
     let parallel = RequestsOf::route("/parallel", "", "").found();
     counts(&parallel, 20, 18);

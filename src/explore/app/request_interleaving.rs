@@ -129,6 +129,8 @@ impl RequestInterleaving {
         request.since = Instant::now();
         if request.waits_inside() {
             let told = request.phase == RequestPhase::WaitsInside { told: true };
+            // How long it waited for others is no reaction of its own.
+            request.began = request.since;
             request.phase = RequestPhase::Runs;
             self.running.get_or_insert(index);
             if told {

@@ -69,7 +69,14 @@ fn with_literals(sql: &str, literal: impl Fn(&str) -> String) -> String {
         let first = word.strip_prefix(['e', 'E', 'n', 'N', 'x', 'X', 'b', 'B']).unwrap_or(word);
         first.starts_with('\'') || word.starts_with(|first: char| first.is_ascii_digit())
     };
-    let plain = |word: &String| if is_literal(word) { literal(word) } else { word.clone() };
+    // The tag of a dollar-quoted text may be chance.
+    let is_dollar_quoted =
+        |word: &str| word.strip_prefix('$').is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()));
+    let plain = |word: &String| match word.as_str() {
+        word if is_dollar_quoted(word) => "?".to_owned(),
+        word if is_literal(word) => literal(word),
+        _ => word.clone(),
+    };
     let statements = statements(sql);
     if statements.is_empty() {
         return sql.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -176,6 +183,7 @@ mod tests {
             normalized_sql("SELECT  a FROM t WHERE b = 'x' AND c > 3 /*req=A*/"),
             "select a from t where b = ? and c > ?"
         );
+        assert_eq!(normalized_sql("select $x1$a$x1$, $1"), "select ? , $1");
         assert_eq!(normalized_sql("select 'unterminated"), "select 'unterminated");
     }
 

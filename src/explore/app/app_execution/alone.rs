@@ -162,6 +162,9 @@ impl AppExecution<'_> {
         self.reset().await?;
         let (events, mut received) = mpsc::unbounded_channel();
         self.start(&requests, Some(events))?;
+        if let Some(under_way) = &mut self.under_way {
+            under_way.is_interleaving = false;
+        }
         let mut found = BTreeMap::new();
         // The runner that would let steps go is missing, so what lets them go is kept.
         let mut gates = Vec::new();
@@ -222,6 +225,12 @@ impl AppExecution<'_> {
         let heard = end.heard();
         match (end.record.texts().next().is_some(), end.has_failed()) {
             (true, false) => {}
+            (true, true) if end.status().is_some_and(|status| status >= 500) => {
+                let title = self.script(actor).map(|(_, script)| script.title()).unwrap_or_default();
+                return Err(ExploreError::Script(format!(
+                    "request {actor} ({title}): it is answered {heard} when it is sent alone"
+                )));
+            }
             (true, true) => drop(self.observed.failing.insert(format!("{actor} ({heard})"))),
             (false, true) if end.status().is_none() => {
                 let (title, kind) = self.script(actor).map_or_else(Default::default, |(_, script)| {
@@ -231,12 +240,14 @@ impl AppExecution<'_> {
                     "{kind} {actor} ({title}): it sends no statement to its database when it runs alone, and ends with {heard}"
                 )));
             }
-            (false, failed) => {
-                if failed {
-                    self.observed.failing.insert(format!("{actor} ({heard})"));
-                }
-                self.observed.silent.insert(format!("{actor} ({heard})"));
+            (false, true) => {
+                let title = self.script(actor).map(|(_, script)| script.title()).unwrap_or_default();
+                return Err(ExploreError::Script(format!(
+                    "request {actor} ({title}): it sends no statement to its database when it is sent alone, and is answered {heard}; is the \
+                     request right, and does the application use DATABASE_URL?"
+                )));
             }
+            (false, false) => drop(self.observed.silent.insert(format!("{actor} ({heard})"))),
         }
         Ok(())
     }
@@ -361,6 +372,8 @@ impl AppExecution<'_> {
                 .map(|(actor, end)| (*actor, end.clone()))
                 .collect();
             if self.explain_end(&end(&done, rows.clone()), check, &given).await?.is_ok() {
+                let left_out = refused.iter().filter(|actor| is_left_out(actor));
+                self.observed.add_refusals(left_out.filter_map(|actor| Some((*actor, ends[actor].status()?))));
                 return Ok(Ok(()));
             }
         }

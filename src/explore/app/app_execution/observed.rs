@@ -45,6 +45,8 @@ pub struct AppObserved {
     pub left_locks: bool,
     /// Interleavings in which a request was answered 500 or above, by request and status.
     server_errors: BTreeMap<(Actor, u16), u64>,
+    /// Interleavings in which a request was refused as in no serial order, by request and status.
+    refusals: BTreeMap<(Actor, u16), u64>,
     /// The most connections that the application had.
     connections: usize,
 }
@@ -115,6 +117,13 @@ impl AppObserved {
         }
     }
 
+    /// In an interleaving these requests were refused as in no serial order, and changed nothing.
+    pub fn add_refusals(&mut self, refused: impl Iterator<Item = (Actor, u16)>) {
+        for refusal in refused {
+            *self.refusals.entry(refusal).or_default() += 1;
+        }
+    }
+
     /// What people need to know of the application, beside what each request sends alone.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
@@ -122,7 +131,13 @@ impl AppObserved {
         let errors = self.server_errors.iter().map(|((actor, status), count)| {
             format!("{actor} is answered {status} in {}", counted(*count, "interleaving"))
         });
-        after.chain(errors).collect()
+        let refusals = self.refusals.iter().map(|((actor, status), count)| {
+            format!(
+                "{actor} is answered {status} in {} where no serial order does so, and changes nothing",
+                counted(*count, "interleaving")
+            )
+        });
+        after.chain(errors).chain(refusals).collect()
     }
 
     /// What the verdict does not cover, a sentence each. `actors` are requests, or commands; `requests` is how many of them are requests.
