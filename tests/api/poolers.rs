@@ -2,6 +2,7 @@
 //! mode the server refuses to start, and a pooler that changes its mode later gets no answer wrong.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use concurrency_lab::config::Limits;
 use concurrency_lab::database::opening::OpenError;
@@ -161,23 +162,38 @@ async fn transaction_and_statement_mode_are_refused_and_leave_nothing_behind() {
     }
 }
 
+/// Statements of other clients during an examination, of which each takes another session.
+const TURNS: u64 = 30;
+
 #[tokio::test]
 async fn transaction_mode_is_refused_while_other_clients_use_the_pooler() {
     let (_cluster, options) = database().await;
     let pooler = PgBouncer::start(&options, "transaction", &[IGNORES_OPTIONS]);
+    let turns = Arc::new(AtomicU64::new(0));
     let mut others = JoinSet::new();
     for _ in 0..6 {
         let mut other = pooler.options().connect().await.expect("a connection");
+        let turns = Arc::clone(&turns);
         others.spawn(async move {
             loop {
                 other.execute(sqlx::raw_sql("select 1")).await.expect("an answer");
+                turns.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
-    for _ in 0..10 {
-        let refused = prepare(pooler.options()).await.expect_err("refused");
+    let mut looked = 0;
+    for _ in 0..20 {
+        let before = turns.load(Ordering::Relaxed);
+        let prepared = prepare(pooler.options()).await;
+        // On a machine that gives the others no turn, they do not use the pooler meanwhile.
+        if turns.load(Ordering::Relaxed) - before < TURNS {
+            continue;
+        }
+        looked += 1;
+        let refused = prepared.expect_err("refused");
         assert!(matches!(refused, DatabaseError::Session(_)), "{refused}");
     }
+    assert!(looked > 0, "the other clients had no turn");
     others.shutdown().await;
 }
 
